@@ -1,0 +1,1 @@
+"""Ways to run inference behind one protocol (`inference.contract.Provider`)."""

@@ -1,0 +1,131 @@
+"""The contract refuses what is malformed, and only that."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.contract import (
+    CallFailure,
+    CallState,
+    Deployment,
+    FailureCode,
+    GenerationParameters,
+    Item,
+    MalformedReply,
+    ModelSource,
+    ProviderTruth,
+    Request,
+    read_reply,
+)
+
+
+def a_request(*ids: str) -> Request:
+    return Request(
+        id="request-1",
+        deployment=Deployment(region="eu", model="m"),
+        model=ModelSource(id="m", repository="o/m", revision="r", dtype="float32", context_tokens=64),
+        parameters=GenerationParameters(max_new_tokens=8),
+        items=tuple(Item(id=i, system_prompt="", prompt="?") for i in ids),
+    )
+
+
+def an_answer(item: str, **changes: object) -> dict[str, object]:
+    return {
+        "kind": "answer",
+        "id": item,
+        "text": "",
+        "finish_reason": "stop",
+        "prompt_tokens": 3,
+        "output_tokens": 0,
+        "output_token_sha256": "0" * 64,
+        "seconds": 0.1,
+    } | changes
+
+
+def an_envelope(*items: dict[str, object], **changes: object) -> dict[str, object]:
+    return {
+        "version": 1,
+        "request_id": "request-1",
+        "region": "eu-west",
+        "cloud": None,
+        "task_id": None,
+        "cold_start": True,
+        "started_at": "2026-01-01T00:00:00Z",
+        "finished_at": "2026-01-01T00:00:01Z",
+        "provenance": {
+            "model_revision": "r",
+            "weights_sha256": "w",
+            "tokenizer_sha256": "t",
+            "dtype": "float32",
+            "device": "cpu",
+            "engine": "transformers",
+            "libraries": {},
+            "batch_size": 1,
+        },
+        "items": list(items),
+    } | changes
+
+
+def test_an_empty_text_is_an_answer() -> None:
+    reply = read_reply(an_envelope(an_answer("a")), a_request("a"))
+    assert reply.items[0].kind == "answer"
+    assert reply.items[0].text == ""
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        None,
+        "Response extraction failed",
+        {},
+        an_envelope(an_answer("a"), version=2),
+        an_envelope(an_answer("a"), request_id="another"),
+        an_envelope(),
+        an_envelope(an_answer("a"), an_answer("a")),
+        an_envelope(an_answer("b")),
+        an_envelope(an_answer("a", text=None)),
+        an_envelope(an_answer("a", text=7)),
+        an_envelope(an_answer("a", finish_reason="because")),
+        an_envelope(an_answer("a", surprise=1)),
+        an_envelope({k: v for k, v in an_answer("a").items() if k != "text"}),
+        an_envelope({"kind": "failure", "id": "a", "code": "no_such_code", "message": ""}),
+    ],
+)
+def test_a_malformed_reply_is_refused_and_kept(raw: object) -> None:
+    with pytest.raises(MalformedReply) as caught:
+        read_reply(raw, a_request("a"))
+    assert caught.value.raw
+    assert "\n" not in caught.value.problem
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda c: st.lists(c) | st.dictionaries(st.text(), c),
+    )
+)
+def test_any_json_is_either_a_reply_or_malformed(raw: object) -> None:
+    with pytest.raises(MalformedReply):
+        read_reply(raw, a_request("a"))
+
+
+@pytest.mark.parametrize("truth", list(ProviderTruth))
+def test_a_failed_truth_carries_its_reason_and_no_other_does(truth: ProviderTruth) -> None:
+    failure = CallFailure(code=FailureCode.PROVIDER_ERROR, message="x")
+    with_reason = {"failed", "timed_out", "cancelled", "expired"}
+    for given_failure in (None, failure):
+        if (truth.value in with_reason) == (given_failure is not None):
+            CallState(truth=truth, failure=given_failure)
+        else:
+            with pytest.raises(ValueError, match="disagree"):
+                CallState(truth=truth, failure=given_failure)
+
+
+def test_item_ids_in_a_request_are_unique() -> None:
+    with pytest.raises(ValueError, match="repeat"):
+        a_request("a", "a")
+
+
+def test_top_p_without_sampling_is_refused() -> None:
+    with pytest.raises(ValueError, match="greedy"):
+        GenerationParameters(max_new_tokens=1, top_p=0.5)
