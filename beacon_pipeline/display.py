@@ -1,0 +1,38 @@
+"""Untrusted text, made safe to show. Model output reaches no page or terminal in any other way."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+ANSWER_LIMIT = 4000  # characters of an answer shown in Dagster's metadata
+
+_ASCII_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_KEPT_CONTROLS = frozenset("\n\t")
+
+
+def visible(text: str) -> str:
+    """``text`` with every character that a screen would obey rather than show spelled out.
+
+    Control characters, lone surrogates and formatting characters (bidirectional overrides,
+    zero-width ones) become ``\\u{202e}``; newlines and tabs stay.
+    """
+
+    def spell(character: str) -> str:
+        if character in _KEPT_CONTROLS or unicodedata.category(character) not in ("Cc", "Cf", "Cs"):
+            return character
+        return f"\\u{{{ord(character):x}}}"
+
+    return "".join(map(spell, text))
+
+
+def escape_markdown(text: str, limit: int = ANSWER_LIMIT) -> str:
+    """``text`` as CommonMark that renders to exactly these characters: no markup, link or HTML.
+
+    CommonMark lets any ASCII punctuation be escaped by a backslash (section 2.4). Text past
+    ``limit`` characters is cut, and the cut is announced.
+    """
+    shown = text[:limit]
+    escaped = _ASCII_PUNCTUATION.sub(r"\\\1", visible(shown)).replace("\n", "  \n")
+    cut = len(text) - len(shown)
+    return f"{escaped}\n\n*… {cut} more characters*" if cut else escaped

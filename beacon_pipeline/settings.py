@@ -1,0 +1,36 @@
+"""What the environment decides: where the instance lives and which database holds the ledger."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The instance folder: ``DAGSTER_HOME``, or ``.beacon`` in the working directory."""
+    return Path(os.environ.get("DAGSTER_HOME") or ".beacon").absolute()
+
+
+def database_url() -> str:
+    """The ledger's database: ``BEACON_DATABASE_URL``, or one SQLite file in the instance folder.
+
+    The URL may hold a password: it is never shown.
+    """
+    return os.environ.get("BEACON_DATABASE_URL") or f"sqlite:///{home() / 'ledger.db'}"
+
+
+def local_call_store() -> Path:
+    """Where the local provider keeps its calls."""
+    return home() / "local_calls"
+
+
+def workspace_file() -> Path:
+    """The Dagster workspace that names the code location: ``BEACON_WORKSPACE``, or the project's own.
+
+    Raises FileNotFoundError with the way out when there is none.
+    """
+    chosen = os.environ.get("BEACON_WORKSPACE")
+    path = Path(chosen) if chosen else Path(__file__).parents[1] / "workspace.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(f"no Dagster workspace at {path}: set BEACON_WORKSPACE to a workspace.yaml")
+    return path.absolute()

@@ -1,0 +1,28 @@
+"""Model output is shown, never obeyed."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beacon_pipeline.display import escape_markdown, visible
+
+
+def test_markup_html_and_links_are_shown_as_they_are_written() -> None:
+    escaped = escape_markdown("<script>alert(1)</script> [x](javascript:1) **b**")
+    assert escaped.startswith(r"\<script\>alert\(1\)\<\/script\> \[x\]\(javascript\:1\) \*\*b\*\*")
+
+
+def test_a_long_answer_says_how_much_was_cut() -> None:
+    assert escape_markdown("a" * 5000).endswith("*… 1000 more characters*")
+
+
+def test_terminal_and_direction_controls_are_spelled_out() -> None:
+    assert visible("a\x1b[2J\u202eb\x00\ud800\n") == "a\\u{1b}[2J\\u{202e}b\\u{0}\\u{d800}\n"
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"])))
+def test_unescaping_gives_the_text_back(text: str) -> None:
+    escaped = escape_markdown(text)
+    assert re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", escaped) == text
+    assert not re.search(r"(?<!\\)(?:\\\\)*[<>\[\]]", escaped)
