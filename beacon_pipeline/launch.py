@@ -1,0 +1,102 @@
+"""Launch runs on the Dagster instance, as the UI does: through Dagster's GraphQL API.
+
+The `dagster-graphql` command answers from the workspace without a running web server, so runs
+launched here have everything that runs launched in the UI have.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from beacon_pipeline import settings
+from beacon_pipeline.instance import console_script
+
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+_MUTATION = """
+mutation Launch($runs: [ExecutionParams!]!) {
+  launchMultipleRuns(executionParamsList: $runs) {
+    __typename
+    ... on LaunchMultipleRunsResult {
+      launchMultipleRunsResult {
+        __typename
+        ... on LaunchRunSuccess { run { runId } }
+        ... on RunConfigValidationInvalid { errors { message } }
+        ... on Error { message }
+      }
+    }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+class LaunchError(Exception):
+    """Dagster refused to launch; the message is its own."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One run to launch: a job, a range of partitions from ``start`` to ``end``, and its tags."""
+
+    job_name: str
+    start: str
+    end: str
+    tags: Mapping[str, str]
+
+
+def launch_runs(launches: Sequence[Launch], location: str = "beacon") -> list[str]:
+    """Queue one run for each launch; returns their run ids in order. Raises LaunchError."""
+    result = _graphql(_MUTATION, {"runs": [_execution_params(launch, location) for launch in launches]})
+    outcome = result["launchMultipleRuns"]
+    if "launchMultipleRunsResult" not in outcome:
+        raise LaunchError(outcome.get("message", outcome["__typename"]))
+    run_ids = []
+    for launched in outcome["launchMultipleRunsResult"]:
+        if launched["__typename"] != "LaunchRunSuccess":
+            raise LaunchError(launched.get("message") or json.dumps(launched))
+        run_ids.append(launched["run"]["runId"])
+    return run_ids
+
+
+def _execution_params(launch: Launch, location: str) -> dict[str, Any]:
+    tags = {RANGE_START_TAG: launch.start, RANGE_END_TAG: launch.end, **launch.tags}
+    return {
+        "selector": {
+            "repositoryLocationName": location,
+            "repositoryName": "__repository__",
+            "jobName": launch.job_name,
+        },
+        "runConfigData": {},
+        "mode": "default",
+        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+    }
+
+
+def _graphql(query: str, variables: Mapping[str, object]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="beacon-launch-") as folder:
+        answer = Path(folder) / "answer.json"
+        process = subprocess.run(
+            [
+                *(console_script("dagster-graphql"), "-w", str(settings.workspace_file())),
+                *("-t", query, "-v", json.dumps(variables), "-o", str(answer)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if process.returncode != 0 or not answer.is_file():
+            last_line = (process.stderr or process.stdout).strip().splitlines()[-1:]
+            raise LaunchError(last_line[0] if last_line else f"dagster-graphql exited {process.returncode}")
+        payload = json.loads(answer.read_text(encoding="utf-8"))
+    if payload.get("errors"):
+        raise LaunchError(payload["errors"][0]["message"])
+    data: dict[str, Any] = payload["data"]
+    return data
