@@ -48,7 +48,8 @@ _UNSUCCESSFUL = frozenset({Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
 
 LEGAL_TRANSITIONS: dict[Status | None, frozenset[Status]] = {
     None: frozenset({Status.PENDING}),
-    Status.PENDING: frozenset({Status.DISPATCHED, Status.CANCELLED}),
+    # Straight to completed: the reply of an attempt that was thought lost, read before the next one.
+    Status.PENDING: frozenset({Status.DISPATCHED, Status.CANCELLED, Status.COMPLETED}),
     Status.DISPATCHED: frozenset({Status.COMPLETED, Status.PENDING}) | _UNSUCCESSFUL,
     # An unsuccessful end may turn out wrong (the provider succeeded after all, or still runs),
     # or be asked again within the budget. A completed one is final: there is an answer.

@@ -1,0 +1,558 @@
+"""The ledger: jobs, executions, calls, attempts and every status change, on SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from beacon_pipeline.ledger import reading
+from beacon_pipeline.ledger.database import Database, LedgerUnavailable
+from beacon_pipeline.ledger.reading import (
+    attempts_table,
+    calls_table,
+    chunks,
+    executions_table,
+    jobs_table,
+    transitions_table,
+)
+from beacon_pipeline.ledger.records import (
+    Call,
+    CallFacts,
+    Cell,
+    Counts,
+    Execution,
+    Job,
+    Outcome,
+    Retry,
+    Transition,
+    Unsuccessful,
+)
+from beacon_pipeline.ledger.settlement import CLEARED, change_for
+from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses
+from beacon_pipeline.vocabulary import Cause, Status
+from inference.contract import FailureCode, ProviderTruth, Request
+
+__all__ = ["Ledger", "LedgerUnavailable"]
+
+ENDED = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+class Ledger:
+    """The record. Every method is one transaction; a status changes only in `apply_changes`.
+
+    All methods raise LedgerUnavailable when the database cannot be used; then nothing was written.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = _now) -> None:
+        self._database = Database(url)
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"Ledger({self._database!r})"
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest version."""
+        self._database.migrate()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._database.close()
+
+    # jobs and executions
+
+    def ensure_job(
+        self,
+        jobspec_id: str,
+        *,
+        source: str,
+        catalog: str,
+        catalog_digest: str,
+        specification: dict[str, Any] | None = None,
+    ) -> Job:
+        """The job with this ``jobspec_id``, made now if there is none."""
+        values = {
+            "id": _new_id(),
+            "jobspec_id": jobspec_id,
+            "source": source,
+            "catalog": catalog,
+            "catalog_digest": catalog_digest,
+            "specification": specification,
+            "created_at": self._clock(),
+        }
+
+        def ensure(connection: sa.Connection) -> Job:
+            self._insert_missing(connection, jobs_table, [values])
+            found = sa.select(jobs_table).where(jobs_table.c.jobspec_id == jobspec_id)
+            return reading.job_from(connection.execute(found).mappings().one())
+
+        return self._database.write(ensure)
+
+    def ensure_executions(self, job_id: str, cells: Iterable[Cell], *, actor: str) -> None:
+        """Make the executions of a job that do not exist yet, as pending."""
+        now = self._clock()
+        rows = [
+            {
+                "id": _new_id(),
+                "job_id": job_id,
+                "region": cell.region,
+                "model": cell.model,
+                "question": cell.question,
+                "status": Status.PENDING.value,
+                "queued_at": now,
+                "updated_at": now,
+            }
+            for cell in sorted(set(cells))
+        ]
+
+        def ensure(connection: sa.Connection) -> None:
+            for some in chunks(rows):
+                self._insert_missing(connection, executions_table, some)
+                ids = [row["id"] for row in some]
+                made = connection.scalars(
+                    sa.select(executions_table.c.id).where(executions_table.c.id.in_(ids))
+                ).all()
+                if made:
+                    connection.execute(
+                        sa.insert(transitions_table),
+                        [
+                            {
+                                "execution_id": execution_id,
+                                "from_status": None,
+                                "to_status": Status.PENDING.value,
+                                "at": now,
+                                "cause": Cause.ASKED.value,
+                                "actor": actor,
+                            }
+                            for execution_id in made
+                        ],
+                    )
+
+        self._database.write(ensure)
+
+    def _insert_missing(
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        dialect = sqlite if self._database.is_sqlite else postgresql
+        connection.execute(dialect.insert(table).values(list(rows)).on_conflict_do_nothing())
+
+    def executions(self, job_id: str, cells: Sequence[Cell] | None = None) -> list[Execution]:
+        """Executions of a job, of these cells or all, ordered by region, model, question."""
+        in_job = executions_table.c.job_id == job_id
+        if cells is None:
+            return self._database.read(lambda c: reading.read_executions(c, in_job))
+
+        def read(connection: sa.Connection) -> list[Execution]:
+            found: list[Execution] = []
+            for some in chunks(sorted(set(cells))):
+                found += reading.read_executions(connection, in_job, reading.in_cells(some))
+            return found
+
+        return self._database.read(read)
+
+    def executions_on(self, call_id: str) -> list[Execution]:
+        """The executions that a call carries."""
+        on_call = sa.select(attempts_table.c.execution_id).where(attempts_table.c.call_id == call_id)
+        return self._database.read(lambda c: reading.read_executions(c, executions_table.c.id.in_(on_call)))
+
+    def job(self, jobspec_id: str) -> Job | None:
+        """The job with this ``jobspec_id``, or None."""
+        return self._one_job(sa.select(jobs_table).where(jobs_table.c.jobspec_id == jobspec_id))
+
+    def jobs(self, limit: int = 50) -> list[Job]:
+        """The newest jobs, newest first."""
+        query = sa.select(jobs_table).order_by(jobs_table.c.created_at.desc()).limit(limit)
+        return self._database.read(lambda c: [reading.job_from(row) for row in c.execute(query).mappings()])
+
+    def latest_job(self) -> Job | None:
+        """The newest job, or None."""
+        return next(iter(self.jobs(limit=1)), None)
+
+    def latest_job_with_open(self, cells: Sequence[Cell]) -> Job | None:
+        """The newest job in which one of these cells is pending or dispatched, or None."""
+        unsettled = [status.value for status in Status if not status.is_settled]
+        found = [
+            self._one_job(
+                sa.select(jobs_table)
+                .join(executions_table, executions_table.c.job_id == jobs_table.c.id)
+                .where(executions_table.c.status.in_(unsettled), reading.in_cells(some))
+                .order_by(jobs_table.c.created_at.desc())
+                .limit(1)
+            )
+            for some in chunks(sorted(set(cells)))
+        ]
+        return max((job for job in found if job), key=lambda job: job.created_at, default=None)
+
+    def _one_job(self, query: sa.Select[Any]) -> Job | None:
+        row = self._database.read(lambda c: c.execute(query).mappings().one_or_none())
+        return None if row is None else reading.job_from(row)
+
+    def counts(self, job_id: str) -> Counts:
+        """How many executions a job has, by status, answer kind and region."""
+        table = executions_table
+
+        def by(connection: sa.Connection, column: sa.Column[Any]) -> dict[str, int]:
+            query = (
+                sa.select(column, sa.func.count())
+                .where(table.c.job_id == job_id, column.is_not(None))
+                .group_by(column)
+                .order_by(column)
+            )
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+        def count(connection: sa.Connection) -> Counts:
+            by_status = by(connection, table.c.status)
+            return Counts(
+                executions=sum(by_status.values()),
+                by_status=by_status,
+                by_answer_kind=by(connection, table.c.answer_kind),
+                by_region=by(connection, table.c.region),
+            )
+
+        return self._database.read(count)
+
+    def transitions(self, execution_id: str) -> list[Transition]:
+        """Every status change of an execution, oldest first."""
+        query = (
+            sa.select(transitions_table)
+            .where(transitions_table.c.execution_id == execution_id)
+            .order_by(transitions_table.c.id)
+        )
+        return self._database.read(
+            lambda c: [reading.transition_from(row) for row in c.execute(query).mappings()]
+        )
+
+    # calls
+
+    def open_call(
+        self,
+        executions: Sequence[Execution],
+        build: Callable[[Sequence[Execution]], Request],
+        *,
+        provider: str,
+        actor: str,
+    ) -> Call | None:
+        """Write the intent to call a provider, before anything is sent.
+
+        In one transaction the pending ones among ``executions`` (all of one deployment) become
+        dispatched, each gets its next attempt, and the request that ``build`` makes for them is
+        kept whole. Returns the call, or None when someone else had claimed them all.
+        """
+        now = self._clock()
+
+        def claim(connection: sa.Connection) -> sa.RowMapping | None:
+            statuses = lock_statuses(connection, [execution.id for execution in executions])
+            claimed = [e for e in executions if statuses.get(e.id) is Status.PENDING]
+            if not claimed:
+                return None
+            request = build(claimed)
+            connection.execute(sa.insert(calls_table), [_call_values(request, claimed, provider, now)])
+            self._write_attempts(connection, request, claimed)
+            items = {item.id: item for item in request.items}
+            changes = [
+                Change(
+                    execution.id,
+                    Status.PENDING,
+                    Status.DISPATCHED,
+                    Cause.DISPATCH,
+                    values={
+                        "prompt": items[execution.id].prompt,
+                        "system_prompt": items[execution.id].system_prompt,
+                        "parameters": request.parameters.model_dump(mode="json"),
+                        "dispatched_at": now,
+                        "completed_at": None,
+                    },
+                )
+                for execution in claimed
+            ]
+            apply_changes(connection, changes, at=now, actor=actor)
+            return _read_call(connection, request.id)
+
+        row = self._database.write(claim)
+        return None if row is None else reading.call_from(row)
+
+    def _write_attempts(
+        self, connection: sa.Connection, request: Request, claimed: Sequence[Execution]
+    ) -> None:
+        numbers: dict[str, int] = {}
+        for some in chunks([execution.id for execution in claimed]):
+            highest = (
+                sa.select(attempts_table.c.execution_id, sa.func.max(attempts_table.c.number))
+                .where(attempts_table.c.execution_id.in_(some))
+                .group_by(attempts_table.c.execution_id)
+            )
+            numbers |= {row[0]: row[1] for row in connection.execute(highest)}
+        connection.execute(
+            sa.insert(attempts_table),
+            [
+                {
+                    "id": _new_id(),
+                    "execution_id": execution.id,
+                    "call_id": request.id,
+                    "number": numbers.get(execution.id, 0) + 1,
+                }
+                for execution in claimed
+            ],
+        )
+
+    def call(self, call_id: str) -> Call:
+        """The call with this id. Raises LookupError."""
+        return reading.call_from(self._database.read(lambda c: _read_call(c, call_id)))
+
+    def open_calls(self, *, after: tuple[datetime, str] | None = None, limit: int = 500) -> list[Call]:
+        """Calls whose end is not on record, oldest first, past the key (created_at, id)."""
+        key = sa.tuple_(calls_table.c.created_at, calls_table.c.id)
+        query = sa.select(calls_table).where(calls_table.c.settled_at.is_(None))
+        if after is not None:
+            moment = sa.bindparam("moment", after[0], type_=calls_table.c.created_at.type)
+            query = query.where(key > sa.tuple_(moment, sa.literal(after[1])))
+        query = query.order_by(calls_table.c.created_at, calls_table.c.id).limit(limit)
+        return self._database.read(lambda c: [reading.call_from(row) for row in c.execute(query).mappings()])
+
+    def record_accepted(self, call_id: str, provider_call_id: str) -> None:
+        """Keep the provider's call id. Repeating it changes nothing; another id raises ValueError."""
+        now = self._clock()
+
+        def record(connection: sa.Connection) -> str:
+            connection.execute(
+                sa.update(calls_table)
+                .where(calls_table.c.id == call_id, calls_table.c.provider_call_id.is_(None))
+                .values(provider_call_id=provider_call_id, accepted_at=now)
+            )
+            return str(_read_call(connection, call_id)["provider_call_id"])
+
+        recorded = self._database.write(record)
+        if recorded != provider_call_id:
+            raise ValueError(f"call {call_id} is {recorded} at the provider, not {provider_call_id}")
+
+    def record_truth(self, call_id: str, truth: ProviderTruth) -> None:
+        """Keep the provider's word on a call whose end is on record."""
+        self._update_call(call_id, truth=truth.value)
+
+    def request_cancel(self, call_id: str) -> None:
+        """Keep that a person wants the call stopped; the first time counts."""
+        self._update_call(
+            call_id, cancel_requested_at=sa.func.coalesce(calls_table.c.cancel_requested_at, self._clock())
+        )
+
+    def _update_call(self, call_id: str, **values: Any) -> None:
+        change = sa.update(calls_table).where(calls_table.c.id == call_id).values(**values)
+        self._database.write(lambda c: c.execute(change))
+
+    # ends and repairs
+
+    def settle_call(
+        self,
+        call_id: str,
+        outcomes: Mapping[str, Outcome],
+        facts: CallFacts,
+        *,
+        actor: str,
+        cause: Cause = Cause.REPLY,
+    ) -> list[str]:
+        """Record how a call ended: ``outcomes`` by execution id, and the facts of the call.
+
+        One transaction. Returns the ids of the executions that changed: a late or repeated
+        report changes nothing, except that an answer always wins over a failure on record.
+        """
+        now = self._clock()
+
+        def settle(connection: sa.Connection) -> list[str]:
+            statuses = lock_statuses(connection, list(outcomes))
+            open_on = self._open_attempts(connection, list(outcomes))
+            changes = [
+                change
+                for execution_id, outcome in outcomes.items()
+                if (
+                    change := change_for(
+                        execution_id,
+                        statuses[execution_id],
+                        outcome,
+                        attempt_open=open_on.get(execution_id) == call_id,
+                        other_attempt_open=open_on.get(execution_id) not in (None, call_id),
+                        cause=cause,
+                        at=now,
+                    )
+                )
+            ]
+            self._close_attempts(connection, call_id, outcomes, now)
+            applied = apply_changes(connection, changes, at=now, actor=actor)
+            self._supersede(
+                connection, [c.execution_id for c in changes if c.target is Status.COMPLETED], now
+            )
+            self._close_call(connection, call_id, facts, now)
+            return applied
+
+        return self._database.write(settle)
+
+    def _open_attempts(self, connection: sa.Connection, execution_ids: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for some in chunks(execution_ids):
+            query = sa.select(attempts_table.c.execution_id, attempts_table.c.call_id).where(
+                attempts_table.c.execution_id.in_(some), attempts_table.c.settled_at.is_(None)
+            )
+            found |= {row.execution_id: row.call_id for row in connection.execute(query)}
+        return found
+
+    def _close_attempts(
+        self, connection: sa.Connection, call_id: str, outcomes: Mapping[str, Outcome], now: datetime
+    ) -> None:
+        parameters = []
+        for execution_id, outcome in outcomes.items():
+            failure = outcome if isinstance(outcome, Retry | Unsuccessful) else None
+            parameters.append(
+                {
+                    "on_execution": execution_id,
+                    "code": failure and failure.failure_code.value,
+                    "message": failure and failure.message,
+                }
+            )
+        connection.execute(
+            sa.update(attempts_table)
+            .where(
+                attempts_table.c.call_id == call_id,
+                attempts_table.c.execution_id == sa.bindparam("on_execution"),
+                attempts_table.c.settled_at.is_(None),
+            )
+            .values(
+                settled_at=now,
+                failure_code=sa.bindparam("code"),
+                failure_message=sa.bindparam("message", type_=attempts_table.c.failure_message.type),
+            ),
+            parameters,
+        )
+
+    def _supersede(self, connection: sa.Connection, execution_ids: Sequence[str], now: datetime) -> None:
+        """Close attempts that are still open on executions that have their answer now."""
+        for some in chunks(execution_ids):
+            connection.execute(
+                sa.update(attempts_table)
+                .where(attempts_table.c.execution_id.in_(some), attempts_table.c.settled_at.is_(None))
+                .values(settled_at=now)
+            )
+
+    def _close_call(self, connection: sa.Connection, call_id: str, facts: CallFacts, now: datetime) -> None:
+        still_without_reply = calls_table.c.replied.is_(False)
+        connection.execute(
+            sa.update(calls_table)
+            .where(calls_table.c.id == call_id, still_without_reply)
+            .values(
+                settled_at=now,
+                truth=facts.truth.value,
+                replied=facts.replied,
+                failure_code=facts.failure.code.value if facts.failure else None,
+                failure_message=facts.failure.message if facts.failure else None,
+                raw_reply=facts.raw_reply,
+                reported_region=facts.reported_region,
+                cloud=facts.cloud,
+                task_id=facts.task_id,
+                cold_start=facts.cold_start,
+                started_at=facts.started_at,
+                finished_at=facts.finished_at,
+            )
+        )
+
+    def reopen(self, call_id: str, execution_ids: Sequence[str], *, actor: str) -> list[str]:
+        """Record that a call believed ended still runs: its executions are dispatched again.
+
+        Applies to failed, timed out and cancelled executions without another open attempt.
+        """
+        now = self._clock()
+
+        def reopen_all(connection: sa.Connection) -> list[str]:
+            statuses = lock_statuses(connection, execution_ids)
+            busy = self._open_attempts(connection, execution_ids)
+            ids = [i for i in execution_ids if statuses[i] in ENDED and busy.get(i, call_id) == call_id]
+            changes = [
+                Change(
+                    i, statuses[i], Status.DISPATCHED, Cause.REPAIR, values=CLEARED | {"completed_at": None}
+                )
+                for i in ids
+            ]
+            for some in chunks(ids):
+                connection.execute(
+                    sa.update(attempts_table)
+                    .where(attempts_table.c.call_id == call_id, attempts_table.c.execution_id.in_(some))
+                    .values(settled_at=None, failure_code=None, failure_message=None)
+                )
+            if ids:
+                connection.execute(
+                    sa.update(calls_table)
+                    .where(calls_table.c.id == call_id)
+                    .values(settled_at=None, replied=False)
+                )
+            return apply_changes(connection, changes, at=now, actor=actor)
+
+        return self._database.write(reopen_all)
+
+    def retry(self, execution_ids: Sequence[str], *, actor: str, detail: str | None = None) -> list[str]:
+        """Make ended executions without an answer pending again; closes what is left open of them."""
+        return self._move_to(Status.PENDING, ENDED, execution_ids, Cause.RETRY, actor, detail, dict(CLEARED))
+
+    def cancel_pending(self, execution_ids: Sequence[str], *, actor: str) -> list[str]:
+        """Cancel executions that were not dispatched."""
+        values: dict[str, Any] = {
+            "failure_code": FailureCode.CANCELLED.value,
+            "failure_message": "cancelled before it was dispatched",
+            "completed_at": self._clock(),
+        }
+        return self._move_to(
+            Status.CANCELLED, (Status.PENDING,), execution_ids, Cause.CANCEL, actor, None, values
+        )
+
+    def _move_to(
+        self,
+        target: Status,
+        sources: Sequence[Status],
+        execution_ids: Sequence[str],
+        cause: Cause,
+        actor: str,
+        detail: str | None,
+        values: dict[str, Any],
+    ) -> list[str]:
+        now = self._clock()
+
+        def move(connection: sa.Connection) -> list[str]:
+            statuses = lock_statuses(connection, execution_ids)
+            ids = [i for i in execution_ids if statuses.get(i) in sources]
+            self._supersede(connection, ids, now)
+            changes = [Change(i, statuses[i], target, cause, detail, values) for i in ids]
+            return apply_changes(connection, changes, at=now, actor=actor)
+
+        return self._database.write(move)
+
+
+def _call_values(
+    request: Request, claimed: Sequence[Execution], provider: str, now: datetime
+) -> dict[str, Any]:
+    return {
+        "id": request.id,
+        "job_id": claimed[0].job_id,
+        "region": request.deployment.region,
+        "model": request.deployment.model,
+        "provider": provider,
+        "request": request.model_dump_json(),
+        "created_at": now,
+        "replied": False,
+    }
+
+
+def _read_call(connection: sa.Connection, call_id: str) -> sa.RowMapping:
+    row = (
+        connection.execute(sa.select(calls_table).where(calls_table.c.id == call_id)).mappings().one_or_none()
+    )
+    if row is None:
+        raise LookupError(f"no call {call_id}")
+    return row

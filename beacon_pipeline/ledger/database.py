@@ -1,0 +1,148 @@
+"""The ledger's database: one engine, transactions that are retried whole, and migrations."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import tenacity
+from alembic import command
+from alembic.config import Config
+from filelock import FileLock
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+TRIES = 6  # of one transaction, over about 6 seconds
+BUSY_TIMEOUT_SECONDS = 30  # how long SQLite waits for another writer
+
+Result = TypeVar("Result")
+
+
+class LedgerUnavailable(Exception):
+    """The database could not be used, after bounded retries; nothing was written."""
+
+
+class Database:
+    """Transactions on SQLite or PostgreSQL. ``url`` may hold a password: it is never shown."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = sa.make_url(url)
+        except sa.exc.ArgumentError:
+            raise LedgerUnavailable("BEACON_DATABASE_URL is not a database URL") from None
+        backend = parsed.get_backend_name()
+        if backend == "postgresql":
+            # psycopg 3 whatever the URL says: the tests run on it.
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        elif backend != "sqlite":
+            raise LedgerUnavailable(f"the ledger runs on sqlite and postgresql, not on {backend!r}")
+        self.url = parsed
+        self.is_sqlite = backend == "sqlite"
+        if self.is_sqlite and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        arguments = {"timeout": BUSY_TIMEOUT_SECONDS} if self.is_sqlite else {"connect_timeout": 10}
+        self.engine = sa.create_engine(parsed, pool_pre_ping=not self.is_sqlite, connect_args=arguments)
+        if self.is_sqlite:
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+
+    def __repr__(self) -> str:
+        return f"Database({self.url.render_as_string(hide_password=True)!r})"
+
+    def read(self, query: Callable[[sa.Connection], Result]) -> Result:
+        """Run ``query`` in a transaction that writes nothing. Raises LedgerUnavailable."""
+        return self._transact(query, writes=False)
+
+    def write(self, change: Callable[[sa.Connection], Result]) -> Result:
+        """Run ``change`` in one transaction, again from its start after a passing fault.
+
+        ``change`` may run several times, and must have no effect but on the connection.
+        Raises LedgerUnavailable when faults do not pass; then nothing was written.
+        """
+        return self._transact(change, writes=True)
+
+    def _transact(self, work: Callable[[sa.Connection], Result], *, writes: bool) -> Result:
+        def once() -> Result:
+            connecting = self.engine.connect().execution_options(writes=writes)
+            with connecting as connection, connection.begin():
+                return work(connection)
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_passing),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=2),
+            stop=tenacity.stop_after_attempt(TRIES),
+            reraise=True,
+        )
+        try:
+            return retrying(once)
+        except sa.exc.OperationalError as error:
+            reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown fault"
+            raise LedgerUnavailable(f"the ledger at {self._place} cannot be used: {reason}") from None
+
+    @property
+    def _place(self) -> str:
+        return self.url.render_as_string(hide_password=True)
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest version. Safe when several processes start at once."""
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        if self.is_sqlite:
+            with FileLock(f"{self.url.database}.migrate.lock"):
+                self._upgrade(config)
+        else:
+            lock = int.from_bytes(hashlib.sha256(b"beacon ledger migration").digest()[:7], "big")
+            with self._lock_holder() as holder:
+                holder.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": lock})
+                try:
+                    self._upgrade(config)
+                finally:
+                    holder.execute(sa.text("SELECT pg_advisory_unlock(:lock)"), {"lock": lock})
+
+    def _lock_holder(self) -> sa.Connection:
+        try:
+            return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        except sa.exc.OperationalError as error:
+            reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown fault"
+            raise LedgerUnavailable(f"the ledger at {self._place} cannot be used: {reason}") from None
+
+    def _upgrade(self, config: Config) -> None:
+        def upgrade(connection: sa.Connection) -> None:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+        self.write(upgrade)
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether the same transaction may well succeed in a moment."""
+    if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
+        return True
+    if not isinstance(error, sa.exc.OperationalError):
+        return False
+    # PostgreSQL's classes 08 (connection), 40 (rollback: deadlock, serialization), 53 (resources),
+    # 57 (operator intervention); psycopg gives no code where the connection itself was lost.
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return str(state)[:2] in ("08", "40", "53", "57")
+    reason = str(error.orig).lower()
+    return any(word in reason for word in ("locked", "busy", "connection", "server closed"))
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # pysqlite's own transaction handling is off: `_begin_sqlite` says when one starts.
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A writer takes its lock at the start: upgrading a read lock later can fail at once.
+    writes = connection.get_execution_options().get("writes", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

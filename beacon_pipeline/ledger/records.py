@@ -1,0 +1,211 @@
+"""What the ledger gives and takes: frozen values, never database rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from beacon_pipeline.vocabulary import AnswerKind, Cause, Status
+from inference.contract import (
+    CallFailure,
+    FailureCode,
+    FinishReason,
+    Provenance,
+    ProviderTruth,
+    Request,
+)
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Cell:
+    """One region × model × question: the place of an execution in a job."""
+
+    region: str
+    model: str
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One round of asking."""
+
+    id: str
+    jobspec_id: str
+    source: str
+    catalog: str
+    catalog_digest: str
+    specification: dict[str, Any] | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to a provider. ``replied`` means its reply, or its refusal, is on record."""
+
+    id: str
+    job_id: str
+    region: str
+    model: str
+    provider: str
+    request: Request
+    provider_call_id: str | None
+    created_at: datetime
+    accepted_at: datetime | None
+    settled_at: datetime | None
+    cancel_requested_at: datetime | None
+    truth: ProviderTruth | None
+    replied: bool
+    failure_code: str | None
+    failure_message: str | None
+    raw_reply: str | None
+    reported_region: str | None
+    cloud: str | None
+    task_id: str | None
+    cold_start: bool | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One execution's part in a call; open until it is settled."""
+
+    id: str
+    execution_id: str
+    number: int
+    settled_at: datetime | None
+    failure_code: str | None
+    failure_message: str | None
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One region × model × question of one job, with its attempts, oldest first."""
+
+    id: str
+    job_id: str
+    region: str
+    model: str
+    question: str
+    status: Status
+    answer: str | None
+    answer_kind: AnswerKind | None
+    finish_reason: FinishReason | None
+    prompt_tokens: int | None
+    output_tokens: int | None
+    output_token_sha256: str | None
+    executed_region: str | None
+    failure_code: FailureCode | None
+    failure_message: str | None
+    dead_lettered_at: datetime | None
+    prompt: str | None
+    system_prompt: str | None
+    parameters: dict[str, Any] | None
+    provenance: Provenance | None
+    cold_start: bool | None
+    queued_at: datetime
+    dispatched_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    updated_at: datetime
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.region, self.model, self.question)
+
+    @property
+    def newest_call(self) -> Call | None:
+        """The call of the newest attempt."""
+        return self.attempts[-1].call if self.attempts else None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the answer may be used: there is one, and it ran in the region asked for."""
+        return self.status is Status.COMPLETED and self.executed_region == self.region
+
+    @property
+    def seconds(self) -> float | None:
+        """From dispatch to completion, in seconds."""
+        if self.dispatched_at is None or self.completed_at is None:
+            return None
+        return max((self.completed_at - self.dispatched_at).total_seconds(), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One status change, as kept for ever."""
+
+    execution_id: str
+    from_status: Status | None
+    to_status: Status
+    at: datetime
+    cause: Cause
+    actor: str
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """The execution has an answer."""
+
+    answer: str
+    answer_kind: AnswerKind
+    finish_reason: FinishReason
+    prompt_tokens: int | None
+    output_tokens: int | None
+    output_token_sha256: str | None
+    executed_region: str
+    provenance: Provenance
+    cold_start: bool | None
+    started_at: datetime
+    completed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsuccessful:
+    """The execution ended without an answer."""
+
+    status: Status  # failed, timed_out or cancelled
+    failure_code: FailureCode
+    message: str
+    dead_letter: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """The attempt failed and another one is due."""
+
+    failure_code: FailureCode
+    message: str
+
+
+Outcome = Completed | Unsuccessful | Retry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFacts:
+    """What is known of a call when it is settled."""
+
+    truth: ProviderTruth
+    replied: bool
+    failure: CallFailure | None = None
+    raw_reply: str | None = None
+    reported_region: str | None = None
+    cloud: str | None = None
+    task_id: str | None = None
+    cold_start: bool | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many executions of a job there are, by what is recorded of them."""
+
+    executions: int
+    by_status: dict[str, int]
+    by_answer_kind: dict[str, int]
+    by_region: dict[str, int]

@@ -1,0 +1,66 @@
+"""Small values for tests that ask: a job, a request, a completed outcome."""
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import CallFacts, Cell, Completed, Execution, Job
+from beacon_pipeline.vocabulary import AnswerKind
+from inference.contract import (
+    Deployment,
+    FinishReason,
+    GenerationParameters,
+    Item,
+    ModelSource,
+    Provenance,
+    ProviderTruth,
+    Request,
+)
+
+CELLS = [Cell("eu", "tiny", f"q{n}") for n in range(3)]
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+SUCCEEDED = CallFacts(truth=ProviderTruth.SUCCEEDED, replied=True)
+
+
+def a_job(ledger: Ledger, cells: Sequence[Cell] = CELLS, name: str = "job-1") -> Job:
+    job = ledger.ensure_job(name, source="launch", catalog="demo", catalog_digest="d")
+    ledger.ensure_executions(job.id, cells, actor="test")
+    return job
+
+
+def a_request_for(executions: Sequence[Execution]) -> Request:
+    first = executions[0]
+    return Request(
+        id=str(uuid.uuid4()),
+        deployment=Deployment(region=first.region, model=first.model),
+        model=ModelSource(id=first.model, repository="o/m", revision="r", dtype="float32", context_tokens=64),
+        parameters=GenerationParameters(max_new_tokens=8),
+        items=tuple(Item(id=e.id, system_prompt="s", prompt=f"ask {e.question}") for e in executions),
+    )
+
+
+def completed(answer: str = "fine", region: str = "eu") -> Completed:
+    return Completed(
+        answer=answer,
+        answer_kind=AnswerKind.SUBSTANTIVE if answer.strip() else AnswerKind.EMPTY,
+        finish_reason=FinishReason.STOP,
+        prompt_tokens=3,
+        output_tokens=2,
+        output_token_sha256=hashlib.sha256(answer.encode("utf-8", "surrogatepass")).hexdigest(),
+        executed_region=region,
+        provenance=Provenance(
+            model_revision="r",
+            weights_sha256="w",
+            tokenizer_sha256="t",
+            dtype="float32",
+            device="cpu",
+            engine="transformers",
+            libraries={"torch": "2"},
+            batch_size=3,
+        ),
+        cold_start=False,
+        started_at=MOMENT,
+        completed_at=MOMENT,
+    )

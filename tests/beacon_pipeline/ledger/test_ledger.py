@@ -1,0 +1,295 @@
+"""The record keeps what it is given, changes status only legally, and loses nothing."""
+
+import itertools
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from datetime import datetime
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beacon_pipeline.ledger import Ledger, LedgerUnavailable
+from beacon_pipeline.ledger.records import CallFacts, Execution, Retry, Unsuccessful
+from beacon_pipeline.ledger.schema import Base
+from beacon_pipeline.ledger.types import escape_exact, unescape_exact
+from beacon_pipeline.vocabulary import LEGAL_TRANSITIONS, Cause, IllegalTransition, Status, require_legal
+from inference.contract import CallFailure, FailureCode, ProviderTruth
+from tests.beacon_pipeline.asking import CELLS, SUCCEEDED, a_job, a_request_for, completed
+
+FAILED = CallFacts(
+    truth=ProviderTruth.FAILED,
+    replied=False,
+    failure=CallFailure(code=FailureCode.WORKER_LOST, message="gone"),
+)
+
+
+def dispatch(ledger: Ledger, executions: list[Execution]) -> str:
+    call = ledger.open_call(executions, a_request_for, provider="local", actor="test")
+    assert call is not None
+    return call.id
+
+
+def statuses(ledger: Ledger, job_id: str) -> list[str]:
+    return [execution.status.value for execution in ledger.executions(job_id)]
+
+
+def test_asking_twice_makes_one_row_each(ledger: Ledger) -> None:
+    first, second = a_job(ledger), a_job(ledger)
+    assert first == second
+    executions = ledger.executions(first.id)
+    assert [e.cell for e in executions] == CELLS
+    for execution in executions:
+        assert [(t.from_status, t.to_status, t.cause) for t in ledger.transitions(execution.id)] == [
+            (None, Status.PENDING, Cause.ASKED)
+        ]
+
+
+def test_an_answer_is_kept_with_its_path(ledger: Ledger) -> None:
+    job = a_job(ledger)
+    executions = ledger.executions(job.id)
+    call_id = dispatch(ledger, executions)
+    ledger.record_accepted(call_id, "fc-1")
+    ledger.record_accepted(call_id, "fc-1")
+    with pytest.raises(ValueError, match="fc-1"):
+        ledger.record_accepted(call_id, "fc-2")
+    outcomes = {e.id: completed("" if n == 0 else "fine") for n, e in enumerate(executions)}
+    assert set(ledger.settle_call(call_id, outcomes, SUCCEEDED, actor="test")) == set(outcomes)
+    first = ledger.executions(job.id)[0]
+    assert (first.status, first.answer, first.usable) == (Status.COMPLETED, "", True)
+    assert first.prompt == "ask q0"
+    assert first.provenance == completed().provenance
+    assert first.started_at == completed().started_at
+    assert first.newest_call is not None
+    assert (first.newest_call.provider_call_id, first.newest_call.truth) == ("fc-1", ProviderTruth.SUCCEEDED)
+    assert [t.to_status.value for t in ledger.transitions(first.id)] == ["pending", "dispatched", "completed"]
+    counts = ledger.counts(job.id)
+    assert counts.by_status == {"completed": 3}
+    assert counts.by_answer_kind == {"empty": 1, "substantive": 2}
+
+
+def test_late_and_repeated_reports_change_nothing(ledger: Ledger) -> None:
+    job = a_job(ledger, CELLS[:1])
+    (execution,) = ledger.executions(job.id)
+    call_id = dispatch(ledger, [execution])
+    assert ledger.settle_call(call_id, {execution.id: completed("first")}, SUCCEEDED, actor="test")
+    before = ledger.transitions(execution.id)
+    failed = Unsuccessful(
+        status=Status.FAILED, failure_code=FailureCode.WORKER_LOST, message="", dead_letter=True
+    )
+    for late in (completed("second"), failed, Retry(failure_code=FailureCode.WORKER_LOST, message="")):
+        assert ledger.settle_call(call_id, {execution.id: late}, FAILED, actor="test") == []
+    assert ledger.transitions(execution.id) == before
+    (execution,) = ledger.executions(job.id)
+    assert execution.answer == "first"
+    assert execution.newest_call is not None
+    assert execution.newest_call.truth is ProviderTruth.SUCCEEDED
+
+
+def test_an_answer_wins_over_a_failure_on_record_and_over_the_next_attempt(ledger: Ledger) -> None:
+    job = a_job(ledger, CELLS[:1])
+    (execution,) = ledger.executions(job.id)
+    first_call = dispatch(ledger, [execution])
+    retry = Retry(failure_code=FailureCode.WORKER_LOST, message="gone")
+    ledger.settle_call(first_call, {execution.id: retry}, FAILED, actor="test")
+    assert statuses(ledger, job.id) == ["pending"]
+    second_call = dispatch(ledger, ledger.executions(job.id))
+    assert ledger.settle_call(first_call, {execution.id: completed()}, SUCCEEDED, actor="test")
+    (execution,) = ledger.executions(job.id)
+    assert execution.status is Status.COMPLETED
+    assert [attempt.settled_at is None for attempt in execution.attempts] == [False, False]
+    assert ledger.transitions(execution.id)[-1].cause is Cause.REPAIR
+    assert ledger.settle_call(second_call, {execution.id: retry}, FAILED, actor="test") == []
+
+
+def test_a_call_believed_ended_can_be_found_running(ledger: Ledger) -> None:
+    job = a_job(ledger, CELLS[:1])
+    (execution,) = ledger.executions(job.id)
+    call_id = dispatch(ledger, [execution])
+    lost = Unsuccessful(
+        status=Status.FAILED, failure_code=FailureCode.WORKER_LOST, message="x", dead_letter=True
+    )
+    ledger.settle_call(call_id, {execution.id: lost}, FAILED, actor="test", cause=Cause.PROVIDER_REPORT)
+    (failed,) = ledger.executions(job.id)
+    assert failed.dead_lettered_at is not None
+    assert ledger.reopen(call_id, [execution.id], actor="test") == [execution.id]
+    (running,) = ledger.executions(job.id)
+    assert (running.status, running.failure_code, running.dead_lettered_at) == (Status.DISPATCHED, None, None)
+    assert [call.id for call in ledger.open_calls()] == [call_id]
+    assert ledger.settle_call(call_id, {execution.id: completed()}, SUCCEEDED, actor="test")
+    assert ledger.open_calls() == []
+
+
+def test_only_what_is_pending_is_claimed(ledger: Ledger) -> None:
+    job = a_job(ledger)
+    executions = ledger.executions(job.id)
+    dispatch(ledger, executions[:1])
+    call_id = dispatch(ledger, executions)
+    assert {e.id for e in ledger.executions_on(call_id)} == {e.id for e in executions[1:]}
+    assert ledger.open_call(executions, a_request_for, provider="local", actor="test") is None
+
+
+def claim(url: str, job_id: str) -> list[str]:
+    ledger = Ledger(url)
+    call = ledger.open_call(ledger.executions(job_id), a_request_for, provider="local", actor="test")
+    return [] if call is None else [item.id for item in call.request.items]
+
+
+def test_twenty_writers_claim_each_execution_once(ledger: Ledger, database_url: str) -> None:
+    job = a_job(ledger)
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(4, mp_context=spawning) as pool, ThreadPoolExecutor(16) as threads:
+        futures = [pool.submit(claim, database_url, job.id) for _ in range(4)]
+        futures += [threads.submit(claim, database_url, job.id) for _ in range(16)]
+        claimed = list(itertools.chain.from_iterable(future.result() for future in futures))
+    assert sorted(claimed) == sorted(e.id for e in ledger.executions(job.id))
+    assert all(len(e.attempts) == 1 for e in ledger.executions(job.id))
+
+
+@pytest.mark.parametrize("answer", ["a\x00b", "\ud800 \udfff", "\\u0000 \\", "line\r\n\t😀", "x" * 1_000_000])
+def test_any_text_comes_back_as_it_was(ledger: Ledger, answer: str) -> None:
+    job = a_job(ledger, CELLS[:1])
+    (execution,) = ledger.executions(job.id)
+    ledger.settle_call(
+        dispatch(ledger, [execution]), {execution.id: completed(answer)}, SUCCEEDED, actor="test"
+    )
+    assert ledger.executions(job.id)[0].answer == answer
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_escaped_text_is_storable_and_reversible(text: str) -> None:
+    escaped = escape_exact(text)
+    assert unescape_exact(escaped) == text
+    assert "\x00" not in escaped
+    escaped.encode("utf-8")
+
+
+def test_a_naive_time_is_refused(database_url: str) -> None:
+    ledger = Ledger(database_url, clock=lambda: datetime(2026, 1, 1))  # noqa: DTZ001
+    ledger.migrate()
+    with pytest.raises(sa.exc.StatementError, match="naive"):
+        ledger.ensure_job("j", source="launch", catalog="c", catalog_digest="d")
+
+
+def test_the_schema_refuses_illegal_rows(ledger: Ledger, database_url: str) -> None:
+    job = a_job(ledger)
+    illegal = [
+        "UPDATE executions SET status = 'complete'",
+        "UPDATE executions SET status = 'completed'",
+        "UPDATE executions SET answer = 'Response extraction failed'",
+        "UPDATE executions SET status = 'failed'",
+        "UPDATE executions SET answer_kind = 'empty'",
+        "UPDATE executions SET failure_code = 'worker_lost'",
+        "INSERT INTO executions (id, job_id, region, model, question, status, queued_at, updated_at) "
+        "SELECT 'other', job_id, region, model, question, 'pending', queued_at, updated_at FROM executions",
+    ]
+    engine = sa.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    for statement in illegal:
+        with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:
+            connection.execute(sa.text(statement))
+    engine.dispose()
+    assert statuses(ledger, job.id) == ["pending"] * 3
+
+
+def test_a_second_open_attempt_cannot_be_written(ledger: Ledger, database_url: str) -> None:
+    job = a_job(ledger, CELLS[:1])
+    dispatch(ledger, ledger.executions(job.id))
+    engine = sa.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO attempts (id, execution_id, call_id, number) "
+                "SELECT 'second', execution_id, call_id, 2 FROM attempts"
+            )
+        )
+    engine.dispose()
+
+
+@pytest.mark.parametrize(("source", "target"), list(itertools.product([None, *Status], Status)))
+def test_only_legal_transitions(source: Status | None, target: Status) -> None:
+    if target in LEGAL_TRANSITIONS[source]:
+        require_legal(source, target)
+    else:
+        with pytest.raises(IllegalTransition):
+            require_legal(source, target)
+    assert source is not Status.COMPLETED or not LEGAL_TRANSITIONS[source]
+
+
+def test_the_migrations_make_the_models(ledger: Ledger, database_url: str) -> None:
+    engine = sa.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    engine.dispose()
+
+
+def test_nine_first_starts_at_once(database_url: str) -> None:
+    with ThreadPoolExecutor(9) as threads:
+        list(threads.map(lambda _: Ledger(database_url).migrate(), range(9)))
+    ledger = Ledger(database_url)
+    assert a_job(ledger).jobspec_id == "job-1"
+    ledger.close()
+
+
+def test_a_passing_lock_is_waited_for_and_nothing_is_half_written(ledger: Ledger, database_url: str) -> None:
+    if not database_url.startswith("sqlite"):
+        pytest.skip("SQLite's single writer")
+    engine = sa.create_engine(database_url)
+    with engine.connect() as blocker:
+        blocker.exec_driver_sql("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(1) as threads:
+            job = threads.submit(a_job, ledger)
+            assert ledger.latest_job() is None
+            blocker.exec_driver_sql("ROLLBACK")
+            assert job.result().jobspec_id == "job-1"
+    engine.dispose()
+
+
+def test_a_killed_connection_is_retried_whole(ledger: Ledger, database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("PostgreSQL's connections")
+    job = a_job(ledger)
+    executions = ledger.executions(job.id)
+    killer = sa.create_engine(
+        database_url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
+    )
+    killed = []
+
+    def build(claimed: list[Execution]) -> object:
+        if not killed:
+            with killer.connect() as connection:
+                found = connection.execute(
+                    sa.text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                )
+                killed.append(found.rowcount)
+        return a_request_for(claimed)
+
+    call = ledger.open_call(executions, build, provider="local", actor="test")  # type: ignore[arg-type]
+    killer.dispose()
+    assert killed
+    assert call is not None
+    assert [len(e.attempts) for e in ledger.executions(job.id)] == [1, 1, 1]
+    assert [len(ledger.transitions(e.id)) for e in executions] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://u:secret@h/d", "not on 'mysql'"),
+        ("not a url secret", "not a database URL"),
+        ("postgresql://u:secret@127.0.0.1:1/d", "cannot be used"),
+    ],
+)
+def test_an_unusable_database_is_one_clear_line_without_the_password(
+    url: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beacon_pipeline.ledger.database.TRIES", 1)
+    with pytest.raises(LedgerUnavailable, match=reason) as caught:
+        Ledger(url).migrate()
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)

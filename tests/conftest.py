@@ -1,0 +1,33 @@
+"""Fixtures that more than one package's tests use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from beacon_pipeline.ledger import Ledger
+from tests.databases import KINDS, fresh_postgresql_database, postgresql_server
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a running PostgreSQL server, one per test process."""
+    with postgresql_server(tmp_path_factory.mktemp("postgresql")) as url:
+        yield url
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return fresh_postgresql_database(request.getfixturevalue("postgresql_url"))
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[Ledger]:
+    """A migrated, empty ledger on each kind of database."""
+    made = Ledger(database_url)
+    made.migrate()
+    yield made
+    made.close()
