@@ -13,6 +13,9 @@ provider: a batch of items for one deployment (one model in one region). The exc
 
 from __future__ import annotations
 
+import hashlib
+import struct
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
@@ -165,16 +168,20 @@ class Request(Value):
 
 
 class Provenance(Value):
-    """What made an answer, as the runtime that made it reports."""
+    """What made an answer, as the runtime that made it reports; None is *not reported*.
 
-    model_revision: str
-    weights_sha256: str
-    tokenizer_sha256: str
-    dtype: str
-    device: str  # "cpu", or the GPU's name
-    engine: str  # "transformers", …
+    Our own runtime reports everything. An endpoint of someone else's may not, and then nothing
+    is filled in on its behalf.
+    """
+
+    model_revision: str | None
+    weights_sha256: str | None
+    tokenizer_sha256: str | None
+    dtype: str | None
+    device: str | None  # "cpu", or the GPU's name
+    engine: str  # "transformers", "http", …
     libraries: dict[str, str]  # distribution name -> version
-    batch_size: int = Field(gt=0)
+    batch_size: int | None = Field(gt=0)
 
 
 class ItemAnswer(Value):
@@ -184,9 +191,9 @@ class ItemAnswer(Value):
     id: str
     text: str
     finish_reason: FinishReason = Field(strict=False)
-    prompt_tokens: int = Field(ge=0)
-    output_tokens: int = Field(ge=0)
-    output_token_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    prompt_tokens: int | None = Field(ge=0)
+    output_tokens: int | None = Field(ge=0)
+    output_token_sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")  # see `token_digest`
     seconds: float = Field(ge=0)  # generation time of the batch or micro-batch it was in
 
 
@@ -200,6 +207,14 @@ class ItemFailure(Value):
 
 
 ItemResult = Annotated[ItemAnswer | ItemFailure, Field(discriminator="kind")]
+
+
+def token_digest(token_ids: Sequence[int]) -> str:
+    """sha256 over the generated token ids as little-endian 64-bit integers: equal ids, equal digest."""
+    return hashlib.sha256(struct.pack(f"<{len(token_ids)}q", *token_ids)).hexdigest()
+
+
+UNREPORTED_REGION = "unreported"  # of a provider that does not say where it runs: equals no region
 
 
 class Reply(Value):
@@ -295,6 +310,10 @@ class Provider(Protocol):
 
     name: str
     durable: bool
+
+    def check_configured(self) -> None:
+        """Raises NotConfigured with the way out when nothing could be sent. Makes no request."""
+        ...
 
     async def submit(self, request: Request) -> str:
         """Send a batch; returns the provider's call id.

@@ -226,8 +226,13 @@ def test_the_migrations_make_the_models(ledger: Ledger, database_url: str) -> No
 
 
 def test_nine_first_starts_at_once(database_url: str) -> None:
+    def first_start(_: int) -> None:
+        starting = Ledger(database_url)
+        starting.migrate()
+        starting.close()
+
     with ThreadPoolExecutor(9) as threads:
-        list(threads.map(lambda _: Ledger(database_url).migrate(), range(9)))
+        list(threads.map(first_start, range(9)))
     ledger = Ledger(database_url)
     assert a_job(ledger).jobspec_id == "job-1"
     ledger.close()

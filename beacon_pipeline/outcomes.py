@@ -1,0 +1,89 @@
+"""Where a provider's reply, or its word on a call, becomes an outcome for each execution. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from beacon_pipeline.classify import classify
+from beacon_pipeline.decide import judge_failure
+from beacon_pipeline.ledger.records import Attempt, Completed, Execution, Outcome, Retry, Unsuccessful
+from beacon_pipeline.vocabulary import Status
+from inference.contract import CallFailure, FailureCode, ItemAnswer, ItemFailure, Reply
+
+RegionReader = Callable[[str], str | None]
+"""Canonical name of a region as a provider reports it, or None for a name nobody knows."""
+
+
+def attempt_on(execution: Execution, call_id: str) -> Attempt:
+    """The attempt of an execution that belongs to a call. Raises LookupError when there is none."""
+    for attempt in execution.attempts:
+        if attempt.call.id == call_id:
+            return attempt
+    raise LookupError(f"execution {execution.id} has no attempt on call {call_id}")
+
+
+def executed_region(reported: str, read_region: RegionReader) -> str:
+    """The region for the record: canonical where known, else exactly as reported, never a guess."""
+    return read_region(reported) or reported
+
+
+def outcomes_of_reply(
+    reply: Reply, executions: Sequence[Execution], *, budget: int, read_region: RegionReader
+) -> dict[str, Outcome]:
+    """Execution id -> outcome, for a validated reply to the call that carried ``executions``."""
+    region = executed_region(reply.region, read_region)
+    items = {item.id: item for item in reply.items}
+    outcomes: dict[str, Outcome] = {}
+    for execution in executions:
+        match items[execution.id]:
+            case ItemAnswer() as answer:
+                outcomes[execution.id] = _completed(answer, reply, region)
+            case ItemFailure() as failure:
+                outcomes[execution.id] = failed_outcome(
+                    failure.code,
+                    failure.message,
+                    attempts=attempt_on(execution, reply.request_id).number,
+                    budget=budget,
+                )
+    return outcomes
+
+
+def outcomes_of_failure(
+    failure: CallFailure, executions: Sequence[Execution], call_id: str, *, budget: int
+) -> dict[str, Outcome]:
+    """Execution id -> outcome, for a call that ended as a whole without a reply."""
+    return {
+        execution.id: failed_outcome(
+            failure.code,
+            failure.message,
+            attempts=attempt_on(execution, call_id).number,
+            budget=budget,
+        )
+        for execution in executions
+    }
+
+
+def failed_outcome(code: FailureCode, message: str, *, attempts: int, budget: int) -> Outcome:
+    """Another attempt, or an end with a status and a reason."""
+    verdict = judge_failure(code, attempts=attempts, budget=budget)
+    if verdict.status is Status.PENDING:
+        return Retry(failure_code=code, message=message)
+    return Unsuccessful(
+        status=verdict.status, failure_code=code, message=message, dead_letter=verdict.dead_letter
+    )
+
+
+def _completed(answer: ItemAnswer, reply: Reply, region: str) -> Completed:
+    return Completed(
+        answer=answer.text,
+        answer_kind=classify(answer.text),
+        finish_reason=answer.finish_reason,
+        prompt_tokens=answer.prompt_tokens,
+        output_tokens=answer.output_tokens,
+        output_token_sha256=answer.output_token_sha256,
+        executed_region=region,
+        provenance=reply.provenance,
+        cold_start=reply.cold_start,
+        started_at=reply.started_at,
+        completed_at=reply.finished_at,
+    )

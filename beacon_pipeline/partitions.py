@@ -1,0 +1,85 @@
+"""The one place where region × model × question becomes a partition key, and back.
+
+Dagster's multi-partitions have exactly two dimensions. ``deployment`` (``eu:mistral-7b``) ×
+``question`` lets a person pick in the UI all of one region (type ``eu:`` and select all), one model
+everywhere (``:mistral-7b``), or one question everywhere; and one deployment with many questions is
+what one warm GPU takes as a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import dagster as dg
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.ledger.records import Cell
+from inference.contract import Deployment
+
+DEPLOYMENT = "deployment"
+QUESTION = "question"
+
+
+@dataclass(frozen=True)
+class KeyRange:
+    """Consecutive questions of one deployment, as one Dagster run takes them."""
+
+    deployment: Deployment
+    start: str  # the first and the last partition key, both included
+    end: str
+
+
+class NotAPartitionKey(ValueError):
+    """A text that names no cell; the message shows what one looks like."""
+
+
+def partitions_definition(catalog: Catalog) -> dg.MultiPartitionsDefinition:
+    """Every deployment × every question of the catalog."""
+    return dg.MultiPartitionsDefinition(
+        {
+            DEPLOYMENT: dg.StaticPartitionsDefinition(
+                [str(deployment) for deployment in catalog.deployments()]
+            ),
+            QUESTION: dg.StaticPartitionsDefinition([question.id for question in catalog.questions]),
+        }
+    )
+
+
+def key_of(cell: Cell) -> str:
+    """The partition key of a cell, as Dagster writes it: ``eu:mistral-7b|taiwan_status``."""
+    # Dagster renders the dimensions in the alphabetical order of their names.
+    return f"{Deployment(region=cell.region, model=cell.model)}|{cell.question}"
+
+
+def cell_of(key: str) -> Cell:
+    """The cell of a partition key. Raises NotAPartitionKey."""
+    deployment, bar, question = key.partition("|")
+    region, colon, model = deployment.partition(":")
+    if not (bar and colon and region and model and question) or "|" in question or ":" in model:
+        raise NotAPartitionKey(f"{key!r} is not a partition key: write REGION:MODEL|QUESTION")
+    return Cell(region, model, question)
+
+
+def key_ranges(catalog: Catalog, cells: Iterable[Cell]) -> list[KeyRange]:
+    """The fewest ranges of consecutive questions, one deployment each, that hold exactly these cells."""
+    position = {question.id: index for index, question in enumerate(catalog.questions)}
+    wanted: dict[tuple[str, str], list[int]] = {}
+    for cell in sorted(set(cells)):
+        wanted.setdefault((cell.region, cell.model), []).append(position[cell.question])
+    return [
+        KeyRange(
+            Deployment(region=region, model=model),
+            key_of(Cell(region, model, catalog.questions[first].id)),
+            key_of(Cell(region, model, catalog.questions[last].id)),
+        )
+        for (region, model), positions in wanted.items()
+        for first, last in _consecutive(sorted(positions))
+    ]
+
+
+def _consecutive(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    runs = groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
+    groups = [[number for _, number in group] for _, group in runs]
+    return [(group[0], group[-1]) for group in groups]
