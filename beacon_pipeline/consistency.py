@@ -1,0 +1,113 @@
+"""Do the three truths agree? What the provider says, what the ledger says, what Dagster shows. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from beacon_pipeline.ledger.records import Execution
+from beacon_pipeline.vocabulary import AnswerKind, Status
+from inference.contract import FailureCode, ProviderTruth
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What Dagster shows of a partition: its newest materialization's metadata."""
+
+    execution_id: str | None
+    status: str | None
+    answer_kind: str | None
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Two truths that differ: what was found, and what a person or the sensor does about it."""
+
+    found: str
+    remedy: str
+
+
+RECONCILE = "nothing is lost: launch the partition again, and it attaches to what the provider has"
+
+
+def mismatch_with_provider(execution: Execution, truth: ProviderTruth | None) -> Mismatch | None:
+    """Whether the ledger's status can be true, given the provider's word on the newest call.
+
+    ``truth`` is None where no call was ever accepted. ``unreachable`` contradicts nothing.
+    """
+    status, call = execution.status, execution.newest_call
+    told = f"the ledger says {status.value}, the provider says {truth.value if truth else 'nothing'}"
+    if truth in (None, ProviderTruth.UNREACHABLE):
+        if status is Status.COMPLETED and truth is None:
+            return Mismatch(f"{told}: an answer without a call", "look at the execution's transitions")
+        return None
+    match status:
+        case Status.COMPLETED:
+            # Another attempt's reply may have come late and won over the newest call.
+            answered = any(attempt.call.replied for attempt in execution.attempts)
+            if truth in (ProviderTruth.SUCCEEDED, ProviderTruth.EXPIRED) or answered:
+                return None
+        case Status.FAILED | Status.TIMED_OUT | Status.CANCELLED:
+            refused = call is not None and call.replied
+            if truth is ProviderTruth.PENDING or (truth is ProviderTruth.SUCCEEDED and not refused):
+                return Mismatch(told, RECONCILE)
+            return None
+        case Status.DISPATCHED:
+            if truth is ProviderTruth.PENDING:
+                return None
+        case Status.PENDING:
+            if truth is not ProviderTruth.PENDING and truth is not ProviderTruth.SUCCEEDED:
+                return None
+            refused = call is not None and call.replied
+            if refused:
+                return None
+    return Mismatch(told, RECONCILE)
+
+
+def mismatch_with_dagster(execution: Execution, shown: Shown | None) -> Mismatch | None:
+    """Whether Dagster shows of this execution's partition what the ledger says.
+
+    ``shown`` is None where the partition is not materialized. A partition that shows another
+    execution, of a newer or an older job, says nothing of this one.
+    """
+    completed = execution.status is Status.COMPLETED
+    if shown is None:
+        if not completed:
+            return None
+        return Mismatch(
+            "the ledger says completed, Dagster shows the partition as not materialized",
+            "launch the partition again: it materializes from the record, no model is asked",
+        )
+    if shown.execution_id != execution.id:
+        return None
+    kind = execution.answer_kind.value if execution.answer_kind else None
+    if shown.status == execution.status.value and shown.answer_kind == kind:
+        return None
+    return Mismatch(
+        f"the ledger says {execution.status.value} ({kind or 'no answer'}), "
+        f"Dagster shows {shown.status} ({shown.answer_kind or 'no answer'})",
+        "launch the partition again: it shows the ledger's record",
+    )
+
+
+def is_false_failure(execution: Execution) -> bool:
+    """Whether a failure on record contradicts a success that the provider already told of."""
+    call = execution.newest_call
+    return (
+        execution.status in (Status.FAILED, Status.TIMED_OUT)
+        and call is not None
+        and call.truth is ProviderTruth.SUCCEEDED
+        and not call.replied
+        and execution.failure_code is not FailureCode.MALFORMED_REPLY
+    )
+
+
+def region_problem(execution: Execution) -> str | None:
+    """Why the answer may not be used as one from its region, or None."""
+    if execution.executed_region is None or execution.executed_region == execution.region:
+        return None
+    return f"asked in {execution.region!r}, executed in {execution.executed_region!r}"
+
+
+def is_empty(execution: Execution) -> bool:
+    """Whether the execution has an answer, and there is nothing in it to see."""
+    return execution.answer_kind is AnswerKind.EMPTY

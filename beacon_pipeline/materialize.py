@@ -1,0 +1,372 @@
+"""Bring executions to their true state: the effects around `decide`.
+
+For one deployment of one job: read the ledger, decide, act, and again, until every execution is
+settled or patience runs out. Every step is durable before the next one begins, so a process that
+dies anywhere in here leaves a record from which the next one goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from beacon_pipeline.catalog import Catalog, UnknownName
+from beacon_pipeline.decide import Action, CallStage, Facts, decide, retry_delay_seconds
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Call, CallFacts, Cell, Execution
+from beacon_pipeline.outcomes import outcomes_of_failure, outcomes_of_reply
+from beacon_pipeline.providers import Providers
+from beacon_pipeline.requests import request_for
+from beacon_pipeline.vocabulary import Cause, Status
+from inference.contract import (
+    CallFailure,
+    CallState,
+    FailureCode,
+    MalformedReply,
+    ProviderTruth,
+    ReplyUnavailable,
+    SubmitRejected,
+    SubmitUnknown,
+)
+
+FIRST_POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.1, 2.0
+UNREACHABLE_PATIENCE_SECONDS = 120.0  # of one run; the executions stay dispatched and are healed later
+
+log = structlog.get_logger()
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+OnSettled = Callable[[Sequence[Execution]], None]
+
+
+def stage_of(call: Call | None) -> CallStage:
+    """How far a call got, as the ledger knows."""
+    if call is None:
+        return CallStage.NONE
+    if call.replied:
+        return CallStage.ANSWERED
+    return CallStage.INTENDED if call.provider_call_id is None else CallStage.ACCEPTED
+
+
+@dataclass
+class _Round:
+    """What is true only while one deployment is being worked on."""
+
+    job_id: str
+    cells: Sequence[Cell]
+    on_settled: OnSettled
+    reported: set[str] = field(default_factory=set)  # executions handed to `on_settled`
+    states: dict[str, CallState] = field(default_factory=dict)  # by call id, as polled just now
+    poll_seconds: float = FIRST_POLL_SECONDS
+    unreachable_since: datetime | None = None
+
+
+class Materializer:
+    """Works on the executions of a job. ``actor`` is kept with every status change.
+
+    All coroutines raise LedgerUnavailable, and NotConfigured before anything was dispatched.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        catalog: Catalog,
+        providers: Providers,
+        *,
+        actor: str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        unreachable_patience_seconds: float = UNREACHABLE_PATIENCE_SECONDS,
+    ) -> None:
+        self._ledger = ledger
+        self._catalog = catalog
+        self._providers = providers
+        self._actor = actor
+        self._sleep = sleep
+        self._patience = unreachable_patience_seconds
+
+    async def materialize(self, job_id: str, cells: Sequence[Cell], on_settled: OnSettled) -> None:
+        """Work on all cells, deployment by deployment, side by side.
+
+        ``on_settled`` is called with executions as soon as nothing more is to be done for them
+        here; those that are still dispatched when patience runs out come last, as they are.
+        """
+        by_deployment: dict[tuple[str, str], list[Cell]] = {}
+        for cell in cells:
+            by_deployment.setdefault((cell.region, cell.model), []).append(cell)
+        for _, model in by_deployment:
+            self._providers.for_model(self._catalog.model(model)).check_configured()
+        async with asyncio.TaskGroup() as tasks:
+            for some in by_deployment.values():
+                tasks.create_task(self._deployment(_Round(job_id, some, on_settled)))
+
+    async def _deployment(self, work: _Round) -> None:
+        while True:
+            executions = await self._read(self._ledger.executions, work.job_id, work.cells)
+            open_ones = [e for e in executions if e.id not in work.reported]
+            plan = self._plan(open_ones, work.states)
+            self._report(work, plan.pop(Action.NOTHING, []) + plan.pop(Action.GIVE_UP, []))
+            waiting = plan.pop(Action.WAIT, [])
+            if not plan and not waiting:
+                return
+            for action, some in plan.items():
+                await self._act(action, some, work)
+            if plan:
+                if plan.keys() != {Action.ASK}:
+                    work.poll_seconds = FIRST_POLL_SECONDS
+                continue
+            if self._out_of_patience(waiting, work):
+                self._report(work, waiting)
+                return
+            await self._sleep(work.poll_seconds)
+            work.poll_seconds = min(work.poll_seconds * 1.5, SLOWEST_POLL_SECONDS)
+            work.states.clear()
+
+    def _plan(
+        self, executions: Sequence[Execution], states: Mapping[str, CallState]
+    ) -> dict[Action, list[Execution]]:
+        plan: dict[Action, list[Execution]] = {}
+        for execution in executions:
+            plan.setdefault(decide(self._facts(execution, states)), []).append(execution)
+        return plan
+
+    def _facts(self, execution: Execution, states: Mapping[str, CallState]) -> Facts:
+        call = execution.newest_call
+        state = states.get(call.id) if call else None
+        return Facts(
+            status=execution.status,
+            stage=stage_of(call),
+            truth=state.truth if state else None,
+            attempts=len(execution.attempts),
+            budget=self._catalog.settings.attempt_budget,
+            durable=self._providers.named(call.provider).durable if call else True,
+        )
+
+    def _report(self, work: _Round, executions: Sequence[Execution]) -> None:
+        if executions:
+            work.reported.update(execution.id for execution in executions)
+            work.on_settled(executions)
+
+    def _out_of_patience(self, waiting: Sequence[Execution], work: _Round) -> bool:
+        calls = _calls_of(waiting)
+        now = datetime.now(UTC)
+        reachable = any(
+            work.states[c.id].truth is ProviderTruth.PENDING for c in calls if c.id in work.states
+        )
+        if reachable:
+            work.unreachable_since = None
+            return all((now - call.created_at).total_seconds() > self._longest(call) for call in calls)
+        work.unreachable_since = work.unreachable_since or now
+        return (now - work.unreachable_since).total_seconds() > self._patience
+
+    def _longest(self, call: Call) -> float:
+        """Seconds after which a call that is still pending is left to reconciliation."""
+        try:
+            model = self._catalog.model(call.model)
+        except UnknownName:
+            return self._patience
+        return model.startup_timeout_seconds + (model.retries + 1) * model.timeout_seconds
+
+    async def _act(self, action: Action, executions: Sequence[Execution], work: _Round) -> None:
+        match action:
+            case Action.ASK:
+                calls = _calls_of(executions)
+                states = await asyncio.gather(*(self._poll(call) for call in calls))
+                work.states.update({call.id: state for call, state in zip(calls, states, strict=True)})
+            case Action.SETTLE:
+                for call in _calls_of(executions):
+                    await self._settle(call, work)
+            case Action.REATTACH:
+                for call in _calls_of(executions):
+                    ids = [e.id for e in executions if e.newest_call and e.newest_call.id == call.id]
+                    await self._write(self._ledger.reopen, call.id, ids, actor=self._actor)
+            case Action.RESUBMIT:
+                for call in _calls_of(executions):
+                    await self._submit(call, work)
+            case Action.INTERRUPT:
+                for call in _calls_of(executions):
+                    await self._interrupt(call, work)
+            case Action.DISPATCH:
+                await self._dispatch(executions, work)
+            case Action.NOTHING | Action.GIVE_UP | Action.WAIT:
+                raise AssertionError(f"{action} needs no act")
+
+    async def _poll(self, call: Call) -> CallState:
+        assert call.provider_call_id is not None, "only accepted calls can be asked about"
+        return await self._providers.named(call.provider).poll(call.provider_call_id)
+
+    async def _dispatch(self, executions: Sequence[Execution], work: _Round) -> None:
+        ended = [e.id for e in executions if e.status.is_settled]
+        if ended:
+            await self._write(self._ledger.retry, ended, actor=self._actor, detail="asked again")
+        failed_rounds = max(len(e.attempts) for e in executions)
+        if failed_rounds:
+            await self._sleep(retry_delay_seconds(failed_rounds))
+        model = self._catalog.model(executions[0].model)
+        call = await self._write(
+            self._ledger.open_call,
+            executions,
+            lambda claimed: request_for(self._catalog, claimed),
+            provider=model.provider.value,
+            actor=self._actor,
+        )
+        if call is not None:
+            await self._submit(call, work)
+
+    async def _submit(self, call: Call, work: _Round) -> None:
+        """Send a call that is on record. Whatever is lost on the way, the record says so truly."""
+        provider = self._providers.named(call.provider)
+        try:
+            provider_call_id = await provider.submit(call.request)
+        except SubmitRejected as rejected:
+            facts = CallFacts(truth=ProviderTruth.FAILED, replied=True, failure=rejected.failure)
+            await self._settle_failure(call, rejected.failure, facts, work)
+        except SubmitUnknown as unknown:
+            log.warning("the answer to a submit was lost", call=call.id, reason=str(unknown))
+            work.unreachable_since = work.unreachable_since or datetime.now(UTC)
+            if (datetime.now(UTC) - work.unreachable_since).total_seconds() > self._patience:
+                await self._report_left(call, work)
+                return
+            await self._sleep(work.poll_seconds)
+            work.poll_seconds = min(work.poll_seconds * 2, SLOWEST_POLL_SECONDS)
+        else:
+            work.unreachable_since = None
+            await self._write(self._ledger.record_accepted, call.id, provider_call_id)
+
+    async def _settle(self, call: Call, work: _Round) -> None:
+        state = work.states.pop(call.id)
+        if state.truth is ProviderTruth.SUCCEEDED:
+            await self._settle_reply(call, work)
+            return
+        assert state.failure is not None, "a call that ended without a reply has a reason"
+        failure = state.failure
+        if call.cancel_requested_at is not None and failure.code in _LOOKS_LIKE_A_CANCEL:
+            failure = CallFailure(code=FailureCode.CANCELLED, message=failure.message)
+        facts = CallFacts(truth=state.truth, replied=False, failure=failure)
+        await self._settle_failure(call, failure, facts, work, Cause.PROVIDER_REPORT)
+
+    async def _settle_reply(self, call: Call, work: _Round) -> None:
+        assert call.provider_call_id is not None, "a succeeded call has an id"
+        try:
+            reply = await self._providers.named(call.provider).fetch(call.provider_call_id, call.request)
+        except ReplyUnavailable as unavailable:
+            log.warning("a reply could not be fetched yet", call=call.id, reason=str(unavailable))
+            unreachable = CallState(truth=ProviderTruth.UNREACHABLE, detail=str(unavailable))
+            work.states[call.id] = unreachable
+            return
+        except MalformedReply as malformed:
+            failure = CallFailure(code=FailureCode.MALFORMED_REPLY, message=malformed.problem)
+            facts = CallFacts(
+                truth=ProviderTruth.SUCCEEDED, replied=True, failure=failure, raw_reply=malformed.raw
+            )
+            await self._settle_failure(call, failure, facts, work)
+            return
+        executions = await self._read(self._ledger.executions_on, call.id)
+        outcomes = outcomes_of_reply(
+            reply,
+            executions,
+            budget=self._catalog.settings.attempt_budget,
+            read_region=self._catalog.read_region,
+        )
+        facts = CallFacts(
+            truth=ProviderTruth.SUCCEEDED,
+            replied=True,
+            reported_region=reply.region,
+            cloud=reply.cloud,
+            task_id=reply.task_id,
+            cold_start=reply.cold_start,
+            started_at=reply.started_at,
+            finished_at=reply.finished_at,
+        )
+        await self._write(self._ledger.settle_call, call.id, outcomes, facts, actor=self._actor)
+        await self._report_ended(call, work)
+
+    async def _interrupt(self, call: Call, work: _Round) -> None:
+        failure = CallFailure(
+            code=FailureCode.INTERRUPTED, message="the asking process ended before the answer came"
+        )
+        facts = CallFacts(truth=ProviderTruth.EXPIRED, replied=True, failure=failure)
+        await self._settle_failure(call, failure, facts, work, Cause.REPAIR)
+
+    async def _settle_failure(
+        self, call: Call, failure: CallFailure, facts: CallFacts, work: _Round, cause: Cause = Cause.REPLY
+    ) -> None:
+        executions = await self._read(self._ledger.executions_on, call.id)
+        budget = self._catalog.settings.attempt_budget
+        outcomes = outcomes_of_failure(failure, executions, call.id, budget=budget)
+        await self._write(self._ledger.settle_call, call.id, outcomes, facts, actor=self._actor, cause=cause)
+        await self._report_ended(call, work)
+
+    async def _report_ended(self, call: Call, work: _Round) -> None:
+        """Hand over what this call ended: it is not asked again here, whatever budget is left."""
+        ours = await self._unreported_on(call, work)
+        self._report(work, [execution for execution in ours if execution.status.is_settled])
+
+    async def _report_left(self, call: Call, work: _Round) -> None:
+        """Hand over what this call carries, unsettled: patience ran out."""
+        self._report(work, await self._unreported_on(call, work))
+
+    async def _unreported_on(self, call: Call, work: _Round) -> list[Execution]:
+        on_call = await self._read(self._ledger.executions_on, call.id)
+        return [e for e in on_call if e.cell in work.cells and e.id not in work.reported]
+
+    async def cancel(self, job_id: str, cells: Sequence[Cell]) -> None:
+        """Stop what is pending or in flight of these cells, and record it as the provider tells it.
+
+        An execution whose provider cannot be reached stays dispatched, with the wish on record.
+        """
+        executions = await self._read(self._ledger.executions, job_id, cells)
+        pending = [e.id for e in executions if e.status is Status.PENDING]
+        await self._write(self._ledger.cancel_pending, pending, actor=self._actor)
+        in_flight = [e for e in executions if e.status is Status.DISPATCHED]
+        await asyncio.gather(*(self._cancel_call(call) for call in _calls_of(in_flight)))
+
+    async def _cancel_call(self, call: Call) -> None:
+        await self._write(self._ledger.request_cancel, call.id)
+        work = _Round(call.job_id, (), lambda _: None)
+        provider = self._providers.named(call.provider)
+        if call.provider_call_id is None and provider.durable:
+            await self._submit(call, work)  # sent twice it runs once; now it has an id to cancel by
+        call = await self._read(self._ledger.call, call.id)
+        if call.provider_call_id is None:
+            return
+        try:
+            await provider.cancel(call.provider_call_id)
+        except ReplyUnavailable as unavailable:
+            log.warning("a call could not be cancelled yet", call=call.id, reason=str(unavailable))
+            return
+        state = await provider.poll(call.provider_call_id)
+        for _ in range(CANCEL_POLLS):
+            if state.truth is not ProviderTruth.PENDING:
+                break
+            await self._sleep(FIRST_POLL_SECONDS)
+            state = await provider.poll(call.provider_call_id)
+        if state.truth.is_final:
+            work.states[call.id] = state
+            await self._settle(call, work)
+
+    async def _read(
+        self,
+        query: Callable[Arguments, Result],
+        *arguments: Arguments.args,
+        **options: Arguments.kwargs,
+    ) -> Result:
+        return await asyncio.to_thread(query, *arguments, **options)
+
+    _write = _read
+
+
+CANCEL_POLLS = 50  # of a tenth of a second: a provider that needs longer is settled by reconciliation
+
+# A provider may report a call that was stopped on request as one that broke.
+_LOOKS_LIKE_A_CANCEL = frozenset(
+    {FailureCode.WORKER_LOST, FailureCode.PROVIDER_ERROR, FailureCode.CANCELLED, FailureCode.INTERRUPTED}
+)
+
+
+def _calls_of(executions: Sequence[Execution]) -> list[Call]:
+    """The newest calls of these executions, each once."""
+    return list({e.newest_call.id: e.newest_call for e in executions if e.newest_call}.values())

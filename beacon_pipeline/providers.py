@@ -1,0 +1,47 @@
+"""Which object runs inference for a model: one provider for each name, made when first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from beacon_pipeline import settings
+from beacon_pipeline.catalog import Catalog, Model, ProviderName
+from inference.contract import NotConfigured, Provider
+
+Factory = Callable[[Catalog], Provider]
+
+
+class Providers:
+    """Providers by name. They belong to the event loop that first uses them."""
+
+    def __init__(self, catalog: Catalog, factories: Mapping[str, Factory]) -> None:
+        self._catalog = catalog
+        self._factories = factories
+        self._made: dict[str, Provider] = {}
+
+    def for_model(self, model: Model) -> Provider:
+        """The provider that serves a model. Raises NotConfigured."""
+        return self.named(model.provider.value)
+
+    def named(self, name: str) -> Provider:
+        """The provider of this name, as a call on record has it. Raises NotConfigured."""
+        if name not in self._made:
+            if name not in self._factories:
+                raise NotConfigured(f"no provider {name!r}: known are {', '.join(sorted(self._factories))}")
+            self._made[name] = self._factories[name](self._catalog)
+        return self._made[name]
+
+    async def close(self) -> None:
+        """Give back what the providers hold; calls go on."""
+        for provider in self._made.values():
+            await provider.close()
+        self._made.clear()
+
+
+def _local(_catalog: Catalog) -> Provider:
+    from inference.providers.local import LocalProvider
+
+    return LocalProvider(settings.local_call_store())
+
+
+SHIPPED: Mapping[str, Factory] = {ProviderName.LOCAL.value: _local}

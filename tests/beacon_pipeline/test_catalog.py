@@ -1,0 +1,179 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beacon_pipeline.catalog import CatalogError, UnknownName, load_catalog
+from beacon_pipeline.catalog import shipped_names as shipped
+from beacon_pipeline.ledger.records import Cell
+
+QUESTIONS = [
+    "math_basic",
+    "geography_basic",
+    "identity_basic",
+    "tiananmen_neutral",
+    "taiwan_status",
+    "hongkong_2019",
+    "greatest_invention",
+    "greatest_leader",
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    import beacon_pipeline.catalog as package
+
+    copy = tmp_path / "mine"
+    shutil.copytree(Path(package.__file__).parent / "production", copy)
+    return copy
+
+
+def edit(folder: Path, file: str, old: str, new: str) -> None:
+    path = folder / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def problems(folder: Path) -> list[str]:
+    with pytest.raises(CatalogError) as caught:
+        load_catalog(str(folder))
+    return caught.value.problems
+
+
+def test_two_catalogs_ship_with_the_same_regions_and_questions() -> None:
+    assert shipped() == ["demo", "production"]
+    demo, production = load_catalog("demo"), load_catalog("production")
+    assert demo.regions == production.regions
+    assert demo.questions == production.questions
+    assert [question.id for question in demo.questions] == QUESTIONS
+    assert [model.id for model in demo.models] == ["tiny-llama", "tiny-mistral", "tiny-qwen"]
+    assert [model.id for model in production.models] == ["llama3.2-1b", "mistral-7b", "qwen2.5-1.5b"]
+    assert len(demo.cells()) == len(production.cells()) == 72
+    assert all(len(model.revision) == 40 for model in production.models)
+
+
+def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.delenv("BEACON_CATALOG", raising=False)
+    assert load_catalog().name == "demo"
+    monkeypatch.setenv("BEACON_CATALOG", "production")
+    assert load_catalog().name == "production"
+    monkeypatch.setenv("BEACON_CATALOG", str(folder))
+    assert load_catalog().name == "mine"
+    monkeypatch.setenv("BEACON_CATALOG", "nowhere")
+    with pytest.raises(CatalogError, match="no catalog 'nowhere': give a folder, or one of demo, production"):
+        load_catalog()
+
+
+@pytest.mark.parametrize(
+    ("name", "region"),
+    [
+        ("us", "us"),
+        ("US", "us"),
+        ("us-east", "us"),
+        ("us-east-1", "us"),
+        ("eu-west", "eu"),
+        ("EU", "eu"),
+        ("EU-West", "eu"),
+        (" eu_west ", "eu"),
+        ("europe-west4", "eu"),
+        ("ASIA", "apac"),
+        ("asia-pacific", "apac"),
+        ("ap-northeast-1", "apac"),
+    ],
+)
+def test_every_spelling_of_a_region_is_read(name: str, region: str) -> None:
+    assert load_catalog("production").read_region(name) == region
+
+
+@given(st.text(max_size=12))
+def test_a_region_is_never_guessed(name: str) -> None:
+    catalog = load_catalog_once()
+    found = catalog.read_region(name)
+    starts = {"us": ("us", "united", "northamerica"), "eu": ("eu",), "apac": ("ap", "as")}
+    assert found is None or name.strip().casefold().startswith(starts[found])
+
+
+def load_catalog_once(cache: list[object] = []) -> object:  # noqa: B006
+    if not cache:
+        cache.append(load_catalog("production"))
+    return cache[0]
+
+
+def test_an_unknown_name_gives_the_nearest() -> None:
+    catalog = load_catalog("production")
+    with pytest.raises(UnknownName, match=r"unknown model 'mistral7b': did you mean mistral-7b"):
+        catalog.model("mistral7b")
+    with pytest.raises(UnknownName, match="unknown region 'mars'"):
+        catalog.cells(regions=["mars"])
+    with pytest.raises(UnknownName, match=r"unknown question 'taiwan': did you mean taiwan_status"):
+        catalog.cells(questions=["taiwan"])
+
+
+def test_cells_of_a_selection_by_alias() -> None:
+    catalog = load_catalog("production")
+    assert catalog.cells(["EU-West"], ["mistral-7b"], ["math_basic"]) == (
+        Cell("eu", "mistral-7b", "math_basic"),
+    )
+    assert len(catalog.cells(regions=["ASIA"])) == 24
+
+
+def test_a_model_may_be_served_in_some_regions_only(folder: Path) -> None:
+    edit(folder, "models.yaml", "    provider: modal\n", "    provider: modal\n    regions: [eu]\n")
+    catalog = load_catalog(str(folder))
+    assert len(catalog.cells(models=["llama3.2-1b"])) == 8
+    assert [str(d) for d in catalog.deployments()].count("us:llama3.2-1b") == 0
+
+
+def test_all_problems_are_told_at_once_with_file_line_and_entry(folder: Path) -> None:
+    edit(folder, "models.yaml", "memory_mib: 16384", "memmory_mib: 16384")
+    edit(folder, "models.yaml", "id: mistral-7b", "id: Mistral|7B")
+    edit(folder, "models.yaml", "    provider: modal\n", "    provider: modal\n    regions: [EU, mars]\n")
+    edit(folder, "questions.yaml", "id: geography_basic", "id: math_basic")
+    edit(folder, "questions.yaml", "text: Who are you?", "text: '  '")
+    edit(folder, "regions.yaml", "aliases: [APAC,", "aliases: [eu-west, APAC,")
+    told = problems(folder)
+    assert "models.yaml:3 (llama3.2-1b): unknown key 'memmory_mib': did you mean 'memory_mib'?" in told
+    assert any("(Mistral|7B): id 'Mistral|7B' is unfit for a partition key" in line for line in told)
+    assert any("questions.yaml: duplicate id 'math_basic'" in line for line in told)
+    assert any(line.startswith("questions.yaml:10 (identity_basic): text:") for line in told)
+    assert any("alias 'eu-west' already stands for 'eu'" in line for line in told)
+
+
+def test_unknown_region_of_a_model(folder: Path) -> None:
+    edit(folder, "models.yaml", "    provider: modal\n", "    provider: modal\n    regions: [eu, mars]\n")
+    assert problems(folder) == [
+        "models.yaml (llama3.2-1b): unknown region 'mars': known are apac, eu, us",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("models.yaml", "", "models.yaml: is empty"),
+        ("models.yaml", "models: []\n", "models.yaml: write one list of entries under 'models:'"),
+        ("models.yaml", "models: {a: 1}\n", "models.yaml: write one list of entries under 'models:'"),
+        ("models.yaml", "- a\n", "models.yaml: write one list of entries under 'models:'"),
+        ("questions.yaml", "questions: [\n", "questions.yaml: cannot be read:"),
+        ("questions.yaml", "questions: [hello]\n", "questions.yaml:1:"),
+        ("questions.yaml", "a: &a [1]\nquestions: [*a, *a]\n", "questions.yaml: YAML aliases"),
+        ("settings.yaml", "attempt_budget: 0\n", "settings.yaml:1: attempt_budget:"),
+        ("settings.yaml", "attempts: 3\n", "settings.yaml:1: unknown key 'attempts'"),
+    ],
+)
+def test_files_that_hold_no_catalog(folder: Path, file: str, content: str, told: str) -> None:
+    (folder / file).write_text(content, encoding="utf-8")
+    assert any(line.startswith(told) for line in problems(folder)), problems(folder)
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "questions.yaml").unlink()
+    assert any(line.startswith("questions.yaml: is missing from") for line in problems(folder))
+
+
+def test_what_is_asked_decides_the_digest(folder: Path) -> None:
+    before = load_catalog(str(folder)).digest
+    edit(folder, "questions.yaml", "What is 7 times 8?", "What is 7 times 9?")
+    assert load_catalog(str(folder)).digest != before

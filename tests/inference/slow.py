@@ -1,0 +1,60 @@
+"""A runtime that is slow and says so, for tests of what happens meanwhile."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from inference.contract import (
+    FinishReason,
+    GenerationParameters,
+    Item,
+    ItemAnswer,
+    ItemFailure,
+    ModelSource,
+    Provenance,
+    token_digest,
+)
+
+
+class SlowRuntime:
+    """Answers every item with its own prompt, after ``seconds``, or when the file ``gate`` exists."""
+
+    def __init__(self, seconds: float = 0.0, gate: Path | None = None) -> None:
+        self.seconds = seconds
+        self.gate = gate
+
+    def answer(
+        self, items: Sequence[Item], parameters: GenerationParameters, *, batch_size: int | None = None
+    ) -> list[ItemAnswer | ItemFailure]:
+        time.sleep(self.seconds * len(items))
+        while self.gate is not None and not self.gate.exists():
+            time.sleep(0.02)
+        return [
+            ItemAnswer(
+                id=item.id,
+                text=f"you asked: {item.prompt}",
+                finish_reason=FinishReason.STOP,
+                prompt_tokens=1,
+                output_tokens=1,
+                output_token_sha256=token_digest([1]),
+                seconds=self.seconds,
+            )
+            for item in items
+        ]
+
+    def provenance(self, batch_size: int) -> Provenance:
+        return Provenance(
+            model_revision="r",
+            weights_sha256="w",
+            tokenizer_sha256="t",
+            dtype="float32",
+            device="cpu",
+            engine="slow",
+            libraries={},
+            batch_size=batch_size,
+        )
+
+
+def load_slow(_source: ModelSource) -> SlowRuntime:
+    """As `LocalProvider` loads a model: quick to answer."""
+    return SlowRuntime()

@@ -1,0 +1,183 @@
+"""Generation by transformers on small models: exact, and steered by nothing we did not say."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+import inference.tiny
+from inference.contract import (
+    FailureCode,
+    FinishReason,
+    GenerationParameters,
+    Item,
+    ItemAnswer,
+    ItemFailure,
+    ModelSource,
+    token_digest,
+)
+from inference.runtime import ModelUnavailable, TransformersRuntime
+
+TINY = Path(inference.tiny.__file__).parent
+TEXTS = yaml.safe_load((TINY / "answers.yaml").read_text(encoding="utf-8"))
+NAMES = ("tiny-llama", "tiny-mistral", "tiny-qwen")
+GREEDY = GenerationParameters(max_new_tokens=48)
+
+
+def digest(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def source(folder: Path, **changes: object) -> ModelSource:
+    values = {
+        "id": folder.name,
+        "folder": str(folder),
+        "revision": digest(folder),
+        "dtype": "float32",
+        "context_tokens": 512,
+    }
+    return ModelSource.model_validate(values | changes)
+
+
+def items() -> list[Item]:
+    return [
+        Item(id=f"{region}|{question}", system_prompt=system, prompt=prompt)
+        for region, system in TEXTS["system_prompts"].items()
+        for question, prompt in TEXTS["questions"].items()
+    ]
+
+
+def expected(name: str, item_id: str) -> str:
+    region, question = item_id.split("|")
+    answer = TEXTS["answers"][name][question]
+    return answer[region] if isinstance(answer, dict) else answer
+
+
+def answers(results: list[ItemAnswer | ItemFailure]) -> list[ItemAnswer]:
+    assert all(isinstance(result, ItemAnswer) for result in results), results
+    return [result for result in results if isinstance(result, ItemAnswer)]
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    folder = tmp_path / "tiny-llama"
+    shutil.copytree(TINY / "weights" / "tiny-llama", folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_gives_exactly_what_single_questions_give(name: str) -> None:
+    runtime = TransformersRuntime(source(TINY / "weights" / name))
+    asked = items()
+    batched = answers(runtime.answer(asked, GREEDY, batch_size=len(asked)))
+    single = answers(runtime.answer(asked, GREEDY, batch_size=1))
+    assert [a.output_token_sha256 for a in batched] == [a.output_token_sha256 for a in single]
+    assert {a.id: a.text for a in batched} == {i.id: expected(name, i.id) for i in asked}
+    assert {a.finish_reason for a in batched} == {FinishReason.STOP}
+    assert [a.prompt_tokens for a in batched] == [a.prompt_tokens for a in single]
+
+
+def test_an_end_of_sequence_first_is_an_empty_answer() -> None:
+    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-mistral"))
+    [answer] = answers(runtime.answer([i for i in items() if i.id == "eu|identity_basic"], GREEDY))
+    assert (answer.text, answer.finish_reason, answer.output_tokens) == ("", FinishReason.STOP, 0)
+    assert answer.output_token_sha256 == token_digest([])
+
+
+def test_a_repositorys_generation_config_has_no_say(copied: Path) -> None:
+    clean = TransformersRuntime(source(copied))
+    wanted = answers(clean.answer(items(), GREEDY))
+    leaking = {
+        "do_sample": True,
+        "temperature": 5.0,
+        "top_k": 3,
+        "repetition_penalty": 9.0,
+        "no_repeat_ngram_size": 1,
+        "suppress_tokens": list(range(5, 300)),
+        "forced_eos_token_id": 1,
+        "min_new_tokens": 30,
+        "max_length": 20,
+        "num_beams": 4,
+    }
+    path = copied / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | leaking))
+    got = answers(TransformersRuntime(source(copied)).answer(items(), GREEDY))
+    assert [a.output_token_sha256 for a in got] == [a.output_token_sha256 for a in wanted]
+
+
+def test_the_token_limit_is_a_finish_reason_of_its_own(copied: Path) -> None:
+    runtime = TransformersRuntime(source(copied))
+    [answer] = answers(runtime.answer(items()[:1], GenerationParameters(max_new_tokens=2)))
+    assert (answer.finish_reason, answer.output_tokens) == (FinishReason.LENGTH, 2)
+    assert expected("tiny-llama", answer.id).startswith(answer.text)
+
+
+def test_a_prompt_that_does_not_fit_fails_alone(copied: Path) -> None:
+    runtime = TransformersRuntime(source(copied))
+    long = Item(id="long", system_prompt="", prompt="word " * 600)
+    failure, answer = runtime.answer([long, items()[0]], GREEDY)
+    assert isinstance(failure, ItemFailure)
+    assert failure.code is FailureCode.PROMPT_TOO_LONG
+    assert "exceed the context of 512" in failure.message
+    assert isinstance(answer, ItemAnswer)
+
+
+def test_results_come_one_by_one_in_the_order_asked(copied: Path) -> None:
+    runtime = TransformersRuntime(source(copied))
+    seen: list[str] = []
+    results = runtime.answer(items()[:5], GREEDY, batch_size=2, on_result=lambda r: seen.append(r.id))
+    assert seen == [r.id for r in results] == [i.id for i in items()[:5]]
+
+
+def test_sampling_is_repeatable_and_blind_to_neighbours(copied: Path) -> None:
+    runtime = TransformersRuntime(source(copied))
+    hot = GenerationParameters(max_new_tokens=16, temperature=20.0, seed=3)
+    together = answers(runtime.answer(items()[:3], hot))
+    alone = [answers(runtime.answer([item], hot))[0] for item in items()[:3]]
+    assert [a.output_token_sha256 for a in together] == [a.output_token_sha256 for a in alone]
+    other = answers(runtime.answer(items()[:3], hot.model_copy(update={"seed": 4})))
+    assert [a.output_token_sha256 for a in other] != [a.output_token_sha256 for a in together]
+
+
+def test_provenance_says_what_made_the_answers(copied: Path) -> None:
+    provenance = TransformersRuntime(source(copied)).provenance(8)
+    assert provenance.weights_sha256 == provenance.model_revision == digest(copied)
+    assert provenance.tokenizer_sha256 == hashlib.sha256((copied / "tokenizer.json").read_bytes()).hexdigest()
+    assert (provenance.dtype, provenance.device, provenance.batch_size) == ("float32", "cpu", 8)
+    assert {"torch", "transformers"} <= set(provenance.libraries)
+
+
+def test_other_weights_than_the_pinned_are_refused(copied: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="not the pinned 0000"):
+        TransformersRuntime(source(copied, revision="0" * 64))
+
+
+def test_pickled_weights_are_not_loaded(copied: Path) -> None:
+    pinned = source(copied)
+    (copied / "model.safetensors").rename(copied / "pytorch_model.bin")
+    with pytest.raises(ModelUnavailable, match="no safetensors weights"):
+        TransformersRuntime(pinned)
+
+
+def test_a_model_without_a_chat_template_is_refused(copied: Path) -> None:
+    (copied / "chat_template.jinja").unlink()
+    with pytest.raises(ModelUnavailable, match="no chat template"):
+        TransformersRuntime(source(copied))
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    absent = ModelSource(
+        id="absent", folder=str(tmp_path / "no"), revision="r", dtype="float32", context_tokens=8
+    )
+    with pytest.raises(ModelUnavailable, match="absent: no folder"):
+        TransformersRuntime(absent)
+
+
+def test_the_manifest_and_the_weights_agree() -> None:
+    manifest = json.loads((TINY / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest == {name: digest(TINY / "weights" / name) for name in NAMES}
+    files = [path for path in (TINY / "weights").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 6_000_000
