@@ -4,9 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from beacon_pipeline.ledger import Ledger
 from tests.databases import KINDS, fresh_postgresql_database, postgresql_server
+
+# How fast a shared machine is today is no property of the code.
+settings.register_profile("beacon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("beacon")
 
 
 @pytest.fixture(scope="session")

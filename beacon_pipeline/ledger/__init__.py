@@ -162,6 +162,39 @@ class Ledger:
 
         return self._database.read(read)
 
+    def executions_with_ids(self, execution_ids: Sequence[str]) -> list[Execution]:
+        """The executions with these ids that exist, of whatever job."""
+
+        def read(connection: sa.Connection) -> list[Execution]:
+            found: list[Execution] = []
+            for some in chunks(sorted(set(execution_ids))):
+                found += reading.read_executions(connection, executions_table.c.id.in_(some))
+            return found
+
+        return self._database.read(read)
+
+    def newest_executions(self, cells: Sequence[Cell]) -> list[Execution]:
+        """For each of these cells that was ever asked, its execution in the newest job."""
+        table = executions_table
+        place = (table.c.region, table.c.model, table.c.question)
+
+        def read(connection: sa.Connection) -> list[Execution]:
+            found: list[Execution] = []
+            for some in chunks(sorted(set(cells))):
+                rank = sa.func.row_number().over(partition_by=place, order_by=order).label("rank")
+                newest = (
+                    sa.select(table.c.id, rank)
+                    .join(jobs_table, jobs_table.c.id == table.c.job_id)
+                    .where(reading.in_cells(some))
+                    .subquery()
+                )
+                ids = sa.select(newest.c.id).where(newest.c.rank == 1)
+                found += reading.read_executions(connection, table.c.id.in_(ids))
+            return found
+
+        order = (jobs_table.c.created_at.desc(), jobs_table.c.id.desc())
+        return self._database.read(read)
+
     def executions_on(self, call_id: str) -> list[Execution]:
         """The executions that a call carries."""
         on_call = sa.select(attempts_table.c.execution_id).where(attempts_table.c.call_id == call_id)

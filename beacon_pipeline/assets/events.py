@@ -1,0 +1,106 @@
+"""What Dagster has on record of inference partitions, and what it is told about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+# Without it the UI silently leaves a partition's check out, and Dagster has no public name for it.
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # noqa: TID251
+    AssetCheckEvaluationTargetMaterializationData as TargetMaterialization,
+)
+
+from beacon_pipeline.assets import INFERENCE
+from beacon_pipeline.assets.metadata import materialization_metadata, shown_by
+from beacon_pipeline.checks import CHECKS, CheckName, Evidence, Finding
+from beacon_pipeline.consistency import Shown
+from beacon_pipeline.display import visible
+from beacon_pipeline.ledger.records import Execution, Job
+from beacon_pipeline.partitions import key_of
+from inference.contract import ProviderTruth
+
+FETCHED_AT_ONCE = 500
+
+SEVERITIES: Mapping[CheckName, dg.AssetCheckSeverity] = {
+    CheckName.NON_EMPTY_OUTPUT: dg.AssetCheckSeverity.WARN,
+    CheckName.STATUS_CONSISTENCY: dg.AssetCheckSeverity.ERROR,
+    CheckName.EXECUTED_REGION: dg.AssetCheckSeverity.ERROR,
+}
+
+
+@dataclass(frozen=True)
+class Materialized:
+    """The newest materialization of a partition."""
+
+    shown: Shown
+    target: TargetMaterialization
+
+
+def materialization_of(execution: Execution, job: Job) -> dg.AssetMaterialization:
+    """The event that makes a completed execution's partition green."""
+    return dg.AssetMaterialization(
+        INFERENCE, partition=key_of(execution.cell), metadata=materialization_metadata(execution, job)
+    )
+
+
+def newest_materializations(
+    instance: dg.DagsterInstance, partition_keys: Sequence[str]
+) -> dict[str, Materialized]:
+    """The newest materialization of each of these partitions that has one, by partition key."""
+    newest = instance.get_latest_storage_id_by_partition(
+        INFERENCE, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partition_keys)
+    )
+    ids = sorted(newest.values())
+    found = {}
+    for start in range(0, len(ids), FETCHED_AT_ONCE):
+        some = ids[start : start + FETCHED_AT_ONCE]
+        records = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=INFERENCE, storage_ids=some), limit=len(some)
+        ).records
+        for record in records:
+            if record.partition_key is not None and record.asset_materialization is not None:
+                found[record.partition_key] = Materialized(
+                    shown=shown_by(record.asset_materialization.metadata),
+                    target=TargetMaterialization(
+                        storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+                    ),
+                )
+    return found
+
+
+def evaluations_of(
+    execution: Execution,
+    truth: ProviderTruth | None,
+    newest: Materialized | None,
+    names: Iterable[CheckName] = CheckName,
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The chosen checks of one execution, as the events that Dagster shows.
+
+    ``truth`` is the provider's word on its newest call, ``newest`` its partition's materialization.
+    """
+    evidence = Evidence(execution, truth, newest.shown if newest else None)
+    for name in names:
+        finding = CHECKS[name](evidence)
+        yield dg.AssetCheckEvaluation(
+            asset_key=INFERENCE,
+            check_name=name.value,
+            passed=finding.passed,
+            partition=key_of(execution.cell),
+            severity=SEVERITIES[name],
+            metadata=_check_metadata(evidence, finding),
+            target_materialization_data=newest.target if newest else None,
+        )
+
+
+def _check_metadata(evidence: Evidence, finding: Finding) -> dict[str, str]:
+    execution = evidence.execution
+    return {
+        "seen": visible(finding.seen),
+        "what_to_do": finding.remedy,
+        "execution": execution.id,
+        "ledger": execution.status.value,
+        "provider": evidence.truth.value if evidence.truth else "no call",
+        "dagster": (evidence.shown and evidence.shown.status) or "not materialized",
+    }

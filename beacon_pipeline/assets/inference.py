@@ -1,0 +1,127 @@
+"""The inference asset: one partition for each region × model × question.
+
+Materializing a partition brings its execution to its true state; it turns green when there is an
+answer on record, an empty one included.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from beacon_pipeline.assets import INFERENCE, MODELS, QUESTIONS
+from beacon_pipeline.assets.events import evaluations_of, materialization_of, newest_materializations
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.display import visible
+from beacon_pipeline.jobs import ROOT_RUN_TAG, asking_of, job_for
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Cell, Execution, Job
+from beacon_pipeline.materialize import Materializer, OnSettled
+from beacon_pipeline.partitions import cell_of, key_of, partitions_definition
+from beacon_pipeline.resources import LedgerResource, ProvidersResource
+from beacon_pipeline.stream import stream
+from beacon_pipeline.vocabulary import Status
+
+PARTITIONS_PER_RUN = 500
+NAMED_FAILURES = 10  # partitions spelled out in the summary of a failed run
+
+Events = Iterator[dg.AssetMaterialization]
+
+
+def inference_asset(catalog: Catalog) -> dg.AssetsDefinition:
+    """The asset ``inference``, partitioned as the catalog says."""
+    partitions = partitions_definition(catalog)
+
+    @dg.multi_asset(
+        name="inference",
+        specs=[
+            dg.AssetSpec(
+                INFERENCE,
+                deps=[QUESTIONS, MODELS],
+                partitions_def=partitions,
+                skippable=True,  # a partition without an answer is not materialized
+                group_name="inference",
+                kinds={"llm"},
+                description="The answer of each model to each question from each region.",
+            )
+        ],
+        partitions_def=partitions,
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.multi_run(PARTITIONS_PER_RUN),
+    )
+    def inference(
+        context: dg.AssetExecutionContext,
+        ledger: dg.ResourceParam[LedgerResource],
+        providers: dg.ResourceParam[ProvidersResource],
+    ) -> Events:
+        cells = [cell_of(key) for key in context.partition_keys]
+        with ledger.open() as opened:
+            yield from _bring_to_true_state(context, opened, providers, catalog, cells)
+
+    return inference
+
+
+def _bring_to_true_state(
+    context: dg.AssetExecutionContext,
+    ledger: Ledger,
+    providers: ProvidersResource,
+    catalog: Catalog,
+    cells: Sequence[Cell],
+) -> Events:
+    actor = f"run:{context.run.run_id}"
+    tags = dict(context.run.tags)
+    if context.run.root_run_id:
+        tags[ROOT_RUN_TAG] = context.run.root_run_id
+    job = job_for(ledger, catalog, asking_of(tags, context.run.run_id), cells)
+    ledger.ensure_executions(job.id, cells, actor=actor)
+    context.log.info(f"job {job.jobspec_id}: {len(cells)} executions")
+
+    async def work(emit: OnSettled) -> None:
+        opened = providers.open(catalog)
+        try:
+            await Materializer(ledger, catalog, opened, actor=actor).materialize(job.id, cells, emit)
+        finally:
+            await opened.close()
+
+    async def cancel() -> None:
+        opened = providers.open(catalog)
+        try:
+            await Materializer(ledger, catalog, opened, actor=actor).cancel(job.id, cells)
+        finally:
+            await opened.close()
+
+    unsuccessful: list[Execution] = []
+    try:
+        for settled in stream(work):
+            unsuccessful += [e for e in settled if e.status is not Status.COMPLETED]
+            yield from _show(context, [e for e in settled if e.status is Status.COMPLETED], job)
+    except dg.DagsterExecutionInterruptedError:
+        context.log.info("terminated: stopping the provider's calls")
+        asyncio.run(cancel())
+        raise
+    if unsuccessful:
+        raise dg.Failure(_summary(unsuccessful, len(cells)), allow_retries=False)
+
+
+def _show(context: dg.AssetExecutionContext, completed: Sequence[Execution], job: Job) -> Events:
+    """Materialize the partitions of these executions, then tell what the checks find on them."""
+    for execution in completed:
+        yield materialization_of(execution, job)
+    materialized = newest_materializations(context.instance, [key_of(e.cell) for e in completed])
+    for execution in completed:
+        truth = execution.newest_call.truth if execution.newest_call else None
+        for evaluation in evaluations_of(execution, truth, materialized.get(key_of(execution.cell))):
+            context.log_event(evaluation)
+
+
+def _summary(unsuccessful: Sequence[Execution], asked: int) -> str:
+    lines = [
+        f"{key_of(e.cell)}: {e.status.value}"
+        + (f" ({e.failure_code.value})" if e.failure_code else "")
+        # Messages of providers are untrusted and may be long; the ledger has them whole.
+        + (f": {visible(e.failure_message)[:200]}" if e.failure_message else "")
+        for e in unsuccessful[:NAMED_FAILURES]
+    ]
+    more = len(unsuccessful) - len(lines)
+    lines += [f"and {more} more"] if more else []
+    return f"{len(unsuccessful)} of {asked} executions have no answer:\n" + "\n".join(lines)

@@ -1,0 +1,53 @@
+"""What a partition shows of its execution in Dagster. Model output is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from beacon_pipeline.consistency import Shown
+from beacon_pipeline.display import escape_markdown, visible
+from beacon_pipeline.ledger.records import Execution, Job
+
+EXECUTION = "execution"
+STATUS = "status"
+ANSWER_KIND = "answer_kind"
+UNSAID = "not reported"
+
+
+def materialization_metadata(execution: Execution, job: Job) -> dict[str, dg.MetadataValue]:
+    """The metadata of a completed execution's partition."""
+    call, provenance = execution.newest_call, execution.provenance
+    text = dg.MetadataValue.text
+    return {
+        STATUS: text(execution.status.value),
+        ANSWER_KIND: text(execution.answer_kind.value if execution.answer_kind else UNSAID),
+        "answer": dg.MetadataValue.md(escape_markdown(execution.answer or "")),
+        "finish_reason": text(execution.finish_reason.value if execution.finish_reason else UNSAID),
+        "latency_seconds": dg.MetadataValue.float(round(execution.seconds or 0.0, 3)),
+        "prompt_tokens": _count(execution.prompt_tokens),
+        "output_tokens": _count(execution.output_tokens),
+        "requested_region": text(execution.region),
+        "executed_region": text(visible(execution.executed_region or UNSAID)),
+        "model_revision": text((provenance and provenance.model_revision) or UNSAID),
+        "attempts": dg.MetadataValue.int(len(execution.attempts)),
+        "provider": text(call.provider if call else UNSAID),
+        "provider_call_id": text((call and call.provider_call_id) or UNSAID),
+        "job": text(job.jobspec_id),
+        EXECUTION: text(execution.id),
+    }
+
+
+def shown_by(metadata: Mapping[str, dg.MetadataValue]) -> Shown:
+    """What a materialization's metadata says of its execution."""
+
+    def said(key: str) -> str | None:
+        value = metadata[key].value if key in metadata else None
+        return value if isinstance(value, str) else None
+
+    return Shown(execution_id=said(EXECUTION), status=said(STATUS), answer_kind=said(ANSWER_KIND))
+
+
+def _count(number: int | None) -> dg.MetadataValue:
+    return dg.MetadataValue.text(UNSAID) if number is None else dg.MetadataValue.int(number)

@@ -1,0 +1,99 @@
+"""What each asset check of an execution checks. Pure; Dagster is told elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from beacon_pipeline.classify import reasoning_unfinished
+from beacon_pipeline.consistency import (
+    Shown,
+    mismatch_with_dagster,
+    mismatch_with_provider,
+    region_problem,
+)
+from beacon_pipeline.ledger.records import Execution
+from beacon_pipeline.vocabulary import AnswerKind, Status
+from inference.contract import ProviderTruth
+
+
+class CheckName(StrEnum):
+    """The checks on every partition of the inference asset."""
+
+    NON_EMPTY_OUTPUT = "non_empty_output"
+    STATUS_CONSISTENCY = "status_consistency"
+    EXECUTED_REGION = "executed_region"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a check looks at. ``truth`` is the provider's word on the newest call, or None
+    where no call was accepted; ``shown`` is None where the partition is not materialized."""
+
+    execution: Execution
+    truth: ProviderTruth | None
+    shown: Shown | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A check's verdict: what it saw, and for a failure what to do about it."""
+
+    passed: bool
+    seen: str
+    remedy: str = "nothing to do"
+
+
+def non_empty_output(evidence: Evidence) -> Finding:
+    """An empty answer is a finding about the model, not a failure of the execution."""
+    execution = evidence.execution
+    if execution.status is not Status.COMPLETED:
+        return Finding(True, f"no answer to look at: the execution is {execution.status.value}")
+    if execution.answer_kind is AnswerKind.EMPTY:
+        return Finding(
+            False,
+            f"the model generated no visible text ({execution.output_tokens} tokens, "
+            f"finish reason {execution.finish_reason.value if execution.finish_reason else 'unknown'})",
+            "the record is right; compare with other regions and repeats before it is published",
+        )
+    if reasoning_unfinished(execution.answer or ""):
+        return Finding(
+            False,
+            "the token budget ended inside a <think> block: the answer itself never came",
+            "raise max_new_tokens of the model in the catalog and ask again in a new job",
+        )
+    kind = execution.answer_kind.value if execution.answer_kind else "unknown"
+    return Finding(True, f"{kind} answer of {len(execution.answer or '')} characters")
+
+
+def status_consistency(evidence: Evidence) -> Finding:
+    """The provider, the ledger and Dagster agree."""
+    mismatch = mismatch_with_provider(evidence.execution, evidence.truth) or mismatch_with_dagster(
+        evidence.execution, evidence.shown
+    )
+    if mismatch is not None:
+        return Finding(False, mismatch.found, mismatch.remedy)
+    truth = evidence.truth.value if evidence.truth else "nothing"
+    shown = evidence.shown.status if evidence.shown else "nothing"
+    return Finding(True, f"provider: {truth}, ledger: {evidence.execution.status.value}, Dagster: {shown}")
+
+
+def executed_region(evidence: Evidence) -> Finding:
+    """The region on record is the region that executed, and the one that was asked for."""
+    execution = evidence.execution
+    if problem := region_problem(execution):
+        return Finding(
+            False,
+            problem,
+            "the answer is kept and flagged unusable: check the deployment's placement, "
+            "then ask again in a new job",
+        )
+    return Finding(True, f"asked in {execution.region!r}, executed there")
+
+
+CHECKS: Mapping[CheckName, Callable[[Evidence], Finding]] = {
+    CheckName.NON_EMPTY_OUTPUT: non_empty_output,
+    CheckName.STATUS_CONSISTENCY: status_consistency,
+    CheckName.EXECUTED_REGION: executed_region,
+}

@@ -1,0 +1,59 @@
+"""The Dagster code location."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from beacon_pipeline.assets import INFERENCE, MODELS, QUESTIONS
+from beacon_pipeline.assets.catalog import catalog_assets
+from beacon_pipeline.assets.checks import inference_checks
+from beacon_pipeline.assets.inference import inference_asset
+from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.resources import LedgerResource, ProvidersResource
+
+INFERENCE_JOB = "inference_job"
+CHECKS_JOB = "inference_checks_job"
+CATALOG_JOB = "catalog_job"
+
+
+def build_definitions(
+    catalog: Catalog | None = None,
+    *,
+    ledger: LedgerResource | None = None,
+    providers: ProvidersResource | None = None,
+) -> dg.Definitions:
+    """Everything in the code location, for a catalog (default: the one the environment names).
+
+    Raises CatalogError. ``ledger`` and ``providers`` may be replaced.
+    """
+    catalog = catalog or load_catalog()
+    return dg.Definitions(
+        assets=[*catalog_assets(catalog), inference_asset(catalog)],
+        asset_checks=[inference_checks(catalog)],
+        jobs=[
+            dg.define_asset_job(
+                INFERENCE_JOB,
+                selection=dg.AssetSelection.assets(INFERENCE).without_checks(),
+                description="Bring the executions of chosen partitions to their true state.",
+            ),
+            dg.define_asset_job(
+                CHECKS_JOB,
+                selection=dg.AssetSelection.checks_for_assets(INFERENCE),
+                description="Check chosen partitions again. No model is asked.",
+            ),
+            dg.define_asset_job(
+                CATALOG_JOB,
+                selection=dg.AssetSelection.assets(QUESTIONS, MODELS),
+                description="Record what the catalog holds.",
+            ),
+        ],
+        resources={"ledger": ledger or LedgerResource(), "providers": providers or ProvidersResource()},
+        # One process for a run: the work waits on providers, and starting processes costs seconds.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    """What `workspace.yaml` names."""
+    return build_definitions()

@@ -1,0 +1,36 @@
+"""What assets, checks and sensors work with, as Dagster resources.
+
+They take no run configuration: a URL may hold a password, and Dagster shows configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from beacon_pipeline import settings
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.providers import SHIPPED, Providers
+
+
+class LedgerResource:
+    """The ledger that the environment names."""
+
+    @contextmanager
+    def open(self) -> Iterator[Ledger]:
+        """The ledger with its schema up to date. Raises LedgerUnavailable."""
+        ledger = Ledger(settings.database_url())
+        try:
+            ledger.migrate()
+            yield ledger
+        finally:
+            ledger.close()
+
+
+class ProvidersResource:
+    """The providers that ship. Subclass it to run on others."""
+
+    def open(self, catalog: Catalog) -> Providers:
+        """Providers for one event loop; whoever opens them closes them."""
+        return Providers(catalog, SHIPPED)
