@@ -44,11 +44,10 @@ class LaunchError(Exception):
 
 @dataclass(frozen=True)
 class Launch:
-    """One run to launch: a job, a range of partitions from ``start`` to ``end``, and its tags."""
+    """One run to launch: a job, its range of partition keys (first and last) if any, and its tags."""
 
     job_name: str
-    start: str
-    end: str
+    keys: tuple[str, str] | None
     tags: Mapping[str, str]
 
 
@@ -67,7 +66,9 @@ def launch_runs(launches: Sequence[Launch], location: str = "beacon") -> list[st
 
 
 def _execution_params(launch: Launch, location: str) -> dict[str, Any]:
-    tags = {RANGE_START_TAG: launch.start, RANGE_END_TAG: launch.end, **launch.tags}
+    tags = dict(launch.tags)
+    if launch.keys is not None:
+        tags[RANGE_START_TAG], tags[RANGE_END_TAG] = launch.keys
     return {
         "selector": {
             "repositoryLocationName": location,

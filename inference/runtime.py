@@ -45,7 +45,9 @@ class TransformersRuntime:
     def __init__(self, source: ModelSource, *, device: str = "cpu", cache_dir: Path | None = None) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         self._torch: Any = torch
         self._source = source
         folder = _folder_of(source, cache_dir)

@@ -1,0 +1,87 @@
+"""Ask: make or continue a job, launch its runs on the Dagster instance, and follow them."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.definitions import CATALOG_JOB, INFERENCE_JOB
+from beacon_pipeline.jobs import JOB_TAG, unfinished_job
+from beacon_pipeline.launch import Launch, launch_runs
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Cell, Counts, Job
+from beacon_pipeline.partitions import KeyRange, key_ranges
+
+PRIORITY_TAG = "dagster/priority"
+FOLLOW_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A job and the Dagster runs that were launched for it."""
+
+    job: Job
+    continued: bool
+    run_ids: tuple[str, ...]
+
+
+def ask(ledger: Ledger, catalog: Catalog, cells: Sequence[Cell], *, new_job: bool) -> Asked:
+    """Launch runs that bring these cells to their true state.
+
+    Goes on with the newest recent job that has not settled some of them, unless ``new_job``.
+    The executions are on record as pending before the first run is launched. Raises LaunchError.
+    """
+    unfinished = None if new_job else unfinished_job(ledger, cells)
+    job = unfinished or ledger.ensure_job(
+        new_jobspec_id(), source="launch", catalog=catalog.name, catalog_digest=catalog.digest
+    )
+    ledger.ensure_executions(job.id, cells, actor="beacon run")
+    launches = [Launch(CATALOG_JOB, None, {JOB_TAG: job.jobspec_id})]
+    launches += [_launch(catalog, job, keys) for keys in key_ranges(catalog, cells)]
+    return Asked(job, unfinished is not None, tuple(launch_runs(launches)))
+
+
+def new_jobspec_id(now: datetime | None = None) -> str:
+    """A name for a fresh job that sorts by time."""
+    return f"ask-{now or datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def follow(
+    asked: Asked,
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    progress: Callable[[Counts], None],
+) -> None:
+    """Wait until every run of this asking has ended; tell the job's counts meanwhile."""
+    while True:
+        ended = _all_ended(instance, asked.run_ids)
+        progress(ledger.counts(asked.job.id))
+        if ended:
+            return
+        time.sleep(FOLLOW_SECONDS)
+
+
+def _all_ended(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> bool:
+    runs = instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))
+    return all(run.is_finished for run in runs)
+
+
+def _launch(catalog: Catalog, job: Job, keys: KeyRange) -> Launch:
+    deployment = keys.deployment
+    return Launch(
+        INFERENCE_JOB,
+        (keys.start, keys.end),
+        {
+            JOB_TAG: job.jobspec_id,
+            "beacon/region": deployment.region,
+            "beacon/model": deployment.model,
+            "beacon/deployment": str(deployment),
+            PRIORITY_TAG: str(catalog.model(deployment.model).priority),
+        },
+    )

@@ -1,0 +1,110 @@
+"""What a job's record says, as plain values: the same for the shell, for JSON and for Dagster."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.consistency import Shown, mismatch_with_dagster, mismatch_with_provider
+from beacon_pipeline.ledger.records import Execution, Job
+from beacon_pipeline.partitions import key_of
+from beacon_pipeline.vocabulary import AnswerKind, Status
+
+
+@dataclass(frozen=True)
+class CellReport:
+    """One execution, in brief."""
+
+    region: str
+    model: str
+    question: str
+    status: str
+    answer_kind: str | None
+    failure_code: str | None
+    partition_key: str
+    usable: bool
+
+
+@dataclass(frozen=True)
+class MismatchReport:
+    """One execution on which two truths differ."""
+
+    partition_key: str
+    found: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """One job. The counts have every word of the vocabulary, absent ones as zero."""
+
+    job: str
+    created_at: datetime
+    executions: int
+    by_status: dict[str, int]
+    by_answer_kind: dict[str, int]
+    by_region: dict[str, int]
+    mismatches: int
+    mismatched: tuple[MismatchReport, ...]
+    cells: tuple[CellReport, ...]
+
+    @property
+    def all_completed(self) -> bool:
+        return self.by_status[Status.COMPLETED.value] == self.executions
+
+    def to_json(self) -> dict[str, object]:
+        """As JSON can hold it."""
+        return asdict(self) | {"created_at": self.created_at.isoformat()}
+
+    def in_brief(self) -> dict[str, object]:
+        """The counts alone, as JSON can hold them."""
+        return {key: value for key, value in self.to_json().items() if key not in ("cells", "mismatched")}
+
+
+def report_on(
+    job: Job, executions: Sequence[Execution], shown: Mapping[str, Shown], catalog: Catalog
+) -> JobReport:
+    """The report on a job, from its executions and what Dagster shows, by partition key."""
+    mismatched = tuple(found for execution in executions if (found := _mismatch(execution, shown)))
+    return JobReport(
+        job=job.jobspec_id,
+        created_at=job.created_at,
+        executions=len(executions),
+        by_status=_counted(Status, (e.status for e in executions)),
+        by_answer_kind=_counted(AnswerKind, (e.answer_kind for e in executions if e.answer_kind)),
+        by_region={region.id: 0 for region in catalog.regions} | Counter(e.region for e in executions),
+        mismatches=len(mismatched),
+        mismatched=mismatched,
+        cells=tuple(map(_cell, executions)),
+    )
+
+
+def _counted(words: type[StrEnum], found: Iterable[StrEnum]) -> dict[str, int]:
+    counts = Counter(found)
+    return {word.value: counts[word] for word in words}
+
+
+def _cell(execution: Execution) -> CellReport:
+    return CellReport(
+        region=execution.region,
+        model=execution.model,
+        question=execution.question,
+        status=execution.status.value,
+        answer_kind=execution.answer_kind.value if execution.answer_kind else None,
+        failure_code=execution.failure_code.value if execution.failure_code else None,
+        partition_key=key_of(execution.cell),
+        usable=execution.usable,
+    )
+
+
+def _mismatch(execution: Execution, shown: Mapping[str, Shown]) -> MismatchReport | None:
+    key = key_of(execution.cell)
+    call = execution.newest_call
+    found = mismatch_with_provider(execution, call.truth if call else None) or mismatch_with_dagster(
+        execution, shown.get(key)
+    )
+    return None if found is None else MismatchReport(key, found.found, found.remedy)

@@ -1,0 +1,145 @@
+"""How the record looks in a terminal. Everything that came from a model is made visible first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from beacon_pipeline.display import visible
+from beacon_pipeline.ledger.records import Execution, Job, Transition
+from beacon_pipeline.report import CellReport, JobReport
+from beacon_pipeline.vocabulary import AnswerKind, Status
+
+# One mark and one colour for every word; the word is always there too, for those who see neither.
+LOOKS: dict[str, tuple[str, str]] = {
+    AnswerKind.SUBSTANTIVE.value: ("●", "green"),
+    AnswerKind.REFUSAL.value: ("◐", "yellow"),
+    AnswerKind.EMPTY.value: ("○", "magenta"),
+    Status.PENDING.value: ("·", "dim"),
+    Status.DISPATCHED.value: ("…", "cyan"),
+    Status.FAILED.value: ("✗", "red"),
+    Status.TIMED_OUT.value: ("⧖", "red"),
+    Status.CANCELLED.value: ("–", "dim"),
+}
+
+
+def matrix(report: JobReport) -> RenderableType:
+    """Models × questions down, regions across, and the counts below."""
+    regions = list(report.by_region)
+    table = Table("model", "question", *regions, box=None, pad_edge=False, header_style="bold")
+    cells = {(cell.model, cell.question, cell.region): cell for cell in report.cells}
+    previous = None
+    for model, question in dict.fromkeys((cell.model, cell.question) for cell in report.cells):
+        if previous not in (None, model):
+            table.add_section()
+        looks = [_look(cells.get((model, question, region))) for region in regions]
+        table.add_row("" if model == previous else model, question, *looks)
+        previous = model
+    return Group(table, Text(), _counts(report), *_mismatches(report))
+
+
+def _look(cell: CellReport | None) -> Text:
+    if cell is None:
+        return Text("")
+    word = cell.answer_kind or cell.status
+    mark, style = LOOKS[word]
+    look = Text(f"{mark} {word}", style=style)
+    if cell.failure_code:
+        look.append(f" {cell.failure_code}")
+    if cell.answer_kind and not cell.usable:
+        look.append(" (wrong region)", style="red")
+    return look
+
+
+def _counts(report: JobReport) -> Text:
+    def told(counts: dict[str, int]) -> str:
+        return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "none"
+
+    return Text.assemble(
+        (f"job {report.job}", "bold"),
+        f": {report.executions} executions: {told(report.by_status)}; ",
+        f"answers: {told(report.by_answer_kind)}; ",
+        (f"{report.mismatches} mismatches", "red" if report.mismatches else "green"),
+    )
+
+
+def _mismatches(report: JobReport, limit: int = 5) -> list[Text]:
+    lines = [
+        Text(f"  {found.partition_key}: {visible(found.found)}; {found.remedy}", style="red")
+        for found in report.mismatched[:limit]
+    ]
+    more = report.mismatches - len(lines)
+    return [*lines, Text(f"  and {more} more", style="red")] if more > 0 else lines
+
+
+def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
+    """The jobs, newest first."""
+    table = Table("job", "asked", "source", "catalog", "executions", "completed", "mismatches", box=None)
+    for job, report in jobs:
+        table.add_row(
+            job.jobspec_id,
+            f"{job.created_at:%Y-%m-%d %H:%M:%S}",
+            job.source,
+            job.catalog,
+            str(report.executions),
+            str(report.by_status[Status.COMPLETED.value]),
+            str(report.mismatches),
+        )
+    return table
+
+
+def execution_panel(job: Job, execution: Execution, transitions: Sequence[Transition]) -> RenderableType:
+    """Everything on record of one execution."""
+    facts = Table.grid(padding=(0, 2))
+    for name, value in _facts(job, execution):
+        facts.add_row(Text(name, style="dim"), Text(visible(value)))
+    history = Table("when", "from", "to", "cause", "by", "detail", box=None, pad_edge=False)
+    for change in transitions:
+        source = change.from_status.value if change.from_status else ""
+        when = f"{change.at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
+        history.add_row(
+            when,
+            source,
+            change.to_status.value,
+            change.cause.value,
+            change.actor,
+            Text(visible(change.detail or "")),
+        )
+    answer = Text(visible(execution.answer)) if execution.answer is not None else Text("no answer", "dim")
+    return Group(facts, Panel(answer, title="answer", title_align="left"), history)
+
+
+def _facts(job: Job, execution: Execution) -> list[tuple[str, str]]:
+    call, provenance = execution.newest_call, execution.provenance
+    facts = [
+        ("job", job.jobspec_id),
+        ("execution", execution.id),
+        ("status", execution.status.value),
+        ("answer kind", execution.answer_kind and execution.answer_kind.value),
+        (
+            "failure",
+            execution.failure_code and f"{execution.failure_code.value}: {execution.failure_message}",
+        ),
+        ("dead-lettered", execution.dead_lettered_at and f"{execution.dead_lettered_at:%Y-%m-%d %H:%M:%S}"),
+        ("asked in / executed in", f"{execution.region} / {execution.executed_region or 'not yet'}"),
+        ("attempts", str(len(execution.attempts))),
+        ("provider call", call and f"{call.provider}: {call.provider_call_id or 'not accepted yet'}"),
+        ("provider's word", call and call.truth and call.truth.value),
+        (
+            "tokens",
+            execution.output_tokens is not None
+            and f"{execution.prompt_tokens} in, {execution.output_tokens} out",
+        ),
+        ("finish reason", execution.finish_reason and execution.finish_reason.value),
+        ("seconds", execution.seconds is not None and f"{execution.seconds:.3f}"),
+        ("model revision", provenance and provenance.model_revision),
+        ("made by", provenance and f"{provenance.engine}, {provenance.dtype}, {provenance.device}"),
+        ("token sha256", execution.output_token_sha256),
+        ("system prompt", execution.system_prompt),
+        ("prompt", execution.prompt),
+    ]
+    return [(name, str(value)) for name, value in facts if value]
