@@ -2,17 +2,24 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export BEACON_HOME ?= $(CURDIR)/.beacon
+export DAGSTER_HOME ?= $(CURDIR)/.beacon
+export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup test check format clean
-help:
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+.PHONY: help setup run dev test check format bench clean
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: $(VENV)/.installed ## install everything, pinned, into .venv
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+run: setup ## the main job: ask 8 questions of 3 small models in 3 regions, and show the matrix
+	$(BIN)/beacon run
+
+dev: setup ## the Dagster UI with its daemon, on http://127.0.0.1:3000
+	$(BIN)/beacon dev
 
 test: setup ## the test suite
 	$(BIN)/pytest -n auto
@@ -26,5 +33,8 @@ format: setup ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: setup ## what everything but inference costs, into benchmarks/orchestration.md
+	$(BIN)/python -m benchmarks.orchestration
+
 clean: ## forget the environment and the local instance
-	rm -rf $(VENV) $(BEACON_HOME)
+	rm -rf $(VENV) $(DAGSTER_HOME)

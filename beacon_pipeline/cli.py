@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import TYPE_CHECKING, NoReturn, ParamSpec
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from beacon_pipeline.ask import Asked
     from beacon_pipeline.catalog import Catalog
+    from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Counts, Job
     from beacon_pipeline.report import JobReport
@@ -98,15 +100,15 @@ def run(
         from rich.console import Console
 
         from beacon_pipeline.ask import ask
-        from beacon_pipeline.instance import daemon_running
+        from beacon_pipeline.instance.daemon import Daemon
 
         console = Console(stderr=True)
         with dg.DagsterInstance.get() as instance:
             asked = ask(ledger, catalog, cells, new_job=new_job)
             verb = "continuing" if asked.continued else "new"
             console.print(f"{verb} job [bold]{asked.job.jobspec_id}[/]: {len(asked.run_ids)} Dagster runs")
-            with daemon_running(instance):
-                _follow_with_progress(asked, ledger, instance, console)
+            with Daemon(instance) as daemon:
+                _follow_with_progress(asked, ledger, instance, daemon, console)
         report = _report(ledger, catalog, asked.job)
     _show(report, as_json)
     sys.exit(0 if report.all_completed else 1)
@@ -172,6 +174,27 @@ def show(partition: str, jobspec_id: str | None) -> None:
     Console().print(execution_panel(job, found[0], transitions))
 
 
+@main.command()
+@click.option("--port", default=3000, show_default=True, help="On this machine only.")
+@_plain_errors
+def dev(port: int) -> None:
+    """Open the Dagster UI and run its daemon, until interrupted."""
+    import dagster as dg
+
+    from beacon_pipeline.instance import start_web_server
+    from beacon_pipeline.instance.daemon import Daemon
+
+    with _ledger(), dg.DagsterInstance.get() as instance, Daemon(instance) as daemon:
+        click.echo(f"Dagster UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
+        server = start_web_server(port)
+        with suppress(KeyboardInterrupt):
+            while server.poll() is None:
+                daemon.ensure()
+                time.sleep(1)
+            sys.exit(server.returncode)
+        server.wait()
+
+
 @contextmanager
 def _ledger() -> Iterator[Ledger]:
     from beacon_pipeline.instance import ensure_instance_folder
@@ -221,7 +244,9 @@ def _show(report: JobReport, as_json: bool) -> None:
     Console().print(matrix(report))
 
 
-def _follow_with_progress(asked: Asked, ledger: Ledger, instance: DagsterInstance, console: Console) -> None:
+def _follow_with_progress(
+    asked: Asked, ledger: Ledger, instance: DagsterInstance, daemon: Daemon, console: Console
+) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from beacon_pipeline.ask import follow
@@ -232,6 +257,7 @@ def _follow_with_progress(asked: Asked, ledger: Ledger, instance: DagsterInstanc
         bar = progress.add_task("asking")
 
         def tell(counts: Counts) -> None:
+            daemon.ensure()
             settled = sum(n for word, n in counts.by_status.items() if Status(word).is_settled)
             progress.update(bar, completed=settled, total=counts.executions)
 

@@ -78,7 +78,9 @@ def _mismatches(report: JobReport, limit: int = 5) -> list[Text]:
 
 def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
     """The jobs, newest first."""
-    table = Table("job", "asked", "source", "catalog", "executions", "completed", "mismatches", box=None)
+    table = Table(box=None, pad_edge=False)
+    for name in ("job", "asked", "source", "catalog", "executions", "completed", "mismatches"):
+        table.add_column(name, overflow="fold", no_wrap=name == "job")
     for job, report in jobs:
         table.add_row(
             job.jobspec_id,
@@ -95,16 +97,16 @@ def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
 def execution_panel(job: Job, execution: Execution, transitions: Sequence[Transition]) -> RenderableType:
     """Everything on record of one execution."""
     facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
     for name, value in _facts(job, execution):
         facts.add_row(Text(name, style="dim"), Text(visible(value)))
-    history = Table("when", "from", "to", "cause", "by", "detail", box=None, pad_edge=False)
+    history = Table("when", "status", "cause", "by", "detail", box=None, pad_edge=False)
     for change in transitions:
-        source = change.from_status.value if change.from_status else ""
-        when = f"{change.at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
+        source = f"{change.from_status.value} → " if change.from_status else ""
         history.add_row(
-            when,
-            source,
-            change.to_status.value,
+            f"{change.at:%Y-%m-%d %H:%M:%S}",
+            f"{source}{change.to_status.value}",
             change.cause.value,
             change.actor,
             Text(visible(change.detail or "")),

@@ -1,4 +1,4 @@
-"""The Dagster instance: its shipped configurations, and one daemon for as long as it is needed."""
+"""The Dagster instance: its folder, its shipped configurations, its daemon and its web server."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import dagster as dg
 
 from beacon_pipeline import settings
 
@@ -35,30 +32,10 @@ def ensure_instance_folder() -> Path:
     return folder
 
 
-def daemon_is_running(instance: dg.DagsterInstance) -> bool:
-    """Whether a daemon that starts queued runs has reported itself lately."""
-    statuses = instance.get_daemon_statuses(["QUEUED_RUN_COORDINATOR"])
-    return all(status.healthy for status in statuses.values())
+def start_web_server(port: int) -> subprocess.Popen[bytes]:
+    """Start the UI on loopback.
 
-
-@contextlib.contextmanager
-def daemon_running(instance: dg.DagsterInstance) -> Iterator[None]:
-    """A context in which queued runs start: uses the daemon that runs, or one of its own.
-
-    The daemon's output goes to ``daemon.log`` in the instance folder.
+    Dagster's open-source UI has no authentication: whoever wants it elsewhere puts a proxy before it.
     """
-    if daemon_is_running(instance):
-        yield
-        return
-    with (settings.home() / "daemon.log").open("ab") as log:
-        command = [console_script("dagster-daemon"), "run", "-w", str(settings.workspace_file())]
-        daemon = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        try:
-            yield
-        finally:
-            daemon.terminate()
-            try:
-                daemon.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
+    command = [console_script("dagster-webserver"), "-h", "127.0.0.1", "-p", str(port)]
+    return subprocess.Popen([*command, "-w", str(settings.workspace_file())])

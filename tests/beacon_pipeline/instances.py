@@ -1,0 +1,45 @@
+"""Real Dagster instances in folders of their own, used through the command line as a person would."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+BEACON = str(Path(sys.executable).with_name("beacon"))
+
+
+def environment(
+    folder: Path, *, database_url: str | None = None, location: str | None = None
+) -> dict[str, str]:
+    """The environment of an instance in ``folder``; ``location``: a module to load instead of ours."""
+    values = {
+        name: value for name, value in os.environ.items() if not name.startswith(("BEACON_", "DAGSTER_"))
+    }
+    values["DAGSTER_HOME"] = str(folder / "home")
+    if database_url:
+        values["BEACON_DATABASE_URL"] = database_url
+    if location:
+        module = {"module_name": location, "location_name": "beacon", "working_directory": str(ROOT)}
+        workspace = folder / "workspace.yaml"
+        workspace.write_text(json.dumps({"load_from": [{"python_module": module}]}))
+        values["BEACON_WORKSPACE"] = str(workspace)
+    return values
+
+
+def beacon(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BEACON, *arguments], env=env, capture_output=True, text=True, check=False)
+
+
+def report(env: dict[str, str], *arguments: str) -> dict[str, Any]:
+    done = beacon(env, "status", "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def witness(env: dict[str, str], name: str) -> list[dict[str, Any]]:
+    """What the local provider says it accepted (``submissions``) or generated (``generations``)."""
+    path = Path(env["DAGSTER_HOME"]) / "local_calls" / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []

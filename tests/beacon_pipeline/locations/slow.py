@@ -1,0 +1,28 @@
+"""A code location whose local provider answers one item at a time, slowly enough to be killed."""
+
+import dagster as dg
+
+from beacon_pipeline import settings
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.definitions import build_definitions
+from beacon_pipeline.providers import Providers
+from beacon_pipeline.resources import ProvidersResource
+from inference.providers.local import LocalProvider
+from tests.inference.slow import SlowRuntime
+
+
+class SlowProviders(ProvidersResource):
+    def open(self, catalog: Catalog) -> Providers:
+        return Providers(
+            catalog,
+            {
+                "local": lambda _: LocalProvider(
+                    settings.local_call_store(), load=lambda _: SlowRuntime(seconds=0.3), batch_size=1
+                )
+            },
+        )
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    return build_definitions(providers=SlowProviders())

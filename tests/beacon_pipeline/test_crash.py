@@ -1,0 +1,55 @@
+"""A run's process is killed in mid-batch; launching the same partitions again loses and repeats nothing."""
+
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.beacon_pipeline.instances import BEACON, beacon, environment, report, witness
+
+SELECTION = ("--region", "EU-West", "--model", "tiny-llama", "--model", "tiny-qwen")
+
+
+def kill_the_first_run_in_mid_batch(env: dict[str, str]) -> int:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        generated = witness(env, "generations")
+        if len(generated) >= 2:
+            process = int(generated[0]["process"])
+            os.kill(process, signal.SIGKILL)
+            return process
+        time.sleep(0.05)
+    raise AssertionError("nothing was generated within two minutes")
+
+
+def test_killed_in_mid_batch_and_launched_again(tmp_path: Path, database_url: str) -> None:
+    env = environment(tmp_path, database_url=database_url, location="tests.beacon_pipeline.locations.slow")
+    with (tmp_path / "first.log").open("wb") as log:
+        first = subprocess.Popen([BEACON, "run", *SELECTION], env=env, stdout=log, stderr=log)
+        killed = kill_the_first_run_in_mid_batch(env)
+        assert first.wait() == 1, (tmp_path / "first.log").read_text()
+    halfway = report(env)
+    assert halfway["executions"] == 16
+    assert halfway["by_status"]["dispatched"] > 0
+    assert halfway["by_status"]["failed"] == 0
+
+    second = beacon(env, "run", *SELECTION)
+    assert second.returncode == 0, second.stderr
+    assert "continuing job" in second.stderr
+    after = report(env)
+    assert (after["job"], after["executions"]) == (halfway["job"], 16)
+    assert after["by_status"]["completed"] == 16
+    assert after["mismatches"] == 0
+    submitted = Counter(item for call in witness(env, "submissions") for item in call["items"])
+    generated = Counter(row["item"] for row in witness(env, "generations"))
+    assert len(submitted) == len(generated) == 16
+    assert set(submitted.values()) == {1}
+    assert set(generated.values()) == {1}
+    assert len({row["process"] for row in witness(env, "generations")} - {killed}) >= 1
+
+    fresh = beacon(env, "run", "--region", "eu", "--model", "tiny-llama", "--question", "math_basic")
+    assert fresh.returncode == 0, fresh.stderr
+    assert "new job" in fresh.stderr
+    assert report(env)["executions"] == 1
