@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from beacon_pipeline.ledger.records import Execution
-from beacon_pipeline.vocabulary import AnswerKind, Status
-from inference.contract import FailureCode, ProviderTruth
+from beacon_pipeline.vocabulary import Status
+from inference.contract import ProviderTruth
 
 
 @dataclass(frozen=True)
@@ -89,25 +89,8 @@ def mismatch_with_dagster(execution: Execution, shown: Shown | None) -> Mismatch
     )
 
 
-def is_false_failure(execution: Execution) -> bool:
-    """Whether a failure on record contradicts a success that the provider already told of."""
-    call = execution.newest_call
-    return (
-        execution.status in (Status.FAILED, Status.TIMED_OUT)
-        and call is not None
-        and call.truth is ProviderTruth.SUCCEEDED
-        and not call.replied
-        and execution.failure_code is not FailureCode.MALFORMED_REPLY
-    )
-
-
 def region_problem(execution: Execution) -> str | None:
     """Why the answer may not be used as one from its region, or None."""
     if execution.executed_region is None or execution.executed_region == execution.region:
         return None
     return f"asked in {execution.region!r}, executed in {execution.executed_region!r}"
-
-
-def is_empty(execution: Execution) -> bool:
-    """Whether the execution has an answer, and there is nothing in it to see."""
-    return execution.answer_kind is AnswerKind.EMPTY

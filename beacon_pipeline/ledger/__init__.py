@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from beacon_pipeline.ledger import reading
-from beacon_pipeline.ledger.database import Database, LedgerUnavailable
+from beacon_pipeline.ledger.database import LedgerUnavailable
+from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.reading import (
     attempts_table,
     calls_table,
@@ -24,12 +25,10 @@ from beacon_pipeline.ledger.records import (
     Call,
     CallFacts,
     Cell,
-    Counts,
     Execution,
     Job,
     Outcome,
     Retry,
-    Transition,
     Unsuccessful,
 )
 from beacon_pipeline.ledger.settlement import CLEARED, change_for
@@ -42,34 +41,19 @@ __all__ = ["Ledger", "LedgerUnavailable"]
 ENDED = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _new_id() -> str:
     return str(uuid.uuid4())
 
 
-class Ledger:
+class Ledger(LedgerReader):
     """The record. Every method is one transaction; a status changes only in `apply_changes`.
 
     All methods raise LedgerUnavailable when the database cannot be used; then nothing was written.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] = _now) -> None:
-        self._database = Database(url)
-        self._clock = clock
-
-    def __repr__(self) -> str:
-        return f"Ledger({self._database!r})"
-
     def migrate(self) -> None:
         """Bring the schema to the newest version."""
         self._database.migrate()
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._database.close()
 
     # jobs and executions
 
@@ -148,125 +132,6 @@ class Ledger:
         dialect = sqlite if self._database.is_sqlite else postgresql
         connection.execute(dialect.insert(table).values(list(rows)).on_conflict_do_nothing())
 
-    def executions(self, job_id: str, cells: Sequence[Cell] | None = None) -> list[Execution]:
-        """Executions of a job, of these cells or all, ordered by region, model, question."""
-        in_job = executions_table.c.job_id == job_id
-        if cells is None:
-            return self._database.read(lambda c: reading.read_executions(c, in_job))
-
-        def read(connection: sa.Connection) -> list[Execution]:
-            found: list[Execution] = []
-            for some in chunks(sorted(set(cells))):
-                found += reading.read_executions(connection, in_job, reading.in_cells(some))
-            return found
-
-        return self._database.read(read)
-
-    def executions_with_ids(self, execution_ids: Sequence[str]) -> list[Execution]:
-        """The executions with these ids that exist, of whatever job."""
-
-        def read(connection: sa.Connection) -> list[Execution]:
-            found: list[Execution] = []
-            for some in chunks(sorted(set(execution_ids))):
-                found += reading.read_executions(connection, executions_table.c.id.in_(some))
-            return found
-
-        return self._database.read(read)
-
-    def newest_executions(self, cells: Sequence[Cell]) -> list[Execution]:
-        """For each of these cells that was ever asked, its execution in the newest job."""
-        table = executions_table
-        place = (table.c.region, table.c.model, table.c.question)
-
-        def read(connection: sa.Connection) -> list[Execution]:
-            found: list[Execution] = []
-            for some in chunks(sorted(set(cells))):
-                rank = sa.func.row_number().over(partition_by=place, order_by=order).label("rank")
-                newest = (
-                    sa.select(table.c.id, rank)
-                    .join(jobs_table, jobs_table.c.id == table.c.job_id)
-                    .where(reading.in_cells(some))
-                    .subquery()
-                )
-                ids = sa.select(newest.c.id).where(newest.c.rank == 1)
-                found += reading.read_executions(connection, table.c.id.in_(ids))
-            return found
-
-        order = (jobs_table.c.created_at.desc(), jobs_table.c.id.desc())
-        return self._database.read(read)
-
-    def executions_on(self, call_id: str) -> list[Execution]:
-        """The executions that a call carries."""
-        on_call = sa.select(attempts_table.c.execution_id).where(attempts_table.c.call_id == call_id)
-        return self._database.read(lambda c: reading.read_executions(c, executions_table.c.id.in_(on_call)))
-
-    def job(self, jobspec_id: str) -> Job | None:
-        """The job with this ``jobspec_id``, or None."""
-        return self._one_job(sa.select(jobs_table).where(jobs_table.c.jobspec_id == jobspec_id))
-
-    def jobs(self, limit: int = 50) -> list[Job]:
-        """The newest jobs, newest first."""
-        query = sa.select(jobs_table).order_by(jobs_table.c.created_at.desc()).limit(limit)
-        return self._database.read(lambda c: [reading.job_from(row) for row in c.execute(query).mappings()])
-
-    def latest_job(self) -> Job | None:
-        """The newest job, or None."""
-        return next(iter(self.jobs(limit=1)), None)
-
-    def latest_job_with_open(self, cells: Sequence[Cell]) -> Job | None:
-        """The newest job in which one of these cells is pending or dispatched, or None."""
-        unsettled = [status.value for status in Status if not status.is_settled]
-        found = [
-            self._one_job(
-                sa.select(jobs_table)
-                .join(executions_table, executions_table.c.job_id == jobs_table.c.id)
-                .where(executions_table.c.status.in_(unsettled), reading.in_cells(some))
-                .order_by(jobs_table.c.created_at.desc())
-                .limit(1)
-            )
-            for some in chunks(sorted(set(cells)))
-        ]
-        return max((job for job in found if job), key=lambda job: job.created_at, default=None)
-
-    def _one_job(self, query: sa.Select[Any]) -> Job | None:
-        row = self._database.read(lambda c: c.execute(query).mappings().one_or_none())
-        return None if row is None else reading.job_from(row)
-
-    def counts(self, job_id: str) -> Counts:
-        """How many executions a job has, by status, answer kind and region."""
-        table = executions_table
-
-        def by(connection: sa.Connection, column: sa.Column[Any]) -> dict[str, int]:
-            query = (
-                sa.select(column, sa.func.count())
-                .where(table.c.job_id == job_id, column.is_not(None))
-                .group_by(column)
-                .order_by(column)
-            )
-            return {row[0]: row[1] for row in connection.execute(query)}
-
-        def count(connection: sa.Connection) -> Counts:
-            by_status = by(connection, table.c.status)
-            return Counts(
-                executions=sum(by_status.values()),
-                by_status=by_status,
-                by_answer_kind=by(connection, table.c.answer_kind),
-                by_region=by(connection, table.c.region),
-            )
-
-        return self._database.read(count)
-
-    def transitions(self, execution_id: str) -> list[Transition]:
-        """Every status change of an execution, oldest first."""
-        query = (
-            sa.select(transitions_table)
-            .where(transitions_table.c.execution_id == execution_id)
-            .order_by(transitions_table.c.id)
-        )
-        return self._database.read(
-            lambda c: [reading.transition_from(row) for row in c.execute(query).mappings()]
-        )
-
     # calls
 
     def open_call(
@@ -311,7 +176,7 @@ class Ledger:
                 for execution in claimed
             ]
             apply_changes(connection, changes, at=now, actor=actor)
-            return _read_call(connection, request.id)
+            return reading.read_call(connection, request.id)
 
         row = self._database.write(claim)
         return None if row is None else reading.call_from(row)
@@ -340,20 +205,6 @@ class Ledger:
             ],
         )
 
-    def call(self, call_id: str) -> Call:
-        """The call with this id. Raises LookupError."""
-        return reading.call_from(self._database.read(lambda c: _read_call(c, call_id)))
-
-    def open_calls(self, *, after: tuple[datetime, str] | None = None, limit: int = 500) -> list[Call]:
-        """Calls whose end is not on record, oldest first, past the key (created_at, id)."""
-        key = sa.tuple_(calls_table.c.created_at, calls_table.c.id)
-        query = sa.select(calls_table).where(calls_table.c.settled_at.is_(None))
-        if after is not None:
-            moment = sa.bindparam("moment", after[0], type_=calls_table.c.created_at.type)
-            query = query.where(key > sa.tuple_(moment, sa.literal(after[1])))
-        query = query.order_by(calls_table.c.created_at, calls_table.c.id).limit(limit)
-        return self._database.read(lambda c: [reading.call_from(row) for row in c.execute(query).mappings()])
-
     def record_accepted(self, call_id: str, provider_call_id: str) -> None:
         """Keep the provider's call id. Repeating it changes nothing; another id raises ValueError."""
         now = self._clock()
@@ -364,7 +215,7 @@ class Ledger:
                 .where(calls_table.c.id == call_id, calls_table.c.provider_call_id.is_(None))
                 .values(provider_call_id=provider_call_id, accepted_at=now)
             )
-            return str(_read_call(connection, call_id)["provider_call_id"])
+            return str(reading.read_call(connection, call_id)["provider_call_id"])
 
         recorded = self._database.write(record)
         if recorded != provider_call_id:
@@ -580,12 +431,3 @@ def _call_values(
         "created_at": now,
         "replied": False,
     }
-
-
-def _read_call(connection: sa.Connection, call_id: str) -> sa.RowMapping:
-    row = (
-        connection.execute(sa.select(calls_table).where(calls_table.c.id == call_id)).mappings().one_or_none()
-    )
-    if row is None:
-        raise LookupError(f"no call {call_id}")
-    return row

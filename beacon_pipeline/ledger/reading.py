@@ -114,3 +114,13 @@ def in_cells(cells: Sequence[Cell]) -> sa.ColumnElement[bool]:
     """The condition that an execution is in one of these places."""
     place = sa.tuple_(executions_table.c.region, executions_table.c.model, executions_table.c.question)
     return place.in_([(cell.region, cell.model, cell.question) for cell in cells])
+
+
+def read_call(connection: sa.Connection, call_id: str) -> sa.RowMapping:
+    """The row of a call. Raises LookupError."""
+    row = (
+        connection.execute(sa.select(calls_table).where(calls_table.c.id == call_id)).mappings().one_or_none()
+    )
+    if row is None:
+        raise LookupError(f"no call {call_id}")
+    return row

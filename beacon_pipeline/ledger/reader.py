@@ -1,0 +1,177 @@
+"""Everything that can be read of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from beacon_pipeline.ledger import reading
+from beacon_pipeline.ledger.database import Database
+from beacon_pipeline.ledger.reading import (
+    attempts_table,
+    calls_table,
+    chunks,
+    executions_table,
+    jobs_table,
+    transitions_table,
+)
+from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, Job, Transition
+from beacon_pipeline.vocabulary import Status
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class LedgerReader:
+    """The reading half of the ledger. Every method is one transaction.
+
+    All methods raise LedgerUnavailable when the database cannot be used.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = _now) -> None:
+        self._database = Database(url)
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._database!r})"
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._database.close()
+
+    def executions(self, job_id: str, cells: Sequence[Cell] | None = None) -> list[Execution]:
+        """Executions of a job, of these cells or all, ordered by region, model, question."""
+        in_job = executions_table.c.job_id == job_id
+        if cells is None:
+            return self._database.read(lambda c: reading.read_executions(c, in_job))
+
+        def read(connection: sa.Connection) -> list[Execution]:
+            found: list[Execution] = []
+            for some in chunks(sorted(set(cells))):
+                found += reading.read_executions(connection, in_job, reading.in_cells(some))
+            return found
+
+        return self._database.read(read)
+
+    def executions_with_ids(self, execution_ids: Sequence[str]) -> list[Execution]:
+        """The executions with these ids that exist, of whatever job."""
+
+        def read(connection: sa.Connection) -> list[Execution]:
+            found: list[Execution] = []
+            for some in chunks(sorted(set(execution_ids))):
+                found += reading.read_executions(connection, executions_table.c.id.in_(some))
+            return found
+
+        return self._database.read(read)
+
+    def newest_executions(self, cells: Sequence[Cell]) -> list[Execution]:
+        """For each of these cells that was ever asked, its execution in the newest job."""
+        table = executions_table
+        place = (table.c.region, table.c.model, table.c.question)
+
+        def read(connection: sa.Connection) -> list[Execution]:
+            found: list[Execution] = []
+            for some in chunks(sorted(set(cells))):
+                rank = sa.func.row_number().over(partition_by=place, order_by=order).label("rank")
+                newest = (
+                    sa.select(table.c.id, rank)
+                    .join(jobs_table, jobs_table.c.id == table.c.job_id)
+                    .where(reading.in_cells(some))
+                    .subquery()
+                )
+                ids = sa.select(newest.c.id).where(newest.c.rank == 1)
+                found += reading.read_executions(connection, table.c.id.in_(ids))
+            return found
+
+        order = (jobs_table.c.created_at.desc(), jobs_table.c.id.desc())
+        return self._database.read(read)
+
+    def executions_on(self, call_id: str) -> list[Execution]:
+        """The executions that a call carries."""
+        on_call = sa.select(attempts_table.c.execution_id).where(attempts_table.c.call_id == call_id)
+        return self._database.read(lambda c: reading.read_executions(c, executions_table.c.id.in_(on_call)))
+
+    def job(self, jobspec_id: str) -> Job | None:
+        """The job with this ``jobspec_id``, or None."""
+        return self._one_job(sa.select(jobs_table).where(jobs_table.c.jobspec_id == jobspec_id))
+
+    def jobs(self, limit: int = 50) -> list[Job]:
+        """The newest jobs, newest first."""
+        query = sa.select(jobs_table).order_by(jobs_table.c.created_at.desc()).limit(limit)
+        return self._database.read(lambda c: [reading.job_from(row) for row in c.execute(query).mappings()])
+
+    def latest_job(self) -> Job | None:
+        """The newest job, or None."""
+        return next(iter(self.jobs(limit=1)), None)
+
+    def latest_job_with_open(self, cells: Sequence[Cell]) -> Job | None:
+        """The newest job in which one of these cells is pending or dispatched, or None."""
+        unsettled = [status.value for status in Status if not status.is_settled]
+        found = [
+            self._one_job(
+                sa.select(jobs_table)
+                .join(executions_table, executions_table.c.job_id == jobs_table.c.id)
+                .where(executions_table.c.status.in_(unsettled), reading.in_cells(some))
+                .order_by(jobs_table.c.created_at.desc())
+                .limit(1)
+            )
+            for some in chunks(sorted(set(cells)))
+        ]
+        return max((job for job in found if job), key=lambda job: job.created_at, default=None)
+
+    def _one_job(self, query: sa.Select[Any]) -> Job | None:
+        row = self._database.read(lambda c: c.execute(query).mappings().one_or_none())
+        return None if row is None else reading.job_from(row)
+
+    def counts(self, job_id: str) -> Counts:
+        """How many executions a job has, by status, answer kind and region."""
+        table = executions_table
+
+        def by(connection: sa.Connection, column: sa.Column[Any]) -> dict[str, int]:
+            query = (
+                sa.select(column, sa.func.count())
+                .where(table.c.job_id == job_id, column.is_not(None))
+                .group_by(column)
+                .order_by(column)
+            )
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+        def count(connection: sa.Connection) -> Counts:
+            by_status = by(connection, table.c.status)
+            return Counts(
+                executions=sum(by_status.values()),
+                by_status=by_status,
+                by_answer_kind=by(connection, table.c.answer_kind),
+                by_region=by(connection, table.c.region),
+            )
+
+        return self._database.read(count)
+
+    def transitions(self, execution_id: str) -> list[Transition]:
+        """Every status change of an execution, oldest first."""
+        query = (
+            sa.select(transitions_table)
+            .where(transitions_table.c.execution_id == execution_id)
+            .order_by(transitions_table.c.id)
+        )
+        return self._database.read(
+            lambda c: [reading.transition_from(row) for row in c.execute(query).mappings()]
+        )
+
+    def call(self, call_id: str) -> Call:
+        """The call with this id. Raises LookupError."""
+        return reading.call_from(self._database.read(lambda c: reading.read_call(c, call_id)))
+
+    def open_calls(self, *, after: tuple[datetime, str] | None = None, limit: int = 500) -> list[Call]:
+        """Calls whose end is not on record, oldest first, past the key (created_at, id)."""
+        key = sa.tuple_(calls_table.c.created_at, calls_table.c.id)
+        query = sa.select(calls_table).where(calls_table.c.settled_at.is_(None))
+        if after is not None:
+            moment = sa.bindparam("moment", after[0], type_=calls_table.c.created_at.type)
+            query = query.where(key > sa.tuple_(moment, sa.literal(after[1])))
+        query = query.order_by(calls_table.c.created_at, calls_table.c.id).limit(limit)
+        return self._database.read(lambda c: [reading.call_from(row) for row in c.execute(query).mappings()])
