@@ -2,9 +2,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import inference
 from beacon_pipeline.catalog import CatalogError, UnknownName, load_catalog
 from beacon_pipeline.catalog import shipped_names as shipped
 from beacon_pipeline.ledger.records import Cell
@@ -177,3 +179,11 @@ def test_what_is_asked_decides_the_digest(folder: Path) -> None:
     before = load_catalog(str(folder)).digest
     edit(folder, "questions.yaml", "What is 7 times 8?", "What is 7 times 9?")
     assert load_catalog(str(folder)).digest != before
+
+
+def test_the_tiny_models_were_trained_on_what_the_demo_catalog_asks() -> None:
+    planted = yaml.safe_load((Path(inference.__path__[0]) / "tiny" / "answers.yaml").read_text("utf-8"))
+    demo = load_catalog("demo")
+    assert planted["system_prompts"] == {region.id: region.system_prompt for region in demo.regions}
+    assert planted["questions"] == {question.id: question.text for question in demo.questions}
+    assert set(planted["answers"]) == {model.id for model in demo.models}

@@ -1,0 +1,116 @@
+"""The ``beacon`` command as a person types it: what it prints, what it returns, and real runs behind it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.beacon_pipeline.instances import beacon, environment, report, witness
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An instance on which the real tiny models of one region were asked all questions."""
+    env = environment(tmp_path_factory.mktemp("asked"))
+    done = beacon(env, "run", "--region", "EU-West", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["executions"] == 24
+    return env
+
+
+def test_the_record_after_a_run(asked: dict[str, str]) -> None:
+    told = report(asked)
+    assert told["executions"] == 24
+    assert told["by_status"] == {
+        "pending": 0,
+        "dispatched": 0,
+        "completed": 24,
+        "failed": 0,
+        "timed_out": 0,
+        "cancelled": 0,
+    }
+    assert told["by_answer_kind"]["empty"] >= 1
+    assert told["by_answer_kind"]["refusal"] >= 1
+    assert told["by_region"] == {"us": 0, "eu": 24, "apac": 0}
+    assert told["mismatches"] == 0
+    cell = told["cells"][0]
+    expected = {"region", "model", "question", "status", "answer_kind", "failure_code", "partition_key"}
+    assert expected <= set(cell)
+    assert sum(len(call["items"]) for call in witness(asked, "submissions")) == 24
+
+
+def test_the_matrix_and_one_partition_for_people(asked: dict[str, str]) -> None:
+    matrix = beacon(asked, "status")
+    assert "24 completed" in " ".join(matrix.stdout.split())
+    shown = beacon(asked, "show", "EU:tiny-mistral|identity_basic")
+    assert shown.returncode == 0, shown.stderr
+    assert "empty" in shown.stdout
+    listed = json.loads(beacon(asked, "jobs", "--json").stdout)
+    assert [job["executions"] for job in listed] == [24]
+
+
+def test_asking_again_is_a_new_job_and_keeps_the_old_one(asked: dict[str, str]) -> None:
+    first = report(asked)["job"]
+    done = beacon(asked, "run", "--region", "eu", "--model", "tiny-qwen", "--question", "math_basic")
+    assert done.returncode == 0, done.stderr
+    assert "new job" in done.stderr
+    assert report(asked)["executions"] == 1
+    assert report(asked, "--job", first)["executions"] == 24
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--model", "tiny-lama"), "tiny-llama"),
+        (("run", "--region", "mars"), "mars"),
+        (("run", "--question", "maths_basic"), "math_basic"),
+        (("status", "--job", "nope"), "nope"),
+        (("show", "eu-tiny-llama"), "eu-tiny-llama"),
+        (("show", "eu:tiny-llama|math_basics"), "math_basic"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(
+    asked: dict[str, str], arguments: tuple[str, ...], said: str
+) -> None:
+    done = beacon(asked, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_nothing_asked_yet(tmp_path: Path) -> None:
+    done = beacon(environment(tmp_path), "status")
+    assert done.returncode == 2
+    assert "`beacon run` asks" in done.stderr
+
+
+def test_an_unreachable_database_is_one_line_without_its_password(tmp_path: Path) -> None:
+    env = environment(tmp_path, database_url="postgresql://u:hunter2@127.0.0.1:1/d")
+    done = beacon(env, "status")
+    assert done.returncode == 2
+    assert "cannot be used" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_a_bad_catalog_tells_all_its_faults_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "catalog"
+    folder.mkdir()
+    (folder / "regions.yaml").write_text("regions: []\nattempt_budgets: 3\n")
+    (folder / "models.yaml").write_text("models: [{id: 'a|b'}]\n")
+    env = environment(tmp_path) | {"BEACON_CATALOG": str(folder)}
+    done = beacon(env, "run")
+    assert done.returncode == 2
+    for said in ("regions.yaml", "models.yaml", "questions.yaml"):
+        assert said in done.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from beacon_pipeline.cli import main; main(['--help'], standalone_mode=False);"
+        "print([m for m in ('dagster', 'torch', 'sqlalchemy', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,221 @@
+"""The code location in real Dagster runs: partitions, their metadata, their checks, partial failure."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from beacon_pipeline.assets import INFERENCE
+from beacon_pipeline.assets.events import newest_materializations
+from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.definitions import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB, build_definitions
+from beacon_pipeline.jobs import JOB_TAG
+from beacon_pipeline.launch import RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.ledger.records import Cell
+from beacon_pipeline.partitions import key_of
+from beacon_pipeline.providers import Providers
+from beacon_pipeline.resources import LedgerResource, ProvidersResource
+from beacon_pipeline.vocabulary import Status
+from inference.contract import FailureCode, Item, ItemResult
+from tests.beacon_pipeline.scripted import Behaviour, ScriptedProvider, fails, says
+
+CATALOG = load_catalog("demo")
+QUESTIONS = sorted(question.id for question in CATALOG.questions)
+KEYS = {question: key_of(Cell("eu", "tiny-llama", question)) for question in QUESTIONS}
+HOSTILE = "<script>alert(1)</script> [x](javascript:alert(1)) | `a` \x1b[31m"
+
+
+def by_prompt(item: Item) -> ItemResult:
+    if "7 times 8" in item.prompt:
+        return fails(FailureCode.GENERATION_ERROR, "<b>boom</b> \x1b[31m")(item)
+    if "Who are you" in item.prompt:
+        return says("")(item)
+    if "Taiwan" in item.prompt:
+        return says(HOSTILE)(item)
+    return says("fine")(item)
+
+
+class Scripted(ProvidersResource):
+    def __init__(self, provider: ScriptedProvider) -> None:
+        self.provider = provider
+
+    def open(self, catalog: Catalog) -> Providers:
+        return Providers(catalog, {"local": lambda _: self.provider})
+
+
+class Location:
+    """The definitions on a scripted provider, with an instance of their own."""
+
+    def __init__(self, instance: dg.DagsterInstance, *script: Behaviour) -> None:
+        self.instance = instance
+        self.provider = ScriptedProvider(script)
+        self.definitions = build_definitions(CATALOG, providers=Scripted(self.provider))
+
+    def run(self, job: str, first: str | None = None, last: str | None = None, **tags: str) -> dg.DagsterRun:
+        definition = self.definitions.resolve_job_def(job)
+        if first is None:
+            result = definition.execute_in_process(instance=self.instance, tags=tags)
+        else:
+            ranged = {RANGE_START_TAG: first, RANGE_END_TAG: last or first}
+            result = definition.execute_in_process(
+                instance=self.instance, tags=ranged | tags, raise_on_error=False
+            )
+        run = self.instance.get_run_by_id(result.run_id)
+        assert run is not None
+        return run
+
+    def ask(self, **tags: str) -> dg.DagsterRun:
+        """All questions of one deployment in one run."""
+        keys = [KEYS[q] for q in (question.id for question in CATALOG.questions)]
+        return self.run(INFERENCE_JOB, keys[0], keys[-1], **tags)
+
+    def green(self) -> set[str]:
+        return set(self.instance.get_materialized_partitions(INFERENCE))
+
+    def checks(self, run_id: str) -> dict[tuple[str, str | None], dg.AssetCheckEvaluation]:
+        events = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        found = [e.dagster_event.asset_check_evaluation_data for e in events if e.dagster_event]
+        return {(e.check_name, e.partition): e for e in found}
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("BEACON_DATABASE_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+        yield made
+
+
+def test_one_run_one_batch_and_each_partition_for_itself(instance: dg.DagsterInstance) -> None:
+    location = Location(instance, Behaviour(results=by_prompt))
+    run = location.ask()
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    assert [len(request.items) for request in location.provider.requests] == [8]
+    assert location.green() == set(KEYS.values()) - {KEYS["math_basic"]}
+
+    (failure,) = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    assert failure.dagster_event is not None
+    summary = failure.dagster_event.step_failure_data.error_display_string
+    assert "1 of 8 executions have no answer" in summary
+    assert f"{KEYS['math_basic']}: failed (generation_error)" in summary
+    assert "\x1b" not in summary
+
+    checks = location.checks(run.run_id)
+    assert {partition for _, partition in checks} == location.green()
+    empty = checks["non_empty_output", KEYS["identity_basic"]]
+    assert (empty.passed, empty.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "no visible text" in str(empty.metadata["seen"].value)
+    assert empty.target_materialization_data is not None, "without it the UI leaves the check out"
+    assert [key for key, evaluation in checks.items() if not evaluation.passed] == [
+        ("non_empty_output", KEYS["identity_basic"])
+    ]
+
+
+def test_what_a_partition_shows(instance: dg.DagsterInstance) -> None:
+    location = Location(instance, Behaviour(results=by_prompt))
+    location.ask()
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=INFERENCE, asset_partitions=[KEYS["taiwan_status"]]), limit=1
+    ).records
+    materialization = records[0].asset_materialization
+    assert materialization is not None
+    shown = {name: value.value for name, value in materialization.metadata.items()}
+    assert shown["status"] == "completed"
+    assert shown["answer_kind"] == "substantive"
+    assert shown["executed_region"] == "eu"
+    answer = str(shown["answer"])
+    assert "\\<script\\>" in answer
+    assert not re.search(r"(?<!\\)[<\[`(]", answer), "markup that is not escaped"
+    assert "\x1b" not in answer
+
+
+def test_the_same_job_is_never_paid_twice_and_a_fresh_ask_is_a_new_job(instance: dg.DagsterInstance) -> None:
+    location = Location(instance, Behaviour())
+    location.ask(**{JOB_TAG: "mine"})
+    location.ask(**{JOB_TAG: "mine"})
+    assert len(location.provider.requests) == 1
+    location.ask()
+    location.ask()
+    assert len(location.provider.requests) == 3
+    with LedgerResource().open() as ledger:
+        assert len(ledger.jobs()) == 3
+        assert all(ledger.counts(job.id).by_status == {"completed": 8} for job in ledger.jobs())
+
+
+def test_a_re_execution_belongs_to_the_job_of_the_run_it_repeats(instance: dg.DagsterInstance) -> None:
+    location = Location(instance, Behaviour(results=by_prompt), Behaviour())
+    first = location.ask()
+    again = location.ask(**{"dagster/root_run_id": first.run_id, "dagster/parent_run_id": first.run_id})
+    assert again.status is dg.DagsterRunStatus.SUCCESS
+    assert [len(request.items) for request in location.provider.requests] == [8, 1]
+    assert location.green() == set(KEYS.values())
+    with LedgerResource().open() as ledger:
+        (job,) = ledger.jobs()
+        assert ledger.counts(job.id).by_status == {"completed": 8}
+
+
+def test_checks_alone_ask_no_model_and_find_what_was_tampered_with(instance: dg.DagsterInstance) -> None:
+    location = Location(instance, Behaviour(region="us-east"))
+    location.ask()
+    paid = len(location.provider.requests)
+    run = location.run(CHECKS_JOB, KEYS["math_basic"])
+    assert run.status is dg.DagsterRunStatus.SUCCESS
+    assert len(location.provider.requests) == paid
+    checks = location.checks(run.run_id)
+    assert set(checks) == {
+        (name, KEYS["math_basic"]) for name in ("non_empty_output", "status_consistency", "executed_region")
+    }
+    region = checks["executed_region", KEYS["math_basic"]]
+    assert (region.passed, region.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "'eu'" in str(region.metadata["seen"].value)
+    assert "'us'" in str(region.metadata["seen"].value)
+
+    with LedgerResource().open() as ledger:
+        (job,) = ledger.jobs()
+    Path(instance.root_directory, "ledger.db").unlink()
+    run = location.run(CHECKS_JOB, KEYS["math_basic"])
+    assert location.checks(run.run_id) == {}, "nothing on record, nothing to check"
+    with LedgerResource().open() as ledger:
+        fresh = ledger.ensure_job("other", source="launch", catalog="demo", catalog_digest="d")
+        assert fresh.id != job.id
+
+
+def test_materializing_again_repairs_what_dagster_lost(instance: dg.DagsterInstance) -> None:
+    location = Location(instance, Behaviour())
+    location.ask(**{JOB_TAG: "mine"})
+    instance.wipe_assets([INFERENCE])
+    assert location.green() == set()
+    location.ask(**{JOB_TAG: "mine"})
+    assert location.green() == set(KEYS.values())
+    assert len(location.provider.requests) == 1
+    shown = newest_materializations(instance, [KEYS["math_basic"]])[KEYS["math_basic"]].shown
+    assert shown.status == Status.COMPLETED.value
+
+
+def test_the_catalog_is_recorded_as_assets(instance: dg.DagsterInstance) -> None:
+    location = Location(instance, Behaviour())
+    assert location.run(CATALOG_JOB).status is dg.DagsterRunStatus.SUCCESS
+    for name in ("questions", "models"):
+        event = instance.get_latest_materialization_event(dg.AssetKey(name))
+        assert event is not None
+
+
+def test_the_lineage_and_the_partitions() -> None:
+    graph = build_definitions(CATALOG).resolve_asset_graph()
+    node = graph.get(INFERENCE)
+    assert {key.to_user_string() for key in node.parent_keys} == {"questions", "models"}
+    assert node.partitions_def is not None
+    assert len(node.partitions_def.get_partition_keys()) == 72
+
+
+def test_the_code_location_imports_neither_torch_nor_transformers() -> None:
+    code = (
+        "import sys, beacon_pipeline.definitions as d; d.build_definitions();"
+        "print([m for m in ('torch', 'transformers', 'modal') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
