@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from beacon_pipeline.assets import QUESTIONS
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.definitions import CATALOG_JOB, INFERENCE_JOB
 from beacon_pipeline.jobs import JOB_TAG, unfinished_job
@@ -45,6 +46,15 @@ def ask(ledger: Ledger, catalog: Catalog, cells: Sequence[Cell], *, new_job: boo
     launches = [Launch(CATALOG_JOB, None, {JOB_TAG: job.jobspec_id})]
     launches += [_launch(catalog, job, keys) for keys in key_ranges(catalog, cells)]
     return Asked(job, unfinished is not None, tuple(launch_runs(launches)))
+
+
+def record_catalog(instance: dg.DagsterInstance) -> None:
+    """Launch the run that materializes the catalog's assets, unless there was one before.
+
+    Without it, the UI warns at every launch that what is upstream of ``inference`` is missing.
+    """
+    if instance.get_latest_materialization_event(QUESTIONS) is None:
+        launch_runs([Launch(CATALOG_JOB, None, {})])
 
 
 def new_jobspec_id(now: datetime | None = None) -> str:

@@ -181,10 +181,12 @@ def dev(port: int) -> None:
     """Open the Dagster UI and run its daemon, until interrupted."""
     import dagster as dg
 
+    from beacon_pipeline.ask import record_catalog
     from beacon_pipeline.instance import start_web_server
     from beacon_pipeline.instance.daemon import Daemon
 
     with _ledger(), dg.DagsterInstance.get() as instance, Daemon(instance) as daemon:
+        record_catalog(instance)
         click.echo(f"Dagster UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
         server = start_web_server(port)
         with suppress(KeyboardInterrupt):
