@@ -14,6 +14,7 @@ from alembic.config import Config
 from filelock import FileLock
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+SCHEMA = "beacon"  # of the ledger's tables on PostgreSQL
 TRIES = 6  # of one transaction, over about 6 seconds
 BUSY_TIMEOUT_SECONDS = 30  # how long SQLite waits for another writer
 
@@ -47,6 +48,9 @@ class Database:
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            # First of all listeners, so that the dialect learns its default schema after it.
+            sa.event.listen(self.engine, "connect", _use_own_schema, insert=True)
 
     def __repr__(self) -> str:
         return f"Database({self.url.render_as_string(hide_password=True)!r})"
@@ -97,6 +101,7 @@ class Database:
             with self._lock_holder() as holder:
                 holder.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": lock})
                 try:
+                    holder.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
                     self._upgrade(config)
                 finally:
                     holder.execute(sa.text("SELECT pg_advisory_unlock(:lock)"), {"lock": lock})
@@ -133,6 +138,13 @@ def _is_passing(error: BaseException) -> bool:
         return str(state)[:2] in ("08", "40", "53", "57")
     reason = str(error.orig).lower()
     return any(word in reason for word in ("locked", "busy", "connection", "server closed"))
+
+
+def _use_own_schema(connection: Any, _record: object) -> None:
+    # Dagster's own tables may live in the same database, and one of them is called `jobs` too.
+    autocommit, connection.autocommit = connection.autocommit, True
+    connection.execute(f"SET SESSION search_path = {SCHEMA}")
+    connection.autocommit = autocommit
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
+from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import CallFacts, Execution, Retry, Unsuccessful
 from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.ledger.types import escape_exact, unescape_exact
@@ -187,7 +189,7 @@ def test_the_schema_refuses_illegal_rows(ledger: Ledger, database_url: str) -> N
         "INSERT INTO executions (id, job_id, region, model, question, status, queued_at, updated_at) "
         "SELECT 'other', job_id, region, model, question, 'pending', queued_at, updated_at FROM executions",
     ]
-    engine = sa.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    engine = Database(database_url).engine
     for statement in illegal:
         with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:
             connection.execute(sa.text(statement))
@@ -198,7 +200,7 @@ def test_the_schema_refuses_illegal_rows(ledger: Ledger, database_url: str) -> N
 def test_a_second_open_attempt_cannot_be_written(ledger: Ledger, database_url: str) -> None:
     job = a_job(ledger, CELLS[:1])
     dispatch(ledger, ledger.executions(job.id))
-    engine = sa.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    engine = Database(database_url).engine
     with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:
         connection.execute(
             sa.text(
@@ -220,7 +222,7 @@ def test_only_legal_transitions() -> None:
 
 
 def test_the_migrations_make_the_models(ledger: Ledger, database_url: str) -> None:
-    engine = sa.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    engine = Database(database_url).engine
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     engine.dispose()
@@ -234,6 +236,19 @@ def test_nine_first_starts_at_once(database_url: str) -> None:
     with ThreadPoolExecutor(9) as threads:
         list(threads.map(first_start, range(9)))
     with closing(Ledger(database_url)) as ledger:
+        assert a_job(ledger).jobspec_id == "job-1"
+
+
+def test_the_ledger_lives_beside_dagsters_tables_in_one_database(database_url: str) -> None:
+    """Dagster's storage has a table called `jobs` and Alembic's bookkeeping too."""
+    if database_url.startswith("sqlite"):
+        pytest.skip("on SQLite each has its own file")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE public.jobs (id text)")
+        connection.execute("CREATE TABLE public.alembic_version (version_num text)")
+        connection.execute("INSERT INTO public.alembic_version VALUES ('29b539ebc72a')")
+    with closing(Ledger(database_url)) as ledger:
+        ledger.migrate()
         assert a_job(ledger).jobspec_id == "job-1"
 
 
