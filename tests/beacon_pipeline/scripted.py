@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -80,6 +81,7 @@ class ScriptedProvider:
     durable: bool = True
     configured: bool = True
     requests: list[Request] = field(default_factory=list)  # distinct ones, in order: each one was paid for
+    prefix: str = field(default_factory=lambda: uuid.uuid4().hex)  # of the call ids
     polls: int = 0
     cancelled: list[str] = field(default_factory=list)
 
@@ -88,13 +90,13 @@ class ScriptedProvider:
             raise NotConfigured("no token: log in with `scripted login`")
 
     def _behaviour(self, call_id: str) -> Behaviour:
-        index = int(call_id.removeprefix("call-"))
+        index = int(call_id.rpartition("-")[2])
         return self.script[min(index, len(self.script) - 1)]
 
     async def submit(self, request: Request) -> str:
         known = [r.id for r in self.requests]
         first = request.id not in known
-        call_id = f"call-{len(known) if first else known.index(request.id)}"
+        call_id = f"{self.prefix}-{len(known) if first else known.index(request.id)}"
         behaviour = self._behaviour(call_id)
         if behaviour.submit == "rejected":
             self.requests.append(request)

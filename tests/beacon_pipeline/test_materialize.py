@@ -233,7 +233,7 @@ def test_cancelling_stops_the_call_and_is_recorded_as_the_provider_tells(asking:
         await asked
 
     asyncio.run(ask_then_cancel())
-    assert work.provider.cancelled == ["call-0"]
+    assert len(work.provider.cancelled) == 1
     for execution in work.executions():
         assert (execution.status, execution.failure_code) == (Status.CANCELLED, FailureCode.CANCELLED)
         assert execution.dead_lettered_at is None
