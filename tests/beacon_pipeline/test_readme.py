@@ -1,0 +1,42 @@
+"""Every command of the README is run: `beacon` ones here, `make` ones by CI or by the UI's test."""
+
+import re
+import shlex
+from pathlib import Path
+
+from tests.beacon_pipeline.instances import ROOT, beacon, environment
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RUN_ELSEWHERE = {
+    "make run": ".ci/run",
+    "make check": ".ci/run",
+    "make test": ".ci/run",
+    "make dev": "Makefile",  # is `beacon dev`, which test_ui.py drives
+    "make bench": "Makefile",  # benchmarks are run by hand; their tables are committed
+}
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    indented = re.findall(r"^    (make \w+)", README, re.MULTILINE)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [*indented, *(line for line in lines if line)]
+
+
+def test_the_beacon_commands_do_what_they_say(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    said = [shlex.split(line)[1:] for line in commands() if line.startswith("beacon ")]
+    assert len(said) >= 6
+    for arguments in said:
+        done = beacon(env, *arguments)
+        assert done.returncode == 0, (arguments, done.stderr)
+
+
+def test_the_other_commands_are_run_by_ci() -> None:
+    others = {line for line in commands() if not line.startswith("beacon ")}
+    setting_up = {". .venv/bin/activate", "export DAGSTER_HOME=$PWD/.beacon"}
+    assert others - setting_up == set(RUN_ELSEWHERE)
+    for command, place in RUN_ELSEWHERE.items():
+        target = command.removeprefix("make ")
+        text = (ROOT / place).read_text(encoding="utf-8")
+        assert command in text if place == ".ci/run" else f"\n{target}: setup" in text
