@@ -87,6 +87,17 @@ class Page:
         path = f"//*[contains(normalize-space(.), '{text}')]"
         return self._wait.until(expect.visibility_of_element_located((By.XPATH, path)))
 
+    def reload_until(self, text: str) -> None:
+        """Parts of the UI show what was there when the page was opened."""
+
+        def shown(driver: webdriver.Chrome) -> bool:
+            if text in self.text:
+                return True
+            driver.refresh()
+            return False
+
+        WebDriverWait(self.driver, PATIENCE_SECONDS, poll_frequency=3).until(shown)
+
     @property
     def text(self) -> str:
         return self.driver.find_element(By.TAG_NAME, "body").text
@@ -108,7 +119,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 def test_launch_one_region_see_it_green_and_read_a_check(ui: str, env: dict[str, str], page: Page) -> None:
     page.open(f"{ui}/assets/models")
-    page.wait_for("catalog_digest")
+    page.reload_until("catalog_digest")
     page.open(f"{ui}/assets/inference")
     page.click("Materialize")
     page.click("Select a partition")
