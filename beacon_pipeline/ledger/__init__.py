@@ -11,10 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from beacon_pipeline.ledger import reading
+from beacon_pipeline.ledger.attempts import close_attempts, open_attempts, supersede, write_attempts
 from beacon_pipeline.ledger.database import LedgerUnavailable
-from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.reading import (
-    attempts_table,
     calls_table,
     chunks,
     executions_table,
@@ -28,24 +27,21 @@ from beacon_pipeline.ledger.records import (
     Execution,
     Job,
     Outcome,
-    Retry,
-    Unsuccessful,
 )
-from beacon_pipeline.ledger.settlement import CLEARED, change_for
+from beacon_pipeline.ledger.repairs import LedgerRepairs
+from beacon_pipeline.ledger.settlement import change_for
 from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses
 from beacon_pipeline.vocabulary import Cause, Status
-from inference.contract import FailureCode, ProviderTruth, Request
+from inference.contract import ProviderTruth, Request
 
 __all__ = ["Ledger", "LedgerUnavailable"]
-
-ENDED = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
 
 
 def _new_id() -> str:
     return str(uuid.uuid4())
 
 
-class Ledger(LedgerReader):
+class Ledger(LedgerRepairs):
     """The record. Every method is one transaction; a status changes only in `apply_changes`.
 
     All methods raise LedgerUnavailable when the database cannot be used; then nothing was written.
@@ -157,7 +153,7 @@ class Ledger(LedgerReader):
                 return None
             request = build(claimed)
             connection.execute(sa.insert(calls_table), [_call_values(request, claimed, provider, now)])
-            self._write_attempts(connection, request, claimed)
+            write_attempts(connection, request, claimed)
             items = {item.id: item for item in request.items}
             changes = [
                 Change(
@@ -180,30 +176,6 @@ class Ledger(LedgerReader):
 
         row = self._database.write(claim)
         return None if row is None else reading.call_from(row)
-
-    def _write_attempts(
-        self, connection: sa.Connection, request: Request, claimed: Sequence[Execution]
-    ) -> None:
-        numbers: dict[str, int] = {}
-        for some in chunks([execution.id for execution in claimed]):
-            highest = (
-                sa.select(attempts_table.c.execution_id, sa.func.max(attempts_table.c.number))
-                .where(attempts_table.c.execution_id.in_(some))
-                .group_by(attempts_table.c.execution_id)
-            )
-            numbers |= {row[0]: row[1] for row in connection.execute(highest)}
-        connection.execute(
-            sa.insert(attempts_table),
-            [
-                {
-                    "id": _new_id(),
-                    "execution_id": execution.id,
-                    "call_id": request.id,
-                    "number": numbers.get(execution.id, 0) + 1,
-                }
-                for execution in claimed
-            ],
-        )
 
     def record_accepted(self, call_id: str, provider_call_id: str) -> None:
         """Keep the provider's call id. Repeating it changes nothing; another id raises ValueError."""
@@ -255,7 +227,7 @@ class Ledger(LedgerReader):
 
         def settle(connection: sa.Connection) -> list[str]:
             statuses = lock_statuses(connection, list(outcomes))
-            open_on = self._open_attempts(connection, list(outcomes))
+            open_on = open_attempts(connection, list(outcomes))
             changes = [
                 change
                 for execution_id, outcome in outcomes.items()
@@ -271,61 +243,13 @@ class Ledger(LedgerReader):
                     )
                 )
             ]
-            self._close_attempts(connection, call_id, outcomes, now)
+            close_attempts(connection, call_id, outcomes, now)
             applied = apply_changes(connection, changes, at=now, actor=actor)
-            self._supersede(
-                connection, [c.execution_id for c in changes if c.target is Status.COMPLETED], now
-            )
+            supersede(connection, [c.execution_id for c in changes if c.target is Status.COMPLETED], now)
             self._close_call(connection, call_id, facts, now)
             return applied
 
         return self._database.write(settle)
-
-    def _open_attempts(self, connection: sa.Connection, execution_ids: Sequence[str]) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for some in chunks(execution_ids):
-            query = sa.select(attempts_table.c.execution_id, attempts_table.c.call_id).where(
-                attempts_table.c.execution_id.in_(some), attempts_table.c.settled_at.is_(None)
-            )
-            found |= {row.execution_id: row.call_id for row in connection.execute(query)}
-        return found
-
-    def _close_attempts(
-        self, connection: sa.Connection, call_id: str, outcomes: Mapping[str, Outcome], now: datetime
-    ) -> None:
-        parameters = []
-        for execution_id, outcome in outcomes.items():
-            failure = outcome if isinstance(outcome, Retry | Unsuccessful) else None
-            parameters.append(
-                {
-                    "on_execution": execution_id,
-                    "code": failure and failure.failure_code.value,
-                    "message": failure and failure.message,
-                }
-            )
-        connection.execute(
-            sa.update(attempts_table)
-            .where(
-                attempts_table.c.call_id == call_id,
-                attempts_table.c.execution_id == sa.bindparam("on_execution"),
-                attempts_table.c.settled_at.is_(None),
-            )
-            .values(
-                settled_at=now,
-                failure_code=sa.bindparam("code"),
-                failure_message=sa.bindparam("message", type_=attempts_table.c.failure_message.type),
-            ),
-            parameters,
-        )
-
-    def _supersede(self, connection: sa.Connection, execution_ids: Sequence[str], now: datetime) -> None:
-        """Close attempts that are still open on executions that have their answer now."""
-        for some in chunks(execution_ids):
-            connection.execute(
-                sa.update(attempts_table)
-                .where(attempts_table.c.execution_id.in_(some), attempts_table.c.settled_at.is_(None))
-                .values(settled_at=now)
-            )
 
     def _close_call(self, connection: sa.Connection, call_id: str, facts: CallFacts, now: datetime) -> None:
         still_without_reply = calls_table.c.replied.is_(False)
@@ -347,75 +271,6 @@ class Ledger(LedgerReader):
                 finished_at=facts.finished_at,
             )
         )
-
-    def reopen(self, call_id: str, execution_ids: Sequence[str], *, actor: str) -> list[str]:
-        """Record that a call believed ended still runs: its executions are dispatched again.
-
-        Applies to failed, timed out and cancelled executions without another open attempt.
-        """
-        now = self._clock()
-
-        def reopen_all(connection: sa.Connection) -> list[str]:
-            statuses = lock_statuses(connection, execution_ids)
-            busy = self._open_attempts(connection, execution_ids)
-            ids = [i for i in execution_ids if statuses[i] in ENDED and busy.get(i, call_id) == call_id]
-            changes = [
-                Change(
-                    i, statuses[i], Status.DISPATCHED, Cause.REPAIR, values=CLEARED | {"completed_at": None}
-                )
-                for i in ids
-            ]
-            for some in chunks(ids):
-                connection.execute(
-                    sa.update(attempts_table)
-                    .where(attempts_table.c.call_id == call_id, attempts_table.c.execution_id.in_(some))
-                    .values(settled_at=None, failure_code=None, failure_message=None)
-                )
-            if ids:
-                connection.execute(
-                    sa.update(calls_table)
-                    .where(calls_table.c.id == call_id)
-                    .values(settled_at=None, replied=False)
-                )
-            return apply_changes(connection, changes, at=now, actor=actor)
-
-        return self._database.write(reopen_all)
-
-    def retry(self, execution_ids: Sequence[str], *, actor: str, detail: str | None = None) -> list[str]:
-        """Make ended executions without an answer pending again; closes what is left open of them."""
-        return self._move_to(Status.PENDING, ENDED, execution_ids, Cause.RETRY, actor, detail, dict(CLEARED))
-
-    def cancel_pending(self, execution_ids: Sequence[str], *, actor: str) -> list[str]:
-        """Cancel executions that were not dispatched."""
-        values: dict[str, Any] = {
-            "failure_code": FailureCode.CANCELLED.value,
-            "failure_message": "cancelled before it was dispatched",
-            "completed_at": self._clock(),
-        }
-        return self._move_to(
-            Status.CANCELLED, (Status.PENDING,), execution_ids, Cause.CANCEL, actor, None, values
-        )
-
-    def _move_to(
-        self,
-        target: Status,
-        sources: Sequence[Status],
-        execution_ids: Sequence[str],
-        cause: Cause,
-        actor: str,
-        detail: str | None,
-        values: dict[str, Any],
-    ) -> list[str]:
-        now = self._clock()
-
-        def move(connection: sa.Connection) -> list[str]:
-            statuses = lock_statuses(connection, execution_ids)
-            ids = [i for i in execution_ids if statuses.get(i) in sources]
-            self._supersede(connection, ids, now)
-            changes = [Change(i, statuses[i], target, cause, detail, values) for i in ids]
-            return apply_changes(connection, changes, at=now, actor=actor)
-
-        return self._database.write(move)
 
 
 def _call_values(

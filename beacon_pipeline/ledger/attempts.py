@@ -1,0 +1,88 @@
+"""The attempts of executions: written with a call, open until their outcome is on record."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from beacon_pipeline.ledger.reading import attempts_table, chunks
+from beacon_pipeline.ledger.records import Execution, Outcome, Retry, Unsuccessful
+from inference.contract import Request
+
+
+def write_attempts(connection: sa.Connection, request: Request, claimed: Sequence[Execution]) -> None:
+    """Give each claimed execution its next attempt, on the call of ``request``."""
+    numbers: dict[str, int] = {}
+    for some in chunks([execution.id for execution in claimed]):
+        highest = (
+            sa.select(attempts_table.c.execution_id, sa.func.max(attempts_table.c.number))
+            .where(attempts_table.c.execution_id.in_(some))
+            .group_by(attempts_table.c.execution_id)
+        )
+        numbers |= {row[0]: row[1] for row in connection.execute(highest)}
+    connection.execute(
+        sa.insert(attempts_table),
+        [
+            {
+                "id": str(uuid.uuid4()),
+                "execution_id": execution.id,
+                "call_id": request.id,
+                "number": numbers.get(execution.id, 0) + 1,
+            }
+            for execution in claimed
+        ],
+    )
+
+
+def open_attempts(connection: sa.Connection, execution_ids: Sequence[str]) -> dict[str, str]:
+    """Execution id -> the call of its open attempt, for those that have one."""
+    found: dict[str, str] = {}
+    for some in chunks(execution_ids):
+        query = sa.select(attempts_table.c.execution_id, attempts_table.c.call_id).where(
+            attempts_table.c.execution_id.in_(some), attempts_table.c.settled_at.is_(None)
+        )
+        found |= {row.execution_id: row.call_id for row in connection.execute(query)}
+    return found
+
+
+def close_attempts(
+    connection: sa.Connection, call_id: str, outcomes: Mapping[str, Outcome], now: datetime
+) -> None:
+    """Settle the attempts on a call with their outcomes; settled ones stay as they are."""
+    parameters = []
+    for execution_id, outcome in outcomes.items():
+        failure = outcome if isinstance(outcome, Retry | Unsuccessful) else None
+        parameters.append(
+            {
+                "on_execution": execution_id,
+                "code": failure and failure.failure_code.value,
+                "message": failure and failure.message,
+            }
+        )
+    connection.execute(
+        sa.update(attempts_table)
+        .where(
+            attempts_table.c.call_id == call_id,
+            attempts_table.c.execution_id == sa.bindparam("on_execution"),
+            attempts_table.c.settled_at.is_(None),
+        )
+        .values(
+            settled_at=now,
+            failure_code=sa.bindparam("code"),
+            failure_message=sa.bindparam("message", type_=attempts_table.c.failure_message.type),
+        ),
+        parameters,
+    )
+
+
+def supersede(connection: sa.Connection, execution_ids: Sequence[str], now: datetime) -> None:
+    """Close attempts that are still open on executions that have their answer now."""
+    for some in chunks(execution_ids):
+        connection.execute(
+            sa.update(attempts_table)
+            .where(attempts_table.c.execution_id.in_(some), attempts_table.c.settled_at.is_(None))
+            .values(settled_at=now)
+        )
