@@ -41,7 +41,7 @@ class Cause(StrEnum):
     PROVIDER_REPORT = "provider_report"  # the provider said how the call ended, without a reply
     RETRY = "retry"  # another attempt is due, within the budget
     CANCEL = "cancel"  # a person asked for it
-    REPAIR = "repair"  # the record disagreed with the provider's truth
+    REPAIR = "repair"  # the record disagreed with the provider's truth, or healing gave up
 
 
 _UNSUCCESSFUL = frozenset({Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
@@ -49,7 +49,8 @@ _UNSUCCESSFUL = frozenset({Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
 LEGAL_TRANSITIONS: dict[Status | None, frozenset[Status]] = {
     None: frozenset({Status.PENDING}),
     # Straight to completed: the reply of an attempt that was thought lost, read before the next one.
-    Status.PENDING: frozenset({Status.DISPATCHED, Status.CANCELLED, Status.COMPLETED}),
+    # Straight to failed: nothing could be dispatched, and healing gave up.
+    Status.PENDING: frozenset({Status.DISPATCHED, Status.CANCELLED, Status.COMPLETED, Status.FAILED}),
     Status.DISPATCHED: frozenset({Status.COMPLETED, Status.PENDING}) | _UNSUCCESSFUL,
     # An unsuccessful end may turn out wrong (the provider succeeded after all, or still runs),
     # or be asked again within the budget. A completed one is final: there is an answer.

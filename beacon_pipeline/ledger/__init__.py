@@ -32,7 +32,7 @@ from beacon_pipeline.ledger.repairs import LedgerRepairs
 from beacon_pipeline.ledger.settlement import change_for
 from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses
 from beacon_pipeline.vocabulary import Cause, Status
-from inference.contract import ProviderTruth, Request
+from inference.contract import Request
 
 __all__ = ["Ledger", "LedgerUnavailable"]
 
@@ -192,10 +192,6 @@ class Ledger(LedgerRepairs):
         recorded = self._database.write(record)
         if recorded != provider_call_id:
             raise ValueError(f"call {call_id} is {recorded} at the provider, not {provider_call_id}")
-
-    def record_truth(self, call_id: str, truth: ProviderTruth) -> None:
-        """Keep the provider's word on a call whose end is on record."""
-        self._update_call(call_id, truth=truth.value)
 
     def request_cancel(self, call_id: str) -> None:
         """Keep that a person wants the call stopped; the first time counts."""

@@ -48,6 +48,19 @@ def open_attempts(connection: sa.Connection, execution_ids: Sequence[str]) -> di
     return found
 
 
+def newest_failures(connection: sa.Connection, execution_ids: Sequence[str]) -> dict[str, str]:
+    """Execution id -> the failure code of its newest attempt that failed."""
+    codes: dict[str, str] = {}
+    for some in chunks(execution_ids):
+        query = (
+            sa.select(attempts_table.c.execution_id, attempts_table.c.failure_code)
+            .where(attempts_table.c.execution_id.in_(some), attempts_table.c.failure_code.is_not(None))
+            .order_by(attempts_table.c.number)
+        )
+        codes |= {row.execution_id: row.failure_code for row in connection.execute(query)}
+    return codes
+
+
 def close_attempts(
     connection: sa.Connection, call_id: str, outcomes: Mapping[str, Outcome], now: datetime
 ) -> None:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger.attempts import open_attempts, supersede
-from beacon_pipeline.ledger.reader import LedgerReader
-from beacon_pipeline.ledger.reading import attempts_table, calls_table, chunks
+from beacon_pipeline.ledger.attempts import newest_failures, open_attempts, supersede
+from beacon_pipeline.ledger.reading import (
+    attempts_table,
+    calls_table,
+    chunks,
+    executions_table,
+    transitions_table,
+)
 from beacon_pipeline.ledger.settlement import CLEARED
 from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses
+from beacon_pipeline.ledger.watching import LedgerWatch
 from beacon_pipeline.vocabulary import Cause, Status
 from inference.contract import FailureCode
 
 ENDED = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
 
 
-class LedgerRepairs(LedgerReader):
+class LedgerRepairs(LedgerWatch):
     """The repairing part of the ledger. Every method is one transaction."""
 
     def reopen(self, call_id: str, execution_ids: Sequence[str], *, actor: str) -> list[str]:
@@ -48,7 +55,7 @@ class LedgerRepairs(LedgerReader):
                 connection.execute(
                     sa.update(calls_table)
                     .where(calls_table.c.id == call_id)
-                    .values(settled_at=None, replied=False)
+                    .values(settled_at=None, replied=False, confirmed_at=None)
                 )
             return apply_changes(connection, changes, at=now, actor=actor)
 
@@ -89,3 +96,89 @@ class LedgerRepairs(LedgerReader):
             return apply_changes(connection, changes, at=now, actor=actor)
 
         return self._database.write(move)
+
+    def confirm(self, call_ids: Sequence[str]) -> None:
+        """Keep that the provider was asked again about calls that ended, and said the same."""
+        now = self._clock()
+
+        def update(connection: sa.Connection) -> None:
+            for some in chunks(call_ids):
+                connection.execute(
+                    sa.update(calls_table).where(calls_table.c.id.in_(some)).values(confirmed_at=now)
+                )
+
+        self._database.write(update)
+
+    def dead_letter(self, execution_ids: Sequence[str], *, actor: str, detail: str) -> list[str]:
+        """End executions without an answer for good; returns the ids of those that changed.
+
+        Unsettled ones become failed, with the reason of their newest attempt where it has one.
+        """
+        now = self._clock()
+
+        def end(connection: sa.Connection) -> list[str]:
+            statuses = lock_statuses(connection, execution_ids)
+            open_ids = [i for i in execution_ids if not statuses[i].is_settled]
+            reasons = newest_failures(connection, open_ids)
+            supersede(connection, open_ids, now)
+            changes = []
+            for execution_id in open_ids:
+                code = reasons.get(execution_id) or FailureCode.INTERRUPTED.value
+                values = {
+                    "failure_code": code,
+                    "failure_message": detail,
+                    "dead_lettered_at": now,
+                    "completed_at": now,
+                }
+                source = statuses[execution_id]
+                changes.append(Change(execution_id, source, Status.FAILED, Cause.REPAIR, detail, values))
+            ended = [i for i in execution_ids if statuses[i] in (Status.FAILED, Status.TIMED_OUT)]
+            return apply_changes(connection, changes, at=now, actor=actor) + self._mark(
+                connection, ended, now
+            )
+
+        return self._database.write(end)
+
+    @staticmethod
+    def _mark(connection: sa.Connection, execution_ids: Sequence[str], now: datetime) -> list[str]:
+        marked: list[str] = []
+        for some in chunks(execution_ids):
+            unmarked = executions_table.c.id.in_(some) & executions_table.c.dead_lettered_at.is_(None)
+            marked += connection.scalars(sa.select(executions_table.c.id).where(unmarked))
+            connection.execute(sa.update(executions_table).where(unmarked).values(dead_lettered_at=now))
+        return marked
+
+    def adopt_region(self, job_id: str, spelled: str, region: str) -> int:
+        """Give a job's executions and calls of a misspelt region its canonical name.
+
+        An execution that was made under the canonical name meanwhile, and never asked, makes way.
+        Returns how many executions were renamed; those that exist twice, both asked, stay.
+        """
+        table = executions_table
+        other = table.alias()
+        same_place = (
+            (other.c.job_id == job_id)
+            & (other.c.region == region)
+            & (other.c.model == table.c.model)
+            & (other.c.question == table.c.question)
+        )
+        misspelt = (table.c.job_id == job_id) & (table.c.region == spelled)
+
+        def adopt(connection: sa.Connection) -> int:
+            asked = sa.exists().where(attempts_table.c.execution_id == other.c.id)
+            twins = sa.select(other.c.id).join(table, same_place & misspelt).where(~asked)
+            ids = list(connection.scalars(twins))
+            for some in chunks(ids):
+                of_twins = transitions_table.c.execution_id.in_(some)
+                connection.execute(sa.delete(transitions_table).where(of_twins))
+                connection.execute(sa.delete(table).where(table.c.id.in_(some)))
+            free = ~sa.exists().where(same_place)
+            renamed = connection.execute(sa.update(table).where(misspelt, free).values(region=region))
+            connection.execute(
+                sa.update(calls_table)
+                .where(calls_table.c.job_id == job_id, calls_table.c.region == spelled)
+                .values(region=region)
+            )
+            return renamed.rowcount
+
+        return self._database.write(adopt)

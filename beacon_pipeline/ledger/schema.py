@@ -130,6 +130,7 @@ class CallRow(Base):
     created_at: Mapped[datetime]
     accepted_at: Mapped[datetime | None]
     settled_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]  # asked again after its end, the provider said the same
     cancel_requested_at: Mapped[datetime | None]
     truth: Mapped[str | None]  # the provider's last word
     replied: Mapped[bool] = mapped_column(default=False)  # its reply, or its refusal, was read
