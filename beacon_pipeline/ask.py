@@ -12,14 +12,12 @@ import dagster as dg
 
 from beacon_pipeline.assets import QUESTIONS
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.definitions import CATALOG_JOB, INFERENCE_JOB
-from beacon_pipeline.jobs import JOB_TAG, unfinished_job
-from beacon_pipeline.launch import Launch, launch_runs
+from beacon_pipeline.jobs import JOB_TAG, make_job, unfinished_job
+from beacon_pipeline.launch import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Counts, Job
-from beacon_pipeline.partitions import KeyRange, key_ranges
+from beacon_pipeline.partitions import key_ranges
 
-PRIORITY_TAG = "dagster/priority"
 FOLLOW_SECONDS = 0.5
 
 
@@ -32,20 +30,33 @@ class Asked:
     run_ids: tuple[str, ...]
 
 
-def ask(ledger: Ledger, catalog: Catalog, cells: Sequence[Cell], *, new_job: bool) -> Asked:
+def ask(
+    ledger: Ledger, catalog: Catalog, cells: Sequence[Cell], *, new_job: bool, actor: str = "beacon run"
+) -> Asked:
     """Launch runs that bring these cells to their true state.
 
     Goes on with the newest recent job that has not settled some of them, unless ``new_job``.
     The executions are on record as pending before the first run is launched. Raises LaunchError.
     """
     unfinished = None if new_job else unfinished_job(ledger, cells)
-    job = unfinished or ledger.ensure_job(
-        new_jobspec_id(), source="launch", catalog=catalog.name, catalog_digest=catalog.digest
-    )
-    ledger.ensure_executions(job.id, cells, actor="beacon run")
-    launches = [Launch(CATALOG_JOB, None, {JOB_TAG: job.jobspec_id})]
-    launches += [_launch(catalog, job, keys) for keys in key_ranges(catalog, cells)]
-    return Asked(job, unfinished is not None, tuple(launch_runs(launches)))
+    if unfinished is None:
+        job = make_job(ledger, catalog, new_jobspec_id(), cells, source="launch", actor=actor)
+    else:
+        job = unfinished
+        ledger.ensure_executions(job.id, cells, actor=actor)
+    return Asked(job, unfinished is not None, launch_job(catalog, job, cells))
+
+
+def launch_job(catalog: Catalog, job: Job, cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Queue a job's runs over these cells, one for each range of partitions; their run ids.
+
+    Raises LaunchError.
+    """
+    launches = [Launch(CATALOG_JOB, {JOB_TAG: job.jobspec_id})]
+    launches += [
+        Launch(INFERENCE_JOB, run_tags(catalog, job.jobspec_id, keys)) for keys in key_ranges(catalog, cells)
+    ]
+    return tuple(launch_runs(launches))
 
 
 def record_catalog(instance: dg.DagsterInstance) -> None:
@@ -54,12 +65,12 @@ def record_catalog(instance: dg.DagsterInstance) -> None:
     Without it, the UI warns at every launch that what is upstream of ``inference`` is missing.
     """
     if instance.get_latest_materialization_event(QUESTIONS) is None:
-        launch_runs([Launch(CATALOG_JOB, None, {})])
+        launch_runs([Launch(CATALOG_JOB, {})])
 
 
-def new_jobspec_id(now: datetime | None = None) -> str:
+def new_jobspec_id(prefix: str = "ask", now: datetime | None = None) -> str:
     """A name for a fresh job that sorts by time."""
-    return f"ask-{now or datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{prefix}-{now or datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def follow(
@@ -80,18 +91,3 @@ def follow(
 def _all_ended(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> bool:
     runs = instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))
     return all(run.is_finished for run in runs)
-
-
-def _launch(catalog: Catalog, job: Job, keys: KeyRange) -> Launch:
-    deployment = keys.deployment
-    return Launch(
-        INFERENCE_JOB,
-        (keys.start, keys.end),
-        {
-            JOB_TAG: job.jobspec_id,
-            "beacon/region": deployment.region,
-            "beacon/model": deployment.model,
-            "beacon/deployment": str(deployment),
-            PRIORITY_TAG: str(catalog.model(deployment.model).priority),
-        },
-    )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dagster as dg
 
+from beacon_pipeline.ask_jobs import ask_jobs
 from beacon_pipeline.assets import INFERENCE, MODELS, QUESTIONS
 from beacon_pipeline.assets.catalog import catalog_assets
 from beacon_pipeline.assets.checks import inference_checks
 from beacon_pipeline.assets.inference import inference_asset
 from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.resources import LedgerResource, ProvidersResource
-
-INFERENCE_JOB = "inference_job"
-CHECKS_JOB = "inference_checks_job"
-CATALOG_JOB = "catalog_job"
+from beacon_pipeline.schedules import catalog_schedules
 
 
 def build_definitions(
@@ -46,7 +45,9 @@ def build_definitions(
                 selection=dg.AssetSelection.assets(QUESTIONS, MODELS),
                 description="Record what the catalog holds.",
             ),
+            *ask_jobs(catalog),
         ],
+        schedules=catalog_schedules(catalog),
         resources={"ledger": ledger or LedgerResource(), "providers": providers or ProvidersResource()},
         # One process for a run: the work waits on providers, and starting processes costs seconds.
         executor=dg.in_process_executor,

@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 ANSWER_LIMIT = 4000  # characters of an answer shown in Dagster's metadata
+LINE_LIMIT = 200  # characters of anything shown on one line
 
 _ASCII_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _KEPT_CONTROLS = frozenset("\n\t")
@@ -36,3 +37,13 @@ def escape_markdown(text: str, limit: int = ANSWER_LIMIT) -> str:
     escaped = _ASCII_PUNCTUATION.sub(r"\\\1", visible(shown)).replace("\n", "  \n")
     cut = len(text) - len(shown)
     return f"{escaped}\n\n*… {cut} more characters*" if cut else escaped
+
+
+def one_line(text: str, limit: int = LINE_LIMIT) -> str:
+    """``text`` made visible on one line of at most ``limit`` characters, and addressing nobody.
+
+    Chat services turn ``@everyone`` and ``<!channel>`` into a call to all; here they stay words.
+    """
+    line = " ".join(visible(text[: 4 * limit]).split())
+    cut = line if len(line) <= limit else f"{line[: limit - 1]}…"
+    return cut.replace("@", "＠").replace("<", "‹").replace(">", "›")

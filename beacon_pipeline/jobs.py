@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Job
+from beacon_pipeline.specification import specification_of
 
 JOB_TAG = "beacon/job"
+SCHEDULE_TAG = "beacon/schedule"
 BACKFILL_TAG = "dagster/backfill"
 ROOT_RUN_TAG = "dagster/root_run_id"
 
@@ -19,11 +21,15 @@ CONTINUED_WITHIN = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Asking:
-    """Who asks. ``continues`` is false where a tag names the job: then it is exactly that one."""
+    """Who asks. ``continues`` is false where a tag names the job: then it is exactly that one.
+
+    ``schedule`` is the catalog's schedule that a tick asked for.
+    """
 
     jobspec_id: str
     source: str
     continues: bool
+    schedule: str | None = None
 
 
 def asking_of(tags: Mapping[str, str], run_id: str) -> Asking:
@@ -33,25 +39,51 @@ def asking_of(tags: Mapping[str, str], run_id: str) -> Asking:
     retry belongs to the job of the run it repeats.
     """
     if job := tags.get(JOB_TAG):
+        if schedule := tags.get(SCHEDULE_TAG):
+            return Asking(job, "schedule", continues=False, schedule=schedule)
         return Asking(job, "launch", continues=False)
     if backfill := tags.get(BACKFILL_TAG):
         return Asking(f"backfill-{backfill}", "backfill", continues=True)
     return Asking(f"run-{tags.get(ROOT_RUN_TAG) or run_id}", "run", continues=True)
 
 
-def job_for(ledger: Ledger, catalog: Catalog, asking: Asking, cells: Sequence[Cell]) -> Job:
-    """The job that this asking works on, made when there is none.
+def make_job(
+    ledger: Ledger, catalog: Catalog, jobspec_id: str, cells: Collection[Cell], *, source: str, actor: str
+) -> Job:
+    """The job of this name with all its executions on record, pending; made as far as they are not.
+
+    What it was asked for is in its row from the first moment: whoever dies between the job and its
+    executions leaves a job of which it can be told what is missing.
+    """
+    job = ledger.ensure_job(
+        jobspec_id,
+        source=source,
+        catalog=catalog.name,
+        catalog_digest=catalog.digest,
+        specification=specification_of(cells),
+    )
+    ledger.ensure_executions(job.id, cells, actor=actor)
+    return job
+
+
+def job_for(ledger: Ledger, catalog: Catalog, asking: Asking, cells: Sequence[Cell], *, actor: str) -> Job:
+    """The job that this asking works on, made when there is none; the cells are on record in it.
 
     A fresh ask of cells that a recent job has not settled yet (its run was killed) goes on with
     that job, because its calls may be running or done: attaching costs nothing, asking again does.
+    The first run of a schedule's tick puts the whole tick on record, not only its own cells.
     """
-    if existing := ledger.job(asking.jobspec_id):
-        return existing
-    if asking.continues and (unfinished := unfinished_job(ledger, cells)):
-        return unfinished
-    return ledger.ensure_job(
+    existing = ledger.job(asking.jobspec_id)
+    if existing is None and asking.schedule in catalog.settings.schedules:
+        whole = catalog.cells_of(catalog.settings.schedules[asking.schedule])
+        existing = make_job(ledger, catalog, asking.jobspec_id, whole, source=asking.source, actor=actor)
+    if existing is None and asking.continues:
+        existing = unfinished_job(ledger, cells)
+    job = existing or ledger.ensure_job(
         asking.jobspec_id, source=asking.source, catalog=catalog.name, catalog_digest=catalog.digest
     )
+    ledger.ensure_executions(job.id, cells, actor=actor)
+    return job
 
 
 def unfinished_job(ledger: Ledger, cells: Sequence[Cell], now: datetime | None = None) -> Job | None:

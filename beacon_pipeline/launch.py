@@ -1,4 +1,4 @@
-"""Launch runs on the Dagster instance, as the UI does: through Dagster's GraphQL API.
+"""Launch runs on the Dagster instance and stop them, as the UI does: through Dagster's GraphQL API.
 
 The `dagster-graphql` command answers from the workspace without a running web server, so runs
 launched here have everything that runs launched in the UI have.
@@ -15,12 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from beacon_pipeline import settings
+from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.instance import console_script
+from beacon_pipeline.jobs import JOB_TAG
+from beacon_pipeline.partitions import KeyRange
+from inference.contract import Deployment
+
+INFERENCE_JOB = "inference_job"
+CHECKS_JOB = "inference_checks_job"
+CATALOG_JOB = "catalog_job"
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
+PRIORITY_TAG = "dagster/priority"
+REGION_TAG, MODEL_TAG, DEPLOYMENT_TAG = "beacon/region", "beacon/model", "beacon/deployment"
 
-_MUTATION = """
+_LAUNCH = """
 mutation Launch($runs: [ExecutionParams!]!) {
   launchMultipleRuns(executionParamsList: $runs) {
     __typename
@@ -38,22 +48,75 @@ mutation Launch($runs: [ExecutionParams!]!) {
 """
 
 
+_TERMINATE = """
+mutation Terminate($runIds: [String!]!) {
+  terminateRuns(runIds: $runIds) {
+    __typename
+    ... on TerminateRunsResult {
+      terminateRunResults {
+        __typename
+        ... on TerminateRunSuccess { run { runId } }
+        ... on TerminateRunFailure { run { runId } message }
+        ... on RunNotFoundError { message }
+        ... on UnauthorizedError { message }
+        ... on PythonError { message }
+      }
+    }
+    ... on PythonError { message }
+  }
+}
+"""
+
+_CANCEL_BACKFILL = """
+mutation CancelBackfill($id: String!) {
+  cancelPartitionBackfill(backfillId: $id) {
+    __typename
+    ... on UnauthorizedError { message }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
 class LaunchError(Exception):
-    """Dagster refused to launch; the message is its own."""
+    """Dagster refused to launch or to stop something; the message is its own."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One run to launch: a job, its range of partition keys (first and last) if any, and its tags."""
+    """One run to launch: a job and the run's tags, which name its partitions if it has any."""
 
     job_name: str
-    keys: tuple[str, str] | None
     tags: Mapping[str, str]
+
+
+def run_tags(catalog: Catalog, jobspec_id: str, keys: KeyRange) -> dict[str, str]:
+    """The tags of a run that works on a range of partitions for a job, whoever launches it.
+
+    They say which partitions and which job, let a person filter, start runs of models with a
+    higher priority first, and make the limits of the run queue apply.
+    """
+    priority = catalog.model(keys.deployment.model).priority
+    return {
+        JOB_TAG: jobspec_id,
+        RANGE_START_TAG: keys.start,
+        RANGE_END_TAG: keys.end,
+        PRIORITY_TAG: str(priority),
+    } | deployment_tags(keys.deployment)
+
+
+def deployment_tags(deployment: Deployment) -> dict[str, str]:
+    """The tags that the limits of the run queue count."""
+    return {
+        REGION_TAG: deployment.region,
+        MODEL_TAG: deployment.model,
+        DEPLOYMENT_TAG: str(deployment),
+    }
 
 
 def launch_runs(launches: Sequence[Launch], location: str = "beacon") -> list[str]:
     """Queue one run for each launch; returns their run ids in order. Raises LaunchError."""
-    result = _graphql(_MUTATION, {"runs": [_execution_params(launch, location) for launch in launches]})
+    result = _graphql(_LAUNCH, {"runs": [_execution_params(launch, location) for launch in launches]})
     outcome = result["launchMultipleRuns"]
     if "launchMultipleRunsResult" not in outcome:
         raise LaunchError(outcome.get("message", outcome["__typename"]))
@@ -65,10 +128,33 @@ def launch_runs(launches: Sequence[Launch], location: str = "beacon") -> list[st
     return run_ids
 
 
+def terminate_runs(run_ids: Sequence[str]) -> dict[str, str]:
+    """Ask Dagster to stop these runs: a queued one ends at once, a started one is told to.
+
+    Returns why, by run id, for those that could not be told; a run that had ended is none of
+    them. Raises LaunchError when Dagster cannot be asked at all.
+    """
+    if not run_ids:
+        return {}
+    outcome = _graphql(_TERMINATE, {"runIds": list(run_ids)})["terminateRuns"]
+    if "terminateRunResults" not in outcome:
+        raise LaunchError(outcome.get("message", outcome["__typename"]))
+    told = zip(run_ids, outcome["terminateRunResults"], strict=True)
+    return {
+        run_id: str(result.get("message") or result["__typename"])
+        for run_id, result in told
+        if result["__typename"] != "TerminateRunSuccess"
+    }
+
+
+def cancel_backfill(backfill_id: str) -> None:
+    """Ask Dagster to launch no more runs of a backfill. Raises LaunchError."""
+    outcome = _graphql(_CANCEL_BACKFILL, {"id": backfill_id})["cancelPartitionBackfill"]
+    if outcome["__typename"] != "CancelBackfillSuccess":
+        raise LaunchError(outcome.get("message", outcome["__typename"]))
+
+
 def _execution_params(launch: Launch, location: str) -> dict[str, Any]:
-    tags = dict(launch.tags)
-    if launch.keys is not None:
-        tags[RANGE_START_TAG], tags[RANGE_END_TAG] = launch.keys
     return {
         "selector": {
             "repositoryLocationName": location,
@@ -77,7 +163,7 @@ def _execution_params(launch: Launch, location: str) -> dict[str, Any]:
         },
         "runConfigData": {},
         "mode": "default",
-        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in launch.tags.items()]},
     }
 
 

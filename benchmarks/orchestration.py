@@ -40,9 +40,9 @@ import beacon_pipeline.catalog
 import beacon_pipeline.instance
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.catalog import Catalog, load_catalog
-from beacon_pipeline.definitions import INFERENCE_JOB, build_definitions
+from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.instance.daemon import Daemon
-from beacon_pipeline.launch import RANGE_END_TAG, RANGE_START_TAG, Launch, launch_runs
+from beacon_pipeline.launch import INFERENCE_JOB, RANGE_END_TAG, RANGE_START_TAG, Launch, launch_runs
 from beacon_pipeline.partitions import key_of, key_ranges
 from benchmarks.instant import Instant
 from tests.databases import fresh_postgresql_database, postgresql_server
@@ -94,7 +94,9 @@ def fresh_instance(database_url: str | None) -> Iterator[dg.DagsterInstance]:
 
 def launch_and_wait(instance: dg.DagsterInstance, ranges: Sequence[tuple[str, str]]) -> None:
     """Queue one Dagster run for each range of partition keys, and wait until all have succeeded."""
-    run_ids = launch_runs([Launch(INFERENCE_JOB, keys, {}) for keys in ranges])
+    run_ids = launch_runs(
+        [Launch(INFERENCE_JOB, {RANGE_START_TAG: first, RANGE_END_TAG: last}) for first, last in ranges]
+    )
     while True:
         runs = instance.get_runs(dg.RunsFilter(run_ids=run_ids))
         assert not any(run.is_failure_or_canceled for run in runs)

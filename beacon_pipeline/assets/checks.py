@@ -71,8 +71,10 @@ def _evaluations(
     missing = [cell_of(key) for key in keys if key not in executions]
     executions |= {key_of(e.cell): e for e in ledger.newest_executions(missing)}
     truths = asyncio.run(_ask(providers.open(catalog), list(executions.values())))
+    jobs = ledger.jobspec_ids([execution.job_id for execution in executions.values()])
     for key, execution in sorted(executions.items()):
-        yield from evaluations_of(execution, truths.get(execution.id), materialized.get(key), chosen)
+        truth, shown = truths.get(execution.id), materialized.get(key)
+        yield from evaluations_of(execution, truth, shown, chosen, job=jobs[execution.job_id])
 
 
 async def _ask(providers: Providers, executions: Sequence[Execution]) -> dict[str, ProviderTruth]:

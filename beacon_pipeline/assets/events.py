@@ -22,6 +22,7 @@ from beacon_pipeline.partitions import key_of
 from inference.contract import ProviderTruth
 
 FETCHED_AT_ONCE = 500
+JOB_METADATA = "job"  # of a check evaluation: the job of the execution it looked at
 
 SEVERITIES: Mapping[CheckName, dg.AssetCheckSeverity] = {
     CheckName.NON_EMPTY_OUTPUT: dg.AssetCheckSeverity.WARN,
@@ -75,8 +76,10 @@ def evaluations_of(
     truth: ProviderTruth | None,
     newest: Materialized | None,
     names: Iterable[CheckName] = CheckName,
+    *,
+    job: str,
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """The chosen checks of one execution, as the events that Dagster shows.
+    """The chosen checks of one execution of a job, as the events that Dagster shows.
 
     ``truth`` is the provider's word on its newest call, ``newest`` its partition's materialization.
     """
@@ -89,7 +92,7 @@ def evaluations_of(
             passed=finding.passed,
             partition=key_of(execution.cell),
             severity=SEVERITIES[name],
-            metadata=_check_metadata(evidence, finding),
+            metadata=_check_metadata(evidence, finding) | {JOB_METADATA: job},
             target_materialization_data=newest.target if newest else None,
         )
 

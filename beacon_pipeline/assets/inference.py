@@ -13,7 +13,8 @@ from beacon_pipeline.assets import INFERENCE, MODELS, QUESTIONS
 from beacon_pipeline.assets.events import evaluations_of, materialization_of, newest_materializations
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.display import visible
-from beacon_pipeline.jobs import ROOT_RUN_TAG, asking_of, job_for
+from beacon_pipeline.jobs import JOB_TAG, ROOT_RUN_TAG, asking_of, job_for
+from beacon_pipeline.launch import deployment_tags
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.materialize import Materializer, OnSettled
@@ -21,6 +22,7 @@ from beacon_pipeline.partitions import cell_of, key_of, partitions_definition
 from beacon_pipeline.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.stream import stream
 from beacon_pipeline.vocabulary import Status
+from inference.contract import Deployment
 
 PARTITIONS_PER_RUN = 500
 NAMED_FAILURES = 10  # partitions spelled out in the summary of a failed run
@@ -72,8 +74,8 @@ def _bring_to_true_state(
     tags = dict(context.run.tags)
     if context.run.root_run_id:
         tags[ROOT_RUN_TAG] = context.run.root_run_id
-    job = job_for(ledger, catalog, asking_of(tags, context.run.run_id), cells)
-    ledger.ensure_executions(job.id, cells, actor=actor)
+    job = job_for(ledger, catalog, asking_of(tags, context.run.run_id), cells, actor=actor)
+    context.instance.add_run_tags(context.run.run_id, _told_tags(job, cells))
     context.log.info(f"job {job.jobspec_id}: {len(cells)} executions")
 
     async def work(emit: OnSettled) -> None:
@@ -103,6 +105,14 @@ def _bring_to_true_state(
         raise dg.Failure(_summary(unsuccessful, len(cells)), allow_retries=False)
 
 
+def _told_tags(job: Job, cells: Sequence[Cell]) -> dict[str, str]:
+    """What a run launched in the UI does not say of itself before it starts: the job it works for,
+    and its deployment where it has one, so that the limits of the run queue count it."""
+    deployments = {Deployment(region=cell.region, model=cell.model) for cell in cells}
+    tags = {JOB_TAG: job.jobspec_id}
+    return tags | deployment_tags(deployments.pop()) if len(deployments) == 1 else tags
+
+
 def _show(context: dg.AssetExecutionContext, completed: Sequence[Execution], job: Job) -> Events:
     """Materialize the partitions of these executions, then tell what the checks find on them."""
     for execution in completed:
@@ -110,7 +120,8 @@ def _show(context: dg.AssetExecutionContext, completed: Sequence[Execution], job
     materialized = newest_materializations(context.instance, [key_of(e.cell) for e in completed])
     for execution in completed:
         truth = execution.newest_call.truth if execution.newest_call else None
-        for evaluation in evaluations_of(execution, truth, materialized.get(key_of(execution.cell))):
+        shown = materialized.get(key_of(execution.cell))
+        for evaluation in evaluations_of(execution, truth, shown, job=job.jobspec_id):
             context.log_event(evaluation)
 
 

@@ -17,6 +17,7 @@ from inference.contract import Deployment, GenerationParameters, ModelSource
 
 # An id becomes half of a partition key: Dagster reserves | [ ] , and Beacon the colon.
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+ScheduleName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -118,7 +119,8 @@ class Settings(Entry):
 
     attempt_budget: int = Field(default=3, gt=0)
     deadline_seconds: int = Field(default=300, gt=0)  # past it an unsettled execution counts as missing
-    schedules: dict[Id, Schedule] = Field(default_factory=dict)
+    region_imbalance: float = Field(default=0.1, gt=0, le=1)  # completion rates may differ by so much
+    schedules: dict[ScheduleName, Schedule] = Field(default_factory=dict)
 
 
 class Catalog(Entry):
@@ -223,6 +225,11 @@ class Catalog(Entry):
                 for question in wanted_questions
             )
         )
+
+    def cells_of(self, schedule: Schedule) -> tuple[Cell, ...]:
+        """The cells that a schedule asks: every served one of its categories."""
+        wanted = [q.id for q in self.questions if q.category in (schedule.categories or Category)]
+        return self.cells(questions=wanted) if wanted else ()
 
 
 def spelling(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from beacon_pipeline.ledger.reading import (
     jobs_table,
     transitions_table,
 )
-from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, Job, Transition
+from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, Job, Standing, Transition
 from beacon_pipeline.vocabulary import Status
 
 
@@ -175,3 +175,68 @@ class LedgerReader:
             query = query.where(key > sa.tuple_(moment, sa.literal(after[1])))
         query = query.order_by(calls_table.c.created_at, calls_table.c.id).limit(limit)
         return self._database.read(lambda c: [reading.call_from(row) for row in c.execute(query).mappings()])
+
+    def jobspec_ids(self, job_ids: Iterable[str]) -> dict[str, str]:
+        """The ``jobspec_id`` of each of these jobs, by the job's id."""
+        columns = jobs_table.c.id, jobs_table.c.jobspec_id
+
+        def read(connection: sa.Connection) -> dict[str, str]:
+            found: dict[str, str] = {}
+            for some in chunks(sorted(set(job_ids))):
+                rows = connection.execute(sa.select(*columns).where(jobs_table.c.id.in_(some)))
+                found |= {row.id: row.jobspec_id for row in rows}
+            return found
+
+        return self._database.read(read)
+
+    def standings(
+        self, statuses: Iterable[Status], *, since: datetime, until: datetime, limit: int
+    ) -> list[Standing]:
+        """Executions that took one of these statuses in this time and have it still, oldest first."""
+        table = executions_table
+        query = (
+            sa.select(
+                jobs_table.c.jobspec_id,
+                *(table.c.region, table.c.model, table.c.question, table.c.status, table.c.updated_at),
+                *(table.c.failure_code, table.c.failure_message, table.c.dead_lettered_at),
+            )
+            .join(jobs_table, jobs_table.c.id == table.c.job_id)
+            .where(table.c.status.in_([status.value for status in statuses]))
+            .where(table.c.updated_at >= since, table.c.updated_at <= until)
+            .order_by(table.c.updated_at, table.c.id)
+            .limit(limit)
+        )
+        return self._database.read(
+            lambda c: [reading.standing_from(row) for row in c.execute(query).mappings()]
+        )
+
+    def jobs_moving(self, since: datetime) -> set[str]:
+        """The ``jobspec_id`` of each job in which an execution took its status since then."""
+        table = executions_table
+        query = (
+            sa.select(jobs_table.c.jobspec_id)
+            .join(table, jobs_table.c.id == table.c.job_id)
+            # Every status is named, so that the index of statuses by time serves.
+            .where(table.c.status.in_([status.value for status in Status]), table.c.updated_at > since)
+            .distinct()
+        )
+        return self._database.read(lambda c: set(c.scalars(query)))
+
+    def statuses_by_region(self, jobspec_ids: Iterable[str]) -> dict[str, dict[str, dict[Status, int]]]:
+        """How many executions of these jobs have which status: job, then region, then status."""
+        table = executions_table
+
+        def read(connection: sa.Connection) -> dict[str, dict[str, dict[Status, int]]]:
+            found: dict[str, dict[str, dict[Status, int]]] = {}
+            for some in chunks(sorted(set(jobspec_ids))):
+                query = (
+                    sa.select(jobs_table.c.jobspec_id, table.c.region, table.c.status, sa.func.count())
+                    .join(jobs_table, jobs_table.c.id == table.c.job_id)
+                    .where(jobs_table.c.jobspec_id.in_(some))
+                    .group_by(jobs_table.c.jobspec_id, table.c.region, table.c.status)
+                )
+                for job, region, status, number in connection.execute(query):
+                    found.setdefault(job, {}).setdefault(region, {})[Status(status)] = number
+            return found
+
+        return self._database.read(read)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger.records import Attempt, Call, Cell, Execution, Job, Transition
+from beacon_pipeline.ledger.records import Attempt, Call, Cell, Execution, Job, Standing, Transition
 from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.vocabulary import AnswerKind, Cause, Status
 from inference.contract import FailureCode, FinishReason, Provenance, ProviderTruth, Request
@@ -56,6 +56,12 @@ def transition_from(row: sa.RowMapping) -> Transition:
         actor=row["actor"],
         detail=row["detail"],
     )
+
+
+def standing_from(row: sa.RowMapping) -> Standing:
+    values = dict(row)
+    cell = Cell(values.pop("region"), values.pop("model"), values.pop("question"))
+    return Standing(**values | {"cell": cell, "status": Status(values["status"])})
 
 
 def _execution_from(row: sa.RowMapping, attempts: tuple[Attempt, ...]) -> Execution:

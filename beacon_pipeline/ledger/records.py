@@ -210,3 +210,16 @@ class Counts:
     by_status: dict[str, int]
     by_answer_kind: dict[str, int]
     by_region: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an execution stands, without what was asked and answered."""
+
+    jobspec_id: str
+    cell: Cell
+    status: Status
+    updated_at: datetime  # when it took this status
+    failure_code: str | None
+    failure_message: str | None
+    dead_lettered_at: datetime | None

@@ -12,9 +12,9 @@ import pytest
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.assets.events import newest_materializations
 from beacon_pipeline.catalog import Catalog, load_catalog
-from beacon_pipeline.definitions import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB, build_definitions
+from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.jobs import JOB_TAG
-from beacon_pipeline.launch import RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB, RANGE_END_TAG, RANGE_START_TAG
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.partitions import key_of
 from beacon_pipeline.providers import Providers
