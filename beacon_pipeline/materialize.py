@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
@@ -60,6 +61,7 @@ class _Round:
     cells: Sequence[Cell]
     on_settled: OnSettled
     reported: set[str] = field(default_factory=set)  # executions handed to `on_settled`
+    ended_before: dict[str, datetime] | None = None  # by execution id, when: those to be asked again
     states: dict[str, CallState] = field(default_factory=dict)  # by call id, as polled just now
     poll_seconds: float = FIRST_POLL_SECONDS
     unreachable_since: datetime | None = None
@@ -106,6 +108,7 @@ class Materializer:
     async def _deployment(self, work: _Round) -> None:
         while True:
             executions = await self._read(self._ledger.executions, work.job_id, work.cells)
+            self._report(work, _ended_by_others(executions, work))
             open_ones = [e for e in executions if e.id not in work.reported]
             plan = self._plan(open_ones, work.states)
             self._report(work, plan.pop(Action.NOTHING, []) + plan.pop(Action.GIVE_UP, []))
@@ -196,7 +199,13 @@ class Materializer:
 
     async def _poll(self, call: Call) -> CallState:
         assert call.provider_call_id is not None, "only accepted calls can be asked about"
-        return await self._providers.named(call.provider).poll(call.provider_call_id)
+        provider = self._providers.named(call.provider)
+        state = await provider.poll(call.provider_call_id)
+        if call.cancel_requested_at is not None and state.truth is ProviderTruth.PENDING:
+            # The wish may not have reached the provider; repeating it changes nothing.
+            with suppress(ReplyUnavailable):
+                await provider.cancel(call.provider_call_id)
+        return state
 
     async def _dispatch(self, executions: Sequence[Execution], work: _Round) -> None:
         ended = [e.id for e in executions if e.status.is_settled]
@@ -365,6 +374,14 @@ CANCEL_POLLS = 50  # of a tenth of a second: a provider that needs longer is set
 _LOOKS_LIKE_A_CANCEL = frozenset(
     {FailureCode.WORKER_LOST, FailureCode.PROVIDER_ERROR, FailureCode.CANCELLED, FailureCode.INTERRUPTED}
 )
+
+
+def _ended_by_others(executions: Sequence[Execution], work: _Round) -> list[Execution]:
+    """What ended since this round began, by other hands (a person cancelled it, say): it stays so."""
+    ended = {e.id: e for e in executions if e.status.is_settled and e.id not in work.reported}
+    if work.ended_before is None:
+        work.ended_before = {e.id: e.updated_at for e in ended.values()}
+    return [e for e in ended.values() if work.ended_before.get(e.id) != e.updated_at]
 
 
 def _calls_of(executions: Sequence[Execution]) -> list[Call]:

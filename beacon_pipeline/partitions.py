@@ -62,6 +62,25 @@ def cell_of(key: str) -> Cell:
     return Cell(region, model, question)
 
 
+def cells_between(catalog: Catalog, start: str, end: str) -> list[Cell]:
+    """The cells of the range of keys from ``start`` to ``end``, both included.
+
+    As Dagster reads it: every deployment between × every question between. Raises NotAPartitionKey,
+    also where the catalog no longer has one of the ends.
+    """
+    first, last = cell_of(start), cell_of(end)
+    deployments = [(d.region, d.model) for d in catalog.deployments()]
+    questions = [question.id for question in catalog.questions]
+    try:
+        regions_and_models = deployments[
+            deployments.index((first.region, first.model)) : deployments.index((last.region, last.model)) + 1
+        ]
+        asked = questions[questions.index(first.question) : questions.index(last.question) + 1]
+    except ValueError:
+        raise NotAPartitionKey(f"{start!r} to {end!r} is no range of the catalog's partitions") from None
+    return [Cell(region, model, question) for region, model in regions_and_models for question in asked]
+
+
 def key_ranges(catalog: Catalog, cells: Iterable[Cell]) -> list[KeyRange]:
     """The fewest ranges of consecutive questions, one deployment each, that hold exactly these cells."""
     position = {question.id: index for index, question in enumerate(catalog.questions)}

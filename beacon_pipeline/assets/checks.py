@@ -7,7 +7,12 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from beacon_pipeline.assets import INFERENCE
-from beacon_pipeline.assets.events import SEVERITIES, evaluations_of, newest_materializations
+from beacon_pipeline.assets.events import (
+    SEVERITIES,
+    evaluations_of,
+    newest_materializations,
+    unknown_evaluation,
+)
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.checks import CHECKS, CheckName
 from beacon_pipeline.ledger import Ledger
@@ -75,6 +80,9 @@ def _evaluations(
     for key, execution in sorted(executions.items()):
         truth, shown = truths.get(execution.id), materialized.get(key)
         yield from evaluations_of(execution, truth, shown, chosen, job=jobs[execution.job_id])
+    if CheckName.STATUS_CONSISTENCY in chosen:
+        for key in sorted(materialized.keys() - executions.keys()):
+            yield unknown_evaluation(key, materialized[key])
 
 
 async def _ask(providers: Providers, executions: Sequence[Execution]) -> dict[str, ProviderTruth]:

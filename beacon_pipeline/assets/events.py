@@ -97,6 +97,25 @@ def evaluations_of(
         )
 
 
+def unknown_evaluation(partition_key: str, newest: Materialized) -> dg.AssetCheckEvaluation:
+    """The failing check of a partition that Dagster shows and the ledger knows nothing of."""
+    return dg.AssetCheckEvaluation(
+        asset_key=INFERENCE,
+        check_name=CheckName.STATUS_CONSISTENCY.value,
+        passed=False,
+        partition=partition_key,
+        severity=SEVERITIES[CheckName.STATUS_CONSISTENCY],
+        metadata={
+            "seen": "Dagster shows the partition as materialized, the ledger has no execution of it",
+            "what_to_do": "was the ledger replaced, or the materialization reported by hand? "
+            "Restore the ledger, or ask again in a new job",
+            "ledger": "nothing",
+            "dagster": newest.shown.status or "materialized without a status",
+        },
+        target_materialization_data=newest.target,
+    )
+
+
 def _check_metadata(evidence: Evidence, finding: Finding) -> dict[str, str]:
     execution = evidence.execution
     return {

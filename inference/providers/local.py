@@ -63,8 +63,9 @@ class Runtime(Protocol):
 class LocalProvider:
     """Runs calls one after another on a thread of its own; keeps them in ``folder``.
 
-    A call whose process was killed is taken over by whoever polls it next: items with a result on
-    the disk are not generated again. ``region`` says where a deployment claims to have run.
+    A call whose process was killed is taken over by whoever waits for it, that is, polls it a
+    second time; one look starts nothing. Items with a result on the disk are not generated again.
+    ``region`` says where a deployment claims to have run.
     """
 
     name = "local"
@@ -85,6 +86,7 @@ class LocalProvider:
         self._models: OrderedDict[ModelSource, Runtime] = OrderedDict()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="local-inference")
         self._running: dict[str, Future[None]] = {}
+        self._looked_at: set[str] = set()
         self._closing = threading.Event()
 
     def check_configured(self) -> None:
@@ -95,7 +97,7 @@ class LocalProvider:
         return await asyncio.to_thread(self._submit, request)
 
     async def poll(self, call_id: str) -> CallState:
-        """What became of a call. One that lost its process goes on in this one."""
+        """What became of a call. One that lost its process goes on in this one, if it asks again."""
         return await asyncio.to_thread(self._poll, call_id)
 
     async def fetch(self, call_id: str, request: Request) -> Reply:
@@ -141,7 +143,9 @@ class LocalProvider:
             return CallState(truth=ProviderTruth.UNREACHABLE, detail=str(corrupt))
         if ended is not None:
             return ended[0]
-        self._run_here(call)
+        if call_id in self._looked_at:
+            self._run_here(call)
+        self._looked_at.add(call_id)
         return PENDING
 
     def _run_here(self, call: CallFolder) -> None:

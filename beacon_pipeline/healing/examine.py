@@ -1,0 +1,178 @@
+"""Look at executions as the ledger, their provider and Dagster have them now, and judge each one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+
+from beacon_pipeline.assets.events import Materialized, newest_materializations
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.consistency import Shown
+from beacon_pipeline.decide import CallStage, Facts
+from beacon_pipeline.launch import RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Cell, Execution
+from beacon_pipeline.materialize import stage_of
+from beacon_pipeline.partitions import (
+    NotAPartitionKey,
+    cell_of,
+    cells_between,
+    key_of,
+)
+from beacon_pipeline.providers import Providers
+from beacon_pipeline.reconcile import Case, Healing, View, reconcile
+from beacon_pipeline.resources import ProvidersResource
+from beacon_pipeline.truths import states_of
+from beacon_pipeline.vocabulary import Status
+from inference.contract import CallState, NotConfigured, ProviderTruth
+
+PARTITION_TAG = "dagster/partition"
+LOOK_SECONDS = 10.0  # for all of a tick's questions to providers together
+
+UNDER_WAY = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One execution, what the provider and Dagster say of it, and what heals it."""
+
+    execution: Execution
+    truth: ProviderTruth | None
+    materialized: Materialized | None
+    view: View
+    healing: Healing
+
+    @property
+    def confirms(self) -> bool:
+        """Whether the provider was asked about a call that ended, and the record stands."""
+        final = self.truth is not None and self.truth.is_final
+        return final and self.healing is Healing.NOTHING and self.execution.status.is_settled
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is wrong, nobody works on it, and nothing can be done: its provider is unreachable."""
+        return self.healing is Healing.WAIT and self.truth is ProviderTruth.UNREACHABLE
+
+
+class Examiner:
+    """Looks at executions as they are now: one ledger, one Dagster instance, one catalog."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        instance: dg.DagsterInstance,
+        catalog: Catalog,
+        providers: ProvidersResource,
+        *,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        self._ledger = ledger
+        self._instance = instance
+        self._catalog = catalog
+        self._providers = providers
+        self._look_seconds = look_seconds
+        self._served = frozenset(catalog.cells())
+        self._under_way = cells_under_way(instance, catalog)
+
+    def examine(
+        self, executions: Sequence[Execution], *, untouched_since: datetime, abandoned: Collection[str] = ()
+    ) -> list[Examined]:
+        """What heals each of these executions, in their order.
+
+        An unsettled one counts as unattended when nothing has touched it since ``untouched_since``,
+        or its id is among ``abandoned``: the run that worked on it is gone. Executions whose place
+        the catalog no longer has are left out: no run can work on them.
+        """
+        executions = [e for e in executions if e.cell in self._served]
+        materialized = newest_materializations(self._instance, [key_of(e.cell) for e in executions])
+        completed = [e.cell for e in executions if e.status is Status.COMPLETED]
+        newest = {e.id for e in self._ledger.newest_executions(completed)}
+        states, durable = asyncio.run(self._ask([e for e in executions if _may_have_ended(e)]))
+        found = []
+        for execution in executions:
+            shown = materialized.get(key_of(execution.cell))
+            case = Case(
+                facts=self._facts(execution, states, durable),
+                view=self._view(execution, shown.shown if shown else None),
+                unattended=execution.updated_at < untouched_since or execution.id in abandoned,
+                newest=execution.id in newest,
+                told=execution.status is Status.CANCELLED or execution.dead_lettered_at is not None,
+            )
+            found.append(Examined(execution, case.facts.truth, shown, case.view, reconcile(case)))
+        return found
+
+    def _facts(
+        self, execution: Execution, states: Mapping[str, CallState], durable: Mapping[str, bool]
+    ) -> Facts:
+        call = execution.newest_call
+        state = states.get(call.id) if call else None
+        return Facts(
+            status=execution.status,
+            stage=stage_of(call),
+            truth=state.truth if state else None,
+            attempts=len(execution.attempts),
+            budget=self._catalog.settings.attempt_budget,
+            durable=durable.get(call.provider, True) if call else True,
+        )
+
+    def _view(self, execution: Execution, shown: Shown | None) -> View:
+        if execution.cell in self._under_way:
+            return View.UNDER_WAY
+        if shown is None:
+            return View.MISSING
+        if shown.execution_id != execution.id:
+            return View.OTHER
+        kind = execution.answer_kind.value if execution.answer_kind else None
+        agrees = (shown.status, shown.answer_kind) == (execution.status.value, kind)
+        return View.AGREES if agrees else View.DIFFERS
+
+    async def _ask(self, executions: Sequence[Execution]) -> tuple[dict[str, CallState], dict[str, bool]]:
+        """The provider's word by call id, and by provider name whether its calls are durable."""
+        calls = list({e.newest_call.id: e.newest_call for e in executions if e.newest_call}.values())
+        providers = self._providers.open(self._catalog)
+        try:
+            states = await states_of(providers, calls, deadline_seconds=self._look_seconds)
+            return states, {name: _is_durable(providers, name) for name in {c.provider for c in calls}}
+        finally:
+            await providers.close()
+
+
+def _is_durable(providers: Providers, name: str) -> bool:
+    try:
+        return providers.named(name).durable
+    except NotConfigured:
+        return True  # nothing is known of it: so nothing is given up
+
+
+def _may_have_ended(execution: Execution) -> bool:
+    """Whether only the provider knows how the newest call ended."""
+    asked = execution.status not in (Status.COMPLETED, Status.PENDING)
+    return asked and stage_of(execution.newest_call) in (CallStage.ACCEPTED, CallStage.INTENDED)
+
+
+def cells_of_run(catalog: Catalog, tags: Mapping[str, str]) -> list[Cell]:
+    """The cells that a run works on, as its tags say; none where the catalog no longer has them."""
+    try:
+        if key := tags.get(PARTITION_TAG):
+            return [cell_of(key)]
+        if RANGE_START_TAG in tags:
+            return cells_between(catalog, tags[RANGE_START_TAG], tags[RANGE_END_TAG])
+    except NotAPartitionKey:
+        pass  # the catalog has changed since: nothing here can be asked any more
+    return []
+
+
+def cells_under_way(instance: dg.DagsterInstance, catalog: Catalog) -> frozenset[Cell]:
+    """The cells that a queued or running run works on, whichever job it is for."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY)))
+    return frozenset(cell for run in runs for cell in cells_of_run(catalog, run.tags))

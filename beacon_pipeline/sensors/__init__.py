@@ -1,0 +1,1 @@
+"""Sensors: what watches the record, and acts."""
