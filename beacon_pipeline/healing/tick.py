@@ -49,6 +49,11 @@ class Cursor(BaseModel):
     swept: int = 0  # partitions, in the catalog's order
     unknown_told: dict[str, int] = {}  # partition key -> storage id of the materialization told about
 
+    @property
+    def is_at_start(self) -> bool:
+        """Whether the next tick begins every walk anew."""
+        return self.overdue is None and self.unconfirmed is None and self.swept == 0
+
     @classmethod
     def read(cls, text: str | None) -> Cursor:
         """A cursor as it was written; the start for none, and for one of another version."""
@@ -81,7 +86,11 @@ class Tick:
 
 
 class Reconciliation:
-    """One look at the record. ``now`` is the moment of the look."""
+    """One look at the record, at the moment ``now``.
+
+    An unsettled execution that nothing has touched for as long as ``deadline`` (default: the
+    catalog's) is overdue. A tick requests at most ``runs_a_tick`` runs; None: all that are needed.
+    """
 
     def __init__(
         self,
@@ -92,15 +101,17 @@ class Reconciliation:
         *,
         now: datetime | None = None,
         deadline: timedelta | None = None,
+        runs_a_tick: int | None = RUNS_A_TICK,
     ) -> None:
         self._ledger = ledger
         self._instance = instance
         self._catalog = catalog
         self._examiner = Examiner(ledger, instance, catalog, providers)
+        self._runs_a_tick = runs_a_tick
         self._now = now or datetime.now(UTC)
-        self._untouched_since = (
-            self._now - deadline if deadline is not None else deadline_of(catalog, self._now)
-        )
+        if deadline is None:
+            deadline = timedelta(seconds=catalog.settings.deadline_seconds)
+        self._untouched_since = self._now - deadline
 
     def tick(self, cursor: Cursor) -> Tick:
         """Look at the next part of the record; what cannot be settled by a write needs a run."""
@@ -111,10 +122,8 @@ class Reconciliation:
         unconfirmed = self._ledger.unconfirmed(after=cursor.unconfirmed, limit=EXAMINED_A_TICK)
         cells = self._catalog.cells()[cursor.swept : cursor.swept + SWEPT_A_TICK]
         swept = self._ledger.newest_executions(cells)
-        executions = {
-            e.id: e
-            for e in [*self._ledger.executions_with_ids(sorted(abandoned)), *overdue, *unconfirmed, *swept]
-        }
+        left = self._ledger.executions_with_ids(sorted(abandoned))
+        executions = {e.id: e for e in [*left, *overdue, *unconfirmed, *swept]}
         examined = self._examiner.examine(
             list(executions.values()), untouched_since=self._untouched_since, abandoned=abandoned
         )
@@ -201,7 +210,7 @@ class Reconciliation:
     def _request(self, examined: Sequence[Examined], tick: Tick) -> None:
         jobs = self._ledger.jobspec_ids({e.execution.job_id for e in examined})
         for run in healing_runs(self._catalog, jobs, examined):
-            if len(tick.runs) == RUNS_A_TICK:
+            if len(tick.runs) == self._runs_a_tick:
                 tick.left += 1
             elif (tries := tries_so_far(self._instance, run)) < HEALING_RUNS:
                 tick.runs.append(replace(run, tries=tries))

@@ -1,0 +1,105 @@
+"""The command that heals the record at once, instead of waiting for the sensor."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from beacon_pipeline.cli.support import open_ledger, plain_errors
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from beacon_pipeline.healing.heal import Pass
+    from beacon_pipeline.instance.daemon import Daemon
+
+FOLLOW_SECONDS = 0.5
+
+
+@click.command()
+@click.option(
+    "--untouched-for",
+    "seconds",
+    type=click.FloatRange(min=0),
+    default=0,
+    show_default=True,
+    help="Leave unsettled executions alone that something touched within so many seconds.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plain_errors
+def reconcile(seconds: float, as_json: bool) -> None:
+    """Compare provider, ledger and Dagster, and heal what disagrees, in Dagster runs.
+
+    Nothing that the provider still has is asked or paid for again. Exits with 0 when everything
+    agrees in the end, 1 when something could not be healed now.
+    """
+    import dagster as dg
+    from rich.console import Console
+
+    from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.healing.heal import heal
+    from beacon_pipeline.instance.daemon import Daemon
+    from beacon_pipeline.resources import ProvidersResource
+
+    console = Console(stderr=True)
+    with open_ledger() as ledger, dg.DagsterInstance.get() as instance, Daemon(instance) as daemon:
+
+        def wait(run_ids: Sequence[str]) -> None:
+            with console.status(f"healing in {len(run_ids)} Dagster runs"):
+                _wait_for(instance, daemon, run_ids)
+
+        passes = heal(
+            ledger,
+            instance,
+            load_catalog(),
+            ProvidersResource(),
+            untouched_for=timedelta(seconds=seconds),
+            wait=wait,
+        )
+    if as_json:
+        click.echo(json.dumps(_as_json(passes), indent=2))
+    else:
+        Console().print(_told(passes), highlight=False)
+    sys.exit(1 if _is_unhealed(passes[-1]) else 0)
+
+
+def _wait_for(instance: DagsterInstance, daemon: Daemon, run_ids: Sequence[str]) -> None:
+    import dagster as dg
+
+    while not all(run.is_finished for run in instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))):
+        daemon.ensure()
+        time.sleep(FOLLOW_SECONDS)
+
+
+def _is_unhealed(last: Pass) -> bool:
+    return bool(last.runs or last.waiting or last.gave_up)
+
+
+def _as_json(passes: Sequence[Pass]) -> dict[str, object]:
+    looks = [
+        {
+            "healed": seen.by_healing,
+            "runs": len(seen.runs),
+            "waiting": seen.waiting,
+            "given_up": seen.gave_up,
+        }
+        for seen in passes
+    ]
+    return {"looks": looks, "all_agree": not _is_unhealed(passes[-1])}
+
+
+def _told(passes: Sequence[Pass]) -> str:
+    lines = []
+    for number, seen in enumerate(passes, start=1):
+        found = ", ".join(f"{count} to {word.replace('_', ' ')}" for word, count in seen.by_healing.items())
+        runs = f" in {len(seen.runs)} runs" if seen.runs else ""
+        waiting = f"; {seen.waiting} wait for a provider that cannot be reached" if seen.waiting else ""
+        spent = f"; {seen.gave_up} given up, see `beacon status`" if seen.gave_up else ""
+        lines.append(f"look {number}: {found or 'nothing to heal'}{runs}{waiting}{spent}")
+    return "\n".join(lines)
