@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup run dev test check format bench clean
+.PHONY: help setup run dev test check format incident bench clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
@@ -32,6 +32,9 @@ check: setup ## lint, format and types
 format: setup ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+incident: setup ## the predecessor's incident, replayed: what was on record before and after healing
+	$(BIN)/python -m tests.incident
 
 bench: setup ## what everything but inference costs, into benchmarks/orchestration.md
 	$(BIN)/python -m benchmarks.orchestration

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -36,3 +37,12 @@ def ledger(database_url: str) -> Iterator[Ledger]:
     made.migrate()
     yield made
     made.close()
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance, and an environment whose ledger is beside it."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("BEACON_DATABASE_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+        yield made

@@ -96,7 +96,8 @@ def _bring_to_true_state(
     try:
         for settled in stream(work):
             unsuccessful += [e for e in settled if e.status is not Status.COMPLETED]
-            yield from _show(context, [e for e in settled if e.status is Status.COMPLETED], job)
+            completed = [e for e in settled if e.status is Status.COMPLETED]
+            yield from _show(context, _newest(context, ledger, completed), job)
     except dg.DagsterExecutionInterruptedError:
         context.log.info("terminated: stopping the provider's calls")
         asyncio.run(cancel())
@@ -111,6 +112,17 @@ def _told_tags(job: Job, cells: Sequence[Cell]) -> dict[str, str]:
     deployments = {Deployment(region=cell.region, model=cell.model) for cell in cells}
     tags = {JOB_TAG: job.jobspec_id}
     return tags | deployment_tags(deployments.pop()) if len(deployments) == 1 else tags
+
+
+def _newest(
+    context: dg.AssetExecutionContext, ledger: Ledger, completed: Sequence[Execution]
+) -> list[Execution]:
+    """Those that no newer job has asked again: a partition shows its newest execution."""
+    newest = {e.id for e in ledger.newest_executions([e.cell for e in completed])}
+    older = sum(e.id not in newest for e in completed)
+    if older:
+        context.log.info(f"{older} executions are on record, and not shown: a newer job asked the same")
+    return [e for e in completed if e.id in newest]
 
 
 def _show(context: dg.AssetExecutionContext, completed: Sequence[Execution], job: Job) -> Events:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
-from contextlib import suppress
 
 import click
 
@@ -22,13 +22,20 @@ def dev(port: int) -> None:
     from beacon_pipeline.instance import start_web_server
     from beacon_pipeline.instance.daemon import Daemon
 
+    # Whoever ends it by `kill` or closes the terminal wants the daemon stopped too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
     with open_ledger(), dg.DagsterInstance.get() as instance, Daemon(instance) as daemon:
         record_catalog(instance)
         click.echo(f"Dagster UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
         server = start_web_server(port)
-        with suppress(KeyboardInterrupt):
+        try:
             while server.poll() is None:
                 daemon.ensure()
                 time.sleep(1)
             sys.exit(server.returncode)
-        server.wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            server.terminate()
+            server.wait()

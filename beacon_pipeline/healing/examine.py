@@ -116,10 +116,11 @@ class Examiner:
     ) -> Facts:
         call = execution.newest_call
         state = states.get(call.id) if call else None
+        confirmed = call.truth if call and call.confirmed_at else None
         return Facts(
             status=execution.status,
             stage=stage_of(call),
-            truth=state.truth if state else None,
+            truth=state.truth if state else confirmed,
             attempts=len(execution.attempts),
             budget=self._catalog.settings.attempt_budget,
             durable=durable.get(call.provider, True) if call else True,
@@ -155,9 +156,11 @@ def _is_durable(providers: Providers, name: str) -> bool:
 
 
 def _may_have_ended(execution: Execution) -> bool:
-    """Whether only the provider knows how the newest call ended."""
-    asked = execution.status not in (Status.COMPLETED, Status.PENDING)
-    return asked and stage_of(execution.newest_call) in (CallStage.ACCEPTED, CallStage.INTENDED)
+    """Whether the provider may know of an end of the newest call that the record does not."""
+    call = execution.newest_call
+    if call is None or execution.status in (Status.COMPLETED, Status.PENDING):
+        return False
+    return call.confirmed_at is None and stage_of(call) in (CallStage.ACCEPTED, CallStage.INTENDED)
 
 
 def cells_of_run(catalog: Catalog, tags: Mapping[str, str]) -> list[Cell]:

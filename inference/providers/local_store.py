@@ -63,7 +63,11 @@ class CallFolder:
                 return False
             self._append(
                 self._store / "submissions.jsonl",
-                {"call": self.call_id, "items": [item.id for item in request.items]},
+                {
+                    "call": self.call_id,
+                    "items": [item.id for item in request.items],
+                    "process": os.getpid(),
+                },
             )
             self._write("request.json", request.model_dump_json())
             return True

@@ -3,29 +3,21 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.assets.events import newest_materializations
-from beacon_pipeline.catalog import Catalog, load_catalog
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.jobs import JOB_TAG
-from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB, RANGE_END_TAG, RANGE_START_TAG
-from beacon_pipeline.ledger.records import Cell
-from beacon_pipeline.partitions import key_of
-from beacon_pipeline.providers import Providers
-from beacon_pipeline.resources import LedgerResource, ProvidersResource
+from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB
+from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.vocabulary import Status
 from inference.contract import FailureCode, Item, ItemResult
-from tests.beacon_pipeline.scripted import Behaviour, ScriptedProvider, fails, says
+from tests.beacon_pipeline.location import CATALOG, KEYS, Location
+from tests.beacon_pipeline.scripted import Behaviour, fails, says
 
-CATALOG = load_catalog("demo")
-QUESTIONS = sorted(question.id for question in CATALOG.questions)
-KEYS = {question: key_of(Cell("eu", "tiny-llama", question)) for question in QUESTIONS}
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(1)) | `a` \x1b[31m"
 
 
@@ -37,57 +29,6 @@ def by_prompt(item: Item) -> ItemResult:
     if "Taiwan" in item.prompt:
         return says(HOSTILE)(item)
     return says("fine")(item)
-
-
-class Scripted(ProvidersResource):
-    def __init__(self, provider: ScriptedProvider) -> None:
-        self.provider = provider
-
-    def open(self, catalog: Catalog) -> Providers:
-        return Providers(catalog, {"local": lambda _: self.provider})
-
-
-class Location:
-    """The definitions on a scripted provider, with an instance of their own."""
-
-    def __init__(self, instance: dg.DagsterInstance, *script: Behaviour) -> None:
-        self.instance = instance
-        self.provider = ScriptedProvider(script)
-        self.definitions = build_definitions(CATALOG, providers=Scripted(self.provider))
-
-    def run(self, job: str, first: str | None = None, last: str | None = None, **tags: str) -> dg.DagsterRun:
-        definition = self.definitions.resolve_job_def(job)
-        if first is None:
-            result = definition.execute_in_process(instance=self.instance, tags=tags)
-        else:
-            ranged = {RANGE_START_TAG: first, RANGE_END_TAG: last or first}
-            result = definition.execute_in_process(
-                instance=self.instance, tags=ranged | tags, raise_on_error=False
-            )
-        run = self.instance.get_run_by_id(result.run_id)
-        assert run is not None
-        return run
-
-    def ask(self, **tags: str) -> dg.DagsterRun:
-        """All questions of one deployment in one run."""
-        keys = [KEYS[q] for q in (question.id for question in CATALOG.questions)]
-        return self.run(INFERENCE_JOB, keys[0], keys[-1], **tags)
-
-    def green(self) -> set[str]:
-        return set(self.instance.get_materialized_partitions(INFERENCE))
-
-    def checks(self, run_id: str) -> dict[tuple[str, str | None], dg.AssetCheckEvaluation]:
-        events = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-        found = [e.dagster_event.asset_check_evaluation_data for e in events if e.dagster_event]
-        return {(e.check_name, e.partition): e for e in found}
-
-
-@pytest.fixture
-def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setenv("BEACON_DATABASE_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
-        yield made
 
 
 def test_one_run_one_batch_and_each_partition_for_itself(instance: dg.DagsterInstance) -> None:
@@ -178,7 +119,9 @@ def test_checks_alone_ask_no_model_and_find_what_was_tampered_with(instance: dg.
         (job,) = ledger.jobs()
     Path(instance.root_directory, "ledger.db").unlink()
     run = location.run(CHECKS_JOB, KEYS["math_basic"])
-    assert location.checks(run.run_id) == {}, "nothing on record, nothing to check"
+    (unknown,) = location.checks(run.run_id).values()
+    assert (unknown.check_name, unknown.passed) == ("status_consistency", False)
+    assert "the ledger has no execution of it" in str(unknown.metadata["seen"].value)
     with LedgerResource().open() as ledger:
         fresh = ledger.ensure_job("other", source="launch", catalog="demo", catalog_digest="d")
         assert fresh.id != job.id

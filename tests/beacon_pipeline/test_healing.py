@@ -1,0 +1,394 @@
+"""What the reconciliation sensor finds and heals, tick by tick, on a real Dagster instance."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from beacon_pipeline.assets import INFERENCE
+from beacon_pipeline.assets.events import newest_materializations
+from beacon_pipeline.healing.runs import HEALING_TAG
+from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
+from beacon_pipeline.jobs import JOB_TAG
+from beacon_pipeline.launch import INFERENCE_JOB, RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.database import Database
+from beacon_pipeline.ledger.records import Cell, Execution
+from beacon_pipeline.partitions import cells_between, key_of, partitions_definition
+from beacon_pipeline.requests import request_for
+from beacon_pipeline.resources import LedgerResource
+from beacon_pipeline.specification import specification_of
+from beacon_pipeline.vocabulary import Status
+from inference.contract import FailureCode, ProviderTruth, Request
+from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted
+from tests.beacon_pipeline.scripted import (
+    SUCCEEDED,
+    UNREACHABLE,
+    Behaviour,
+    ended,
+    says,
+)
+
+ALL = [question.id for question in CATALOG.questions]
+CELLS = [Cell("eu", "tiny-llama", question) for question in ALL]
+LOST_WORKER = ended(ProviderTruth.FAILED, FailureCode.WORKER_LOST)
+
+
+class Record:
+    """A record with something wrong in it, its provider, and the sensor that heals it."""
+
+    def __init__(self, instance: dg.DagsterInstance, ledger: Ledger, *script: Behaviour) -> None:
+        self.instance = instance
+        self.ledger = ledger
+        self.location = Location(instance, *script)
+        self.provider = self.location.provider
+        self.cursor = Cursor()
+
+    def ask(self, name: str = "mine") -> None:
+        self.location.ask(**{JOB_TAG: name})
+
+    def intend(self, cells: Sequence[Cell] = CELLS, name: str = "mine") -> None:
+        """A job whose run never came to do anything."""
+        job = self.ledger.ensure_job(name, source="launch", catalog="demo", catalog_digest="d")
+        self.ledger.ensure_executions(job.id, cells, actor="test")
+
+    def executions(self, name: str = "mine") -> list[Execution]:
+        job = self.ledger.job(name)
+        assert job is not None
+        return self.ledger.executions(job.id)
+
+    def statuses(self, name: str = "mine") -> set[Status]:
+        return {execution.status for execution in self.executions(name)}
+
+    def tick(self, *, runs_a_tick: int | None = 10, after: timedelta = timedelta(hours=1)) -> Tick:
+        """One look, as if so much time had passed."""
+        looking = Reconciliation(
+            self.ledger,
+            self.instance,
+            CATALOG,
+            Scripted(self.provider),
+            now=datetime.now(UTC) + after,
+            runs_a_tick=runs_a_tick,
+        )
+        tick = looking.tick(self.cursor)
+        self.cursor = tick.cursor
+        return tick
+
+    def heal(self, tick: Tick) -> list[dg.DagsterRun]:
+        """Do what the daemon does with the runs that a tick requests."""
+        return [self.location.run(INFERENCE_JOB, **run.launch(CATALOG).tags) for run in tick.runs]
+
+    def sql(self, statement: str) -> None:
+        """What other hands do to the record."""
+        with closing(Database(f"sqlite:///{self.instance.root_directory}/ledger.db").engine.connect()) as c:
+            c.execute(sa.text(statement))
+            c.commit()
+
+
+@pytest.fixture
+def ledger(instance: dg.DagsterInstance) -> Ledger:
+    made = Ledger(f"sqlite:///{instance.root_directory}/ledger.db")
+    made.migrate()
+    return made
+
+
+def shown(record: Record, key: str) -> str | None:
+    return newest_materializations(record.instance, [key])[key].shown.execution_id
+
+
+def test_nothing_wrong_requests_nothing(instance: dg.DagsterInstance, ledger: Ledger) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.ask()
+    polls = record.provider.polls
+    tick = record.tick()
+    assert (tick.runs, tick.evaluations, tick.summary) == ([], [], "nothing is wrong")
+    assert record.provider.polls == polls, "what has its answer on record is not asked about"
+    assert record.cursor.is_at_start
+
+
+def test_an_answer_that_nobody_read_is_read_and_not_paid_again(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour(states=[ended(ProviderTruth.EXPIRED, FailureCode.EXPIRED)]))
+    record.intend()
+    call = ledger.open_call(record.executions(), _build, provider="local", actor="killed")
+    assert call is not None
+    provider_call_id = asyncio.run(record.provider.submit(call.request))
+    ledger.record_accepted(call.id, provider_call_id)
+    record.provider.script = [Behaviour(states=[SUCCEEDED], results=says(""))]
+
+    early = record.tick(after=timedelta())
+    assert early.runs == [], "its run may still be there: the deadline has not passed"
+    tick = record.tick()
+    assert [(run.healing.value, len(run.executions)) for run in tick.runs] == [("attach", len(CELLS))]
+    assert {e.check_name for e in tick.evaluations} == {"status_consistency"}
+    (run,) = record.heal(tick)
+    assert run.tags[HEALING_TAG] == "attach"
+    assert record.statuses() == {Status.COMPLETED}
+    assert len(record.provider.requests) == 1
+    assert record.location.green() == set(KEYS.values())
+    assert record.tick().summary == "nothing is wrong"
+
+
+def test_the_false_failure_of_the_incident_is_found_and_healed(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour(results=says("")))
+    record.ask()
+    record.sql("UPDATE calls SET replied = 0, truth = 'failed'")
+    record.sql(
+        "UPDATE executions SET status = 'failed', answer = NULL, answer_kind = NULL, finish_reason = NULL, "
+        "executed_region = NULL, provenance = NULL, failure_code = 'provider_error'"
+    )
+    record.heal(record.tick())
+    assert record.statuses() == {Status.COMPLETED}
+    assert len(record.provider.requests) == 1
+    assert record.tick().summary == "nothing is wrong"
+
+
+def test_a_true_failure_is_confirmed_once_and_not_asked_about_again(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour(states=[LOST_WORKER]))
+    record.location.provider.script = [Behaviour(states=[LOST_WORKER])]
+    record.ask()
+    assert record.statuses() == {Status.FAILED}
+    polls = record.provider.polls
+    assert record.tick().runs == []
+    assert record.provider.polls == polls + 1
+    assert record.tick().runs == []
+    assert record.provider.polls == polls + 1
+
+
+def test_an_unreachable_provider_delays_healing_and_changes_nothing(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour(states=[UNREACHABLE]))
+    record.intend()
+    call = ledger.open_call(record.executions(), _build, provider="local", actor="killed")
+    assert call is not None
+    ledger.record_accepted(call.id, asyncio.run(record.provider.submit(call.request)))
+    tick = record.tick()
+    assert (tick.runs, tick.waiting) == ([], len(CELLS))
+    assert record.statuses() == {Status.DISPATCHED}
+    record.provider.script[0].states = [SUCCEEDED]
+    record.heal(record.tick())
+    assert record.statuses() == {Status.COMPLETED}
+
+
+def test_what_dagster_lost_is_materialized_from_the_record(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.ask()
+    instance.wipe_assets([INFERENCE])
+    (run,) = (tick := record.tick()).runs
+    assert (run.healing.value, run.keys.start, run.keys.end) == (
+        "correct_dagster",
+        KEYS[ALL[0]],
+        KEYS[ALL[-1]],
+    )
+    record.heal(tick)
+    assert record.location.green() == set(KEYS.values())
+    assert len(record.provider.requests) == 1
+
+
+def test_a_materialization_reported_by_hand_is_corrected(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.ask()
+    key = KEYS["taiwan_status"]
+    instance.report_runless_asset_event(dg.AssetMaterialization(INFERENCE, partition=key))
+    assert shown(record, key) is None
+    tick = record.tick()
+    assert [(run.healing.value, run.keys.start) for run in tick.runs] == [("correct_dagster", key)]
+    record.heal(tick)
+    assert shown(record, key) is not None
+    assert record.tick().runs == []
+
+
+def test_a_later_mismatch_of_the_same_partition_is_another_thing(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.ask()
+    keys = set()
+    for _ in range(2):
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(INFERENCE, partition=KEYS["taiwan_status"])
+        )
+        (run,) = (tick := record.tick()).runs
+        keys.add(run.run_key)
+        record.heal(tick)
+    assert len(keys) == 2, "Dagster drops a run whose key was launched before"
+
+
+def test_a_partition_that_the_ledger_knows_nothing_of_is_told_once(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    instance.report_runless_asset_event(dg.AssetMaterialization(INFERENCE, partition=KEYS["math_basic"]))
+    tick = record.tick()
+    assert tick.runs == [], "asking again would be paid for: a person decides"
+    assert [(e.partition, e.passed) for e in tick.evaluations] == [(KEYS["math_basic"], False)]
+    assert record.tick().evaluations == []
+
+
+def test_what_a_run_works_on_is_left_alone(instance: dg.DagsterInstance, ledger: Ledger) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.intend()
+    tick = record.tick()
+    assert [run.healing.value for run in tick.runs] == ["redispatch"]
+    definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
+    queued = instance.create_run_for_job(
+        definition, tags=dict(tick.runs[0].launch(CATALOG).tags), status=dg.DagsterRunStatus.STARTED
+    )
+    assert record.tick().runs == []
+    instance.report_run_failed(queued)
+    assert [run.healing.value for run in record.tick().runs] == ["redispatch"]
+
+
+def test_a_run_that_failed_leaves_its_executions_to_the_next_tick(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    """The deadline has not passed, but the run that should have worked on them is gone."""
+    record = Record(instance, ledger, Behaviour())
+    definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
+    tags = {JOB_TAG: "mine", RANGE_START_TAG: KEYS[ALL[0]], RANGE_END_TAG: KEYS[ALL[-1]]}
+    run = instance.create_run_for_job(definition, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(run)
+    tick = record.tick(after=timedelta(seconds=1))
+    assert [(r.jobspec_id, r.healing.value, len(r.executions)) for r in tick.runs] == [
+        ("mine", "redispatch", len(CELLS))
+    ], "it had not even put them on record"
+
+
+def test_a_run_cancelled_in_the_queue_is_not_asked_again(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.intend()
+    definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
+    tags = {JOB_TAG: "mine", RANGE_START_TAG: KEYS[ALL[0]], RANGE_END_TAG: KEYS[ALL[-1]]}
+    run = instance.create_run_for_job(definition, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+    instance.report_run_canceled(run)
+    assert record.tick().runs == []
+    assert record.statuses() == {Status.CANCELLED}
+
+
+def test_healing_is_bounded(instance: dg.DagsterInstance, ledger: Ledger) -> None:
+    """Runs that die before they do anything: three, then a dead letter."""
+    record = Record(instance, ledger, Behaviour())
+    record.intend()
+    definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
+    run_keys = []
+    for _ in range(3):
+        (run,) = record.tick().runs
+        run_keys.append(run.run_key)
+        died = instance.create_run_for_job(
+            definition, tags=dict(run.launch(CATALOG).tags), status=dg.DagsterRunStatus.STARTED
+        )
+        instance.report_run_failed(died)
+    assert len(set(run_keys)) == 3
+    tick = record.tick()
+    assert (tick.runs, tick.gave_up) == ([], len(CELLS))
+    assert record.statuses() == {Status.FAILED}
+    assert all(execution.dead_lettered_at for execution in record.executions())
+    assert record.tick().summary == "nothing is wrong"
+
+
+def test_an_older_job_is_healed_without_hiding_the_newer_one(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.intend(name="older")
+    record.ask(name="newer")
+    before = shown(record, KEYS["math_basic"])
+    record.heal(record.tick())
+    assert record.statuses("older") == {Status.COMPLETED}
+    assert shown(record, KEYS["math_basic"]) == before
+
+
+def test_rows_under_another_spelling_of_their_region_are_named(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.ask()
+    record.sql("UPDATE executions SET region = 'EU' WHERE question = 'math_basic'")
+    record.sql("UPDATE executions SET region = 'eu-west' WHERE question = 'taiwan_status'")
+    job = ledger.job("mine")
+    assert job is not None
+    ledger.ensure_executions(job.id, [Cell("eu", "tiny-llama", "math_basic")], actor="a new client")
+    record.tick()
+    assert [e.region for e in record.executions()] == ["eu"] * len(CELLS)
+    assert record.statuses() == {Status.COMPLETED}
+
+
+def test_a_job_that_lacks_executions_gets_them(instance: dg.DagsterInstance, ledger: Ledger) -> None:
+    record = Record(instance, ledger, Behaviour())
+    ledger.ensure_job(
+        "mine",
+        source="schedule",
+        catalog="demo",
+        catalog_digest="d",
+        specification=specification_of(CELLS),
+    )
+    record.tick()
+    assert len(record.executions()) == len(CELLS)
+    record.heal(record.tick())
+    assert record.statuses() == {Status.COMPLETED}
+
+
+def test_many_at_once_are_healed_in_bounded_ticks_oldest_first(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    regions = ("apac", "eu", "us")
+    for region in regions:
+        cells = [Cell(region, "tiny-llama", question) for question in ALL[::2]]
+        record.intend(cells, name=f"in {region}")
+    healed = []
+    for _ in range(20):
+        tick = record.tick(runs_a_tick=3)
+        assert len(tick.runs) <= 3
+        if not tick.runs:
+            break
+        healed += [run.jobspec_id for run in tick.runs]
+        record.heal(tick)
+    assert healed == [f"in {region}" for region in regions for _ in ALL[::2]]
+    for region in regions:
+        assert record.statuses(f"in {region}") == {Status.COMPLETED}
+
+
+def test_the_sensor_requests_runs_that_dagster_can_launch(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.intend()
+    record.sql("UPDATE executions SET updated_at = '2020-01-01 00:00:00'")
+    sensor = record.location.definitions.get_repository_def().get_sensor_def("reconciliation")
+    resources = {"ledger": LedgerResource(), "providers": Scripted(record.provider)}
+    context = dg.build_sensor_context(instance, resources=resources)
+    told = sensor.evaluate_tick(context)
+    (request,) = told.run_requests or []
+    assert (request.tags[JOB_TAG], request.tags[HEALING_TAG]) == ("mine", "redispatch")
+    assert request.run_key
+    record.location.run(INFERENCE_JOB, **request.tags)
+    again = dg.build_sensor_context(instance, cursor=told.cursor, resources=resources)
+    assert not sensor.evaluate_tick(again).run_requests
+
+
+def test_a_range_of_cells_is_what_dagster_says_it_is() -> None:
+    definition = partitions_definition(CATALOG)
+    start, end = key_of(Cell("us", "tiny-qwen", ALL[2])), key_of(Cell("apac", "tiny-llama", ALL[5]))
+    told = definition.get_partition_keys_in_range(dg.PartitionKeyRange(start, end))
+    assert {key_of(cell) for cell in cells_between(CATALOG, start, end)} == set(told)
+
+
+def _build(claimed: Sequence[Execution]) -> Request:
+    return request_for(CATALOG, claimed)
