@@ -12,11 +12,12 @@ import dagster as dg
 
 from beacon_pipeline.assets import QUESTIONS
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.jobs import JOB_TAG, make_job, unfinished_job
+from beacon_pipeline.jobs import make_job, unfinished_job
 from beacon_pipeline.launch import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Counts, Job
 from beacon_pipeline.partitions import key_ranges
+from beacon_pipeline.tags import JOB_TAG
 
 FOLLOW_SECONDS = 0.5
 

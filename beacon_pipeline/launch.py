@@ -17,18 +17,21 @@ from typing import Any
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.instance import console_script
-from beacon_pipeline.jobs import JOB_TAG
 from beacon_pipeline.partitions import KeyRange
+from beacon_pipeline.tags import (
+    DEPLOYMENT_TAG,
+    JOB_TAG,
+    MODEL_TAG,
+    PRIORITY_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    REGION_TAG,
+)
 from inference.contract import Deployment
 
 INFERENCE_JOB = "inference_job"
 CHECKS_JOB = "inference_checks_job"
 CATALOG_JOB = "catalog_job"
-
-RANGE_START_TAG = "dagster/asset_partition_range_start"
-RANGE_END_TAG = "dagster/asset_partition_range_end"
-PRIORITY_TAG = "dagster/priority"
-REGION_TAG, MODEL_TAG, DEPLOYMENT_TAG = "beacon/region", "beacon/model", "beacon/deployment"
 
 _LAUNCH = """
 mutation Launch($runs: [ExecutionParams!]!) {

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline.cli.support import BadInput, open_ledger, plain_errors, print_report, report_of
+from beacon_pipeline.cli.support import (
+    BadInput,
+    open_instance,
+    open_ledger,
+    plain_errors,
+    print_report,
+    report_of,
+)
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -45,14 +52,13 @@ def run(
     if not cells:
         raise BadInput("no model is served in the chosen regions")
     with open_ledger() as ledger:
-        import dagster as dg
         from rich.console import Console
 
         from beacon_pipeline.ask import ask
         from beacon_pipeline.instance.daemon import Daemon
 
         console = Console(stderr=True)
-        with dg.DagsterInstance.get() as instance:
+        with open_instance() as instance:
             asked = ask(ledger, catalog, cells, new_job=new_job)
             verb = "continuing" if asked.continued else "new"
             console.print(f"{verb} job [bold]{asked.job.jobspec_id}[/]: {len(asked.run_ids)} Dagster runs")

@@ -13,12 +13,12 @@ from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.assets.events import newest_materializations
 from beacon_pipeline.catalog import Catalog, load_catalog
 from beacon_pipeline.definitions import build_definitions
-from beacon_pipeline.jobs import JOB_TAG
-from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB, RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.partitions import key_of
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.resources import LedgerResource, ProvidersResource
+from beacon_pipeline.tags import JOB_TAG, RANGE_END_TAG, RANGE_START_TAG
 from beacon_pipeline.vocabulary import Status
 from inference.contract import FailureCode, Item, ItemResult
 from tests.beacon_pipeline.scripted import Behaviour, ScriptedProvider, fails, says
