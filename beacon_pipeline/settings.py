@@ -34,3 +34,8 @@ def workspace_file() -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"no Dagster workspace at {path}: set BEACON_WORKSPACE to a workspace.yaml")
     return path.absolute()
+
+
+def ui_url() -> str:
+    """Where a person reaches the Dagster UI, for links: ``BEACON_UI_URL``, or this machine's."""
+    return (os.environ.get("BEACON_UI_URL") or "http://127.0.0.1:3000").rstrip("/")

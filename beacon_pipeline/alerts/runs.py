@@ -1,0 +1,202 @@
+"""Asset checks that fail and runs that fail, read from the events of each run.
+
+Runs are found by the moment they were created, by the database's own clock, and each is followed
+from its first event to some time after its last, with a cursor of its own. One process writes the
+events of a run one after the other, so their ids are committed in order, and none is missed or
+read twice; ids over all runs, which PostgreSQL has and the default SQLite storage has not, can be
+committed out of order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from beacon_pipeline.alerts.causes import RUN_FAILED, check_cause
+from beacon_pipeline.alerts.incidents import Failing, Observation, Passing, Severity
+from beacon_pipeline.alerts.links import check_path, run_path
+from beacon_pipeline.alerts.memory import Positions, RunPosition
+from beacon_pipeline.assets import INFERENCE
+from beacon_pipeline.assets.events import JOB_METADATA
+from beacon_pipeline.display import one_line
+from beacon_pipeline.jobs import asking_of
+from beacon_pipeline.tags import JOB_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, ROOT_RUN_TAG
+
+UNSTARTED = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.MANAGED,
+)
+FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+OVERLAP = timedelta(minutes=2)  # a run created by a slow transaction appears late
+AFTERMATH = timedelta(minutes=1)  # a run called failed may still be writing
+NEW_RUNS = 500  # followed at most from one tick on
+EVENTS = 10_000  # check evaluations read at most in one tick: about two seconds
+PAGE = 1000
+
+SEVERITIES: Mapping[dg.AssetCheckSeverity, Severity] = {
+    dg.AssetCheckSeverity.WARN: Severity.WARNING,
+    dg.AssetCheckSeverity.ERROR: Severity.ERROR,
+}
+
+
+@dataclass
+class _Reader:
+    """One look at the runs of an instance; moves ``positions``."""
+
+    instance: dg.DagsterInstance
+    location: str | None
+    positions: Positions
+    now: datetime
+    left: int = EVENTS
+
+    def read(self) -> list[Failing | Passing]:
+        found: list[Failing | Passing] = []
+        for record in self._records():
+            run_id = record.dagster_run.run_id
+            position = self.positions.runs.setdefault(run_id, RunPosition(record.create_timestamp))
+            if not position.done and self.left > 0 and record.dagster_run.status not in UNSTARTED:
+                found += self._follow(record, position)
+        self._let_go()
+        # Runs work side by side: what was found last, whichever run found it, is how things are.
+        return sorted(found, key=lambda observation: observation.at)
+
+    def _records(self) -> list[dg.RunRecord]:
+        """The runs to follow, oldest first: those followed already, and new ones."""
+        followed = self.positions.runs
+        created = self.instance.get_run_records(
+            dg.RunsFilter(created_after=self.positions.runs_created_since - OVERLAP),
+            limit=NEW_RUNS + len(followed),
+            order_by="create_timestamp",
+            ascending=True,
+        )
+        by_id = {r.dagster_run.run_id: r for r in created if self._is_ours(r.dagster_run)}
+        if created:
+            newest = max(record.create_timestamp for record in created)
+            self.positions.runs_created_since = max(newest, self.positions.runs_created_since)
+        others = [i for i, position in followed.items() if i not in by_id and not position.done]
+        for start in range(0, len(others), NEW_RUNS):
+            some = self.instance.get_run_records(dg.RunsFilter(run_ids=others[start : start + NEW_RUNS]))
+            by_id |= {record.dagster_run.run_id: record for record in some}
+        for deleted in set(others) - set(by_id):
+            del followed[deleted]
+        return sorted(by_id.values(), key=lambda record: record.create_timestamp)
+
+    def _is_ours(self, run: dg.DagsterRun) -> bool:
+        origin = run.remote_job_origin
+        return self.location is None or origin is None or origin.location_name == self.location
+
+    def _follow(self, record: dg.RunRecord, position: RunPosition) -> Iterator[Failing | Passing]:
+        run = record.dagster_run
+        while self.left > 0:
+            page = self.instance.get_records_for_run(
+                run.run_id,
+                cursor=position.cursor,
+                of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+                limit=min(PAGE, self.left),
+            )
+            position.cursor = page.cursor
+            self.left -= len(page.records)
+            yield from (_evaluated(event, run) for event in page.records)
+            if not page.has_more:
+                break
+        else:
+            return
+        if run.is_finished and not position.ended:
+            position.ended = True
+            yield from self._ended(record)
+        position.done = run.is_finished and self.now - record.update_timestamp > AFTERMATH
+
+    def _ended(self, record: dg.RunRecord) -> Iterator[Failing | Passing]:
+        run = record.dagster_run
+        at = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.update_timestamp
+        if run.status is dg.DagsterRunStatus.FAILURE:
+            yield Failing(
+                RUN_FAILED,
+                job_of(run),
+                work_of(run),
+                at,
+                detail=_why_failed(self.instance, run.run_id),
+                link=run_path(run.run_id),
+            )
+        elif run.status is dg.DagsterRunStatus.SUCCESS:
+            yield Passing(RUN_FAILED, work_of(run), at)
+
+    def _let_go(self) -> None:
+        horizon = self.positions.runs_created_since - OVERLAP
+        self.positions.runs = {
+            run_id: position
+            for run_id, position in self.positions.runs.items()
+            if not position.done or position.created_at >= horizon
+        }
+
+
+def read_runs(
+    instance: dg.DagsterInstance, location: str | None, positions: Positions, now: datetime
+) -> list[Observation]:
+    """What the runs say since the last look, in the order of its happening; moves ``positions``.
+
+    ``location`` limits it to one code location.
+    """
+    return [*_Reader(instance, location, positions, now).read()]
+
+
+def first_positions(instance: dg.DagsterInstance, now: datetime) -> Positions:
+    """Where a first look begins: at what happens from now on, and with the runs under way."""
+    unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
+    records = instance.get_run_records(dg.RunsFilter(statuses=unfinished))
+    return Positions(
+        runs_created_since=now,
+        runs={record.dagster_run.run_id: RunPosition(record.create_timestamp) for record in records},
+    )
+
+
+def job_of(run: dg.DagsterRun) -> str:
+    """The name of the job that a run works for: Beacon's, or else Dagster's own."""
+    if JOB_TAG in run.tags or run.asset_selection is None or INFERENCE in run.asset_selection:
+        root = {ROOT_RUN_TAG: run.root_run_id} if run.root_run_id else {}
+        return asking_of({**run.tags, **root}, run.run_id).jobspec_id
+    return run.job_name
+
+
+def work_of(run: dg.DagsterRun) -> str:
+    """What a run does, in words that another run of the same work shares."""
+    first, last = run.tags.get(RANGE_START_TAG), run.tags.get(RANGE_END_TAG)
+    partition = run.tags.get(PARTITION_TAG)
+    keys = partition or (f"{first} … {last}" if first != last else first)
+    return f"{run.job_name} {keys}" if keys else run.job_name
+
+
+def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun) -> Failing | Passing:
+    assert event.event_log_entry.dagster_event is not None
+    evaluation = event.event_log_entry.dagster_event.asset_check_evaluation_data
+    asset, name = evaluation.asset_key.to_user_string(), evaluation.check_name
+    at = datetime.fromtimestamp(event.timestamp, UTC)
+    subject = evaluation.partition or asset
+    if evaluation.passed:
+        return Passing(check_cause(asset, name), subject, at)
+    said = {key: str(value.value) for key, value in evaluation.metadata.items()}
+    return Failing(
+        check_cause(asset, name),
+        said.get(JOB_METADATA) or job_of(run),
+        subject,
+        at,
+        detail=one_line(said.get("seen") or evaluation.description or ""),
+        remedy=one_line(said.get("what_to_do", "")),
+        link=check_path("/".join(evaluation.asset_key.path), name),
+        severity=SEVERITIES[evaluation.severity],
+        more_may_come=not run.is_finished,
+    )
+
+
+def _why_failed(instance: dg.DagsterInstance, run_id: str) -> str:
+    kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+    events = instance.all_logs(run_id, of_type=kinds)
+    steps = [e.dagster_event for e in events if e.dagster_event and e.dagster_event.is_step_failure]
+    if steps and (error := steps[0].step_failure_data.error):
+        # The class is Dagster's word for "user code said so"; the message has what happened.
+        return one_line((error.cause or error).message.partition("Failure: ")[2] or error.message)
+    return one_line(events[-1].user_message or events[-1].message) if events else ""

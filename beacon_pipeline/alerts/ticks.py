@@ -1,0 +1,53 @@
+"""Sensors and schedules that fail, read from their ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from beacon_pipeline.alerts.causes import TICK_FAILED
+from beacon_pipeline.alerts.incidents import Failing, Observation, Passing
+from beacon_pipeline.alerts.links import automation_path
+from beacon_pipeline.alerts.memory import Positions
+from beacon_pipeline.display import one_line
+
+LOOKED_BACK = 10  # ticks of one sensor or schedule; whether it fails now, the newest one says
+
+# By their values: Dagster has no public name for these words.
+FAILURE, FINISHED = "FAILURE", ("FAILURE", "SUCCESS", "SKIPPED")
+
+
+def read_ticks(instance: dg.DagsterInstance, location: str | None, positions: Positions) -> list[Observation]:
+    """What the ticks of every sensor and schedule since the last look say; moves ``positions``.
+
+    Of one that was never looked at, its newest tick says how it is. ``location`` limits it to one
+    code location.
+    """
+    found: list[Observation] = []
+    for state in instance.all_instigator_state():
+        of_location = state.origin.repository_origin.code_location_origin.location_name
+        if location not in (None, of_location):
+            continue
+        kind = state.instigator_type.value.lower()
+        subject, link = f"{kind} {state.name}", automation_path(of_location, kind, state.name)
+        seen = positions.ticks.get(state.selector_id)
+        ticks = instance.get_ticks(
+            state.instigator_origin_id, state.selector_id, limit=1 if seen is None else LOOKED_BACK
+        )
+        fresh = [t for t in ticks if t.status.value in FINISHED and (seen is None or t.tick_id > seen)]
+        if fresh:
+            positions.ticks[state.selector_id] = max(tick.tick_id for tick in fresh)
+        found += _observations(sorted(fresh, key=lambda tick: tick.tick_id), subject, link)
+    return found
+
+
+def _observations(ticks: Sequence[dg.InstigatorTick], subject: str, link: str) -> Iterator[Observation]:
+    for tick in ticks:
+        at = datetime.fromtimestamp(tick.end_timestamp or tick.timestamp, UTC)
+        if tick.status.value == FAILURE:
+            reason = one_line(tick.error.message) if tick.error else "no error was recorded"
+            yield Failing(TICK_FAILED, None, subject, at, detail=reason, link=link)
+        else:
+            yield Passing(TICK_FAILED, subject, at)

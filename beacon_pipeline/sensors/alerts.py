@@ -1,0 +1,34 @@
+"""The sensor that tells a person when something is wrong, and when it is right again."""
+
+import dagster as dg
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.resources import LedgerResource
+
+INTERVAL_SECONDS = 30
+
+
+def alert_sensor(catalog: Catalog, interval_seconds: int = INTERVAL_SECONDS) -> dg.SensorDefinition:
+    """The sensor ``alerts``."""
+
+    @dg.sensor(
+        minimum_interval_seconds=interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells the targets in BEACON_ALERT_URLS what is wrong, once, and when it has healed.",
+    )
+    def alerts(
+        context: dg.SensorEvaluationContext, ledger: dg.ResourceParam[LedgerResource]
+    ) -> dg.SkipReason:
+        # Here, because it takes Apprise along, and every run's process loads this module.
+        from beacon_pipeline.alerts.watch import AnotherRound, watch
+
+        origin = context.code_location_origin
+        try:
+            done = watch(context.instance, ledger.open, catalog, origin.location_name if origin else None)
+        except AnotherRound as reason:
+            return dg.SkipReason(str(reason))
+        for message in done.told:
+            context.log.warning(f"{message.title}\n{message.body}")
+        return dg.SkipReason(done.summary())
+
+    return alerts
