@@ -24,8 +24,9 @@ VARIABLE = "BEACON_ALERT_URLS"
 STARTS_WITHIN_SECONDS = 10.0  # of a tick; what is not sent by then waits for the next one
 ENDS_WITHIN_SECONDS = 25.0  # a sending that hangs longer counts as failed
 
-# It logs URLs with their secrets when one is faulty or does not answer.
-logging.getLogger("apprise").disabled = True
+# They log URLs with their secrets: one that is faulty or does not answer, and each one at DEBUG.
+for name in ("apprise", "urllib3.connectionpool"):
+    logging.getLogger(name).disabled = True
 
 _ASSET = apprise.AppriseAsset(app_id="Beacon", app_desc="Beacon pipeline", secure_logging=True)
 

@@ -33,11 +33,11 @@ class RunPosition:
 
 @dataclass
 class Positions:
-    """How far everything was read."""
+    """How far the events of runs were read."""
 
     runs_created_since: datetime
     runs: dict[str, RunPosition] = field(default_factory=dict)
-    ticks: dict[str, int] = field(default_factory=dict)  # selector of a sensor or schedule: newest tick
+    reported: str | None = None  # check evaluations that were reported in no run
 
 
 @dataclass
@@ -53,6 +53,7 @@ class Memory:
     """All of it."""
 
     positions: Positions | None = None
+    ticks: dict[str, int] = field(default_factory=dict)  # selector of a sensor or schedule: newest tick
     alerts: list[Alert] = field(default_factory=list)
     outbox: list[Message] = field(default_factory=list)
     targets: dict[str, TargetState] = field(default_factory=dict)

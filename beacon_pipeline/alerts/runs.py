@@ -9,6 +9,7 @@ committed out of order.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from beacon_pipeline.alerts.causes import RUN_FAILED, check_cause
-from beacon_pipeline.alerts.incidents import Failing, Observation, Passing, Severity
+from beacon_pipeline.alerts.incidents import Failing, Passing, Severity
 from beacon_pipeline.alerts.links import check_path, run_path
 from beacon_pipeline.alerts.memory import Positions, RunPosition
 from beacon_pipeline.assets import INFERENCE
@@ -36,6 +37,8 @@ AFTERMATH = timedelta(minutes=1)  # a run called failed may still be writing
 NEW_RUNS = 500  # followed at most from one tick on
 EVENTS = 10_000  # check evaluations read at most in one tick: about two seconds
 PAGE = 1000
+EVALUATION = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+NO_RUN = ""  # the run id under which Dagster keeps events of no run
 
 SEVERITIES: Mapping[dg.AssetCheckSeverity, Severity] = {
     dg.AssetCheckSeverity.WARN: Severity.WARNING,
@@ -61,6 +64,9 @@ class _Reader:
             if not position.done and self.left > 0 and record.dagster_run.status not in UNSTARTED:
                 found += self._follow(record, position)
         self._let_go()
+        # Evaluations that someone reported from outside, in no run.
+        reported, self.positions.reported, _ = self._evaluations(NO_RUN, self.positions.reported)
+        found += [_evaluated(event, None) for event in reported]
         # Runs work side by side: what was found last, whichever run found it, is how things are.
         return sorted(found, key=lambda observation: observation.at)
 
@@ -91,24 +97,29 @@ class _Reader:
 
     def _follow(self, record: dg.RunRecord, position: RunPosition) -> Iterator[Failing | Passing]:
         run = record.dagster_run
+        events, position.cursor, read_to_the_end = self._evaluations(run.run_id, position.cursor)
+        yield from (_evaluated(event, run) for event in events)
+        if read_to_the_end and run.is_finished:
+            if not position.ended:
+                position.ended = True
+                yield from self._ended(record)
+            position.done = self.now - record.update_timestamp > AFTERMATH
+
+    def _evaluations(
+        self, run_id: str, cursor: str | None
+    ) -> tuple[list[dg.EventLogRecord], str | None, bool]:
+        """The next check evaluations of a run, where to go on, and whether there are no more by now."""
+        found: list[dg.EventLogRecord] = []
         while self.left > 0:
             page = self.instance.get_records_for_run(
-                run.run_id,
-                cursor=position.cursor,
-                of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION,
-                limit=min(PAGE, self.left),
+                run_id, cursor=cursor, of_type=EVALUATION, limit=min(PAGE, self.left)
             )
-            position.cursor = page.cursor
+            cursor = page.cursor
+            found += page.records
             self.left -= len(page.records)
-            yield from (_evaluated(event, run) for event in page.records)
             if not page.has_more:
-                break
-        else:
-            return
-        if run.is_finished and not position.ended:
-            position.ended = True
-            yield from self._ended(record)
-        position.done = run.is_finished and self.now - record.update_timestamp > AFTERMATH
+                return found, cursor, True
+        return found, cursor, False
 
     def _ended(self, record: dg.RunRecord) -> Iterator[Failing | Passing]:
         run = record.dagster_run
@@ -136,20 +147,24 @@ class _Reader:
 
 def read_runs(
     instance: dg.DagsterInstance, location: str | None, positions: Positions, now: datetime
-) -> list[Observation]:
-    """What the runs say since the last look, in the order of its happening; moves ``positions``.
+) -> tuple[list[Failing | Passing], Positions]:
+    """What the runs say since the last look, in the order of its happening, and how far was read.
 
     ``location`` limits it to one code location.
     """
-    return [*_Reader(instance, location, positions, now).read()]
+    # A copy, so that nothing counts as read when reading fails half-way.
+    reader = _Reader(instance, location, copy.deepcopy(positions), now)
+    return reader.read(), reader.positions
 
 
 def first_positions(instance: dg.DagsterInstance, now: datetime) -> Positions:
     """Where a first look begins: at what happens from now on, and with the runs under way."""
     unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
     records = instance.get_run_records(dg.RunsFilter(statuses=unfinished))
+    newest = instance.get_records_for_run(NO_RUN, of_type=EVALUATION, limit=1, ascending=False)
     return Positions(
         runs_created_since=now,
+        reported=newest.cursor if newest.records else None,
         runs={record.dagster_run.run_id: RunPosition(record.create_timestamp) for record in records},
     )
 
@@ -170,7 +185,7 @@ def work_of(run: dg.DagsterRun) -> str:
     return f"{run.job_name} {keys}" if keys else run.job_name
 
 
-def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun) -> Failing | Passing:
+def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun | None) -> Failing | Passing:
     assert event.event_log_entry.dagster_event is not None
     evaluation = event.event_log_entry.dagster_event.asset_check_evaluation_data
     asset, name = evaluation.asset_key.to_user_string(), evaluation.check_name
@@ -181,14 +196,14 @@ def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun) -> Failing | Passin
     said = {key: str(value.value) for key, value in evaluation.metadata.items()}
     return Failing(
         check_cause(asset, name),
-        said.get(JOB_METADATA) or job_of(run),
+        said.get(JOB_METADATA) or (job_of(run) if run else None),
         subject,
         at,
         detail=one_line(said.get("seen") or evaluation.description or ""),
         remedy=one_line(said.get("what_to_do", "")),
         link=check_path("/".join(evaluation.asset_key.path), name),
         severity=SEVERITIES[evaluation.severity],
-        more_may_come=not run.is_finished,
+        more_may_come=run is not None and not run.is_finished,
     )
 
 

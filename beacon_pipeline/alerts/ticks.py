@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -10,7 +10,6 @@ import dagster as dg
 from beacon_pipeline.alerts.causes import TICK_FAILED
 from beacon_pipeline.alerts.incidents import Failing, Observation, Passing
 from beacon_pipeline.alerts.links import automation_path
-from beacon_pipeline.alerts.memory import Positions
 from beacon_pipeline.display import one_line
 
 LOOKED_BACK = 10  # ticks of one sensor or schedule; whether it fails now, the newest one says
@@ -19,28 +18,31 @@ LOOKED_BACK = 10  # ticks of one sensor or schedule; whether it fails now, the n
 FAILURE, FINISHED = "FAILURE", ("FAILURE", "SUCCESS", "SKIPPED")
 
 
-def read_ticks(instance: dg.DagsterInstance, location: str | None, positions: Positions) -> list[Observation]:
-    """What the ticks of every sensor and schedule since the last look say; moves ``positions``.
+def read_ticks(
+    instance: dg.DagsterInstance, location: str | None, seen: Mapping[str, int]
+) -> tuple[list[Observation], dict[str, int]]:
+    """What the ticks of every sensor and schedule say since the last look, and the newest ones seen.
 
     Of one that was never looked at, its newest tick says how it is. ``location`` limits it to one
-    code location.
+    code location; ``seen`` has the newest tick of each by its selector.
     """
     found: list[Observation] = []
+    newest = dict(seen)
     for state in instance.all_instigator_state():
         of_location = state.origin.repository_origin.code_location_origin.location_name
         if location not in (None, of_location):
             continue
-        kind = state.instigator_type.value.lower()
-        subject, link = f"{kind} {state.name}", automation_path(of_location, kind, state.name)
-        seen = positions.ticks.get(state.selector_id)
+        kind, last = state.instigator_type.value.lower(), seen.get(state.selector_id)
         ticks = instance.get_ticks(
-            state.instigator_origin_id, state.selector_id, limit=1 if seen is None else LOOKED_BACK
+            state.instigator_origin_id, state.selector_id, limit=1 if last is None else LOOKED_BACK
         )
-        fresh = [t for t in ticks if t.status.value in FINISHED and (seen is None or t.tick_id > seen)]
+        fresh = [t for t in ticks if t.status.value in FINISHED and (last is None or t.tick_id > last)]
+        fresh.sort(key=lambda tick: tick.tick_id)
         if fresh:
-            positions.ticks[state.selector_id] = max(tick.tick_id for tick in fresh)
-        found += _observations(sorted(fresh, key=lambda tick: tick.tick_id), subject, link)
-    return found
+            newest[state.selector_id] = fresh[-1].tick_id
+        link = automation_path(of_location, kind, state.name)
+        found += _observations(fresh, f"{kind} {state.name}", link)
+    return found, newest
 
 
 def _observations(ticks: Sequence[dg.InstigatorTick], subject: str, link: str) -> Iterator[Observation]:

@@ -21,8 +21,8 @@ from beacon_pipeline.alerts import memory as memories
 from beacon_pipeline.alerts import outbox
 from beacon_pipeline.alerts.causes import LEDGER_UNAVAILABLE, RUN_FAILED, SOURCE_UNREADABLE
 from beacon_pipeline.alerts.delivery import Target, send_all, targets_from_environment
-from beacon_pipeline.alerts.incidents import Failing, Level, Observation, advance
-from beacon_pipeline.alerts.memory import Memory, MemoryUnreadable, Positions
+from beacon_pipeline.alerts.incidents import Failing, Observation, Passing, advance
+from beacon_pipeline.alerts.memory import Memory, MemoryUnreadable
 from beacon_pipeline.alerts.messages import Message, message_of
 from beacon_pipeline.alerts.record import read_record
 from beacon_pipeline.alerts.runs import first_positions, read_runs
@@ -81,13 +81,9 @@ def _round(
 ) -> Round:
     now = datetime.now(UTC)
     targets = targets_from_environment()
-    memory, unreadable = _recall(instance, now)
-    if memory.positions is None:
-        memory.positions = first_positions(instance, now)
-    failed_jobs = [alert.job for alert in memory.alerts if alert.cause == RUN_FAILED and alert.job]
-    record = _record_reader(open_ledger, catalog, failed_jobs, now)
-    observations = _look(instance, record, location, memory.positions, now, unreadable)
-    memory.alerts, notices = advance(memory.alerts, observations, now)
+    memory, recalled = _recall(instance, now)
+    observations = _look(instance, open_ledger, catalog, location, memory, now)
+    memory.alerts, notices = advance(memory.alerts, [recalled, *observations], now)
     names = tuple(target.name for target in targets.usable)
     told = [message_of(notice, settings.ui_url(), names) for notice in notices]
     memory.outbox, given_up = outbox.pruned([*memory.outbox, *told], names, now)
@@ -97,48 +93,50 @@ def _round(
     return Round(told, len(memory.alerts), len(memory.outbox), delivered, len(given_up), targets.problems)
 
 
-def _recall(instance: dg.DagsterInstance, now: datetime) -> tuple[Memory, list[Failing]]:
+def _recall(instance: dg.DagsterInstance, now: datetime) -> tuple[Memory, Observation]:
     try:
-        return memories.load(instance), []
+        return memories.load(instance), Passing(SOURCE_UNREADABLE, "memory", now)
     except MemoryUnreadable as error:
-        return Memory(), [Failing(SOURCE_UNREADABLE, None, "memory", now, detail=str(error))]
-
-
-def _record_reader(
-    open_ledger: OpenLedger, catalog: Catalog, failed_jobs: Sequence[str], now: datetime
-) -> Read:
-    def read() -> list[Observation]:
-        with open_ledger() as ledger:
-            return read_record(ledger, catalog.settings, failed_jobs, now)
-
-    return read
+        return Memory(), Failing(SOURCE_UNREADABLE, None, "memory", now, detail=str(error))
 
 
 def _look(
     instance: dg.DagsterInstance,
-    read_ledger: Read,
+    open_ledger: OpenLedger,
+    catalog: Catalog,
     location: str | None,
-    positions: Positions,
+    memory: Memory,
     now: datetime,
-    unreadable: list[Failing],
 ) -> list[Observation]:
-    """What every source says; of one that cannot be read, that it cannot be."""
-    sources: dict[str, Read] = {
-        "runs": lambda: read_runs(instance, location, positions, now),
-        "automations": lambda: read_ticks(instance, location, positions),
-        "ledger": lambda: [*_within(LEDGER_PATIENCE_SECONDS, read_ledger), Level(LEDGER_UNAVAILABLE)],
-    }
-    found: list[Observation] = []
-    for name, read in sources.items():
-        try:
-            found += read()
-        except LedgerUnavailable as error:
-            down = Failing(LEDGER_UNAVAILABLE, None, "ledger", now, detail=one_line(str(error)))
-            found.append(Level(LEDGER_UNAVAILABLE, (down,)))
-        except Exception as error:  # noqa: BLE001  whatever it is, a person is told and the others are read
-            detail = one_line(f"{type(error).__name__}: {error}")
-            unreadable.append(Failing(SOURCE_UNREADABLE, None, name, now, detail=detail))
-    return [*found, Level(SOURCE_UNREADABLE, tuple(unreadable))]
+    """What every source says; of one that cannot be read, that it cannot be. Moves the positions."""
+    failed_jobs = [alert.job for alert in memory.alerts if alert.cause == RUN_FAILED and alert.job]
+
+    def runs() -> Sequence[Observation]:
+        positions = memory.positions or first_positions(instance, now)
+        found, memory.positions = read_runs(instance, location, positions, now)
+        return found
+
+    def automations() -> Sequence[Observation]:
+        found, memory.ticks = read_ticks(instance, location, memory.ticks)
+        return found
+
+    def record() -> Sequence[Observation]:
+        with open_ledger() as ledger:
+            return read_record(ledger, catalog.settings, failed_jobs, now)
+
+    return [
+        *_heard(SOURCE_UNREADABLE, "runs", runs, now),
+        *_heard(SOURCE_UNREADABLE, "automations", automations, now),
+        *_heard(LEDGER_UNAVAILABLE, "ledger", lambda: _within(LEDGER_PATIENCE_SECONDS, record), now),
+    ]
+
+
+def _heard(cause: str, source: str, read: Read, now: datetime) -> list[Observation]:
+    try:
+        return [*read(), Passing(cause, source, now)]
+    except Exception as error:  # noqa: BLE001  whatever it is, a person is told and the others are read
+        said = str(error) if isinstance(error, LedgerUnavailable) else f"{type(error).__name__}: {error}"
+        return [Failing(cause, None, source, now, detail=one_line(said))]
 
 
 def _within(seconds: float, work: Callable[[], Result]) -> Result:
