@@ -60,6 +60,7 @@ class _Round:
     cells: Sequence[Cell]
     on_settled: OnSettled
     reported: set[str] = field(default_factory=set)  # executions handed to `on_settled`
+    begun: set[str] = field(default_factory=set)  # executions seen unsettled: this round works on them
     states: dict[str, CallState] = field(default_factory=dict)  # by call id, as polled just now
     poll_seconds: float = FIRST_POLL_SECONDS
     unreachable_since: datetime | None = None
@@ -106,7 +107,9 @@ class Materializer:
     async def _deployment(self, work: _Round) -> None:
         while True:
             executions = await self._read(self._ledger.executions, work.job_id, work.cells)
+            self._report(work, _cancelled_meanwhile(executions, work))
             open_ones = [e for e in executions if e.id not in work.reported]
+            work.begun.update(e.id for e in open_ones if not e.status.is_settled)
             plan = self._plan(open_ones, work.states)
             self._report(work, plan.pop(Action.NOTHING, []) + plan.pop(Action.GIVE_UP, []))
             waiting = plan.pop(Action.WAIT, [])
@@ -357,6 +360,15 @@ class Materializer:
         return await asyncio.to_thread(query, *arguments, **options)
 
     _write = _read
+
+
+def _cancelled_meanwhile(executions: Sequence[Execution], work: _Round) -> list[Execution]:
+    """Those that someone cancelled while this round worked on them: they are not asked again here."""
+    return [
+        e
+        for e in executions
+        if e.status is Status.CANCELLED and e.id in work.begun and e.id not in work.reported
+    ]
 
 
 CANCEL_POLLS = 50  # of a tenth of a second: a provider that needs longer is settled by reconciliation
