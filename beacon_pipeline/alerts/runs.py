@@ -158,7 +158,7 @@ def read_runs(
 
 
 def first_positions(instance: dg.DagsterInstance, now: datetime) -> Positions:
-    """Where a first look begins: at what happens from now on, and with the runs under way."""
+    """Where a first look begins: with the runs under way and those of the last minutes."""
     unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
     records = instance.get_run_records(dg.RunsFilter(statuses=unfinished))
     newest = instance.get_records_for_run(NO_RUN, of_type=EVALUATION, limit=1, ascending=False)
