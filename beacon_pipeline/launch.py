@@ -134,8 +134,8 @@ def launch_runs(launches: Sequence[Launch], location: str = "beacon") -> list[st
 def terminate_runs(run_ids: Sequence[str]) -> dict[str, str]:
     """Ask Dagster to stop these runs: a queued one ends at once, a started one is told to.
 
-    Returns why, by run id, for those that could not be told; a run that had ended is none of
-    them. Raises LaunchError when Dagster cannot be asked at all.
+    Returns why, by run id, for those that could not be told: some had ended by then. Raises
+    LaunchError when Dagster cannot be asked at all.
     """
     if not run_ids:
         return {}

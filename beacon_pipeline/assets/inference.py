@@ -4,13 +4,13 @@ Materializing a partition brings its execution to its true state; it turns green
 answer on record, an empty one included.
 """
 
-import asyncio
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
 from beacon_pipeline.assets import INFERENCE, MODELS, QUESTIONS
 from beacon_pipeline.assets.events import evaluations_of, materialization_of, newest_materializations
+from beacon_pipeline.cancel import cancel_cells
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.display import visible
 from beacon_pipeline.jobs import asking_of, job_for
@@ -88,13 +88,6 @@ def _bring_to_true_state(
         finally:
             await opened.close()
 
-    async def cancel() -> None:
-        opened = providers.open(catalog)
-        try:
-            await Materializer(ledger, catalog, opened, actor=actor).cancel(job.id, cells)
-        finally:
-            await opened.close()
-
     unsuccessful: list[Execution] = []
     try:
         for settled in stream(work):
@@ -102,7 +95,7 @@ def _bring_to_true_state(
             yield from _show(context, [e for e in settled if e.status is Status.COMPLETED], job)
     except dg.DagsterExecutionInterruptedError:
         context.log.info("terminated: stopping the provider's calls")
-        asyncio.run(cancel())
+        cancel_cells(ledger, catalog, providers, job, cells, actor=actor)
         raise
     if unsuccessful:
         raise dg.Failure(_summary(unsuccessful, len(cells)), allow_retries=False)

@@ -32,8 +32,10 @@ def plain_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None
 
     @wraps(command)
     def wrapped(*arguments: Arguments.args, **options: Arguments.kwargs) -> None:
+        from beacon_pipeline.ask import JobNameTaken
         from beacon_pipeline.catalog import CatalogError, UnknownName
         from beacon_pipeline.instance.configuration import InstanceError
+        from beacon_pipeline.jobspec import JobspecError
         from beacon_pipeline.launch import LaunchError
         from beacon_pipeline.ledger import LedgerUnavailable
         from beacon_pipeline.partitions import NotAPartitionKey
@@ -43,6 +45,8 @@ def plain_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None
             CatalogError,
             UnknownName,
             InstanceError,
+            JobNameTaken,
+            JobspecError,
             LaunchError,
             LedgerUnavailable,
             NotAPartitionKey,
