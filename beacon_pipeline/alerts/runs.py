@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from beacon_pipeline.alerts.causes import RUN_FAILED, check_cause
+from beacon_pipeline.alerts.faults import innermost
 from beacon_pipeline.alerts.incidents import Failing, Passing, Severity
 from beacon_pipeline.alerts.links import check_path, run_path
 from beacon_pipeline.alerts.memory import Positions, RunPosition
@@ -212,6 +213,5 @@ def _why_failed(instance: dg.DagsterInstance, run_id: str) -> str:
     events = instance.all_logs(run_id, of_type=kinds)
     steps = [e.dagster_event for e in events if e.dagster_event and e.dagster_event.is_step_failure]
     if steps and (error := steps[0].step_failure_data.error):
-        # The class is Dagster's word for "user code said so"; the message has what happened.
-        return one_line((error.cause or error).message.partition("Failure: ")[2] or error.message)
+        return innermost(error)
     return one_line(events[-1].user_message or events[-1].message) if events else ""

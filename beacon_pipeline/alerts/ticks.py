@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from beacon_pipeline.alerts.causes import TICK_FAILED
+from beacon_pipeline.alerts.faults import innermost
 from beacon_pipeline.alerts.incidents import Failing, Observation, Passing
 from beacon_pipeline.alerts.links import automation_path
-from beacon_pipeline.display import one_line
 
 LOOKED_BACK = 10  # ticks of one sensor or schedule; whether it fails now, the newest one says
 
@@ -49,7 +49,7 @@ def _observations(ticks: Sequence[dg.InstigatorTick], subject: str, link: str) -
     for tick in ticks:
         at = datetime.fromtimestamp(tick.end_timestamp or tick.timestamp, UTC)
         if tick.status.value == FAILURE:
-            reason = one_line(tick.error.message) if tick.error else "no error was recorded"
+            reason = innermost(tick.error) if tick.error else "no error was recorded"
             yield Failing(TICK_FAILED, None, subject, at, detail=reason, link=link)
         else:
             yield Passing(TICK_FAILED, subject, at)

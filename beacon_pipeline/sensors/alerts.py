@@ -2,17 +2,16 @@
 
 import dagster as dg
 
+from beacon_pipeline import settings
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.resources import LedgerResource
 
-INTERVAL_SECONDS = 30
 
-
-def alert_sensor(catalog: Catalog, interval_seconds: int = INTERVAL_SECONDS) -> dg.SensorDefinition:
-    """The sensor ``alerts``."""
+def alert_sensor(catalog: Catalog) -> dg.SensorDefinition:
+    """The sensor ``alerts``. Raises ValueError for an interval that is no number."""
 
     @dg.sensor(
-        minimum_interval_seconds=interval_seconds,
+        minimum_interval_seconds=settings.alert_interval_seconds(),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Tells the targets in BEACON_ALERT_URLS what is wrong, once, and when it has healed.",
     )
