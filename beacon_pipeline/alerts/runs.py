@@ -35,7 +35,7 @@ UNSTARTED = (
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 OVERLAP = timedelta(minutes=2)  # a run created by a slow transaction appears late
 AFTERMATH = timedelta(minutes=1)  # a run called failed may still be writing
-NEW_RUNS = 500  # followed at most from one tick on
+FIRST_RUNS = 20  # looked at in a tick in which nothing is new
 EVENTS = 10_000  # check evaluations read at most in one tick: about two seconds
 PAGE = 1000
 EVALUATION = dg.DagsterEventType.ASSET_CHECK_EVALUATION
@@ -74,23 +74,31 @@ class _Reader:
     def _records(self) -> list[dg.RunRecord]:
         """The runs to follow, oldest first: those followed already, and new ones."""
         followed = self.positions.runs
-        created = self.instance.get_run_records(
-            dg.RunsFilter(created_after=self.positions.runs_created_since - OVERLAP),
-            limit=NEW_RUNS + len(followed),
-            order_by="create_timestamp",
-            ascending=True,
-        )
+        created = self._created()
         by_id = {r.dagster_run.run_id: r for r in created if self._is_ours(r.dagster_run)}
-        if created:
-            newest = max(record.create_timestamp for record in created)
-            self.positions.runs_created_since = max(newest, self.positions.runs_created_since)
+        since = self.positions.runs_created_since
+        self.positions.runs_created_since = max([since, *(record.create_timestamp for record in created)])
         others = [i for i, position in followed.items() if i not in by_id and not position.done]
-        for start in range(0, len(others), NEW_RUNS):
-            some = self.instance.get_run_records(dg.RunsFilter(run_ids=others[start : start + NEW_RUNS]))
+        for start in range(0, len(others), PAGE):
+            some = self.instance.get_run_records(dg.RunsFilter(run_ids=others[start : start + PAGE]))
             by_id |= {record.dagster_run.run_id: record for record in some}
         for deleted in set(others) - set(by_id):
             del followed[deleted]
         return sorted(by_id.values(), key=lambda record: record.create_timestamp)
+
+    def _created(self) -> list[dg.RunRecord]:
+        """The runs created since the last look, and those of the overlap."""
+        horizon = self.positions.runs_created_since - OVERLAP
+        found: list[dg.RunRecord] = []
+        while True:
+            # Newest first, by their ids: Dagster has no index of runs by their creation.
+            limit = max(FIRST_RUNS, min(len(found), PAGE))
+            cursor = found[-1].dagster_run.run_id if found else None
+            page = self.instance.get_run_records(limit=limit, cursor=cursor)
+            fresh = [record for record in page if record.create_timestamp >= horizon]
+            found += fresh
+            if len(fresh) < limit:
+                return found
 
     def _is_ours(self, run: dg.DagsterRun) -> bool:
         origin = run.remote_job_origin
