@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-CHECK = "check:"  # a cause that begins so names an asset check: ``check:inference:non_empty_output``
+# A cause that begins so names a check of partitions, or of a whole asset: ``check:inference:some_check``.
+CHECK, ASSET_CHECK = "check:", "asset_check:"
 RUN_FAILED = "run_failed"
 TICK_FAILED = "tick_failed"
 MISSING = "missing"
@@ -68,14 +69,19 @@ WORDINGS: Mapping[str, Wording] = {
 }
 
 
-def check_cause(asset: str, name: str) -> str:
-    """The cause of alerts about an asset check."""
-    return f"{CHECK}{asset}:{name}"
+def check_cause(asset: str, name: str, *, of_partition: bool) -> str:
+    """The cause of alerts about a check of an asset or of its partitions."""
+    return f"{CHECK if of_partition else ASSET_CHECK}{asset}:{name}"
 
 
 def wording_of(cause: str) -> Wording:
     """How a cause is told. Raises KeyError for an unknown one."""
-    if cause.startswith(CHECK):
-        asset, _, name = cause.removeprefix(CHECK).rpartition(":")
-        return Wording("partition", f"failing the check {name} of {asset}", "look at the check's metadata")
-    return WORDINGS[cause]
+    if cause in WORDINGS:
+        return WORDINGS[cause]
+    prefix, colon, rest = cause.partition(":")
+    asset, _, name = rest.rpartition(":")
+    whole = {ASSET_CHECK: True, CHECK: False}[prefix + colon]
+    remedy = "read what the check says in the UI"
+    if whole:
+        return Wording(f"asset {asset}", f"failing the check {name}", remedy, counted=False)
+    return Wording("partition", f"failing the check {name} of {asset}", remedy)

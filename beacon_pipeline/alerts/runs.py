@@ -199,12 +199,13 @@ def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun | None) -> Failing |
     evaluation = event.event_log_entry.dagster_event.asset_check_evaluation_data
     asset, name = evaluation.asset_key.to_user_string(), evaluation.check_name
     at = datetime.fromtimestamp(event.timestamp, UTC)
+    cause = check_cause(asset, name, of_partition=evaluation.partition is not None)
     subject = evaluation.partition or asset
     if evaluation.passed:
-        return Passing(check_cause(asset, name), subject, at)
+        return Passing(cause, subject, at)
     said = {key: str(value.value) for key, value in evaluation.metadata.items()}
     return Failing(
-        check_cause(asset, name),
+        cause,
         said.get(JOB_METADATA) or (job_of(run) if run else None),
         subject,
         at,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from beacon_pipeline.cli.alerts import alerts
 from beacon_pipeline.cli.ask import run, submit
 from beacon_pipeline.cli.cancel import cancel
 from beacon_pipeline.cli.look import jobs, show, status
@@ -20,5 +21,5 @@ def main() -> None:
     """Ask the same questions of the same models in several regions, and compare the answers."""
 
 
-for command in (run, submit, cancel, status, jobs, show, dev):
+for command in (run, submit, cancel, status, jobs, show, alerts, dev):
     main.add_command(command)

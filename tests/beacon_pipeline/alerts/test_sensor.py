@@ -224,9 +224,9 @@ def test_a_check_reported_from_outside_any_run_counts(watched: Watched) -> None:
     report(passed=False)
     watched.tick()
     report(passed=False)
-    assert watched.titles() == ["[Beacon] 1 partition failing the check fresh of a"]
+    assert watched.titles() == ["[Beacon] asset a failing the check fresh"]
     report(passed=True)
-    assert watched.titles() == ["[Beacon] resolved: partitions failing the check fresh of a"]
+    assert watched.titles() == ["[Beacon] resolved: asset a failing the check fresh"]
 
 
 @on_files
