@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ifdef POSTGRES
+export DAGSTER_HOME ?= $(CURDIR)/.beacon-postgresql
+endif
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
@@ -18,8 +21,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 run: setup ## the main job: ask 8 questions of 3 small models in 3 regions, and show the matrix
 	$(BIN)/beacon run
 
-dev: setup ## the Dagster UI with its daemon, on http://127.0.0.1:3000
-	$(BIN)/beacon dev
+dev: setup ## the Dagster UI with its daemon, on http://127.0.0.1:3000; POSTGRES=1: as in production
+	$(BIN)/beacon dev $(if $(POSTGRES),--postgresql)
 
 test: setup ## the test suite
 	$(BIN)/pytest -n auto

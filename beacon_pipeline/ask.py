@@ -12,11 +12,13 @@ import dagster as dg
 
 from beacon_pipeline.assets import QUESTIONS
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.jobs import JOB_TAG, make_job, unfinished_job
+from beacon_pipeline.jobs import make_job, unfinished_job
 from beacon_pipeline.launch import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Counts, Job
 from beacon_pipeline.partitions import key_ranges
+from beacon_pipeline.specification import specified_cells
+from beacon_pipeline.tags import JOB_TAG
 
 FOLLOW_SECONDS = 0.5
 
@@ -45,6 +47,25 @@ def ask(
         job = unfinished
         ledger.ensure_executions(job.id, cells, actor=actor)
     return Asked(job, unfinished is not None, launch_job(catalog, job, cells))
+
+
+class JobNameTaken(ValueError):
+    """A submitted job has the name of one that was asked for other cells."""
+
+
+def submit(ledger: Ledger, catalog: Catalog, name: str | None, cells: Sequence[Cell]) -> Asked:
+    """Launch the runs of exactly these cells, as the job of this name or as a new one.
+
+    Submitting a name again goes on with its job: nothing that has an answer is asked again.
+    Raises JobNameTaken, LaunchError.
+    """
+    existing = ledger.job(name) if name else None
+    if existing is not None and specified_cells(existing.specification) != sorted(set(cells)):
+        raise JobNameTaken(f"job {name!r} is on record with other executions: give the file another name")
+    job = make_job(
+        ledger, catalog, name or new_jobspec_id("submit"), cells, source="submit", actor="beacon submit"
+    )
+    return Asked(job, existing is not None, launch_job(catalog, job, cells))
 
 
 def launch_job(catalog: Catalog, job: Job, cells: Sequence[Cell]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from beacon_pipeline.catalog import Catalog, load_catalog
 from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.schedules import catalog_schedules
+from beacon_pipeline.sensors.alerts import alert_sensor
 from beacon_pipeline.sensors.reconciliation import reconciliation_sensor
 
 
@@ -48,8 +49,8 @@ def build_definitions(
             ),
             *ask_jobs(catalog),
         ],
-        sensors=[reconciliation_sensor(catalog)],
         schedules=catalog_schedules(catalog),
+        sensors=[reconciliation_sensor(catalog), alert_sensor(catalog)],
         resources={"ledger": ledger or LedgerResource(), "providers": providers or ProvidersResource()},
         # One process for a run: the work waits on providers, and starting processes costs seconds.
         executor=dg.in_process_executor,

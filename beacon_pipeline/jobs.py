@@ -10,11 +10,7 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Job
 from beacon_pipeline.specification import specification_of
-
-JOB_TAG = "beacon/job"
-SCHEDULE_TAG = "beacon/schedule"
-BACKFILL_TAG = "dagster/backfill"
-ROOT_RUN_TAG = "dagster/root_run_id"
+from beacon_pipeline.tags import BACKFILL_TAG, JOB_TAG, ROOT_RUN_TAG, SCHEDULE_TAG
 
 CONTINUED_WITHIN = timedelta(days=1)
 

@@ -17,18 +17,21 @@ from typing import Any
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.instance import console_script
-from beacon_pipeline.jobs import JOB_TAG
 from beacon_pipeline.partitions import KeyRange
+from beacon_pipeline.tags import (
+    DEPLOYMENT_TAG,
+    JOB_TAG,
+    MODEL_TAG,
+    PRIORITY_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    REGION_TAG,
+)
 from inference.contract import Deployment
 
 INFERENCE_JOB = "inference_job"
 CHECKS_JOB = "inference_checks_job"
 CATALOG_JOB = "catalog_job"
-
-RANGE_START_TAG = "dagster/asset_partition_range_start"
-RANGE_END_TAG = "dagster/asset_partition_range_end"
-PRIORITY_TAG = "dagster/priority"
-REGION_TAG, MODEL_TAG, DEPLOYMENT_TAG = "beacon/region", "beacon/model", "beacon/deployment"
 
 _LAUNCH = """
 mutation Launch($runs: [ExecutionParams!]!) {
@@ -131,8 +134,8 @@ def launch_runs(launches: Sequence[Launch], location: str = "beacon") -> list[st
 def terminate_runs(run_ids: Sequence[str]) -> dict[str, str]:
     """Ask Dagster to stop these runs: a queued one ends at once, a started one is told to.
 
-    Returns why, by run id, for those that could not be told; a run that had ended is none of
-    them. Raises LaunchError when Dagster cannot be asked at all.
+    Returns why, by run id, for those that could not be told: some had ended by then. Raises
+    LaunchError when Dagster cannot be asked at all.
     """
     if not run_ids:
         return {}

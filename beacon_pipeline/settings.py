@@ -34,3 +34,19 @@ def workspace_file() -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"no Dagster workspace at {path}: set BEACON_WORKSPACE to a workspace.yaml")
     return path.absolute()
+
+
+def ui_url() -> str:
+    """Where a person reaches the Dagster UI, for links: ``BEACON_UI_URL``, or this machine's."""
+    return (os.environ.get("BEACON_UI_URL") or "http://127.0.0.1:3000").rstrip("/")
+
+
+def alert_interval_seconds() -> int:
+    """How often alerts look at what is wrong: ``BEACON_ALERT_INTERVAL_SECONDS``, or every 30 seconds.
+
+    Raises ValueError with the way out.
+    """
+    given = os.environ.get("BEACON_ALERT_INTERVAL_SECONDS") or "30"
+    if not given.isascii() or not given.isdigit() or int(given) == 0:
+        raise ValueError(f"BEACON_ALERT_INTERVAL_SECONDS is {given!r}: give a whole number of seconds")
+    return int(given)

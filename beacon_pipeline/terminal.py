@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from beacon_pipeline.alerts.causes import wording_of
 from beacon_pipeline.display import visible
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.report import CellReport, JobReport
 from beacon_pipeline.vocabulary import AnswerKind, Status
+
+if TYPE_CHECKING:
+    from beacon_pipeline.alerts.memory import Memory
 
 # One mark and one colour for every word; the word is always there too, for those who see neither.
 LOOKS: dict[str, tuple[str, str]] = {
@@ -145,3 +151,18 @@ def _facts(job: Job, execution: Execution) -> list[tuple[str, str]]:
         ("prompt", execution.prompt),
     ]
     return [(name, str(value)) for name, value in facts if value]
+
+
+def alerts_view(memory: Memory, targets: Sequence[str], problems: Sequence[str]) -> RenderableType:
+    """What is wrong now, and how far people were told."""
+    table = Table("since (UTC)", "what is wrong", "how many", "job", box=None, pad_edge=False)
+    for alert in memory.alerts:
+        wording = wording_of(alert.cause)
+        row = (f"{alert.opened_at:%Y-%m-%d %H:%M}", f"{wording.subject} {wording.says}", str(len(alert.open)))
+        table.add_row(*map(Text, (*row, alert.job or "")))
+    lines = [f"alerts go to {', '.join(targets)}" if targets else "no target: set BEACON_ALERT_URLS"]
+    waiting = Counter(name for message in memory.outbox for name in message.waiting)
+    lines += [f"{count} messages wait for {name}" for name, count in sorted(waiting.items())]
+    return Group(
+        table if memory.alerts else Text("nothing is wrong"), Text(), *map(Text, [*lines, *problems])
+    )

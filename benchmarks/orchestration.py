@@ -42,8 +42,9 @@ from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.catalog import Catalog, load_catalog
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.instance.daemon import Daemon
-from beacon_pipeline.launch import INFERENCE_JOB, RANGE_END_TAG, RANGE_START_TAG, Launch, launch_runs
+from beacon_pipeline.launch import INFERENCE_JOB, Launch, launch_runs
 from beacon_pipeline.partitions import key_of, key_ranges
+from beacon_pipeline.tags import RANGE_END_TAG, RANGE_START_TAG
 from benchmarks.instant import Instant
 from tests.databases import fresh_postgresql_database, postgresql_server
 

@@ -4,16 +4,16 @@ Materializing a partition brings its execution to its true state; it turns green
 answer on record, an empty one included.
 """
 
-import asyncio
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
 from beacon_pipeline.assets import INFERENCE, MODELS, QUESTIONS
 from beacon_pipeline.assets.events import evaluations_of, materialization_of, newest_materializations
+from beacon_pipeline.cancel import cancel_cells
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.display import visible
-from beacon_pipeline.jobs import JOB_TAG, ROOT_RUN_TAG, asking_of, job_for
+from beacon_pipeline.jobs import asking_of, job_for
 from beacon_pipeline.launch import deployment_tags
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
@@ -21,10 +21,12 @@ from beacon_pipeline.materialize import Materializer, OnSettled
 from beacon_pipeline.partitions import cell_of, key_of, partitions_definition
 from beacon_pipeline.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.stream import stream
+from beacon_pipeline.tags import JOB_TAG, ROOT_RUN_TAG
 from beacon_pipeline.vocabulary import Status
 from inference.contract import Deployment
 
 PARTITIONS_PER_RUN = 500
+POOL = "inference"  # its limit is in `instance/*.yaml`, and holds for runs from the UI too
 NAMED_FAILURES = 10  # partitions spelled out in the summary of a failed run
 
 Events = Iterator[dg.AssetMaterialization]
@@ -49,6 +51,7 @@ def inference_asset(catalog: Catalog) -> dg.AssetsDefinition:
         ],
         partitions_def=partitions,
         can_subset=True,
+        pool=POOL,
         backfill_policy=dg.BackfillPolicy.multi_run(PARTITIONS_PER_RUN),
     )
     def inference(
@@ -85,13 +88,6 @@ def _bring_to_true_state(
         finally:
             await opened.close()
 
-    async def cancel() -> None:
-        opened = providers.open(catalog)
-        try:
-            await Materializer(ledger, catalog, opened, actor=actor).cancel(job.id, cells)
-        finally:
-            await opened.close()
-
     unsuccessful: list[Execution] = []
     try:
         for settled in stream(work):
@@ -100,7 +96,7 @@ def _bring_to_true_state(
             yield from _show(context, _newest(context, ledger, completed), job)
     except dg.DagsterExecutionInterruptedError:
         context.log.info("terminated: stopping the provider's calls")
-        asyncio.run(cancel())
+        cancel_cells(ledger, catalog, providers, job, cells, actor=actor)
         raise
     if unsuccessful:
         raise dg.Failure(_summary(unsuccessful, len(cells)), allow_retries=False)

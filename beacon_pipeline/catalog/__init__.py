@@ -10,13 +10,10 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
-from pydantic import ValidationError
-from rapidfuzz import process
 
 from beacon_pipeline.catalog.model import (
     Catalog,
@@ -30,6 +27,7 @@ from beacon_pipeline.catalog.model import (
     UnknownName,
     spelling,
 )
+from beacon_pipeline.strict_yaml import compose, read_one
 
 __all__ = [
     "Catalog",
@@ -46,7 +44,6 @@ __all__ = [
 
 SHIPPED = Path(__file__).parent
 DEFAULT = "demo"
-FILE_LIMIT = 1_000_000  # bytes; a catalog is written by hand
 Kind = TypeVar("Kind", bound=Entry)
 
 
@@ -95,7 +92,7 @@ def shipped_names() -> list[str]:
 
 
 def _read_entries(path: Path, key: str, kind: type[Kind], problems: list[str]) -> list[Kind]:
-    root = _compose(path, problems)
+    root = compose(path, problems)
     if root is None:
         return []
     pairs = {k.value: v for k, v in root.value} if isinstance(root, yaml.MappingNode) else {}
@@ -103,80 +100,16 @@ def _read_entries(path: Path, key: str, kind: type[Kind], problems: list[str]) -
     if set(pairs) != {key} or not isinstance(listed, yaml.SequenceNode) or not listed.value:
         problems.append(f"{path.name}: write one list of entries under '{key}:' and nothing else")
         return []
-    entries = [entry for node in listed.value if (entry := _read_one(path, node, kind, problems)) is not None]
+    entries = [entry for node in listed.value if (entry := read_one(path, node, kind, problems)) is not None]
     counted = Counter(getattr(entry, "id", "") for entry in entries)
     problems += [f"{path.name}: duplicate id {name!r}: keep one" for name, n in counted.items() if n > 1]
     return entries
 
 
 def _read_settings(path: Path, problems: list[str]) -> Settings:
-    root = _compose(path, problems) if path.exists() else None
-    found = None if root is None else _read_one(path, root, Settings, problems)
+    root = compose(path, problems) if path.exists() else None
+    found = None if root is None else read_one(path, root, Settings, problems)
     return found or Settings()
-
-
-def _read_one(path: Path, node: yaml.Node, kind: type[Kind], problems: list[str]) -> Kind | None:
-    values = _construct(node)
-    name = values.get("id") if isinstance(values, Mapping) else None
-    where = f"{path.name}:{node.start_mark.line + 1}" + (f" ({name})" if name else "")
-    duplicates = [k for k, n in Counter(_keys(node)).items() if n > 1]
-    problems += [f"{where}: key {key!r} is given twice" for key in duplicates]
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        problems += [f"{where}: {_explain(dict(detail), kind)}" for detail in error.errors()]
-        return None
-
-
-def _compose(path: Path, problems: list[str]) -> yaml.Node | None:
-    try:
-        if path.stat().st_size > FILE_LIMIT:
-            problems.append(f"{path.name}: larger than {FILE_LIMIT} bytes")
-            return None
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            problems.append(f"{path.name}: YAML aliases (*name) are not allowed: write the value out")
-            return None
-        node = yaml.compose(text, yaml.SafeLoader)
-    except FileNotFoundError:
-        problems.append(f"{path.name}: is missing from {path.parent}")
-        return None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        problems.append(f"{path.name}: cannot be read: {' '.join(str(error).split())}")
-        return None
-    if node is None:
-        problems.append(f"{path.name}: is empty")
-    return node
-
-
-def _construct(node: yaml.Node) -> Any:
-    loader = yaml.SafeLoader("")
-    try:
-        return loader.construct_document(node)
-    except yaml.YAMLError as error:
-        return f"not readable: {' '.join(str(error).split())}"
-    finally:
-        loader.dispose()
-
-
-def _keys(node: yaml.Node) -> Iterator[str]:
-    if isinstance(node, yaml.MappingNode):
-        yield from (str(key.value) for key, _ in node.value)
-
-
-def _explain(detail: dict[str, Any], kind: type[Entry]) -> str:
-    place = ".".join(map(str, detail["loc"]))
-    if detail["type"] == "extra_forbidden":
-        near = process.extractOne(place, list(kind.model_fields), score_cutoff=60)
-        return f"unknown key {place!r}" + (f": did you mean {near[0]!r}?" if near else "")
-    if detail["type"] == "missing":
-        return f"key {place!r} is missing"
-    if detail["type"] == "string_pattern_mismatch":
-        return (
-            f"{place} {detail['input']!r} is unfit for a partition key: "
-            "use a-z, 0-9, '.', '_' and '-', starting with a letter or digit"
-        )
-    return f"{place}: {detail['msg'].lower()} (given: {detail['input']!r:.60})"
 
 
 def _cross_checks(regions: list[Region], models: list[Model]) -> list[str]:

@@ -50,7 +50,9 @@ class Region(Entry):
     alias_prefixes: tuple[Text, ...] = ()
     system_prompt: Text
     placement: Text  # the region as Modal knows it
-    max_containers: int = Field(gt=0)  # the GPU quota: containers at once for one model
+    # The GPU quota: containers of one model at once, and Dagster runs in the region at once, each of
+    # which has one call in flight.
+    max_containers: int = Field(gt=0)
 
 
 class ProviderName(StrEnum):

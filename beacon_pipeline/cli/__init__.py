@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import click
 
-from beacon_pipeline.cli.ask import run
+from beacon_pipeline.cli.alerts import alerts
+from beacon_pipeline.cli.ask import run, submit
+from beacon_pipeline.cli.cancel import cancel
 from beacon_pipeline.cli.heal import reconcile
 from beacon_pipeline.cli.look import jobs, show, status
 from beacon_pipeline.cli.serve import dev
@@ -20,5 +22,5 @@ def main() -> None:
     """Ask the same questions of the same models in several regions, and compare the answers."""
 
 
-for command in (run, status, jobs, show, reconcile, dev):
+for command in (run, submit, cancel, status, jobs, show, reconcile, alerts, dev):
     main.add_command(command)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from beacon_pipeline.cli.support import BadInput, open_ledger, plain_errors, print_report, report_of
+from beacon_pipeline.cli.support import (
+    BadInput,
+    open_instance,
+    open_ledger,
+    plain_errors,
+    print_report,
+    report_of,
+)
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
     from rich.console import Console
 
     from beacon_pipeline.ask import Asked
+    from beacon_pipeline.catalog import Catalog
     from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Counts
@@ -38,27 +47,62 @@ def run(
     Goes on with the newest recent job in which some of the chosen executions are not settled:
     what its calls have answered is read, never asked again.
     """
+    from beacon_pipeline.ask import ask
     from beacon_pipeline.catalog import load_catalog
 
     catalog = load_catalog()
     cells = catalog.cells(regions, models, questions)
     if not cells:
         raise BadInput("no model is served in the chosen regions")
-    with open_ledger() as ledger:
-        import dagster as dg
-        from rich.console import Console
+    with open_ledger() as ledger, open_instance() as instance:
+        asked = ask(ledger, catalog, cells, new_job=new_job)
+        _tell(asked)
+        _follow_and_exit(asked, ledger, catalog, instance, as_json)
 
-        from beacon_pipeline.ask import ask
-        from beacon_pipeline.instance.daemon import Daemon
 
-        console = Console(stderr=True)
-        with dg.DagsterInstance.get() as instance:
-            asked = ask(ledger, catalog, cells, new_job=new_job)
-            verb = "continuing" if asked.continued else "new"
-            console.print(f"{verb} job [bold]{asked.job.jobspec_id}[/]: {len(asked.run_ids)} Dagster runs")
-            with Daemon(instance) as daemon:
-                _follow_with_progress(asked, ledger, instance, daemon, console)
-        report = report_of(ledger, catalog, asked.job)
+@click.command()
+@click.argument("jobspec", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--follow/--no-follow", default=True, help="Wait for the end, or only queue the runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the job's report as JSON.")
+@plain_errors
+def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
+    """Ask exactly what the file JOBSPEC says, in Dagster runs.
+
+    It names questions, models, and the regions of each model. With a name in it, submitting it
+    again goes on with the same job.
+    """
+    from beacon_pipeline.ask import submit as submit_job
+    from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.instance.daemon import is_alive
+    from beacon_pipeline.jobspec import read_jobspec
+
+    catalog = load_catalog()
+    wanted = read_jobspec(jobspec, catalog)
+    with open_ledger() as ledger, open_instance() as instance:
+        asked = submit_job(ledger, catalog, wanted.name, wanted.cells)
+        _tell(asked)
+        if follow:
+            _follow_and_exit(asked, ledger, catalog, instance, as_json)
+        if not is_alive(instance):
+            click.echo("no daemon is running: `beacon dev` starts the queued runs", err=True)
+        print_report(report_of(ledger, catalog, asked.job), as_json)
+
+
+def _tell(asked: Asked) -> None:
+    verb = "continuing" if asked.continued else "new"
+    click.echo(f"{verb} job {asked.job.jobspec_id}: {len(asked.run_ids)} Dagster runs", err=True)
+
+
+def _follow_and_exit(
+    asked: Asked, ledger: Ledger, catalog: Catalog, instance: DagsterInstance, as_json: bool
+) -> NoReturn:
+    from rich.console import Console
+
+    from beacon_pipeline.instance.daemon import Daemon
+
+    with Daemon(instance) as daemon:
+        _follow_with_progress(asked, ledger, instance, daemon, Console(stderr=True))
+    report = report_of(ledger, catalog, asked.job)
     print_report(report, as_json)
     sys.exit(0 if report.all_completed else 1)
 

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import time
+from contextlib import ExitStack
 
 import click
 
-from beacon_pipeline.cli.support import open_ledger, plain_errors
+from beacon_pipeline.cli.support import open_instance, open_ledger, plain_errors
 
 
 @click.command()
 @click.option("--port", default=3000, show_default=True, help="On this machine only.")
+@click.option(
+    "--postgresql",
+    is_flag=True,
+    help="The production configuration, on a PostgreSQL server of its own in the instance folder.",
+)
 @plain_errors
-def dev(port: int) -> None:
+def dev(port: int, postgresql: bool) -> None:
     """Open the Dagster UI and run its daemon, until interrupted."""
-    import dagster as dg
+    # Whoever ends it by `kill` or closes the terminal wants the daemon stopped too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
+    with ExitStack() as stack:
+        if postgresql:
+            from beacon_pipeline import settings
+            from beacon_pipeline.instance.embedded import embedded_postgresql
 
+            variables = stack.enter_context(embedded_postgresql(settings.home() / "postgresql"))
+            click.echo("Other shells work on the same instance after:")
+            for name, value in ({"DAGSTER_HOME": str(settings.home())} | variables).items():
+                click.echo(f"  export {name}={shlex.quote(value)}")
+        _serve(port)
+
+
+def _serve(port: int) -> None:
     from beacon_pipeline.ask import record_catalog
     from beacon_pipeline.instance import start_web_server
     from beacon_pipeline.instance.daemon import Daemon
 
-    # Whoever ends it by `kill` or closes the terminal wants the daemon stopped too.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(0))
-    with open_ledger(), dg.DagsterInstance.get() as instance, Daemon(instance) as daemon:
+    with open_ledger(), open_instance() as instance, Daemon(instance) as daemon:
         record_catalog(instance)
         click.echo(f"Dagster UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
         server = start_web_server(port)

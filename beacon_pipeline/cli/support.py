@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec
 import click
 
 if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
     from beacon_pipeline.catalog import Catalog
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Job
@@ -30,7 +32,10 @@ def plain_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None
 
     @wraps(command)
     def wrapped(*arguments: Arguments.args, **options: Arguments.kwargs) -> None:
+        from beacon_pipeline.ask import JobNameTaken
         from beacon_pipeline.catalog import CatalogError, UnknownName
+        from beacon_pipeline.instance.configuration import InstanceError
+        from beacon_pipeline.jobspec import JobspecError
         from beacon_pipeline.launch import LaunchError
         from beacon_pipeline.ledger import LedgerUnavailable
         from beacon_pipeline.partitions import NotAPartitionKey
@@ -39,6 +44,9 @@ def plain_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None
         expected = (
             CatalogError,
             UnknownName,
+            InstanceError,
+            JobNameTaken,
+            JobspecError,
             LaunchError,
             LedgerUnavailable,
             NotAPartitionKey,
@@ -63,6 +71,24 @@ def open_ledger() -> Iterator[Ledger]:
         yield ledger
 
 
+@contextmanager
+def open_instance() -> Iterator[DagsterInstance]:
+    """The Dagster instance of the environment, once its folder is there. Raises InstanceError."""
+    import dagster as dg
+    import sqlalchemy as sa
+    from dagster_postgres.utils import DagsterPostgresException
+
+    from beacon_pipeline.instance.configuration import DATABASE_VARIABLE, InstanceError
+
+    try:
+        instance = dg.DagsterInstance.get()
+    except (sa.exc.OperationalError, DagsterPostgresException) as error:
+        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        raise InstanceError(f"Dagster's database ({DATABASE_VARIABLE}) cannot be used: {reason}") from None
+    with instance:
+        yield instance
+
+
 def find_job(ledger: Ledger, jobspec_id: str | None) -> Job:
     job = ledger.latest_job() if jobspec_id is None else ledger.job(jobspec_id)
     if job is None:
@@ -79,14 +105,12 @@ def say_nearest(kind: str, name: str, known: list[str]) -> NoReturn:
 
 
 def report_of(ledger: Ledger, catalog: Catalog, job: Job) -> JobReport:
-    import dagster as dg
-
     from beacon_pipeline.assets.events import newest_materializations
     from beacon_pipeline.partitions import key_of
     from beacon_pipeline.report import report_on
 
     executions = ledger.executions(job.id)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         newest = newest_materializations(instance, [key_of(e.cell) for e in executions])
     return report_on(job, executions, {key: found.shown for key, found in newest.items()}, catalog)
 

@@ -13,7 +13,6 @@ from beacon_pipeline.assets.events import Materialized, newest_materializations
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.consistency import Shown
 from beacon_pipeline.decide import CallStage, Facts
-from beacon_pipeline.launch import RANGE_END_TAG, RANGE_START_TAG
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.materialize import stage_of
@@ -26,11 +25,11 @@ from beacon_pipeline.partitions import (
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.reconcile import Case, Healing, View, reconcile
 from beacon_pipeline.resources import ProvidersResource
+from beacon_pipeline.tags import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from beacon_pipeline.truths import states_of
 from beacon_pipeline.vocabulary import Status
 from inference.contract import CallState, NotConfigured, ProviderTruth
 
-PARTITION_TAG = "dagster/partition"
 LOOK_SECONDS = 10.0  # for all of a tick's questions to providers together
 
 UNDER_WAY = (

@@ -11,14 +11,12 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.healing.examine import Examined
-from beacon_pipeline.jobs import JOB_TAG
 from beacon_pipeline.launch import INFERENCE_JOB, Launch, run_tags
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.partitions import KeyRange, cells_between, key_ranges
 from beacon_pipeline.reconcile import Healing
+from beacon_pipeline.tags import HEALING_TAG, JOB_TAG, WRONG_TAG
 
-HEALING_TAG = "beacon/healing"  # of a run: what it heals
-WRONG_TAG = "beacon/wrong"  # of a run: which wrong thing, so that the next one is told apart
 HEALING_RUNS = 3  # for one wrong thing; if they change nothing, a fourth would not either
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 from beacon_pipeline import settings
-
-_SHIPPED = Path(__file__).parent
+from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.instance.configuration import kind_of_environment, write_configuration
 
 
 def console_script(name: str) -> str:
@@ -19,15 +18,15 @@ def console_script(name: str) -> str:
 
 
 def ensure_instance_folder() -> Path:
-    """Create the instance folder with the shipped configuration, unless it has one already.
+    """Create the instance folder and its configuration, with the quotas of the catalog.
 
-    Also sets ``DAGSTER_HOME`` for this process and its children.
+    The environment says which of the shipped ones it is, `configuration.py` what becomes of a file
+    that is there. Also sets ``DAGSTER_HOME`` for this process and its children. Raises
+    InstanceError and CatalogError.
     """
     folder = settings.home()
     folder.mkdir(parents=True, exist_ok=True)
-    configuration = folder / "dagster.yaml"
-    with contextlib.suppress(FileExistsError), configuration.open("x", encoding="utf-8") as file:
-        file.write((_SHIPPED / "local.yaml").read_text(encoding="utf-8"))
+    write_configuration(folder, kind_of_environment(), load_catalog())
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
 

@@ -17,6 +17,13 @@ HEARTBEAT_IS_STALE_SECONDS = 65
 STOP_SECONDS = 20
 
 
+def is_alive(instance: dg.DagsterInstance) -> bool:
+    """Whether some daemon of the instance has reported itself of late."""
+    heartbeats = instance.get_daemon_heartbeats()
+    newest = max((heartbeat.timestamp for heartbeat in heartbeats.values()), default=0.0)
+    return time.time() - newest < HEARTBEAT_IS_STALE_SECONDS
+
+
 class Daemon:
     """A context in which the instance has a daemon for as long as ``ensure`` is called now and then.
 
@@ -36,18 +43,13 @@ class Daemon:
         """Start a daemon of our own unless one is alive."""
         if self._ours is not None and self._ours.poll() is None:
             return
-        if self._another_is_alive():
+        if is_alive(self._instance):
             return
         with (settings.home() / "daemon.log").open("ab") as log:
             command = [console_script("dagster-daemon"), "run", "-w", str(settings.workspace_file())]
             self._ours = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
             )
-
-    def _another_is_alive(self) -> bool:
-        heartbeats = self._instance.get_daemon_heartbeats()
-        newest = max((heartbeat.timestamp for heartbeat in heartbeats.values()), default=0.0)
-        return time.time() - newest < HEARTBEAT_IS_STALE_SECONDS
 
     def __exit__(
         self,

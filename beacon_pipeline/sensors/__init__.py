@@ -1,1 +1,1 @@
-"""Sensors: what watches the record, and acts."""
+"""The sensors of the code location. Thin: they read, call one function, and say what it did."""

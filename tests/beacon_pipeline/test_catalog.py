@@ -48,7 +48,10 @@ def problems(folder: Path) -> list[str]:
 def test_two_catalogs_ship_with_the_same_regions_and_questions() -> None:
     assert shipped() == ["demo", "production"]
     demo, production = load_catalog("demo"), load_catalog("production")
-    assert demo.regions == production.regions
+    quota = {"max_containers"}  # the quota of a GPU account is no affair of a laptop
+    assert [region.model_dump(exclude=quota) for region in demo.regions] == [
+        region.model_dump(exclude=quota) for region in production.regions
+    ]
     assert demo.questions == production.questions
     assert [question.id for question in demo.questions] == QUESTIONS
     assert [model.id for model in demo.models] == ["tiny-llama", "tiny-mistral", "tiny-qwen"]

@@ -11,10 +11,8 @@ import sqlalchemy as sa
 
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.assets.events import newest_materializations
-from beacon_pipeline.healing.runs import HEALING_TAG
 from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
-from beacon_pipeline.jobs import JOB_TAG
-from beacon_pipeline.launch import INFERENCE_JOB, RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.launch import INFERENCE_JOB
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import Cell, Execution
@@ -22,6 +20,7 @@ from beacon_pipeline.partitions import cells_between, key_of, partitions_definit
 from beacon_pipeline.requests import request_for
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.specification import specification_of
+from beacon_pipeline.tags import HEALING_TAG, JOB_TAG, RANGE_END_TAG, RANGE_START_TAG
 from beacon_pipeline.vocabulary import Status
 from inference.contract import FailureCode, ProviderTruth, Request
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted

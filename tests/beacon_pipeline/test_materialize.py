@@ -1,7 +1,7 @@
 """What a provider does -> what is recorded, and how often it is asked and paid."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -45,14 +45,16 @@ class Asking:
     provider: ScriptedProvider
     job: Job
 
-    def materializer(self, patience: float = 60) -> Materializer:
+    def materializer(
+        self, patience: float = 60, sleep: Callable[[float], Awaitable[None]] = no_sleep
+    ) -> Materializer:
         providers = Providers(CATALOG, {"local": lambda _: self.provider})
         return Materializer(
             self.ledger,
             CATALOG,
             providers,
             actor="test",
-            sleep=no_sleep,
+            sleep=sleep,
             unreachable_patience_seconds=patience,
         )
 
@@ -238,6 +240,19 @@ def test_cancelling_stops_the_call_and_is_recorded_as_the_provider_tells(asking:
     for execution in work.executions():
         assert (execution.status, execution.failure_code) == (Status.CANCELLED, FailureCode.CANCELLED)
         assert execution.dead_lettered_at is None
+
+
+def test_what_was_cancelled_while_a_run_waited_is_not_asked_again_by_it(asking: Ask) -> None:
+    work = asking(Behaviour(states=[PENDING]))
+
+    async def cancelled_by_someone_else(_seconds: float) -> None:
+        await work.materializer().cancel(work.job.id, CELLS)
+
+    waiting = work.materializer(sleep=cancelled_by_someone_else)
+    reported: list[Execution] = []
+    asyncio.run(waiting.materialize(work.job.id, CELLS, reported.extend))
+    assert len(work.provider.requests) == 1
+    assert [e.status for e in reported] == [Status.CANCELLED] * 2
 
 
 def test_a_cancel_that_comes_after_the_answer_keeps_the_answer(asking: Ask) -> None:

@@ -1,0 +1,55 @@
+"""Sensors and schedules that fail, read from their ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from beacon_pipeline.alerts.causes import TICK_FAILED
+from beacon_pipeline.alerts.faults import innermost
+from beacon_pipeline.alerts.incidents import Failing, Observation, Passing
+from beacon_pipeline.alerts.links import automation_path
+
+LOOKED_BACK = 10  # ticks of one sensor or schedule; whether it fails now, the newest one says
+
+# By their values: Dagster has no public name for these words.
+FAILURE, FINISHED = "FAILURE", ("FAILURE", "SUCCESS", "SKIPPED")
+
+
+def read_ticks(
+    instance: dg.DagsterInstance, location: str | None, seen: Mapping[str, int]
+) -> tuple[list[Observation], dict[str, int]]:
+    """What the ticks of every sensor and schedule say since the last look, and the newest ones seen.
+
+    Of one that was never looked at, its newest tick says how it is. ``location`` limits it to one
+    code location; ``seen`` has the newest tick of each by its selector.
+    """
+    found: list[Observation] = []
+    newest = dict(seen)
+    for state in instance.all_instigator_state():
+        of_location = state.origin.repository_origin.code_location_origin.location_name
+        if location not in (None, of_location):
+            continue
+        kind, last = state.instigator_type.value.lower(), seen.get(state.selector_id)
+        ticks = instance.get_ticks(
+            state.instigator_origin_id, state.selector_id, limit=1 if last is None else LOOKED_BACK
+        )
+        fresh = [t for t in ticks if t.status.value in FINISHED and (last is None or t.tick_id > last)]
+        fresh.sort(key=lambda tick: tick.tick_id)
+        if fresh:
+            newest[state.selector_id] = fresh[-1].tick_id
+        link = automation_path(of_location, kind, state.name)
+        found += _observations(fresh, f"{kind} {state.name}", link)
+    return found, newest
+
+
+def _observations(ticks: Sequence[dg.InstigatorTick], subject: str, link: str) -> Iterator[Observation]:
+    for tick in ticks:
+        at = datetime.fromtimestamp(tick.end_timestamp or tick.timestamp, UTC)
+        if tick.status.value == FAILURE:
+            reason = innermost(tick.error) if tick.error else "no error was recorded"
+            yield Failing(TICK_FAILED, None, subject, at, detail=reason, link=link)
+        else:
+            yield Passing(TICK_FAILED, subject, at)

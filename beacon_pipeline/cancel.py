@@ -1,0 +1,114 @@
+"""Cancel what a person no longer wants: Dagster's runs, the provider's calls, and what only waited.
+
+Runs first: one that goes on would find its executions cancelled under its hands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.jobs import asking_of
+from beacon_pipeline.launch import cancel_backfill, terminate_runs
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Cell, Job
+from beacon_pipeline.materialize import Materializer
+from beacon_pipeline.resources import ProvidersResource
+from beacon_pipeline.runs import backfill_of, cells_of_run, unfinished_runs
+from beacon_pipeline.tags import ROOT_RUN_TAG
+
+STOP_SECONDS = 60  # a run that was told to stop cancels its calls first
+LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What cancelling a job did. ``not_stopped``: run id -> why it goes on."""
+
+    stopped_runs: int
+    not_stopped: Mapping[str, str]
+    before: Mapping[str, int]  # executions by status
+    after: Mapping[str, int]
+
+
+def cancel_job(
+    ledger: Ledger, catalog: Catalog, providers: ProvidersResource, instance: dg.DagsterInstance, job: Job
+) -> Cancelled:
+    """Stop everything that works on a job, and record what that did. Answers stay as they are.
+
+    An execution whose provider cannot be reached stays dispatched, with the wish on record.
+    Raises LaunchError when Dagster cannot be told.
+    """
+    before = ledger.counts(job.id).by_status
+    stopped, not_stopped = _stop_runs(instance, job)
+    cells = [execution.cell for execution in ledger.executions(job.id) if not execution.status.is_settled]
+    cancel_cells(ledger, catalog, providers, job, cells, actor="beacon cancel")
+    return Cancelled(stopped, not_stopped, before, ledger.counts(job.id).by_status)
+
+
+def cancel_cells(
+    ledger: Ledger,
+    catalog: Catalog,
+    providers: ProvidersResource,
+    job: Job,
+    cells: Sequence[Cell],
+    *,
+    actor: str,
+) -> None:
+    """Cancel the pending executions of these cells, and the calls of those in flight."""
+
+    async def cancel() -> None:
+        opened = providers.open(catalog)
+        try:
+            await Materializer(ledger, catalog, opened, actor=actor).cancel(job.id, cells)
+        finally:
+            await opened.close()
+
+    if cells:
+        asyncio.run(cancel())
+
+
+def cancel_executions_of(
+    run: dg.DagsterRun,
+    ledger: Ledger,
+    catalog: Catalog,
+    providers: ProvidersResource,
+    instance: dg.DagsterInstance,
+) -> int:
+    """Cancel what a cancelled run leaves open; how many executions that were.
+
+    A run that was still queued never heard of it, and one whose process was killed cannot. What
+    another run of the same job works on is left to that one.
+    """
+    tags = dict(run.tags) | ({ROOT_RUN_TAG: run.root_run_id} if run.root_run_id else {})
+    job = ledger.job(asking_of(tags, run.run_id).jobspec_id)
+    cells: Collection[Cell] = cells_of_run(catalog, run.tags)
+    if job is None or not cells:
+        return 0
+    others = [cells_of_run(catalog, other.tags) for other in unfinished_runs(instance, job)]
+    cells = set(cells).difference(*others)
+    left = [e.cell for e in ledger.executions(job.id, list(cells)) if not e.status.is_settled]
+    cancel_cells(ledger, catalog, providers, job, left, actor=f"run:{run.run_id}")
+    return len(left)
+
+
+def _stop_runs(instance: dg.DagsterInstance, job: Job) -> tuple[int, dict[str, str]]:
+    backfill_id = backfill_of(job)
+    backfill = instance.get_backfill(backfill_id) if backfill_id else None
+    if backfill is not None and backfill.status.value == "REQUESTED":
+        cancel_backfill(backfill.backfill_id)  # first, or it goes on launching
+    run_ids = [run.run_id for run in unfinished_runs(instance, job)]
+    refused = terminate_runs(run_ids)
+    deadline = time.monotonic() + STOP_SECONDS
+    waiting = set(run_ids) - set(refused)
+    while waiting and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+        waiting &= {run.run_id for run in unfinished_runs(instance, job)}
+    still = {run.run_id for run in unfinished_runs(instance, job)} & set(run_ids)
+    reasons = {run_id: refused.get(run_id, f"not ended after {STOP_SECONDS} seconds") for run_id in still}
+    return len(run_ids) - len(still), reasons

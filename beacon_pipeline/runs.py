@@ -1,0 +1,58 @@
+"""The Dagster runs of a job, and the cells of a run, read from their tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.ledger.records import Cell, Job
+from beacon_pipeline.partitions import NotAPartitionKey, cell_of, partitions_definition
+from beacon_pipeline.tags import BACKFILL_TAG, JOB_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+BACKFILL_PREFIX = "backfill-"
+
+
+def backfill_of(job: Job) -> str | None:
+    """The id of the Dagster backfill that asked a job, or None."""
+    return job.jobspec_id.removeprefix(BACKFILL_PREFIX) if job.source == "backfill" else None
+
+
+def unfinished_runs(instance: dg.DagsterInstance, job: Job) -> list[dg.DagsterRun]:
+    """The runs that work for a job, or will.
+
+    Every run has the job's tag once it has started; those of a backfill that still wait have only
+    the backfill's.
+    """
+    tags = [{JOB_TAG: job.jobspec_id}]
+    if backfill := backfill_of(job):
+        tags.append({BACKFILL_TAG: backfill})
+    found = [instance.get_runs(dg.RunsFilter(tags=wanted, statuses=UNFINISHED)) for wanted in tags]
+    return list({run.run_id: run for runs in found for run in runs}.values())
+
+
+def cells_of_run(catalog: Catalog, tags: Mapping[str, str]) -> list[Cell]:
+    """The cells that a run's tags name; none for a run without partitions.
+
+    A run whose partitions the catalog no longer has names none either.
+    """
+    first = tags.get(RANGE_START_TAG) or tags.get(PARTITION_TAG)
+    last = tags.get(RANGE_END_TAG) or first
+    if first is None or last is None:
+        return []
+    try:
+        ends = {cell_of(first), cell_of(last)}
+    except NotAPartitionKey:
+        return []
+    if not ends <= set(catalog.cells()):
+        return []
+    chosen = dg.PartitionKeyRange(first, last)
+    return [cell_of(key) for key in partitions_definition(catalog).get_partition_keys_in_range(chosen)]
