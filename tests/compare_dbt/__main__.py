@@ -7,7 +7,6 @@ database, and writes the table `docs/compare-dbt.md`. Exits with 1 if anything d
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys

@@ -90,6 +90,8 @@ def dbt(project: Path, database: Path, *arguments: str) -> subprocess.CompletedP
 
 def version() -> str:
     """The versions of dbt and its adapter, as the environment has them."""
-    script = "from importlib.metadata import version as v; print('dbt-core', v('dbt-core') + ', dbt-duckdb', v('dbt-duckdb'))"
+    script = """if True:
+        from importlib.metadata import version
+        print(f"dbt-core {version('dbt-core')}, dbt-duckdb {version('dbt-duckdb')}")"""
     done = subprocess.run([VENV / "bin" / "python", "-c", script], capture_output=True, text=True, check=True)
     return done.stdout.strip()
