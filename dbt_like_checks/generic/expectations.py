@@ -1,0 +1,3 @@
+"""The generic tests of dbt-expectations."""
+
+TESTS = ()
