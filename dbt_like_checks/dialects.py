@@ -88,6 +88,12 @@ def written(sql: str) -> sa.ColumnElement[Any]:
     return sa.literal_column(f"({sql}\n)")
 
 
+def followed_by(column: sa.ColumnElement[Any], sql: str) -> sa.ColumnElement[Any]:
+    """A column and behind it what its owner wrote, such as ``> 0``. Only for text from files."""
+    # SQLAlchemy writes an operator of one's own as it is; the operand behind it is empty.
+    return column.op(f"{sql}\n")(sa.literal_column(""))
+
+
 def now(dialect: Dialect) -> sa.ColumnElement[Any]:
     """The current moment as the database's timestamp without a zone (UTC on SQLite)."""
     if dialect is Dialect.SQLITE:
@@ -121,6 +127,11 @@ def _sqlite_unit(part: DatePart, amount: int) -> tuple[str, int]:
 def as_timestamp(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """A column as a timestamp that can be compared with one; on SQLite, in its text form."""
     return sa.func.datetime(moment) if dialect is Dialect.SQLITE else sa.cast(moment, sa.TIMESTAMP())
+
+
+def comparable(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A moment as it compares with `now`: on SQLite, where both are texts, in the same form."""
+    return sa.func.datetime(moment) if dialect is Dialect.SQLITE else moment
 
 
 def as_date(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dbt_like_checks.generic import core, expectations, utils
+from dbt_like_checks.generic import comparisons, core, expectations, sequences, utils
 from dbt_like_checks.registry import GenericTest
 
-SHIPPED: tuple[GenericTest, ...] = (*core.TESTS, *utils.TESTS, *expectations.TESTS)
+SHIPPED: tuple[GenericTest, ...] = (
+    *core.TESTS,
+    *utils.TESTS,
+    *sequences.TESTS,
+    *comparisons.TESTS,
+    *expectations.TESTS,
+)

@@ -73,17 +73,14 @@ class Tested:
         """The tested column. Raises CannotCompile where there is none or it does not exist."""
         if self.tested_column is None:
             raise CannotCompile("this test is on a column: write it under one, or give 'column_name'")
-        return self._named(self.tested_column.name, quoted=self.tested_column.quote)
-
-    def named(self, name: str) -> sa.ColumnElement[Any]:
-        """A column of the tested table by name. Raises CannotCompile."""
-        return self._named(name, quoted=False)
+        return self.named(self.tested_column.name, quoted=self.tested_column.quote)
 
     def all_named(self, names: Sequence[str]) -> list[sa.ColumnElement[Any]]:
         """Columns of the tested table by name. Raises CannotCompile."""
         return [self.named(name) for name in names]
 
-    def _named(self, name: str, *, quoted: bool) -> sa.ColumnElement[Any]:
+    def named(self, name: str, *, quoted: bool = False) -> sa.ColumnElement[Any]:
+        """A column of the tested table, in another case unless ``quoted``. Raises CannotCompile."""
         # SQLite and DuckDB find a quoted name in any case; PostgreSQL does not.
         exact = quoted and self.dialect is Dialect.POSTGRESQL
         found = exact_name(name, self.table.columns, quoted=exact, table=self.table.relation)
