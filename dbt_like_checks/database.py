@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import regex
@@ -34,6 +34,7 @@ def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) 
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
         raise DatabaseUnusable("not a database URL: write for example sqlite:///file.db") from None
+    given = parsed.render_as_string(hide_password=True)
     dialect = Dialect.of(parsed.get_backend_name())
     options: dict[str, Any] = {}
     match dialect:
@@ -62,18 +63,14 @@ def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) 
             pass
     except sa.exc.DBAPIError as error:
         engine.dispose()
-        raise DatabaseUnusable(f"{shown_url(engine)}: {explain(error, engine)}") from None
+        shown = _without_secrets(given, engine)
+        raise DatabaseUnusable(f"{shown}: {explain(error, engine)}") from None
     return engine
 
 
 def is_file(url: sa.URL) -> bool:
     """Whether a SQLite or DuckDB URL names a file rather than memory."""
     return bool(url.database) and url.database != ":memory:"
-
-
-def shown_url(engine: sa.Engine) -> str:
-    """The URL without its password."""
-    return _without_secrets(engine.url.render_as_string(hide_password=True), engine)
 
 
 @contextmanager
@@ -94,7 +91,7 @@ def reading(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Itera
         try:
             yield connection
         finally:
-            _quietly_rollback(connection)
+            _quietly_do(connection.rollback)
 
 
 @contextmanager
@@ -185,17 +182,10 @@ def _refuse_several_statements(
 
 
 def _quietly(connection: sa.Connection, statement: str) -> None:
-    _ignoring(lambda: connection.exec_driver_sql(statement))
+    _quietly_do(lambda: connection.exec_driver_sql(statement))
 
 
-def _quietly_rollback(connection: sa.Connection) -> None:
-    _ignoring(connection.rollback)
-
-
-def _ignoring(work: Callable[[], object]) -> None:
-    # The connection may be gone; the error that matters is the one on its way.
-    try:
+def _quietly_do(work: Callable[[], object]) -> None:
+    # The connection may be gone by now; the error that matters is the one on its way.
+    with suppress(sa.exc.SQLAlchemyError):
         work()
-    except sa.exc.SQLAlchemyError:
-        connection_is_gone = True
-        assert connection_is_gone
