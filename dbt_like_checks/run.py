@@ -145,8 +145,9 @@ class _Run:
             verdict = judge(failures, test.config)
             rows: tuple[Mapping[str, object], ...] = ()
             if verdict.status is not Status.PASS and self.options.sample:
-                found = connection.execute(query.sample).mappings()
-                rows = tuple(dict(row) for row in found.fetchmany(self.options.sample))
+                # Closed at once: SQLite lets nothing be prepared for storing beside an open cursor.
+                with connection.execute(query.sample) as found:
+                    rows = tuple(dict(row) for row in found.mappings().fetchmany(self.options.sample))
         stored = None
         if self.options.stores(test):
             stored = store_failures(self.engine, test, query, self.options.timeout)

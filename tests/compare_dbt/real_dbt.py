@@ -55,7 +55,9 @@ def run_tests(project: Path, database: Path, *, threads: int = 2) -> dict[str, V
     verdicts = {}
     for result in json.loads(results.read_text(encoding="utf-8"))["results"]:
         name = result["unique_id"].split(".")[2]
-        verdicts[name] = Verdict(result["status"], result["failures"], stored.get(name))
+        # What was stored before an error is nobody's verdict.
+        kept = None if result["status"] == "error" else stored.get(name)
+        verdicts[name] = Verdict(result["status"], result["failures"], kept)
     return verdicts
 
 

@@ -34,13 +34,13 @@ def written(
         "",
         f"{real_dbt.version()}; {machine}. dbt took {seconds[0]:.1f} s, this package {seconds[1]:.1f} s.",
         "",
-        "| test | macro in dbt | run | pass | warn | fail | the same here |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| test | macro in dbt | run | pass | warn | fail | error | the same here |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for kind, names in sorted(by_kind.items(), key=lambda item: (macro_of(item[0]), item[0])):
         told = Counter(theirs[name].status for name in names if name in theirs)
         same = sum(theirs.get(name) == ours.get(name) for name in names)
-        counts = " | ".join(str(told[status]) for status in ("pass", "warn", "fail"))
+        counts = " | ".join(str(told[status]) for status in ("pass", "warn", "fail", "error"))
         lines.append(f"| `{kind}` | {macro_of(kind)} | {len(names)} | {counts} | {same} |")
     same = sum(theirs.get(name) == said for name, said in ours.items())
     lines += [
@@ -49,9 +49,10 @@ def written(
         "",
         "*dbt's own*: what dbt-core ships. *written here*: `dbt_utils` and `dbt_expectations` come from",
         "dbt's hub, which no package index has; their tests ran as macros written for this comparison",
-        "from the packages' documentation ([why](../tests/compare_dbt/project/packages/README.md)). Real dbt",
-        "parsed the file, applied the configuration, ran the query and judged; that the published macros of",
-        "today count the same is not shown.",
+        "after the published ones ([why](../tests/compare_dbt/project/packages/README.md)). Real dbt parsed",
+        "the file, applied the configuration, ran the query and judged; that the published macros of today",
+        "count the same is not shown. An *error* is the same refusal on both sides: two empty tables have",
+        "no row counts to compare.",
         "",
     ]
     return "\n".join(lines)

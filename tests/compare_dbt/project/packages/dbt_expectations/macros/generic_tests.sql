@@ -1,4 +1,4 @@
-{#- dbt_expectations' generic tests, written after their documentation: see ../../README.md. -#}
+{#- dbt_expectations' generic tests, written after the published ones: see ../../README.md. -#}
 
 {% macro _failing(model, expectation, row_condition) %}
 select 1 as failing from {{ model }} where not ({{ expectation }}) {% if row_condition %} and ({{ row_condition }}){% endif %}
@@ -29,11 +29,6 @@ and {{ value ~ " <" ~ equal ~ " " ~ max_value if max_value is not none else "tru
 {% test expect_table_row_count_to_be_between(model, min_value=none, max_value=none, row_condition=none, strictly=false) %}
 select n from (select count(*) as n from {{ model }} {% if row_condition %}where {{ row_condition }}{% endif %}) counted
 where not ({{ dbt_expectations._between("n", min_value, max_value, strictly) }})
-{% endtest %}
-
-{% test expect_table_row_count_to_equal(model, value, row_condition=none) %}
-select n from (select count(*) as n from {{ model }} {% if row_condition %}where {{ row_condition }}{% endif %}) counted
-where n <> {{ value }}
 {% endtest %}
 
 {% test expect_column_to_exist(model, column_name) %}

@@ -1,4 +1,4 @@
-{#- dbt_utils' generic tests, written after their documentation: see ../../README.md. -#}
+{#- dbt_utils' generic tests, written after the published ones: see ../../README.md. -#}
 
 {% macro _listed(columns) %}{{ columns | join(', ') }}{% endmacro %}
 {% macro _grouped(columns) %}{% if columns %}group by {{ dbt_utils._listed(columns) }}{% endif %}{% endmacro %}
@@ -38,21 +38,24 @@ select {{ dbt_utils._leading(group_by_columns) }} count({{ column_name }}) as pr
 {{ dbt_utils._grouped(group_by_columns) }} having count({{ column_name }}) = 0
 {% endtest %}
 
+{#- Grouped by a constant even without columns, as published: an empty table counts nothing, not zero. -#}
 {% macro _row_counts(model, compare_model, columns) %}
-select coalesce(ours.n, 0) as ours, coalesce(theirs.n, 0) as theirs, ours.n is null or theirs.n is null as one_sided
-from (select {{ dbt_utils._leading(columns) }} count(*) as n from {{ model }} {{ dbt_utils._grouped(columns) }}) ours
-full join (select {{ dbt_utils._leading(columns) }} count(*) as n from {{ compare_model }} {{ dbt_utils._grouped(columns) }}) theirs
-on true {% for column in columns %} and ours.{{ column }} = theirs.{{ column }}{% endfor %}
+{%- set groups = ["one"] + columns -%}
+select ours.n as ours, theirs.n as theirs
+from (select {{ dbt_utils._leading(columns) }} 1 as one, count(*) as n from {{ model }} {{ dbt_utils._grouped(groups) }}) ours
+full join (select {{ dbt_utils._leading(columns) }} 1 as one, count(*) as n from {{ compare_model }} {{ dbt_utils._grouped(groups) }}) theirs
+on true {% for column in groups %} and ours.{{ column }} = theirs.{{ column }}{% endfor %}
 {% endmacro %}
 
 {% test equal_rowcount(model, compare_model, group_by_columns=[]) %}
-{{ config(fail_calc="coalesce(sum(difference), 0)") }}
-select abs(ours - theirs) as difference from ({{ dbt_utils._row_counts(model, compare_model, group_by_columns) }}) counted
+{{ config(fail_calc="sum(coalesce(difference, 0))") }}
+select abs(coalesce(ours, 0) - coalesce(theirs, 0)) as difference
+from ({{ dbt_utils._row_counts(model, compare_model, group_by_columns) }}) counted
 {% endtest %}
 
 {% test fewer_rows_than(model, compare_model, group_by_columns=[]) %}
-{{ config(fail_calc="coalesce(sum(excess), 0)") }}
-select case when one_sided or ours < theirs then 0 when ours = theirs then 1 else ours - theirs end as excess
+{{ config(fail_calc="sum(coalesce(excess, 0))") }}
+select case when ours > theirs then ours - theirs when ours = theirs then 1 else 0 end as excess
 from ({{ dbt_utils._row_counts(model, compare_model, group_by_columns) }}) counted
 {% endtest %}
 
@@ -98,7 +101,7 @@ theirs as (select {{ field }} as v, count(*) as n from {{ to }} group by 1)
 
 {% test not_null_proportion(model, column_name, at_least, at_most=1.0, group_by_columns=[]) %}
 select * from (
-    select {{ dbt_utils._leading(group_by_columns) }} count({{ column_name }}) * 1.0 / count(*) as share
+    select {{ dbt_utils._leading(group_by_columns) }} sum(case when {{ column_name }} is null then 0.0 else 1.0 end) / count(*) as share
     from {{ model }} {{ dbt_utils._grouped(group_by_columns) }}
 ) shares
 where share < {{ at_least }} or share > {{ at_most }}
