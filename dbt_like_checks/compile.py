@@ -118,7 +118,8 @@ def _singular(singular: Singular, tables: Tables) -> sa.TextualSelect:
 
     # A colon would begin a parameter for SQLAlchemy; the owner's SQL has none.
     sql = "".join(map(spelled, singular.parts)).replace("\\", "\\\\").replace(":", r"\:")
-    return sa.text(sql).columns()
+    # The newline ends a comment that the query may end with.
+    return sa.text(f"{sql}\n").columns()
 
 
 def _limited(rows: Rows, limit: int | None) -> sa.Select[Any]:

@@ -16,7 +16,7 @@ import regex
 import sqlalchemy as sa
 
 from dbt_like_checks.dialects import REGEX_FUNCTION, Dialect
-from dbt_like_checks.errors import DatabaseUnusable
+from dbt_like_checks.errors import DatabaseUnusable, QueryStopped
 
 CONNECT_SECONDS = 10
 TIMEOUT_SECONDS = 300.0  # of one test's query, unless told otherwise
@@ -84,6 +84,7 @@ def reading(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Itera
                 _prepare_sqlite(connection, timeout, undo)
                 connection.exec_driver_sql("PRAGMA query_only = ON")
                 undo.callback(_quietly, connection, "PRAGMA query_only = OFF")
+                _begin_sqlite(connection)
             case Dialect.DUCKDB:
                 connection.exec_driver_sql("ROLLBACK")
                 connection.exec_driver_sql("BEGIN TRANSACTION READ ONLY")
@@ -150,17 +151,42 @@ def _prepare_postgresql(connection: sa.Connection, timeout: float | None, *, rea
 
 def _prepare_sqlite(connection: sa.Connection, timeout: float | None, undo: ExitStack) -> None:
     driver: Any = connection.connection.driver_connection
-    driver.create_function(REGEX_FUNCTION, 2, _matches, deterministic=True)
+    undo.enter_context(_regular_expressions(driver))
     if timeout is not None:
         deadline = time.monotonic() + timeout
         driver.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
         undo.callback(driver.set_progress_handler, None, 0)
 
 
-def _matches(text: object, pattern: str) -> bool | None:
-    if text is None:
-        return None
-    return regex.search(pattern, str(text), timeout=REGEX_SECONDS) is not None
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # The driver begins no transaction for a SELECT; the count and the rows shown belong together.
+    driver: Any = connection.connection.driver_connection
+    if not driver.in_transaction:
+        connection.exec_driver_sql("BEGIN")
+
+
+@contextmanager
+def _regular_expressions(driver: Any) -> Iterator[None]:
+    """Gives SQLite regular expressions for as long as the block lasts."""
+    faults: list[str] = []
+
+    def matches(text: object, pattern: str) -> bool | None:
+        if text is None:
+            return None
+        try:
+            return regex.search(pattern, str(text), timeout=REGEX_SECONDS) is not None
+        except TimeoutError:
+            # SQLite would only say that a function raised an exception.
+            faults.append(f"stopped: the regular expression {pattern!r} takes too long on one value")
+            raise
+
+    driver.create_function(REGEX_FUNCTION, 2, matches, deterministic=True)
+    try:
+        yield
+    except sa.exc.DBAPIError:
+        if faults:
+            raise QueryStopped(faults[0]) from None
+        raise
 
 
 def _limit_duckdb(connection: sa.Connection, timeout: float | None, undo: ExitStack) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+import regex
 import sqlalchemy as sa
 
 from dbt_like_checks.errors import CannotCompile, DatabaseUnusable
@@ -148,9 +149,14 @@ def matches(dialect: Dialect, text: sa.ColumnElement[Any], pattern: str, flags: 
         raise CannotCompile(
             f"regular expression flag {unknown[0]!r}: only {', '.join(REGEX_FLAGS)} are known"
         )
-    bound = literal(f"(?{flags}){pattern}" if flags else pattern)
+    whole = f"(?{flags}){pattern}" if flags else pattern
+    bound = literal(whole)
     match dialect:
         case Dialect.SQLITE:
+            try:
+                regex.compile(whole)
+            except regex.error as error:
+                raise CannotCompile(f"the regular expression {pattern!r} is not valid: {error}") from None
             return sa.func.dbt_like_checks_matches(text, bound)
         case Dialect.POSTGRESQL:
             return text.op("~", is_comparison=True)(bound)

@@ -15,6 +15,7 @@ import yaml
 from dbt_like_checks.errors import Place, Problem, did_you_mean
 
 SIZE_LIMIT = 2_000_000  # bytes of one file; they are written by hand
+DEPTH_LIMIT = 100  # levels of nesting of one file
 NODE_LIMIT = 200_000  # nodes of one file with its aliases unfolded
 MERGE = "tag:yaml.org,2002:merge"
 
@@ -40,7 +41,11 @@ def read_text(path: Path) -> str:
 def read_yaml(path: Path, problems: list[Problem]) -> yaml.Node | None:
     """The root node of a file, or None where it is empty or cannot be read."""
     try:
-        return yaml.compose(read_text(path), Loader=_LOADER)
+        text = read_text(path)
+        if too_deep := _place_too_deep(text, str(path)):
+            problems.append(Problem(too_deep, f"nested more than {DEPTH_LIMIT} levels deep"))
+            return None
+        return yaml.compose(text, Loader=_LOADER)
     except ValueError as error:
         problems.append(Problem(Place(str(path)), str(error)))
     except yaml.MarkedYAMLError as error:
@@ -49,8 +54,19 @@ def read_yaml(path: Path, problems: list[Problem]) -> yaml.Node | None:
         problems.append(Problem(place, f"not YAML: {error.problem or error.context}"))
     except yaml.YAMLError as error:
         problems.append(Problem(Place(str(path)), f"not YAML: {str(error).splitlines()[0]}"))
-    except RecursionError:
-        problems.append(Problem(Place(str(path)), "nested too deeply"))
+    return None
+
+
+def _place_too_deep(text: str, file: str) -> Place | None:
+    # libyaml's composer recurses without looking, and would take the whole process down.
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEPTH_LIMIT:
+                return Place(file, event.start_mark.line + 1, event.start_mark.column + 1)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
     return None
 
 
@@ -174,8 +190,6 @@ def guarded(reader: Reader, node: yaml.Node, read: Callable[[], None]) -> None:
         read()
     except TooMuch:
         reader.report(node, f"its aliases unfold to more than {NODE_LIMIT:,} values: write less")
-    except RecursionError:
-        reader.report(node, "nested too deeply")
 
 
 def is_null(node: yaml.Node) -> bool:

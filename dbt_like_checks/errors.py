@@ -3,6 +3,7 @@
 - ``DataTestError``: the tree's root
     - ``ProjectError``: files that cannot be used, every problem at once
     - ``CannotCompile``: one test does not fit the table it is on; the others still run
+    - ``QueryStopped``: the database gave a test's query up, for a reason it cannot say itself
     - ``DatabaseUnusable``: the database cannot be reached or is of a kind not supported
 """
 
@@ -22,6 +23,10 @@ class DataTestError(Exception):
 
 class CannotCompile(DataTestError):
     """A test that cannot be put to this database: a missing column, an unsupported feature."""
+
+
+class QueryStopped(DataTestError):
+    """A query was given up for a reason that the database's own error does not tell."""
 
 
 class DatabaseUnusable(DataTestError):

@@ -52,7 +52,7 @@ def everything(url: str) -> dict[str, list[tuple[object, ...]]]:
     """All tables of a database with their rows: to show that nothing changed."""
     engine = open_engine(url)
     with engine.connect() as connection:
-        names = sa.inspect(connection).get_table_names()
+        names = sa.inspect(connection).get_table_names("main" if url.startswith("duckdb") else None)
         quote = engine.dialect.identifier_preparer.quote_identifier
         found = {
             name: [tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {quote(name)}")]
