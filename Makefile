@@ -8,7 +8,7 @@ endif
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup run dev test check format incident bench clean
+.PHONY: help setup run dev test check format incident compare-dbt bench clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
@@ -42,5 +42,14 @@ incident: setup ## the predecessor's incident, replayed: what was on record befo
 bench: setup ## what everything but inference costs, into benchmarks/orchestration.md
 	$(BIN)/python -m benchmarks.orchestration
 
+compare-dbt: setup .venv-dbt/.installed ## the same data tests by the real dbt and here: docs/compare-dbt.md
+	$(BIN)/python -m tests.compare_dbt
+
+# An environment of its own: dbt's pins and ours do not fit together.
+.venv-dbt/.installed: tests/compare_dbt/constraints.txt
+	$(PYTHON) -m venv .venv-dbt
+	.venv-dbt/bin/pip install --quiet --disable-pip-version-check -c $< dbt-core dbt-duckdb
+	touch $@
+
 clean: ## forget the environment and the local instance
-	rm -rf $(VENV) $(DAGSTER_HOME)
+	rm -rf $(VENV) .venv-dbt $(DAGSTER_HOME)

@@ -1,0 +1,134 @@
+"""A declared test as SQL: one aggregate query that counts its failing rows, as dbt counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from dbt_like_checks.dialects import written
+from dbt_like_checks.errors import CannotCompile
+from dbt_like_checks.generic.tested import Table, Tested
+from dbt_like_checks.project import DataTest, Relation, Singular
+from dbt_like_checks.registry import GenericTest, Registry
+from dbt_like_checks.tables import Tables
+
+Restriction = Callable[[Mapping[str, sa.ColumnElement[Any]]], sa.ColumnElement[bool] | None]
+"""Which rows of a tested table a run is about, given its columns by name; None: all of them.
+
+Like ``where`` it applies to the tested table only. Bind the values in it.
+"""
+
+COUNT = "count(*)"
+Rows = sa.Select[Any] | sa.TextualSelect
+
+
+@dataclass(frozen=True)
+class Query:
+    """A compiled test.
+
+    ``count`` gives one row with one number, the failures. ``failing`` selects the failing rows
+    within the test's ``limit``; ``sample`` too, with their primary key. ``sql`` is ``count`` for
+    people to read, its values written out: it is never run.
+    """
+
+    count: sa.Select[Any]
+    failing: sa.Select[Any]
+    sample: sa.Select[Any]
+    sql: str
+
+
+def compile_test(
+    test: DataTest, tables: Tables, registry: Registry, restrict: Restriction | None = None
+) -> Query:
+    """Compile one test for a database. Raises CannotCompile where it does not fit its table."""
+    if test.sql is not None:
+        failing: Rows = _singular(test.sql, tables)
+        sample, counted_by = failing, COUNT
+    else:
+        generic = registry.find(test.kind)
+        tested = _tested(test, tables, restrict)
+        failing = _failing_rows(generic, tested, test)
+        sample = _failing_rows(generic, replace(tested, sampling=True), test)
+        counted_by = generic.count
+    count = _count(failing, test.config.fail_calc or counted_by, test.config.limit)
+    return Query(
+        count=count,
+        failing=_limited(failing, test.config.limit),
+        sample=_limited(sample, test.config.limit),
+        sql=readable(count, tables.engine),
+    )
+
+
+def readable(query: sa.Select[Any], engine: sa.Engine) -> str:
+    """The SQL of a query with its values written out, for people to read."""
+    # With named parameters a percent sign stays single.
+    make: Callable[..., sa.Dialect] = type(engine.dialect)
+    dialect = make(paramstyle="named")
+    return str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+def _tested(test: DataTest, tables: Tables, restrict: Restriction | None) -> Tested:
+    if test.model is None:
+        raise CannotCompile("a generic test needs a model")
+    table = tables.read(test.model.relation)
+    return Tested(
+        table=table,
+        rows=_rows(table, test.config.where, restrict),
+        dialect=tables.dialect,
+        read_table=tables.read,
+        tested_column=test.column,
+    )
+
+
+def _rows(table: Table, where: str | None, restrict: Restriction | None) -> sa.FromClause:
+    columns = {name: table.from_clause.c[name] for name in table.columns}
+    restriction = restrict(columns) if restrict else None
+    if where is None and restriction is None:
+        return table.from_clause
+    rows = sa.select(*columns.values())
+    if where is not None:
+        rows = rows.where(written(where))
+    if restriction is not None:
+        rows = rows.where(restriction)
+    return rows.subquery("dbt_subquery")
+
+
+def _failing_rows(generic: GenericTest, tested: Tested, test: DataTest) -> sa.Select[Any]:
+    selected = generic.function(tested, **test.arguments)
+    if not isinstance(selected, sa.Select):
+        raise CannotCompile(
+            f"the generic test {generic.qualified_name!r} must return a SQLAlchemy select,"
+            f" not {type(selected).__name__}"
+        )
+    return selected
+
+
+def _singular(singular: Singular, tables: Tables) -> sa.TextualSelect:
+    quoting = tables.engine.dialect.identifier_preparer
+
+    def spelled(part: str | Relation) -> str:
+        if isinstance(part, str):
+            return part
+        schema = part.schema or tables.schema
+        names = [schema, part.name] if schema else [part.name]
+        return ".".join(quoting.quote_identifier(name) for name in names)
+
+    # A colon would begin a parameter for SQLAlchemy; the owner's SQL has none.
+    sql = "".join(map(spelled, singular.parts)).replace("\\", "\\\\").replace(":", r"\:")
+    # The newline ends a comment that the query may end with.
+    return sa.text(f"{sql}\n").columns()
+
+
+def _limited(rows: Rows, limit: int | None) -> sa.Select[Any]:
+    if isinstance(rows, sa.TextualSelect):
+        rows = sa.select(sa.text("*")).select_from(rows.subquery("dbt_failing"))
+    return rows if limit is None else rows.limit(limit)
+
+
+def _count(rows: Rows, counted_by: str, limit: int | None) -> sa.Select[Any]:
+    inner = rows if limit is None else _limited(rows, limit)
+    number = sa.func.count() if counted_by == COUNT else sa.literal_column(counted_by)
+    return sa.select(number.label("failures")).select_from(inner.subquery("dbt_internal_test"))

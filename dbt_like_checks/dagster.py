@@ -1,0 +1,246 @@
+"""Data tests as Dagster asset checks: `build_asset_checks`.
+
+Each declared test becomes one check, and each check one query, whatever number of partitions its run is
+about. Values of the database are untrusted: they reach Dagster's pages as plain text only.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+from dbt_like_checks.dagster_partitions import Filter, Partitioning
+from dbt_like_checks.errors import DatabaseUnusable, DataTestError
+from dbt_like_checks.grammar import load_project
+from dbt_like_checks.project import DataTest, Project
+from dbt_like_checks.registry import Registry, default_registry
+from dbt_like_checks.results import Result, Status
+from dbt_like_checks.run import RunOptions, run_tests
+from dbt_like_checks.shown import visible
+
+CELL_LIMIT = 300  # characters of one value shown in a table of failing rows
+PARTITIONS_NAMED = 5
+
+Resolve = Mapping[str, str | dg.AssetKey] | Callable[[DataTest], str | dg.AssetKey | None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the tests run: an engine or a URL (which is never shown), and how."""
+
+    database: sa.Engine | str = field(repr=False)
+    options: RunOptions = field(default_factory=RunOptions)
+
+
+class CheckError(DataTestError):
+    """The tests cannot be made checks; one line with the test and its place."""
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """Runs tests for a Dagster run and tells their results."""
+
+    target: Callable[[], Target]
+    registry: Registry
+    partitioning: Partitioning | None
+
+    def check(
+        self, asset: dg.AssetKey, tests: Sequence[DataTest], tags: Mapping[str, str]
+    ) -> Iterator[dg.AssetCheckResult]:
+        target = self.target()
+        keys = self.partitioning.keys_of(tags) if self.partitioning else []
+        options = target.options
+        if self.partitioning and keys:
+            options = replace(options, restrict=self.partitioning.restriction(keys))
+        try:
+            results = run_tests(tests, target.database, options, registry=self.registry)
+        except DatabaseUnusable as error:
+            raise dg.Failure(visible(str(error)), allow_retries=False) from None
+        not_carried_out = []
+        for result in results:
+            if result.status in (Status.ERROR, Status.SKIPPED):
+                not_carried_out.append(result)
+                continue
+            yield dg.AssetCheckResult(
+                asset_key=asset,
+                check_name=check_name(result.test),
+                passed=result.status is Status.PASS,
+                severity=severity_of(result),
+                metadata=metadata_of(result, keys),
+            )
+        if not_carried_out:
+            raise dg.Failure(_not_carried_out(not_carried_out), allow_retries=False)
+
+
+def build_asset_checks(
+    path: str | Path | Sequence[str | Path] | Project,
+    *,
+    resolve: Resolve,
+    target: Target | Callable[[], Target],
+    partitions_def: dg.PartitionsDefinition[str] | None = None,
+    partition_filter: Filter | None = None,
+    blocking: bool | Callable[[DataTest], bool] = False,
+    registry: Registry | None = None,
+) -> list[dg.AssetChecksDefinition]:
+    """Asset checks for the enabled tests of a project: one definition for each asset.
+
+    ``resolve`` gives the asset of a test: a mapping by the name of its model (for a singular test, of
+    the first table it refers to), or a function of the test; a test without an asset is left out.
+    ``target`` is asked, where it is a function, when a run begins. With ``partitions_def`` and
+    ``partition_filter`` a run over partitions looks only at their rows (see `Partitioning`).
+    ``blocking`` checks of severity error keep downstream assets from running.
+
+    Raises ProjectError for a bad file and CheckError where two tests of an asset have one name.
+    """
+    registry = registry or default_registry()
+    project = path if isinstance(path, Project) else load_project(*_paths(path), registry=registry)
+    if (partitions_def is None) != (partition_filter is None):
+        raise CheckError("partitions_def and partition_filter belong together: give both or neither")
+    partitioning = None
+    if partitions_def is not None and partition_filter is not None:
+        partitioning = Partitioning(partitions_def, partition_filter)
+    by_asset: dict[dg.AssetKey, list[DataTest]] = defaultdict(list)
+    for test in project:
+        asset = _asset_of(test, resolve)
+        if test.config.enabled and asset is not None:
+            by_asset[asset].append(test)
+    block = blocking if callable(blocking) else lambda _test: blocking
+    get_target = target if callable(target) else lambda: target
+    return [
+        _checks_on(asset, tests, _Runner(get_target, registry, partitioning), block)
+        for asset, tests in sorted(by_asset.items())
+    ]
+
+
+def _paths(path: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
+    return [path] if isinstance(path, str | Path) else path
+
+
+def _asset_of(test: DataTest, resolve: Resolve) -> dg.AssetKey | None:
+    found = resolve(test) if callable(resolve) else resolve.get(table_of(test) or "")
+    if found is None or isinstance(found, dg.AssetKey):
+        return found
+    return dg.AssetKey.from_user_string(found)
+
+
+def table_of(test: DataTest) -> str | None:
+    """The name of the model a test is on; for a singular test, of the first table it refers to."""
+    if test.model is not None:
+        return test.model.name
+    relations = [part for part in test.sql.parts if not isinstance(part, str)] if test.sql else []
+    return relations[0].name if relations else None
+
+
+def check_name(test: DataTest) -> str:
+    """The test's name in the letters that Dagster allows."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", test.name)
+
+
+def _checks_on(
+    asset: dg.AssetKey,
+    tests: Sequence[DataTest],
+    runner: _Runner,
+    block: Callable[[DataTest], bool],
+) -> dg.AssetChecksDefinition:
+    by_name: dict[str, DataTest] = {}
+    for test in tests:
+        name = check_name(test)
+        if name in by_name:
+            raise CheckError(
+                f"{test.place}: the check {name!r} of {asset.to_user_string()!r} is there already,"
+                f" from {by_name[name].place}: give one of the two tests another name"
+            )
+        by_name[name] = test
+    op_name = "data_tests_on_" + re.sub(r"[^A-Za-z0-9_]", "_", "__".join(asset.path))
+
+    @dg.multi_asset_check(
+        name=op_name,
+        specs=[_spec(asset, name, test, block(test)) for name, test in by_name.items()],
+        can_subset=True,
+    )
+    def data_tests(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        chosen = {key.name for key in context.selected_asset_check_keys}
+        selected = [test for name, test in by_name.items() if name in chosen]
+        yield from runner.check(asset, selected, context.run.tags)
+
+    return data_tests
+
+
+def _spec(asset: dg.AssetKey, name: str, test: DataTest, blocking: bool) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        name,
+        asset=asset,
+        description=test.description or None,
+        blocking=blocking,
+        metadata={"declared_in": f"{Path(test.place.file).name}:{test.place.line}", "kind": test.kind},
+    )
+
+
+def severity_of(result: Result) -> dg.AssetCheckSeverity:
+    """How bad a result is: dbt's warning is Dagster's."""
+    return dg.AssetCheckSeverity.WARN if result.status is Status.WARN else dg.AssetCheckSeverity.ERROR
+
+
+def metadata_of(result: Result, keys: Sequence[str] = ()) -> dict[str, dg.MetadataValue]:
+    """What a check shows: the count, the verdict, the failing rows, the SQL, and of which partitions."""
+    text = dg.MetadataValue.text
+    metadata: dict[str, dg.MetadataValue] = {
+        "status": text(result.status.value),
+        "failures": dg.MetadataValue.int(result.failures or 0),
+        "seconds": dg.MetadataValue.float(round(result.execution_time, 3)),
+    }
+    if result.message:
+        metadata["message"] = text(visible(result.message))
+    if result.rows:
+        metadata["failing_rows"] = _table(result.rows)
+    if result.compiled_code:
+        metadata["compiled_sql"] = dg.MetadataValue.md(code_block(result.compiled_code))
+    if keys:
+        metadata["partitions"] = text(_named(keys))
+    if result.stored_in:
+        metadata["stored_in"] = text(visible(str(result.stored_in)))
+    return metadata
+
+
+def code_block(sql: str) -> str:
+    """A CommonMark code block that shows exactly this text: its fence is longer than any in it."""
+    longest = max((len(run) for run in re.findall("`+", sql)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sql\n{visible(sql)}\n{fence}"
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> dg.MetadataValue:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    records = [dg.TableRecord({visible(name): _cell(row.get(name)) for name in names}) for row in rows]
+    schema = dg.TableSchema(columns=[dg.TableColumn(visible(name), _type(name, rows)) for name in names])
+    return dg.MetadataValue.table(records, schema=schema)
+
+
+def _cell(value: object) -> str | int | float | bool | None:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float) and value == value and abs(value) != float("inf"):
+        return value
+    shown = visible(str(value))
+    return shown if len(shown) <= CELL_LIMIT else f"{shown[:CELL_LIMIT]}… ({len(shown)} characters)"
+
+
+def _type(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    kinds = {type(row[name]) for row in rows if row.get(name) is not None}
+    names = {bool: "bool", int: "int", float: "float"}
+    return names.get(kinds.pop(), "string") if len(kinds) == 1 else "string"
+
+
+def _named(keys: Sequence[str]) -> str:
+    named = ", ".join(keys[:PARTITIONS_NAMED])
+    return named if len(keys) <= PARTITIONS_NAMED else f"{named} and {len(keys) - PARTITIONS_NAMED} more"
+
+
+def _not_carried_out(results: Sequence[Result]) -> str:
+    lines = [f"{visible(result.test.name)}: {visible(result.message or 'no reason')}" for result in results]
+    return f"{len(results)} data tests could not be carried out:\n" + "\n".join(lines)

@@ -1,0 +1,217 @@
+"""The border to the database: engines, transactions that cannot write, time limits, one-line errors.
+
+Every query of a test runs in a transaction that the database itself holds to reading, and as a
+single statement, so that an owner's ``where`` cannot end it and begin another.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import regex
+import sqlalchemy as sa
+
+from dbt_like_checks.dialects import REGEX_FUNCTION, Dialect
+from dbt_like_checks.errors import DatabaseUnusable, QueryStopped
+
+CONNECT_SECONDS = 10
+TIMEOUT_SECONDS = 300.0  # of one test's query, unless told otherwise
+REGEX_SECONDS = 1.0  # of one regular expression on one value, on SQLite
+PROGRESS_STEPS = 10_000  # of SQLite's machine between two looks at the clock
+TIMED_OUT = "57014"  # PostgreSQL's code of a statement that ran out of time
+
+
+def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) -> sa.Engine:
+    """An engine for a database that exists; a file is opened to read only unless ``writable``.
+
+    Raises DatabaseUnusable, which never shows the password.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise DatabaseUnusable("not a database URL: write for example sqlite:///file.db") from None
+    given = parsed.render_as_string(hide_password=True)
+    dialect = Dialect.of(parsed.get_backend_name())
+    options: dict[str, Any] = {}
+    match dialect:
+        case Dialect.POSTGRESQL:
+            # psycopg 3 whatever the URL says: it can refuse several statements in one.
+            parsed = parsed.set(drivername="postgresql+psycopg")
+            options = {
+                "connect_args": {"connect_timeout": CONNECT_SECONDS, "prepare_threshold": 0},
+                "pool_size": threads,
+                "pool_pre_ping": True,
+            }
+        case Dialect.SQLITE:
+            if is_file(parsed):
+                mode = "rw" if writable else "ro"
+                path = str(parsed.database).replace("?", "%3f").replace("#", "%23")
+                parsed = parsed.set(database=f"file:{path}", query={"mode": mode, "uri": "true"})
+        case Dialect.DUCKDB:
+            if is_file(parsed):
+                options = {"connect_args": {"read_only": not writable}}
+    try:
+        engine = sa.create_engine(parsed, **options)
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
+        raise DatabaseUnusable(f"{dialect.value} needs its driver installed: {error}") from None
+    try:
+        with engine.connect():
+            pass
+    except sa.exc.DBAPIError as error:
+        engine.dispose()
+        shown = _without_secrets(given, engine)
+        raise DatabaseUnusable(f"{shown}: {explain(error, engine)}") from None
+    return engine
+
+
+def is_file(url: sa.URL) -> bool:
+    """Whether a SQLite or DuckDB URL names a file rather than memory."""
+    return bool(url.database) and url.database != ":memory:"
+
+
+@contextmanager
+def reading(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Iterator[sa.Connection]:
+    """A connection on which nothing can be written and no statement outlives ``timeout`` seconds."""
+    with engine.connect() as connection, ExitStack() as undo:
+        match Dialect.of(engine.dialect.name):
+            case Dialect.POSTGRESQL:
+                _prepare_postgresql(connection, timeout, read_only=True)
+            case Dialect.SQLITE:
+                _prepare_sqlite(connection, timeout, undo)
+                connection.exec_driver_sql("PRAGMA query_only = ON")
+                undo.callback(_quietly, connection, "PRAGMA query_only = OFF")
+                _begin_sqlite(connection)
+            case Dialect.DUCKDB:
+                connection.exec_driver_sql("ROLLBACK")
+                connection.exec_driver_sql("BEGIN TRANSACTION READ ONLY")
+                _limit_duckdb(connection, timeout, undo)
+        try:
+            yield connection
+        finally:
+            _quietly_do(connection.rollback)
+
+
+@contextmanager
+def writing(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Iterator[sa.Connection]:
+    """A connection in a transaction that is kept when the block ends well."""
+    with engine.connect() as connection, ExitStack() as undo:
+        match Dialect.of(engine.dialect.name):
+            case Dialect.POSTGRESQL:
+                _prepare_postgresql(connection, timeout, read_only=False)
+            case Dialect.SQLITE:
+                _prepare_sqlite(connection, timeout, undo)
+            case Dialect.DUCKDB:
+                _limit_duckdb(connection, timeout, undo)
+        yield connection
+        connection.commit()
+
+
+def explain(error: BaseException, engine: sa.Engine, timeout: float | None = None) -> str:
+    """What went wrong in one line, without secrets."""
+    original = error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig else error
+    text = str(original).strip() or type(original).__name__
+    if _ran_out_of_time(original, text):
+        limit = f"{timeout:g} s" if timeout is not None else "the time limit"
+        return f"stopped after {limit}: the query takes too long (--timeout gives it more)"
+    if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
+        text = f"the connection was lost: {text}"
+    return _without_secrets(text.splitlines()[0].strip(), engine)
+
+
+def _ran_out_of_time(original: BaseException, text: str) -> bool:
+    if getattr(original, "sqlstate", None) == TIMED_OUT:
+        return True
+    lowered = text.lower()
+    return lowered == "interrupted" or lowered.startswith("interrupt error")
+
+
+def _without_secrets(text: str, engine: sa.Engine) -> str:
+    secrets = [engine.url.password, engine.url.query.get("password")]
+    for secret in secrets:
+        if isinstance(secret, str) and secret:
+            text = text.replace(secret, "***")
+    return text
+
+
+def _prepare_postgresql(connection: sa.Connection, timeout: float | None, *, read_only: bool) -> None:
+    driver: Any = connection.connection.driver_connection
+    if not hasattr(driver, "prepare_threshold"):
+        raise DatabaseUnusable("PostgreSQL is reached through psycopg 3 here: postgresql+psycopg://…")
+    # Prepared, a text that holds several statements is refused by the server.
+    driver.prepare_threshold = 0
+    if read_only:
+        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+    if timeout is not None:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(int(timeout * 1000), 1)}")
+
+
+def _prepare_sqlite(connection: sa.Connection, timeout: float | None, undo: ExitStack) -> None:
+    driver: Any = connection.connection.driver_connection
+    undo.enter_context(_regular_expressions(driver))
+    if timeout is not None:
+        deadline = time.monotonic() + timeout
+        driver.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
+        undo.callback(driver.set_progress_handler, None, 0)
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # The driver begins no transaction for a SELECT; the count and the rows shown belong together.
+    driver: Any = connection.connection.driver_connection
+    if not driver.in_transaction:
+        connection.exec_driver_sql("BEGIN")
+
+
+@contextmanager
+def _regular_expressions(driver: Any) -> Iterator[None]:
+    """Gives SQLite regular expressions for as long as the block lasts."""
+    faults: list[str] = []
+
+    def matches(text: object, pattern: str) -> bool | None:
+        if text is None:
+            return None
+        try:
+            return regex.search(pattern, str(text), timeout=REGEX_SECONDS) is not None
+        except TimeoutError:
+            # SQLite would only say that a function raised an exception.
+            faults.append(f"stopped: the regular expression {pattern!r} takes too long on one value")
+            raise
+
+    driver.create_function(REGEX_FUNCTION, 2, matches, deterministic=True)
+    try:
+        yield
+    except sa.exc.DBAPIError:
+        if faults:
+            raise QueryStopped(faults[0]) from None
+        raise
+
+
+def _limit_duckdb(connection: sa.Connection, timeout: float | None, undo: ExitStack) -> None:
+    driver: Any = connection.connection.driver_connection
+    sa.event.listen(connection, "before_cursor_execute", _refuse_several_statements)
+    if timeout is not None:
+        timer = threading.Timer(timeout, driver.interrupt)
+        timer.daemon = True
+        timer.start()
+        undo.callback(timer.cancel)
+
+
+def _refuse_several_statements(
+    connection: sa.Connection, _cursor: object, statement: str, *_rest: object
+) -> None:
+    driver: Any = connection.connection.driver_connection
+    if len(driver.extract_statements(statement)) > 1:
+        raise DatabaseUnusable("the SQL holds several statements: write one")
+
+
+def _quietly(connection: sa.Connection, statement: str) -> None:
+    _quietly_do(lambda: connection.exec_driver_sql(statement))
+
+
+def _quietly_do(work: Callable[[], object]) -> None:
+    # The connection may be gone by now; the error that matters is the one on its way.
+    with suppress(sa.exc.SQLAlchemyError):
+        work()

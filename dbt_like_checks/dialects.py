@@ -1,0 +1,164 @@
+"""What the three databases write differently: values, dates, lengths, regular expressions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+import regex
+import sqlalchemy as sa
+
+from dbt_like_checks.errors import CannotCompile, DatabaseUnusable
+
+Scalar = str | bool | int | float | Decimal | dt.date | dt.datetime
+REGEX_FUNCTION = "dbt_like_checks_matches"  # what SQLite calls back for regular expressions
+REGEX_FLAGS = "ims"  # ignore case, ^ and $ at every line, . matches a newline
+
+
+class Dialect(StrEnum):
+    """A supported kind of database."""
+
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+    DUCKDB = "duckdb"
+
+    @classmethod
+    def of(cls, name: str) -> Dialect:
+        """The dialect of that name. Raises DatabaseUnusable."""
+        try:
+            return cls(name)
+        except ValueError:
+            raise DatabaseUnusable(
+                f"{name!r} is not supported: use {', '.join(member.value for member in cls)}"
+            ) from None
+
+
+class DatePart(StrEnum):
+    """The parts of a date that dbt's date arithmetic knows here."""
+
+    SECOND = "second"
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    QUARTER = "quarter"
+    YEAR = "year"
+
+
+class Untyped(sa.types.UserDefinedType[Any]):
+    """A value bound without a type, which the database gives the type of what it meets.
+
+    That is what a literal in dbt's SQL is: ``'1'`` compared with an integer column is an integer.
+    """
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any]:
+        def process(value: Any) -> Any:
+            return value.isoformat(" ") if isinstance(value, dt.datetime) else _plain(value)
+
+        return process
+
+    def literal_processor(self, dialect: sa.Dialect) -> Callable[[Any], str]:
+        def process(value: Any) -> str:
+            if isinstance(value, bool):
+                return str(value).lower() if dialect.supports_native_boolean else str(int(value))
+            if isinstance(value, int | float | Decimal):
+                return str(value)
+            return "'" + str(self.bind_processor(dialect)(value)).replace("'", "''") + "'"
+
+        return process
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
+def literal(value: Scalar) -> sa.BindParameter[Any]:
+    """A value, bound: it never becomes part of the SQL text that is sent."""
+    return sa.literal(value, Untyped())
+
+
+def written(sql: str) -> sa.ColumnElement[Any]:
+    """An SQL expression as its owner wrote it. Only for text from the project's files."""
+    # The newline ends a comment that the expression may end with.
+    return sa.literal_column(f"({sql}\n)")
+
+
+def followed_by(column: sa.ColumnElement[Any], sql: str) -> sa.ColumnElement[Any]:
+    """A column and behind it what its owner wrote, such as ``> 0``. Only for text from files."""
+    # SQLAlchemy writes an operator of one's own as it is; the operand behind it is empty.
+    return column.op(f"{sql}\n")(sa.literal_column(""))
+
+
+def now(dialect: Dialect) -> sa.ColumnElement[Any]:
+    """The current moment as the database's timestamp without a zone (UTC on SQLite)."""
+    if dialect is Dialect.SQLITE:
+        return sa.func.datetime(literal("now"))
+    return sa.cast(sa.func.now(), sa.TIMESTAMP())
+
+
+def add(
+    dialect: Dialect, moment: sa.ColumnElement[Any], part: DatePart, amount: int
+) -> sa.ColumnElement[Any]:
+    """``moment`` moved by ``amount`` date parts, as dbt's ``dateadd``."""
+    if dialect is Dialect.SQLITE:
+        unit, amount = _sqlite_unit(part, amount)
+        return sa.func.datetime(moment, literal(f"{amount:+d} {unit}"))
+    unit, amount = (DatePart.MONTH, amount * 3) if part is DatePart.QUARTER else (part, amount)
+    # The unit is one of an enumeration, not text from a file.
+    interval: sa.ColumnClause[Any] = sa.literal_column(f"interval '1 {unit.value}'")
+    return moment + interval * sa.literal_column(str(int(amount)))
+
+
+def _sqlite_unit(part: DatePart, amount: int) -> tuple[str, int]:
+    match part:
+        case DatePart.WEEK:
+            return "day", amount * 7
+        case DatePart.QUARTER:
+            return "month", amount * 3
+        case _:
+            return part.value, amount
+
+
+def as_timestamp(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A column as a timestamp that can be compared with one; on SQLite, in its text form."""
+    return sa.func.datetime(moment) if dialect is Dialect.SQLITE else sa.cast(moment, sa.TIMESTAMP())
+
+
+def comparable(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A moment as it compares with `now`: on SQLite, where both are texts, in the same form."""
+    return sa.func.datetime(moment) if dialect is Dialect.SQLITE else moment
+
+
+def as_date(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A timestamp without its time."""
+    return sa.func.date(moment) if dialect is Dialect.SQLITE else sa.cast(moment, sa.DATE())
+
+
+def matches(dialect: Dialect, text: sa.ColumnElement[Any], pattern: str, flags: str) -> sa.ColumnElement[Any]:
+    """Whether ``text`` holds a match of ``pattern``, in the database's own regular expressions.
+
+    SQLite has none: there it is Python's ``regex`` module, with a bound on the time per value.
+    """
+    if unknown := sorted(set(flags) - set(REGEX_FLAGS)):
+        raise CannotCompile(
+            f"regular expression flag {unknown[0]!r}: only {', '.join(REGEX_FLAGS)} are known"
+        )
+    whole = f"(?{flags}){pattern}" if flags else pattern
+    bound = literal(whole)
+    match dialect:
+        case Dialect.SQLITE:
+            try:
+                regex.compile(whole)
+            except regex.error as error:
+                raise CannotCompile(f"the regular expression {pattern!r} is not valid: {error}") from None
+            return sa.func.dbt_like_checks_matches(text, bound)
+        case Dialect.POSTGRESQL:
+            return text.op("~", is_comparison=True)(bound)
+        case Dialect.DUCKDB:
+            return sa.func.regexp_matches(text, bound)

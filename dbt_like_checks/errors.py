@@ -1,0 +1,70 @@
+"""What can go wrong, and how it is said: one line each, naming the place and the way out.
+
+- ``DataTestError``: the tree's root
+    - ``ProjectError``: files that cannot be used, every problem at once
+    - ``CannotCompile``: one test does not fit the table it is on; the others still run
+    - ``QueryStopped``: the database gave a test's query up, for a reason it cannot say itself
+    - ``DatabaseUnusable``: the database cannot be reached or is of a kind not supported
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rapidfuzz import fuzz, process
+
+NEAR = 60  # of 100: how alike a name must be to be offered
+
+
+class DataTestError(Exception):
+    """The root of this package's errors; its text is for people."""
+
+
+class CannotCompile(DataTestError):
+    """A test that cannot be put to this database: a missing column, an unsupported feature."""
+
+
+class QueryStopped(DataTestError):
+    """A query was given up for a reason that the database's own error does not tell."""
+
+
+class DatabaseUnusable(DataTestError):
+    """The database cannot be reached, or is of a kind that is not supported."""
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A place in a file; ``line`` and ``column`` count from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong, and where."""
+
+    place: Place
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+
+class ProjectError(DataTestError):
+    """Files that cannot be used. ``problems`` holds all of them, sorted by place."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``": did you mean 'x'?"`` when a known name is near, else the empty string."""
+    found = process.extractOne(name, list(known), scorer=fuzz.ratio, score_cutoff=NEAR)
+    return f": did you mean {found[0]!r}?" if found else ""

@@ -1,0 +1,14 @@
+"""The generic tests that ship: dbt's own four, and the best used of dbt-utils and dbt-expectations."""
+
+from __future__ import annotations
+
+from dbt_like_checks.generic import comparisons, core, expectations, sequences, utils
+from dbt_like_checks.registry import GenericTest
+
+SHIPPED: tuple[GenericTest, ...] = (
+    *core.TESTS,
+    *utils.TESTS,
+    *sequences.TESTS,
+    *comparisons.TESTS,
+    *expectations.TESTS,
+)

@@ -1,0 +1,78 @@
+"""The four generic tests of dbt itself. Each returns the rows, or groups of rows, that fail."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any
+
+import pydantic
+import sqlalchemy as sa
+
+from dbt_like_checks.dialects import literal, written
+from dbt_like_checks.generic.tested import ColumnName, OtherTable, Tested, column_of
+from dbt_like_checks.registry import generic_test
+
+Accepted = pydantic.StrictBool | pydantic.StrictInt | pydantic.StrictFloat | dt.datetime | dt.date | str
+AcceptedValues = Annotated[tuple[Accepted, ...], pydantic.Field(min_length=1)]
+
+
+@generic_test()
+def not_null(tested: Tested) -> sa.Select[Any]:
+    """Every value is there."""
+    return tested.failing(tested.column.is_(None))
+
+
+@generic_test()
+def unique(tested: Tested) -> sa.Select[Any]:
+    """No value occurs twice; NULL may. Fails once per repeated value."""
+    return (
+        sa.select(
+            tested.column.label("unique_field"),
+            sa.func.count().label("n_records"),
+            *tested.first_key(),
+        )
+        .where(tested.column.is_not(None))
+        .group_by(tested.column)
+        .having(sa.func.count() > 1)
+    )
+
+
+@generic_test()
+def accepted_values(tested: Tested, *, values: AcceptedValues, quote: bool = True) -> sa.Select[Any]:
+    """Every value is one of a list; NULL may be. Fails once per other value.
+
+    With ``quote: false`` a text in the list is an SQL expression.
+    """
+    accepted = [
+        literal(str(value)) if quote else written(value) if isinstance(value, str) else literal(value)
+        for value in values
+    ]
+    return (
+        sa.select(
+            tested.column.label("value_field"),
+            sa.func.count().label("n_records"),
+            *tested.first_key(),
+        )
+        .where(tested.column.not_in(accepted))
+        .group_by(tested.column)
+    )
+
+
+@generic_test()
+def relationships(tested: Tested, *, to: OtherTable, field: ColumnName) -> sa.Select[Any]:
+    """Every value is in a column of another table; NULL need not be. Fails once per row."""
+    parent = sa.select(column_of(tested.other(to), field).label("to_field")).subquery("parent")
+    columns = {column.key: column for column in tested.key_columns()}
+    child = (
+        sa.select(tested.column.label("from_field"), *columns.values())
+        .where(tested.column.is_not(None))
+        .subquery("child")
+    )
+    return (
+        sa.select(*child.c)
+        .select_from(child.outerjoin(parent, child.c.from_field == parent.c.to_field))
+        .where(parent.c.to_field.is_(None))
+    )
+
+
+TESTS = (not_null, unique, accepted_values, relationships)

@@ -1,0 +1,116 @@
+"""What a generic test is given: the tested rows, their columns, and other tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import pydantic
+import sqlalchemy as sa
+
+from dbt_like_checks.dialects import Dialect
+from dbt_like_checks.errors import CannotCompile, did_you_mean
+from dbt_like_checks.project import Column, Relation
+
+
+def _resolved(value: object, info: pydantic.ValidationInfo) -> object:
+    # Grammar passes the function that knows the project's models and sources.
+    resolve: Callable[[str], Relation] | None = (info.context or {}).get("resolve")
+    return resolve(value) if resolve is not None and isinstance(value, str) else value
+
+
+OtherTable = Annotated[
+    Relation,
+    pydantic.BeforeValidator(_resolved),
+    pydantic.WithJsonSchema(
+        {"type": "string", "description": "ref('model'), source('source', 'table'), or a table"}
+    ),
+]
+ColumnName = Annotated[str, pydantic.Field(min_length=1, description="a column of the tested table")]
+ColumnNames = Annotated[tuple[ColumnName, ...], pydantic.Field(min_length=1)]
+Sql = Annotated[str, pydantic.Field(min_length=1, description="an SQL expression, run read-only as written")]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the database: its columns' names, its primary key's, and what to select from."""
+
+    relation: Relation
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    from_clause: sa.FromClause
+
+
+def exact_name(wanted: str, columns: Sequence[str], *, quoted: bool, table: object) -> str:
+    """The column called ``wanted``, in another case unless quoted. Raises CannotCompile."""
+    if wanted in columns:
+        return wanted
+    alike = [name for name in columns if name.casefold() == wanted.casefold()]
+    if len(alike) == 1 and not quoted:
+        return alike[0]
+    raise CannotCompile(f"no column {wanted!r} in {str(table)!r}{did_you_mean(wanted, columns)}")
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What one test is on.
+
+    ``rows`` is the table, or the part of it that ``where`` leaves, as something to select from.
+    ``sampling``: the rows are to be shown, so the primary key belongs with them; otherwise they
+    are only counted, and anything more would cost time.
+    """
+
+    table: Table
+    rows: sa.FromClause
+    dialect: Dialect
+    read_table: Callable[[Relation], Table]
+    tested_column: Column | None = None
+    sampling: bool = False
+
+    @property
+    def column(self) -> sa.ColumnElement[Any]:
+        """The tested column. Raises CannotCompile where there is none or it does not exist."""
+        if self.tested_column is None:
+            raise CannotCompile("this test is on a column: write it under one, or give 'column_name'")
+        return self.named(self.tested_column.name, quoted=self.tested_column.quote)
+
+    def all_named(self, names: Sequence[str]) -> list[sa.ColumnElement[Any]]:
+        """Columns of the tested table by name. Raises CannotCompile."""
+        return [self.named(name) for name in names]
+
+    def named(self, name: str, *, quoted: bool = False) -> sa.ColumnElement[Any]:
+        """A column of the tested table, in another case unless ``quoted``. Raises CannotCompile."""
+        # SQLite and DuckDB find a quoted name in any case; PostgreSQL does not.
+        exact = quoted and self.dialect is Dialect.POSTGRESQL
+        found = exact_name(name, self.table.columns, quoted=exact, table=self.table.relation)
+        return self.rows.c[found]
+
+    def other(self, relation: Relation) -> Table:
+        """Another table. Raises CannotCompile where it does not exist."""
+        return self.read_table(relation)
+
+    def failing(self, condition: sa.ColumnElement[Any], *shown: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        """The tested rows that meet a condition: what most tests return.
+
+        They show ``shown``, by default the tested column or all columns; sampled, the key as well.
+        """
+        chosen = list(shown) or ([self.column] if self.tested_column else list(self.rows.c))
+        columns = {column.key: column for column in [*self.key_columns(), *chosen]}
+        return sa.select(*columns.values()).where(condition)
+
+    def key_columns(self) -> list[sa.ColumnElement[Any]]:
+        """The primary key's columns where rows are to be shown, otherwise none."""
+        return [self.rows.c[name] for name in self.table.key] if self.sampling else []
+
+    def first_key(self) -> list[sa.ColumnElement[Any]]:
+        """For tests on groups: the first key of each group where rows are to be shown."""
+        if not self.sampling or len(self.table.key) != 1:
+            return []
+        name = self.table.key[0]
+        return [sa.func.min(self.rows.c[name]).label(f"first_{name}")]
+
+
+def column_of(table: Table, name: str) -> sa.ColumnElement[Any]:
+    """A column of another table by name. Raises CannotCompile."""
+    return table.from_clause.c[exact_name(name, table.columns, quoted=False, table=table.relation)]

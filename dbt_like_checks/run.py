@@ -1,0 +1,163 @@
+"""Running tests: compile, count, judge, and fetch a few of the failing rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import sqlalchemy as sa
+
+from dbt_like_checks.compile import Query, Restriction, compile_test
+from dbt_like_checks.database import TIMEOUT_SECONDS, explain, is_file, open_engine, reading
+from dbt_like_checks.dialects import Dialect
+from dbt_like_checks.errors import CannotCompile, DataTestError
+from dbt_like_checks.project import DataTest
+from dbt_like_checks.registry import Registry, default_registry
+from dbt_like_checks.results import Result, RunResults, Status, judge
+from dbt_like_checks.store import store_failures
+from dbt_like_checks.tables import Tables
+
+SAMPLE_ROWS = 10  # failing rows shown per test, unless told otherwise
+Report = Callable[[int, int, DataTest, Result | None], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How tests are run.
+
+    ``schema``: of tables that name none. ``timeout``: seconds of each query, None for no limit.
+    ``sample``: failing rows kept per test. ``store_failures``: for tests that do not say
+    themselves. ``restrict``: the rows of the tested tables that this run is about.
+    """
+
+    schema: str | None = None
+    threads: int = 1
+    fail_fast: bool = False
+    timeout: float | None = TIMEOUT_SECONDS
+    sample: int = SAMPLE_ROWS
+    store_failures: bool = False
+    restrict: Restriction | None = None
+
+    def stores(self, test: DataTest) -> bool:
+        """Whether this test's failing rows are to be kept in a table."""
+        own = test.config.store_failures
+        return self.store_failures if own is None else own
+
+
+def run_tests(
+    tests: Iterable[DataTest],
+    database: sa.Engine | str,
+    options: RunOptions | None = None,
+    *,
+    registry: Registry | None = None,
+    report: Report | None = None,
+) -> RunResults:
+    """Run every enabled test and give all results, in the tests' order.
+
+    ``database`` is an engine or a URL. ``report`` hears of each test as it begins (its index from
+    1, how many there are, the test, None) and ends (with its result), from the running threads.
+    Whatever is wrong with one test is its result; raises DatabaseUnusable where there is no
+    database at all.
+    """
+    options = options or RunOptions()
+    chosen = [test for test in tests if test.config.enabled]
+    opened = None
+    if isinstance(database, str):
+        writable = any(options.stores(test) for test in chosen)
+        opened = open_engine(database, writable=writable, threads=options.threads)
+    engine = opened or database
+    assert isinstance(engine, sa.Engine)
+    try:
+        return _Run(engine, options, registry or default_registry(), report).all(chosen)
+    finally:
+        if opened is not None:
+            opened.dispose()
+
+
+@dataclass
+class _Run:
+    """One run's state: what its threads share."""
+
+    engine: sa.Engine
+    options: RunOptions
+    registry: Registry
+    report: Report | None
+
+    def __post_init__(self) -> None:
+        self.tables = Tables(self.engine, self.options.schema, self.options.timeout)
+        self.dialect = self.tables.dialect
+        self.stop = threading.Event()
+
+    def all(self, tests: list[DataTest]) -> RunResults:
+        """Every test's result."""
+        began = time.monotonic()
+        numbered = [(index, len(tests), test) for index, test in enumerate(tests, start=1)]
+        threads = self._threads()
+        if threads == 1:
+            results = [self._one(*each) for each in numbered]
+        else:
+            with ThreadPoolExecutor(threads, thread_name_prefix="Thread") as pool:
+                results = list(pool.map(lambda each: self._one(*each), numbered))
+        return RunResults(tuple(results), time.monotonic() - began)
+
+    def _threads(self) -> int:
+        # A database in memory belongs to one connection.
+        in_memory = self.dialect is not Dialect.POSTGRESQL and not is_file(self.engine.url)
+        return 1 if in_memory else max(self.options.threads, 1)
+
+    def _one(self, index: int, total: int, test: DataTest) -> Result:
+        if self.stop.is_set():
+            return Result(test, Status.SKIPPED, None, "Skipping due to fail_fast")
+        if self.report:
+            self.report(index, total, test, None)
+        started, began = dt.datetime.now(dt.UTC), time.monotonic()
+        result = replace(
+            self._carry_out(test),
+            started_at=started,
+            execution_time=time.monotonic() - began,
+            thread=threading.current_thread().name,
+        )
+        if self.options.fail_fast and result.status in (Status.FAIL, Status.ERROR):
+            self.stop.set()
+        if self.report:
+            self.report(index, total, test, result)
+        return result
+
+    def _carry_out(self, test: DataTest) -> Result:
+        query: Query | None = None
+        try:
+            query = compile_test(test, self.tables, self.registry, self.options.restrict)
+            return self._judged(test, query)
+        except (DataTestError, LookupError) as error:
+            message = str(error)
+        except sa.exc.SQLAlchemyError as error:
+            message = explain(error, self.engine, self.options.timeout)
+        return Result(test, Status.ERROR, None, message, compiled_code=query.sql if query else None)
+
+    def _judged(self, test: DataTest, query: Query) -> Result:
+        with reading(self.engine, self.options.timeout) as connection:
+            failures = _whole(connection.execute(query.count).scalar_one())
+            verdict = judge(failures, test.config)
+            rows: tuple[Mapping[str, object], ...] = ()
+            if verdict.status is not Status.PASS and self.options.sample:
+                # Closed at once: SQLite lets nothing be prepared for storing beside an open cursor.
+                with connection.execute(query.sample) as found:
+                    rows = tuple(dict(row) for row in found.mappings().fetchmany(self.options.sample))
+        stored = None
+        if self.options.stores(test):
+            stored = store_failures(self.engine, test, query, self.options.timeout)
+        return Result(test, verdict.status, verdict.failures, verdict.message, query.sql, rows, stored)
+
+
+def _whole(count: object) -> int:
+    if isinstance(count, int | float | Decimal) and count == int(count):
+        return int(count)
+    if count is None:
+        # dbt refuses it too: a sum over no rows at all.
+        raise CannotCompile("the failure count is NULL: there was nothing to count")
+    raise CannotCompile(f"the failure count must be a whole number, not {count!r}")

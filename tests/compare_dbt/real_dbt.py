@@ -1,0 +1,99 @@
+"""Run the real dbt, from an environment of its own, on tables that are there already."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+HERE = Path(__file__).parent
+SKELETON = HERE / "project"
+VENV = HERE.parents[1] / ".venv-dbt"  # `make compare-dbt` makes it
+STORED = "main_dbt_test__audit"  # the schema of dbt's stored failures
+
+
+@dataclass(frozen=True, order=True)
+class Verdict:
+    """What was said of one test."""
+
+    status: str  # pass, warn, fail or error
+    failures: int | None
+    stored: int | None = None  # rows in its table of stored failures
+
+
+def prepare(folder: Path, models: Iterable[str]) -> Path:
+    """A dbt project with these models in ``folder``; the tests are written into it by others.
+
+    The models' tables exist, and are tested without ever being built.
+    """
+    project = Path(shutil.copytree(SKELETON, folder / "project"))
+    (project / "models").mkdir()
+    for model in models:
+        (project / "models" / f"{model}.sql").write_text(
+            "select 'a table that is there already' as never_built\n"
+        )
+    return project
+
+
+def run_tests(project: Path, database: Path, *, threads: int = 2) -> dict[str, Verdict]:
+    """`dbt test` of the whole project on a DuckDB file; the verdicts by test name.
+
+    Raises RuntimeError with dbt's own output when it did not get as far as results.
+    """
+    results = project / "target" / "run_results.json"
+    results.unlink(missing_ok=True)
+    done = dbt(project, database, "test", "--threads", str(threads))
+    if not results.is_file():
+        raise RuntimeError(done.stdout + done.stderr)
+    stored = count_rows(sa.create_engine(f"duckdb:///{database}"), STORED)
+    verdicts = {}
+    for result in json.loads(results.read_text(encoding="utf-8"))["results"]:
+        name = result["unique_id"].split(".")[2]
+        # What was stored before an error is nobody's verdict.
+        kept = None if result["status"] == "error" else stored.get(name)
+        verdicts[name] = Verdict(result["status"], result["failures"], kept)
+    return verdicts
+
+
+def count_rows(engine: sa.Engine, schema: str) -> dict[str, int]:
+    """How many rows each table of a schema has, by its name. Closes the engine."""
+    names = sa.text("SELECT table_name FROM information_schema.tables WHERE table_schema = :schema")
+    with engine.connect() as connection:
+        tables = list(connection.scalars(names, {"schema": schema}))
+        found = {
+            name: connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name, schema=schema)))
+            for name in tables
+        }
+    engine.dispose()
+    return found
+
+
+def dbt(project: Path, database: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The dbt command in a project. Needs the environment that `make compare-dbt` makes."""
+    command = VENV / "bin" / "dbt"
+    if not command.is_file():
+        raise FileNotFoundError(f"no dbt at {command}: `make compare-dbt` installs it")
+    environment = os.environ | {"COMPARED_DATABASE": str(database), "DBT_PROFILES_DIR": str(project)}
+    return subprocess.run(
+        [str(command), "--no-use-colors", "--quiet", *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def version() -> str:
+    """The versions of dbt and its adapter, as the environment has them."""
+    script = """if True:
+        from importlib.metadata import version
+        print(f"dbt-core {version('dbt-core')}, dbt-duckdb {version('dbt-duckdb')}")"""
+    done = subprocess.run([VENV / "bin" / "python", "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -1,0 +1,280 @@
+"""Hostile input and broken databases: one clear line each, and nothing changed in the database."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from dbt_like_checks import (
+    DatabaseUnusable,
+    DataTest,
+    Result,
+    RunOptions,
+    RunResults,
+    Status,
+    load_project,
+    open_engine,
+    run_tests,
+)
+from tests.dbt_like_checks.conftest import everything
+
+Write = Callable[..., Path]
+NewDatabase = Callable[[str], str]
+
+
+def kind_of(url: str) -> str:
+    """The kind of a database by its URL."""
+    return url.partition(":")[0]
+
+
+def on_orders(write: Write, *tests: object, column: str | None = None) -> Path:
+    """A file of tests on the model ``orders``, or on a column of it. JSON is YAML too."""
+    below = {"columns": [{"name": column, "data_tests": tests}]} if column else {"data_tests": tests}
+    return write(json.dumps({"models": [{"name": "orders", **below}]}))
+
+
+def the_error(results: RunResults | list[Result]) -> str:
+    """The message of the only result, which is an error in one line."""
+    (result,) = results
+    assert (result.status, result.failures) == (Status.ERROR, None)
+    assert result.message is not None
+    assert len(result.message.splitlines()) == 1
+    return result.message
+
+
+def test_names_with_quotes_and_semicolons_are_names(url: str, write: Write) -> None:
+    before = everything(url)
+    path = write(
+        json.dumps(
+            {
+                "models": [
+                    {
+                        "name": 'odd " table; --',
+                        "columns": [
+                            {
+                                "name": 'we"ird; col',
+                                "data_tests": [
+                                    "not_null",
+                                    "unique",
+                                    {"accepted_values": {"values": ["'; DROP TABLE orders; --", '"']}},
+                                    {"relationships": {"to": "ref('orders')", "field": "status"}},
+                                ],
+                            },
+                            {"name": "größe", "data_tests": ["not_null"]},
+                        ],
+                    }
+                ]
+            }
+        )
+    )
+    results = run_tests(load_project(path), url, RunOptions(store_failures=True))
+    assert [(result.status, result.failures) for result in results] == [
+        (Status.FAIL, 1),
+        (Status.FAIL, 1),
+        (Status.FAIL, 1),
+        (Status.FAIL, 2),
+        (Status.FAIL, 1),
+    ]
+    after = everything(url)
+    assert {name: after[name] for name in before} == before
+
+
+ESCAPES = [
+    "1 = 1); DROP TABLE orders; --",
+    "1 = 1)) AS a) AS b; DROP TABLE orders; --",
+    "1 = 1)) AS a) AS b; COMMIT; DROP TABLE orders; --",
+    "1 = 1)) AS a) AS b; ROLLBACK; BEGIN; DELETE FROM orders; COMMIT; --",
+]
+
+
+@pytest.mark.parametrize("where", ESCAPES)
+def test_a_where_cannot_end_the_statement(url: str, write: Write, where: str) -> None:
+    before = everything(url)
+    path = on_orders(write, {"not_null": {"config": {"where": where}}}, column="id")
+    the_error(run_tests(load_project(path), url))
+    the_error(run_tests(load_project(path), url, RunOptions(store_failures=True)))
+    assert everything(url) == before
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP TABLE orders",
+        "DELETE FROM orders RETURNING id",
+        "SELECT 1; DROP TABLE orders",
+        "SELECT 1) AS x; COMMIT; DROP TABLE orders; --",
+        "WITH gone AS (DELETE FROM orders RETURNING id) SELECT * FROM gone",
+        "SELECT set_config('transaction_read_only', 'off', false) FROM orders",
+    ],
+)
+def test_a_singular_test_cannot_write(url: str, write: Write, sql: str) -> None:
+    before = everything(url)
+    path = write(sql, "tests/writes.sql")
+    the_error(run_tests(load_project(path), url))
+    assert everything(url) == before
+
+
+def test_wrong_sql_is_one_line(planted: str, write: Write) -> None:
+    path = on_orders(write, {"not_null": {"config": {"where": "totl > 0"}}}, column="id")
+    assert "totl" in the_error(run_tests(load_project(path), planted))
+
+
+@pytest.mark.parametrize(
+    ("tests", "column", "message"),
+    [
+        ("unique", "idd", "no column 'idd' in 'orders': did you mean 'id'?"),
+        (
+            {"relationships": {"to": "ref('custmers')", "field": "id"}},
+            "id",
+            "no table 'custmers' in the database",
+        ),
+        ({"relationships": {"to": "customers", "field": "ids"}}, "id", "no column 'ids' in 'customers'"),
+        (
+            {"dbt_utils.recency": {"field": "place", "datepart": "day", "interval": 1}},
+            None,
+            "no column 'place'",
+        ),
+    ],
+)
+def test_what_is_not_there_is_named(
+    planted: str, write: Write, tests: object, column: str | None, message: str
+) -> None:
+    path = on_orders(write, tests, column=column)
+    assert the_error(run_tests(load_project(path), planted)).startswith(message)
+
+
+def test_a_table_that_vanishes_during_the_run(url: str, write: Write) -> None:
+    engine = open_engine(url, writable=True)
+
+    def drop_after_the_first(index: int, _total: int, _test: DataTest, result: Result | None) -> None:
+        if index == 1 and result is not None:
+            with engine.begin() as connection:
+                connection.exec_driver_sql("DROP TABLE orders")
+
+    path = on_orders(write, "not_null", "unique", column="id")
+    first, *rest = run_tests(load_project(path), engine, report=drop_after_the_first)
+    engine.dispose()
+    assert first.status is Status.PASS
+    assert "orders" in the_error(rest)
+
+
+def test_a_lost_connection_is_said_and_the_next_test_has_a_new_one(
+    make_database: NewDatabase, write: Write
+) -> None:
+    url = make_database("postgresql")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE orders (id integer)")
+        connection.execute("INSERT INTO orders VALUES (1)")
+    sleeping = {"dbt_utils.expression_is_true": {"expression": "pg_sleep(60) is not null"}}
+    counting = {"dbt_expectations.expect_table_row_count_to_be_between": {"min_value": 1}}
+    killer = threading.Thread(target=_end_sleepers, args=(url,))
+    killer.start()
+    first, second = run_tests(load_project(on_orders(write, sleeping, counting)), url)
+    killer.join()
+    assert the_error([first]).startswith("the connection was lost: ")
+    assert second.status is Status.PASS
+
+
+def _end_sleepers(url: str) -> None:
+    query = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE query LIKE '%pg_sleep(60)%' AND wait_event = 'PgSleep' AND pid <> pg_backend_pid()"
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        for _ in range(600):
+            if connection.execute(query).fetchall():
+                return
+            time.sleep(0.05)
+
+
+TOO_LONG = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0",
+    "postgresql": "SELECT pg_sleep(60)",
+    "duckdb": "SELECT sum(a.range * b.range) AS s FROM range(1000000) a, range(1000000) b HAVING s < 0",
+}
+
+
+def test_a_query_that_runs_too_long_is_stopped(planted: str, write: Write) -> None:
+    path = write(TOO_LONG[kind_of(planted)], "tests/long.sql")
+    after = write("SELECT 1 AS one", "tests/short.sql")
+    began = time.monotonic()
+    long, short = run_tests(load_project(path, after), planted, RunOptions(timeout=0.3))
+    assert the_error([long]) == "stopped after 0.3 s: the query takes too long (--timeout gives it more)"
+    assert short.failures == 1
+    assert time.monotonic() - began < 60  # it would have taken hours, or a minute of sleep
+
+
+def test_a_regular_expression_that_takes_too_long_is_stopped(
+    make_database: NewDatabase, write: Write
+) -> None:
+    url = make_database("sqlite")
+    engine = open_engine(url, writable=True)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE orders (id text)")
+        connection.exec_driver_sql("INSERT INTO orders VALUES (?)", ("a" * 60 + "b",))
+    engine.dispose()
+
+    def matching(regex: str) -> str:
+        test = {"dbt_expectations.expect_column_values_to_match_regex": {"regex": regex}}
+        return the_error(run_tests(load_project(on_orders(write, test, column="id")), url))
+
+    assert matching("^(a|aa)+$") == "stopped: the regular expression '^(a|aa)+$' takes too long on one value"
+    assert matching("(").startswith("the regular expression '(' is not valid: ")
+
+
+def test_a_read_only_database_can_be_tested_but_not_store(url: str, write: Write) -> None:
+    if kind_of(url) == "postgresql":
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            connection.execute(
+                f'ALTER DATABASE "{connection.info.dbname}" SET default_transaction_read_only = on'
+            )
+    before = everything(url)
+    project = load_project(on_orders(write, "not_null", column="status"))
+    engine = open_engine(url)
+    (counted,) = run_tests(project, engine)
+    message = the_error(run_tests(project, engine, RunOptions(store_failures=True)))
+    engine.dispose()
+    assert (counted.status, counted.failures) == (Status.FAIL, 1)
+    assert "read" in message.lower()
+    assert "only" in message.lower()
+    assert everything(url) == before
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "gone.db"
+    with pytest.raises(DatabaseUnusable, match=r"gone\.db: "):
+        open_engine(f"{kind}:///{path}")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql://ada:geheim@127.0.0.1:1/x", "postgresql://ada:***@127.0.0.1:1/x: "),
+        ("postgresql://127.0.0.1:1/x?user=ada&password=geheim", "127.0.0.1"),
+        ("mysql://ada:geheim@127.0.0.1/x", "'mysql' is not supported: use sqlite, postgresql, duckdb"),
+        ("geheim", "not a database URL: write for example sqlite:///file.db"),
+    ],
+)
+def test_an_unusable_database_is_one_line_without_its_password(url: str, message: str) -> None:
+    with pytest.raises(DatabaseUnusable) as caught:
+        open_engine(url)
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert "geheim" not in str(caught.value)
+
+
+def test_psycopg2_is_refused_because_it_would_run_several_statements(
+    postgresql_url: str, write: Write
+) -> None:
+    engine = sa.create_engine(postgresql_url.replace("postgresql://", "postgresql+psycopg2://"))
+    path = on_orders(write, "not_null", column="id")
+    assert "psycopg 3" in the_error(run_tests(load_project(path), engine))
+    engine.dispose()

@@ -1,0 +1,202 @@
+"""Running: where, limit, thresholds, samples, restriction, stored failures, threads, fail-fast."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from dbt_like_checks import (
+    DataTest,
+    Result,
+    RunOptions,
+    RunResults,
+    Status,
+    load_project,
+    open_engine,
+    run_tests,
+)
+from dbt_like_checks.dialects import literal
+from tests.dbt_like_checks.conftest import everything
+
+Write = Callable[..., Path]
+
+
+def ran(
+    write: Write, url: str, tests: str, options: RunOptions | None = None, model: str = "orders"
+) -> dict[str, Result]:
+    """The results of tests written below the model ``orders``, by name."""
+    path = write(f"models: [{{name: {model}, {tests}}}]")
+    return {result.test.name: result for result in run_tests(load_project(path), url, options)}
+
+
+CONFIGURED = """columns: [{name: customer, data_tests: [
+  {unique: {name: all}},
+  {unique: {name: some, config: {where: "customer <> 9 -- not nine"}}},
+  {unique: {name: none, config: {where: "customer > 100"}}},
+  {unique: {name: limited, config: {limit: 1}}},
+  {unique: {name: tolerated, config: {error_if: '> 2', warn_if: '> 1'}}},
+  {unique: {name: allowed, config: {error_if: '> 2', warn_if: '> 2'}}},
+  {unique: {name: soft, config: {severity: warn, error_if: '> 0'}}},
+  {unique: {name: summed, config: {fail_calc: sum(n_records)}}},
+  {unique: {name: off, config: {enabled: false}}}]}]"""
+
+
+def test_configured_counts(planted: str, write: Write) -> None:
+    results = ran(write, planted, CONFIGURED)
+    assert {name: (result.status, result.failures) for name, result in results.items()} == {
+        "all": (Status.FAIL, 2),
+        "some": (Status.FAIL, 1),
+        "none": (Status.PASS, 0),
+        "limited": (Status.FAIL, 1),
+        "tolerated": (Status.WARN, 2),
+        "allowed": (Status.PASS, 0),
+        "soft": (Status.WARN, 2),
+        "summed": (Status.FAIL, 5),
+    }
+
+
+def test_failing_rows_are_a_bounded_sample_with_their_keys(planted: str, write: Write) -> None:
+    tests = "columns: [{name: total, data_tests: [{dbt_utils.accepted_range: {name: t, min_value: 100}}]}]"
+    everyone = ran(write, planted, tests)["t"]
+    assert [dict(row) for row in everyone.rows] == [
+        {"id": number, "total": total}
+        for number, total in ((1, 10), (2, -5), (3, 30), (5, 50), (6, 60), (7, 70))
+    ]
+    two = ran(write, planted, tests, RunOptions(sample=2))["t"]
+    assert (two.failures, len(two.rows)) == (6, 2)
+    assert ran(write, planted, tests, RunOptions(sample=0))["t"].rows == ()
+
+
+def test_a_group_shows_its_first_key(planted: str, write: Write) -> None:
+    result = ran(write, planted, "columns: [{name: customer, data_tests: [unique]}]")[
+        "unique_orders_customer"
+    ]
+    assert sorted(tuple(row.values()) for row in result.rows) == [(1, 3, 1), (9, 2, 3)]
+    assert list(result.rows[0]) == ["unique_field", "n_records", "first_id"]
+
+
+def test_a_run_may_be_about_some_rows_only(planted: str, write: Write) -> None:
+    def paid(columns: object) -> sa.ColumnElement[bool] | None:
+        assert isinstance(columns, dict)
+        return columns["status"] == literal("paid") if "status" in columns else None
+
+    tests = "data_tests: [{dbt_expectations.expect_table_row_count_to_be_between: {name: t, max_value: 0}}]"
+    options = RunOptions(restrict=paid)
+    assert ran(write, planted, tests, options)["t"].rows[0]["row_count"] == 2
+    assert ran(write, planted, tests, options, model="customers")["t"].rows[0]["row_count"] == 4
+
+
+def test_a_singular_test(planted: str, write: Write) -> None:
+    path = write(
+        "select id, ':x'  as text, '50%' as share from {{ ref('orders') }} where total < 0 -- the end;",
+        "tests/no_debts.sql",
+    )
+    (result,) = run_tests(load_project(path), planted)
+    assert (result.status, result.failures) == (Status.FAIL, 1)
+    assert [tuple(row.values()) for row in result.rows] == [(2, ":x", "50%")]
+    assert "'50%'" in (result.compiled_code or "")
+
+
+def test_stored_failures_are_all_of_them_in_a_table_of_their_own(url: str, write: Write) -> None:
+    before = everything(url)
+    tests = (
+        "columns: [{name: status, data_tests: [not_null, unique,"
+        " {accepted_values: {name: " + "long_" * 20 + ", values: ['it''s', paid]}}]}]"
+    )
+    for _ in range(2):
+        # The second time replaces the tables of the first.
+        results = ran(write, url, tests, RunOptions(store_failures=True, sample=0))
+    assert [result.status for result in results.values()] == [Status.FAIL] * 3
+    after = everything(url)
+    assert {name: after[name] for name in before} == before
+    engine = open_engine(url)
+    with engine.connect() as connection:
+        for result in results.values():
+            assert result.stored_in is not None
+            name = engine.dialect.identifier_preparer.quote_identifier(result.stored_in.name)
+            where = f"{result.stored_in.schema}.{name}" if result.stored_in.schema else name
+            assert len(connection.exec_driver_sql(f"SELECT * FROM {where}").all()) == result.failures
+    engine.dispose()
+    if url.startswith("sqlite"):
+        assert all(name.startswith("dbt_test__audit__") for name in after.keys() - before.keys())
+
+
+def test_one_test_may_store_its_failures_alone(url: str, write: Write) -> None:
+    tests = (
+        "columns: [{name: status, data_tests: ["
+        "{not_null: {config: {store_failures: true}}}, {unique: {config: {store_failures_as: ephemeral}}}]}]"
+    )
+    stored = [result.stored_in is not None for result in ran(write, url, tests).values()]
+    assert stored == [True, False]
+
+
+def test_threads_give_the_same_results_in_the_same_order(planted: str, write: Write) -> None:
+    alone = ran(write, planted, CONFIGURED)
+    together = ran(write, planted, CONFIGURED, RunOptions(threads=4))
+    assert [(name, result.status, result.failures, result.rows) for name, result in together.items()] == [
+        (name, result.status, result.failures, result.rows) for name, result in alone.items()
+    ]
+
+
+def test_fail_fast_begins_nothing_after_a_failure(planted: str, write: Write) -> None:
+    results = ran(write, planted, CONFIGURED, RunOptions(fail_fast=True))
+    statuses = [result.status for result in results.values()]
+    assert statuses == [Status.FAIL] + [Status.SKIPPED] * 7
+
+
+def test_the_report_hears_of_each_test_twice(planted: str, write: Write) -> None:
+    heard: list[tuple[int, int, str, Status | None]] = []
+
+    def report(index: int, total: int, test: DataTest, result: Result | None) -> None:
+        heard.append((index, total, test.name, result.status if result else None))
+
+    path = write("models: [{name: orders, columns: [{name: id, data_tests: [not_null, unique]}]}]")
+    run_tests(load_project(path), planted, report=report)
+    assert heard == [
+        (1, 2, "not_null_orders_id", None),
+        (1, 2, "not_null_orders_id", Status.PASS),
+        (2, 2, "unique_orders_id", None),
+        (2, 2, "unique_orders_id", Status.PASS),
+    ]
+
+
+def test_an_engine_of_ones_own_is_left_as_it_was(url: str, write: Write) -> None:
+    engine = open_engine(url, writable=True)
+    path = write("models: [{name: orders, columns: [{name: id, data_tests: [not_null]}]}]")
+    results: RunResults = run_tests(load_project(path), engine)
+    assert results.success
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM orders")
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM orders").scalar() == 0
+    engine.dispose()
+
+
+def test_a_database_in_memory_serves_one_thread(write: Write) -> None:
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE orders (id integer)")
+    path = write("models: [{name: orders, columns: [{name: id, data_tests: [not_null, unique]}]}]")
+    results = run_tests(load_project(path), engine, RunOptions(threads=8))
+    assert [result.status for result in results] == [Status.PASS] * 2
+    engine.dispose()
+
+
+def test_a_schema_may_be_named(
+    postgresql_url: str, make_database: Callable[[str], str], write: Write
+) -> None:
+    url = make_database("postgresql")
+    engine = open_engine(url, writable=True)
+    with engine.begin() as connection:
+        for statement in (
+            'CREATE SCHEMA "my; schema"',
+            'CREATE TABLE "my; schema".orders (id integer)',
+            'INSERT INTO "my; schema".orders VALUES (NULL)',
+        ):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    tests = "columns: [{name: id, data_tests: [not_null]}]"
+    (default,) = ran(write, url, tests, RunOptions(schema="my; schema")).values()
+    (own,) = ran(write, url, f"config: {{schema: 'my; schema'}}, {tests}").values()
+    (missing,) = ran(write, url, tests).values()
+    assert (default.failures, own.failures, missing.status) == (1, 1, Status.ERROR)
