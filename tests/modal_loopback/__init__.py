@@ -12,7 +12,7 @@ In this process (a thread with its own event loop), with the clients in children
     with Loopback(tmp_path / "modal") as modal:
         env = os.environ | modal.client_environment()
         subprocess.run([sys.executable, "-m", "modal", "deploy", "-m", "inference.modal_app"], env=env, check=True)
-        modal.inject(EmptyText(), Match(class_name="Eu*", nth=1))
+        modal.inject(EmptyText(), Match(class_name="Eu*", nth=1))        # faults.py has the list of faults
         ...
         assert len(modal.events("spawn")) == 9     # the witness: what was accepted, run, fetched, cancelled
 
@@ -33,7 +33,13 @@ prints one line of JSON, ``{"url": …, "control": …, "pid": …}``, and stops
 
 ``answer(call: Call) -> object`` answers calls in the server, without any container: for thousands in
 flight. `Call` has ``class_name``, ``method``, ``args``, ``kwargs`` (decoded) and ``region``. What it returns
-is the function's result; what it raises is the function's exception.
+is the function's result; what it raises is the function's exception. `modal.release()` lets calls end that `PendingUntilReleased` holds back.
+
+The token of `client_environment` is the only one that is accepted (another is UNAUTHENTICATED). Named
+secrets must be given (``secrets={"huggingface": {"HF_TOKEN": "x"}}``) or are NOT_FOUND, as at Modal.
+A container's environment is its image's (``.env``) and its secrets', nothing of the server's own; its
+files are those that the deployment mounted, and its Python is this one. Volumes exist but are mounted
+nowhere. A class's ``timeout``, ``retries``, ``max_containers`` and ``scaledown_window`` are kept.
 
 Events (``state_dir/events.jsonl`` as well as ``events()``) are dicts with ``at`` (seconds since the epoch),
 ``event``, and for calls ``call`` (the function call id), ``class_name``, ``request_id`` (the ``id`` of the
@@ -53,3 +59,10 @@ small values and compose: several may befall one call. `faults.json` is a list o
 ``{"fault": {"kind": "empty_text"}, "match": {"class_name": "Eu*", "nth": 1}}``; `control` takes the same:
 ``POST /faults``, ``DELETE /faults``, ``GET /events?event=spawn``.
 """
+
+from tests.modal_loopback.answers import Answer, Call
+from tests.modal_loopback.faults import Fault, Match
+from tests.modal_loopback.process import LoopbackProcess
+from tests.modal_loopback.server import Loopback, client_environment
+
+__all__ = ["Answer", "Call", "Fault", "Loopback", "LoopbackProcess", "Match", "client_environment"]
