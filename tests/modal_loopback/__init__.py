@@ -11,8 +11,8 @@ In this process (a thread with its own event loop), with the clients in children
 
     with Loopback(tmp_path / "modal") as modal:
         env = os.environ | modal.client_environment()
-        subprocess.run([sys.executable, "-m", "modal", "deploy", "-m", "inference.modal_app"], env=env, check=True)
-        modal.inject(EmptyText(), Match(class_name="Eu*", nth=1))        # faults.py has the list of faults
+        subprocess.run(["modal", "deploy", "-m", "inference.modal_app"], env=env, check=True)
+        modal.inject(EmptyText(), Match(class_name="Eu*", nth=1))  # `faults` has all that can go wrong
         ...
         assert len(modal.events("spawn")) == 9     # the witness: what was accepted, run, fetched, cancelled
 
@@ -27,13 +27,14 @@ As a process of its own, with the same methods over HTTP::
     with LoopbackProcess(tmp_path / "modal", "--answer", "tests.package.module:function") as modal:
         ...
 
-    python -m tests.modal_loopback --port 9600 --state-dir DIR [--faults faults.json] [--answer MODULE:FUNCTION]
+    python -m tests.modal_loopback --port 9600 --state-dir DIR [--faults FILE] [--answer MODULE:FUNCTION]
 
 prints one line of JSON, ``{"url": …, "control": …, "pid": …}``, and stops cleanly on SIGINT and SIGTERM.
 
 ``answer(call: Call) -> object`` answers calls in the server, without any container: for thousands in
-flight. `Call` has ``class_name``, ``method``, ``args``, ``kwargs`` (decoded) and ``region``. What it returns
-is the function's result; what it raises is the function's exception. `modal.release()` lets calls end that `PendingUntilReleased` holds back.
+flight. `Call` has ``call_id``, ``class_name``, ``method``, ``args``, ``kwargs`` (decoded) and ``region``.
+What it returns is the function's result; what it raises is the function's exception. `modal.release()`
+lets calls end that `PendingUntilReleased` holds back.
 
 The token of `client_environment` is the only one that is accepted (another is UNAUTHENTICATED). Named
 secrets must be given (``secrets={"huggingface": {"HF_TOKEN": "x"}}``) or are NOT_FOUND, as at Modal.

@@ -15,6 +15,7 @@ from tests.modal_loopback.places import place
 class Call:
     """What a function was called with. ``region`` is where its class is placed, as a cloud writes it."""
 
+    call_id: str
     class_name: str
     method: str
     args: tuple[Any, ...]
@@ -35,6 +36,7 @@ class InServer:
     def submit(self, call: FunctionCall) -> None:
         self._calls.handed_over(call, None)
         asked = Call(
+            call_id=call.id,
             class_name=call.function.class_name,
             method=call.method,
             args=call.arguments.args,

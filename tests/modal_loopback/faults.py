@@ -41,7 +41,7 @@ class Fault(_Value):
     kind: str
 
     def refuses(self, method: str, occasion: int, seconds: float) -> str | None:
-        """The gRPC status to answer a request with; ``occasion`` counts from 1, ``seconds`` since the first."""
+        """The gRPC status to answer with; ``occasion`` counts from 1, ``seconds`` since the first."""
         return None
 
     def loses_answer(self, occasion: int) -> bool:

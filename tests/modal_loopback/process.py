@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class LoopbackProcess:
-    """Runs ``python -m tests.modal_loopback --state-dir STATE_DIR`` with more arguments, while the context lasts."""
+    """Runs ``python -m tests.modal_loopback --state-dir STATE_DIR ARGUMENTS`` while the context lasts."""
 
     def __init__(self, state_dir: Path, *arguments: str) -> None:
         self._command = [

@@ -12,7 +12,7 @@ image = modal.Image.debian_slim().env({"FROM_THE_IMAGE": "it's here"})
 
 
 class _Echo:
-    """Answers a request with what it is told to do."""
+    """Answers a request, or does what it is told to."""
 
     @modal.enter()
     def enter(self) -> None:
@@ -24,31 +24,38 @@ class _Echo:
         match request.get("do"):
             case "raise":
                 raise ValueError("as told")
-            case "raise TimeoutError":
-                raise TimeoutError("the function's own")
             case "die":
                 os._exit(3)
             case "wait":
-                Path(request["started"]).touch()
-                try:
-                    time.sleep(60)
-                except BaseException as error:
-                    Path(request["stopped"]).write_text(type(error).__name__)
-                    raise
+                _wait(Path(request["started"]), Path(request["stopped"]))
         return {
             "request_id": request["id"],
             "region": os.environ["MODAL_REGION"],
             "cloud": os.environ["MODAL_CLOUD_PROVIDER"],
             "task_id": os.environ["MODAL_TASK_ID"],
-            "from_the_image": os.environ.get("FROM_THE_IMAGE"),
+            "call_id": modal.current_function_call_id(),
+            "image_variable": os.environ["FROM_THE_IMAGE"],
+            "foreign_variable": os.environ.get("MODAL_TOKEN_ID"),
             "class_name": type(self).__name__,
             "code": __file__,
             "calls": self.calls,
             "padding": "x" * request.get("padding", 0),
-            "items": [{"id": "q", "text": "an answer"}],
         }
 
 
-for _region, _name in (("us", "EchoUs"), ("eu", "EchoEu")):
+def _wait(started: Path, stopped: Path) -> None:
+    started.touch()
+    try:
+        time.sleep(60)
+    except BaseException as error:
+        stopped.write_text(type(error).__name__)
+        raise
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "EchoUs": {"region": "us", "timeout": 2, "retries": 1},
+    "EchoEu": {"region": "eu", "timeout": 60},
+}
+for _name, _settings in SETTINGS.items():
     _made = type(_name, (_Echo,), {"__module__": __name__, "__qualname__": _name})
-    globals()[_name] = app.cls(image=image, region=_region, max_containers=1, timeout=30)(_made)
+    globals()[_name] = app.cls(image=image, max_containers=1, **_settings)(_made)
