@@ -8,10 +8,10 @@ dies anywhere in here leaves a record from which the next one goes on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
@@ -26,15 +26,22 @@ from beacon_pipeline.vocabulary import Cause, Status
 from inference.contract import (
     CallFailure,
     CallState,
+    Deployment,
     FailureCode,
     MalformedReply,
+    NotConfigured,
+    Provider,
     ProviderTruth,
     ReplyUnavailable,
     SubmitRejected,
     SubmitUnknown,
 )
+from inference.inspection import DeploymentState, Inspectable
 
 FIRST_POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.1, 2.0
+READ_AGAIN_SECONDS = 30.0  # while calls are pending, the record is looked at this often for what others did
+QUESTIONS_AT_ONCE = 64  # to providers, over all deployments of a run
+IN_HAND_SECONDS = 30.0  # from writing an intent to the record of its acceptance, at the very most
 UNREACHABLE_PATIENCE_SECONDS = 120.0  # of one run; the executions stay dispatched and are healed later
 
 log = structlog.get_logger()
@@ -62,6 +69,8 @@ class _Round:
     reported: set[str] = field(default_factory=set)  # executions handed to `on_settled`
     states: dict[str, CallState] = field(default_factory=dict)  # by call id, as polled just now
     poll_seconds: float = FIRST_POLL_SECONDS
+    lost: set[str] = field(default_factory=set)  # calls whose submit got no answer here
+    read_at: float = 0.0  # when the record was read, by the event loop's clock
     unreachable_since: datetime | None = None
 
 
@@ -87,6 +96,7 @@ class Materializer:
         self._actor = actor
         self._sleep = sleep
         self._patience = unreachable_patience_seconds
+        self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
 
     async def materialize(self, job_id: str, cells: Sequence[Cell], on_settled: OnSettled) -> None:
         """Work on all cells, deployment by deployment, side by side.
@@ -94,20 +104,44 @@ class Materializer:
         ``on_settled`` is called with executions as soon as nothing more is to be done for them
         here; those that are still dispatched when patience runs out come last, as they are.
         """
-        by_deployment: dict[tuple[str, str], list[Cell]] = {}
+        by_deployment: dict[Deployment, list[Cell]] = {}
         for cell in cells:
-            by_deployment.setdefault((cell.region, cell.model), []).append(cell)
-        for _, model in by_deployment:
-            self._providers.for_model(self._catalog.model(model)).check_configured()
-        async with asyncio.TaskGroup() as tasks:
-            for some in by_deployment.values():
-                tasks.create_task(self._deployment(_Round(job_id, some, on_settled)))
+            by_deployment.setdefault(Deployment(region=cell.region, model=cell.model), []).append(cell)
+        for deployment in by_deployment:
+            self._provider_of(deployment).check_configured()
+        await self._check_deployed(job_id, cells)
+        rounds = (_Round(job_id, some, on_settled) for some in by_deployment.values())
+        await _side_by_side([self._deployment(work) for work in rounds])
+
+    def _provider_of(self, deployment: Deployment) -> Provider:
+        return self._providers.for_model(self._catalog.model(deployment.model))
+
+    async def _check_deployed(self, job_id: str, cells: Sequence[Cell]) -> None:
+        """Raises NotConfigured when something is to be asked of a deployment that is not there.
+
+        What is dispatched may have its answer already, whatever became of the deployment since.
+        """
+        executions = await self._read(self._ledger.executions, job_id, cells)
+        to_ask = [e for e in executions if e.status not in (Status.COMPLETED, Status.DISPATCHED)]
+        deployments = list(dict.fromkeys(Deployment(region=e.region, model=e.model) for e in to_ask))
+        inspecting = [
+            self._inspect(provider, deployment)
+            for deployment in deployments
+            if isinstance(provider := self._provider_of(deployment), Inspectable)
+        ]
+        missing = [s.detail for s in await _side_by_side(inspecting) if s.found is False]
+        if missing:
+            raise NotConfigured("\n".join(missing))
+
+    async def _inspect(self, provider: Inspectable, deployment: Deployment) -> DeploymentState:
+        async with self._questions:
+            return await provider.inspect(deployment)
 
     async def _deployment(self, work: _Round) -> None:
+        executions = await self._executions(work)
         while True:
-            executions = await self._read(self._ledger.executions, work.job_id, work.cells)
             open_ones = [e for e in executions if e.id not in work.reported]
-            plan = self._plan(open_ones, work.states)
+            plan = self._plan(open_ones, work)
             self._report(work, plan.pop(Action.NOTHING, []) + plan.pop(Action.GIVE_UP, []))
             waiting = plan.pop(Action.WAIT, [])
             if not plan and not waiting:
@@ -117,25 +151,38 @@ class Materializer:
             if plan:
                 if plan.keys() != {Action.ASK}:
                     work.poll_seconds = FIRST_POLL_SECONDS
+                    executions = await self._executions(work)
                 continue
             if self._out_of_patience(waiting, work):
                 self._report(work, waiting)
                 return
             await self._sleep(work.poll_seconds)
             work.poll_seconds = min(work.poll_seconds * 1.5, SLOWEST_POLL_SECONDS)
-            work.states.clear()
+            await self._ask(_calls_of(waiting), work)
+            if self._record_may_have_moved(waiting, work):
+                executions = await self._executions(work)
 
-    def _plan(
-        self, executions: Sequence[Execution], states: Mapping[str, CallState]
-    ) -> dict[Action, list[Execution]]:
+    async def _executions(self, work: _Round) -> list[Execution]:
+        work.read_at = asyncio.get_running_loop().time()
+        return await self._read(self._ledger.executions, work.job_id, work.cells)
+
+    def _record_may_have_moved(self, waiting: Sequence[Execution], work: _Round) -> bool:
+        """While calls are pending, a thousand of them shall not read the ledger a thousand times a second."""
+        ended = any(state.truth.is_final for state in work.states.values())
+        sent_by_others = any(call.provider_call_id is None for call in _calls_of(waiting))
+        return (
+            ended or sent_by_others or asyncio.get_running_loop().time() - work.read_at > READ_AGAIN_SECONDS
+        )
+
+    def _plan(self, executions: Sequence[Execution], work: _Round) -> dict[Action, list[Execution]]:
         plan: dict[Action, list[Execution]] = {}
         for execution in executions:
-            plan.setdefault(decide(self._facts(execution, states)), []).append(execution)
+            plan.setdefault(decide(self._facts(execution, work)), []).append(execution)
         return plan
 
-    def _facts(self, execution: Execution, states: Mapping[str, CallState]) -> Facts:
+    def _facts(self, execution: Execution, work: _Round) -> Facts:
         call = execution.newest_call
-        state = states.get(call.id) if call else None
+        state = work.states.get(call.id) if call else None
         return Facts(
             status=execution.status,
             stage=stage_of(call),
@@ -143,6 +190,7 @@ class Materializer:
             attempts=len(execution.attempts),
             budget=self._catalog.settings.attempt_budget,
             durable=self._providers.named(call.provider).durable if call else True,
+            in_hand=call is not None and call.id not in work.lost and _age(call) < IN_HAND_SECONDS,
         )
 
     def _report(self, work: _Round, executions: Sequence[Execution]) -> None:
@@ -158,7 +206,7 @@ class Materializer:
         )
         if reachable:
             work.unreachable_since = None
-            return all((now - call.created_at).total_seconds() > self._longest(call) for call in calls)
+            return all(_age(call) > self._longest(call) for call in calls)
         work.unreachable_since = work.unreachable_since or now
         return (now - work.unreachable_since).total_seconds() > self._patience
 
@@ -173,9 +221,7 @@ class Materializer:
     async def _act(self, action: Action, executions: Sequence[Execution], work: _Round) -> None:
         match action:
             case Action.ASK:
-                calls = _calls_of(executions)
-                states = await asyncio.gather(*(self._poll(call) for call in calls))
-                work.states.update({call.id: state for call, state in zip(calls, states, strict=True)})
+                await self._ask(_calls_of(executions), work)
             case Action.SETTLE:
                 for call in _calls_of(executions):
                     await self._settle(call, work)
@@ -194,9 +240,15 @@ class Materializer:
             case Action.NOTHING | Action.GIVE_UP | Action.WAIT:
                 raise AssertionError(f"{action} needs no act")
 
+    async def _ask(self, calls: Sequence[Call], work: _Round) -> None:
+        accepted = [call for call in calls if call.provider_call_id is not None]
+        states = await asyncio.gather(*(self._poll(call) for call in accepted))
+        work.states.update({call.id: state for call, state in zip(accepted, states, strict=True)})
+
     async def _poll(self, call: Call) -> CallState:
         assert call.provider_call_id is not None, "only accepted calls can be asked about"
-        return await self._providers.named(call.provider).poll(call.provider_call_id)
+        async with self._questions:
+            return await self._providers.named(call.provider).poll(call.provider_call_id)
 
     async def _dispatch(self, executions: Sequence[Execution], work: _Round) -> None:
         ended = [e.id for e in executions if e.status.is_settled]
@@ -220,12 +272,14 @@ class Materializer:
         """Send a call that is on record. Whatever is lost on the way, the record says so truly."""
         provider = self._providers.named(call.provider)
         try:
-            provider_call_id = await provider.submit(call.request)
+            async with self._questions:
+                provider_call_id = await provider.submit(call.request)
         except SubmitRejected as rejected:
             facts = CallFacts(truth=ProviderTruth.FAILED, replied=True, failure=rejected.failure)
             await self._settle_failure(call, rejected.failure, facts, work)
         except SubmitUnknown as unknown:
             log.warning("the answer to a submit was lost", call=call.id, reason=str(unknown))
+            work.lost.add(call.id)
             work.unreachable_since = work.unreachable_since or datetime.now(UTC)
             if (datetime.now(UTC) - work.unreachable_since).total_seconds() > self._patience:
                 await self._report_left(call, work)
@@ -250,8 +304,10 @@ class Materializer:
 
     async def _settle_reply(self, call: Call, work: _Round) -> None:
         assert call.provider_call_id is not None, "a succeeded call has an id"
+        provider = self._providers.named(call.provider)
         try:
-            reply = await self._providers.named(call.provider).fetch(call.provider_call_id, call.request)
+            async with self._questions:
+                reply = await provider.fetch(call.provider_call_id, call.request)
         except ReplyUnavailable as unavailable:
             log.warning("a reply could not be fetched yet", call=call.id, reason=str(unavailable))
             unreachable = CallState(truth=ProviderTruth.UNREACHABLE, detail=str(unavailable))
@@ -365,6 +421,22 @@ CANCEL_POLLS = 50  # of a tenth of a second: a provider that needs longer is set
 _LOOKS_LIKE_A_CANCEL = frozenset(
     {FailureCode.WORKER_LOST, FailureCode.PROVIDER_ERROR, FailureCode.CANCELLED, FailureCode.INTERRUPTED}
 )
+
+
+async def _side_by_side(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """The results in order; the first that raises stops the others, and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(one) for one in work]
+    except BaseExceptionGroup as group:
+        first = group.exceptions[0]
+        raise first from first.__cause__
+    return [task.result() for task in running]
+
+
+def _age(call: Call) -> float:
+    """Seconds since a call was written down."""
+    return (datetime.now(UTC) - call.created_at).total_seconds()
 
 
 def _calls_of(executions: Sequence[Execution]) -> list[Call]:
