@@ -62,7 +62,8 @@ small values and compose: several may befall one call. `faults.json` is a list o
 """
 
 from tests.modal_loopback.answers import Answer, Call
-from tests.modal_loopback.faults import Fault, Match
+from tests.modal_loopback.faults import Fault
+from tests.modal_loopback.injections import Match
 from tests.modal_loopback.process import LoopbackProcess
 from tests.modal_loopback.server import Loopback, client_environment
 

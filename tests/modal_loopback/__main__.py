@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from tests.modal_loopback.answers import Answer
-from tests.modal_loopback.faults import INJECTED_LIST
+from tests.modal_loopback.injections import INJECTED_LIST
 from tests.modal_loopback.server import Service
 
 

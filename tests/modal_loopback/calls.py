@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from google.protobuf.empty_pb2 import Empty
 from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
 from tests.modal_loopback.blobs import Blobs
-from tests.modal_loopback.faults import CANCEL, POLL, SPAWN, Active, Injections, first_refusal
+from tests.modal_loopback.faults import CANCEL, POLL, SPAWN
+from tests.modal_loopback.injections import Active, Injections, first_refusal
 from tests.modal_loopback.journal import Journal
 from tests.modal_loopback.materials import new_id
 from tests.modal_loopback.objects import Function, Objects
@@ -28,6 +29,8 @@ from tests.modal_loopback.payloads import (
 )
 from tests.modal_loopback.wire import AnswerLostOnTheWay, caller
 
+Invocation: TypeAlias = api_pb2.FunctionCallInvocationType.ValueType
+
 
 @dataclass
 class FunctionCall:
@@ -36,7 +39,7 @@ class FunctionCall:
     id: str
     function: Function
     input: api_pb2.FunctionInput
-    invocation: int
+    invocation: Invocation
     arguments: Arguments
     faults: tuple[Active, ...] = ()
     input_id: str = field(default_factory=lambda: new_id("in"))
@@ -132,7 +135,7 @@ class Calls:
         self,
         function: Function,
         given: api_pb2.FunctionInput,
-        invocation: int,
+        invocation: Invocation,
         arguments: Arguments,
         spawn: Spawn,
     ) -> FunctionCall:

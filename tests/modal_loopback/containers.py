@@ -6,11 +6,12 @@ import asyncio
 import os
 import shutil
 import signal
-import sys
 import time
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 from grpclib import GRPCError, Status
@@ -18,11 +19,11 @@ from modal_proto import api_pb2
 
 from tests.modal_loopback.calls import Calls, FunctionCall
 from tests.modal_loopback.journal import Journal
+from tests.modal_loopback.launching import launch
 from tests.modal_loopback.materials import Materials, new_id
 from tests.modal_loopback.objects import Function, Objects
 from tests.modal_loopback.payloads import Outcome, terminated, worker_lost
-from tests.modal_loopback.places import place
-from tests.modal_loopback.wire import TASK_HEADER, caller
+from tests.modal_loopback.wire import caller
 
 IDLE_SECONDS = 60.0
 HEARTBEAT_HOLD_SECONDS = 10.0  # below the SDK's heartbeat interval of 15 s
@@ -121,31 +122,17 @@ class Containers:
         task = Task(new_id("ta"), function, function.definition)
         self._tasks[task.id] = task
         root = self._folder / "roots" / task.id
-        (root / "root").mkdir(parents=True)
-        self._materials.unpack(function.definition, root)
-        arguments = root / "arguments"
-        arguments.write_bytes(self._arguments(task).SerializeToString())
-        log = (self._folder / "logs" / f"{task.id}.log").open("wb")
-        with log:
-            task.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "modal._container_entrypoint",
-                cwd=root / "root",
-                env=self._environment(task, root, arguments),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        task.process = await self._launch(task, root)
         self._journal.write(
             "container", task=task.id, class_name=function.class_name, state="started", pid=task.process.pid
         )
         self._keep(self._watch(task, root))
 
-    def _arguments(self, task: Task) -> api_pb2.ContainerArguments:
+    async def _launch(self, task: Task, root: Path) -> asyncio.subprocess.Process:
+        (root / "root").mkdir(parents=True)
+        self._materials.unpack(task.definition, root)
         app = self._objects.app_of(task.function)
-        return api_pb2.ContainerArguments(
+        arguments = api_pb2.ContainerArguments(
             task_id=task.id,
             function_id=task.function.id,
             app_id=app.id,
@@ -153,26 +140,9 @@ class Containers:
             app_layout=self._objects.layout(app),
             environment_name="main",
         )
-
-    def _environment(self, task: Task, root: Path, arguments: Path) -> dict[str, str]:
-        """Nothing of the server's own but what the machine needs: a container knows only its image."""
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        where = place(task.definition)
-        return {
-            **inherited,
-            **self._materials.environment(task.definition),
-            "PYTHONPATH": str(root / "root"),
-            "MODAL_SERVER_URL": self.server_url,
-            "MODAL_DISABLE_API_PROXY": "1",
-            "MODAL_IS_REMOTE": "1",
-            "MODAL_ENVIRONMENT": "main",
-            "MODAL_TASK_ID": task.id,
-            "MODAL_IMAGE_ID": task.definition.image_id,
-            "MODAL_REGION": where.region,
-            "MODAL_CLOUD_PROVIDER": where.cloud,
-            "MODAL_CONTAINER_ARGUMENTS_PATH": str(arguments),
-            "MODAL_OVERRIDE_HEADERS": f"{TASK_HEADER}:{task.id}",
-        }
+        variables = self._materials.environment(task.definition)
+        log = self._folder / "logs" / f"{task.id}.log"
+        return await launch(root, arguments, variables, self.server_url, log)
 
     async def _watch(self, task: Task, root: Path) -> None:
         """Wait for a container's end, and end what it left undone."""
@@ -205,8 +175,8 @@ class Containers:
         async with self._changed:
             self._changed.notify_all()
 
-    def _keep(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type, var-annotated]
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

@@ -1,4 +1,4 @@
-"""Misbehaviour as small values: what goes wrong (`Fault`), with which calls (`Match`).
+"""Misbehaviour as small values. `injections` says which calls it befalls.
 
 A fault overrides the hooks of `Fault` that it is about; everything else stays as it is, so several
 faults can befall one call. The table in ``test_loopback.py`` has what the SDK makes of each.
@@ -7,15 +7,13 @@ faults can befall one call. The table in ``test_loopback.py`` has what the SDK m
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
-from tests.modal_loopback.payloads import Outcome, Result, ended, failure, timed_out, worker_lost
+from tests.modal_loopback.payloads import DataFormat, Outcome, Result, ended, failure, timed_out, worker_lost
 
 RefusalStatus = Literal[
     "UNAVAILABLE",
@@ -31,11 +29,13 @@ POLL = "FunctionGetOutputs"
 CANCEL = "FunctionCallCancel"
 
 
-class _Value(BaseModel):
+class Value(BaseModel):
+    """Frozen, and refuses unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Fault(_Value):
+class Fault(Value):
     """Base of all faults: none of its hooks does anything."""
 
     kind: str
@@ -53,7 +53,7 @@ class Fault(_Value):
         """Whether a repeated spawn request makes a second call."""
         return False
 
-    def instead(self, data_format: int) -> Outcome | None:
+    def instead(self, data_format: DataFormat) -> Outcome | None:
         """How the call ends without its code being run."""
         return None
 
@@ -76,6 +76,11 @@ class Fault(_Value):
         return 1
 
 
+def _items(reply: Any) -> list[Any]:
+    """The answers in a reply; none in what is no reply, such as a notice that another call has it."""
+    return list(reply.get("items", ())) if isinstance(reply, Mapping) else []
+
+
 class _Text(Fault):
     """Replaces the text of every answer in the reply's ``items``."""
 
@@ -84,7 +89,7 @@ class _Text(Fault):
 
     def rewrite(self, reply: Any) -> Any:
         changed = copy.deepcopy(reply)
-        for item in changed["items"]:
+        for item in _items(changed):
             if "text" in item:
                 item["text"] = self.text()
         return changed
@@ -139,7 +144,7 @@ class FewerItems(Fault):
     kind: Literal["fewer_items"] = "fewer_items"
 
     def rewrite(self, reply: Any) -> Any:
-        return {**reply, "items": list(reply["items"])[:-1]}
+        return {**reply, "items": _items(reply)[:-1]} if _items(reply) else reply
 
 
 class OtherRegion(Fault):
@@ -158,7 +163,7 @@ class RemoteException(Fault):
     kind: Literal["remote_exception"] = "remote_exception"
     words: str = "the model's code raised"
 
-    def instead(self, data_format: int) -> Outcome | None:
+    def instead(self, data_format: DataFormat) -> Outcome | None:
         return failure(RuntimeError(self.words), data_format)
 
 
@@ -167,7 +172,7 @@ class RemoteTimeoutError(Fault):
 
     kind: Literal["remote_timeout_error"] = "remote_timeout_error"
 
-    def instead(self, data_format: int) -> Outcome | None:
+    def instead(self, data_format: DataFormat) -> Outcome | None:
         return failure(TimeoutError("the function's own"), data_format)
 
 
@@ -176,7 +181,7 @@ class FunctionTimeout(Fault):
 
     kind: Literal["function_timeout"] = "function_timeout"
 
-    def instead(self, data_format: int) -> Outcome | None:
+    def instead(self, data_format: DataFormat) -> Outcome | None:
         return timed_out(600)
 
 
@@ -185,7 +190,7 @@ class WorkerLost(Fault):
 
     kind: Literal["worker_lost"] = "worker_lost"
 
-    def instead(self, data_format: int) -> Outcome | None:
+    def instead(self, data_format: DataFormat) -> Outcome | None:
         return worker_lost()
 
 
@@ -194,7 +199,7 @@ class Terminated(Fault):
 
     kind: Literal["terminated"] = "terminated"
 
-    def instead(self, data_format: int) -> Outcome | None:
+    def instead(self, data_format: DataFormat) -> Outcome | None:
         return ended(Result.GENERIC_STATUS_TERMINATED, "the function call was cancelled")
 
 
@@ -325,91 +330,3 @@ AnyFault = Annotated[
     | Refused,
     Field(discriminator="kind"),
 ]
-
-
-class Match(_Value):
-    """Which calls: by class (a pattern), by text in the request, and by how many matched before.
-
-    ``nth`` counts the matching spawns from 1 after the injection; without it all of them match.
-    A match without any condition also matches requests that are about no call, such as a look-up.
-    """
-
-    class_name: str = "*"
-    contains: str = ""  # in the decoded arguments
-    nth: int | None = None
-
-
-class Injected(_Value):
-    """A fault and its match, as in ``faults.json``."""
-
-    fault: AnyFault
-    match: Match = Match()
-
-
-INJECTED_LIST: TypeAdapter[list[Injected]] = TypeAdapter(list[Injected])
-
-
-@dataclass
-class Active:
-    """An injected fault at work: counts the spawns it matched and the requests it refused."""
-
-    fault: Fault
-    match: Match
-    spawns: int = 0
-    refusals: int = 0
-    first_refusal: float = field(default_factory=time.monotonic)
-
-    @property
-    def is_conditional(self) -> bool:
-        """Whether it needs a call's request to know if it applies."""
-        return bool(self.match.contains) or self.match.nth is not None
-
-    def hits(self, class_name: str, arguments: str) -> bool:
-        """Whether it befalls this spawn, which counts as one more."""
-        if not fnmatchcase(class_name, self.match.class_name) or self.match.contains not in arguments:
-            return False
-        self.spawns += 1
-        return self.match.nth in (None, self.spawns)
-
-    def refuses(self, method: str) -> str | None:
-        """The status to answer this request with, which counts as one more."""
-        if self.fault.refuses(method, 1, 0.0) is None:
-            return None
-        if self.refusals == 0:
-            self.first_refusal = time.monotonic()
-        self.refusals += 1
-        return self.fault.refuses(method, self.refusals, time.monotonic() - self.first_refusal)
-
-
-class Injections:
-    """The faults in force."""
-
-    def __init__(self) -> None:
-        self._active: list[Active] = []
-
-    def add(self, injected: Injected) -> None:
-        """From now on. Of calls accepted before, only unconditional refusals touch any."""
-        self._active.append(Active(injected.fault, injected.match))
-
-    def clear(self) -> None:
-        """No faults for future calls; calls keep theirs."""
-        self._active.clear()
-
-    def befalling(self, class_name: str, arguments: object) -> tuple[Active, ...]:
-        """The faults of a call that is being accepted."""
-        text = repr(arguments)
-        return tuple(active for active in self._active if active.hits(class_name, text))
-
-    def refusal(self, method: str, class_name: str | None) -> str | None:
-        """The status to refuse any request with, whatever call it is about."""
-        candidates = (
-            active
-            for active in self._active
-            if not active.is_conditional and fnmatchcase(class_name or "", active.match.class_name)
-        )
-        return first_refusal(candidates, method)
-
-
-def first_refusal(candidates: Iterable[Active], method: str) -> str | None:
-    """The first status that one of these faults answers the request with."""
-    return next((status for active in candidates if (status := active.refuses(method))), None)

@@ -6,13 +6,14 @@ import contextlib
 import pickle
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import cbor2
 from modal_proto import api_pb2
 
 Result = api_pb2.GenericResult
+DataFormat: TypeAlias = api_pb2.DataFormat.ValueType
 INLINE_BYTES = 8 * 1024  # larger payloads of a spawned call travel as blobs
 
 
@@ -21,21 +22,22 @@ class Outcome:
     """How a call ended: the result message and how its data is encoded."""
 
     result: Result
-    data_format: int = api_pb2.DATA_FORMAT_UNSPECIFIED
+    data_format: DataFormat = api_pb2.DATA_FORMAT_UNSPECIFIED
 
     @property
     def name(self) -> str:
         """``success``, ``failure``, ``terminated``, ``timeout`` or ``internal_failure``."""
-        return Result.GenericStatus.Name(self.result.status).removeprefix("GENERIC_STATUS_").lower()
+        name: str = Result.GenericStatus.Name(self.result.status)
+        return name.removeprefix("GENERIC_STATUS_").lower()
 
 
-def success(value: object, data_format: int) -> Outcome:
+def success(value: object, data_format: DataFormat) -> Outcome:
     """The function returned."""
     result = Result(status=Result.GENERIC_STATUS_SUCCESS, data=encode(value, data_format))
     return Outcome(result, data_format)
 
 
-def failure(error: BaseException, data_format: int) -> Outcome:
+def failure(error: BaseException, data_format: DataFormat) -> Outcome:
     """The function raised: as a pickle the exception itself travels, as CBOR only its words."""
     result = Result(
         status=Result.GENERIC_STATUS_FAILURE,
@@ -67,12 +69,12 @@ def worker_lost(words: str = "the worker was lost") -> Outcome:
     return ended(Result.GENERIC_STATUS_INTERNAL_FAILURE, words)
 
 
-def encode(value: object, data_format: int) -> bytes:
+def encode(value: object, data_format: DataFormat) -> bytes:
     """Serialize as the SDK does."""
     return cbor2.dumps(value) if data_format == api_pb2.DATA_FORMAT_CBOR else pickle.dumps(value)
 
 
-def decode(data: bytes, data_format: int) -> Any:
+def decode(data: bytes, data_format: DataFormat) -> Any:
     """Undo `encode`, of a client on this machine."""
     return cbor2.loads(data) if data_format == api_pb2.DATA_FORMAT_CBOR else pickle.loads(data)
 
@@ -82,19 +84,19 @@ class Arguments:
     """What a function was called with. Both are empty when they cannot be decoded here."""
 
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = ()  # type: ignore[assignment]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, data: bytes, data_format: int) -> Arguments:
+    def read(cls, data: bytes, data_format: DataFormat) -> Arguments:
         # A pickle may need modules that only the client and the container have.
         with contextlib.suppress(Exception):
             args, kwargs = decode(data, data_format)
             return cls(tuple(args), dict(kwargs))
-        return cls((), {})
+        return cls()
 
     @property
     def request_id(self) -> str | None:
         """The ``id`` of the first argument when it is a mapping that has one."""
-        first = next(iter((*self.args, *dict(self.kwargs).values())), None)
+        first = next(iter((*self.args, *self.kwargs.values())), None)
         found = first.get("id") if isinstance(first, Mapping) else None
         return found if isinstance(found, str) else None

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import httpx
 
-from tests.modal_loopback.faults import Fault, Injected, Match
+from tests.modal_loopback.faults import Fault
+from tests.modal_loopback.injections import Injected, Match
 from tests.modal_loopback.journal import Event
 from tests.modal_loopback.server import STOP_SECONDS, client_environment
 

@@ -20,7 +20,8 @@ from tests.modal_loopback.answers import Answer, InServer
 from tests.modal_loopback.blobs import MAX_BYTES, Blobs
 from tests.modal_loopback.calls import Calls
 from tests.modal_loopback.containers import Containers
-from tests.modal_loopback.faults import INJECTED_LIST, Fault, Injected, Injections, Match
+from tests.modal_loopback.faults import Fault
+from tests.modal_loopback.injections import INJECTED_LIST, Injected, Injections, Match
 from tests.modal_loopback.journal import Event, Journal
 from tests.modal_loopback.materials import Dicts, Materials
 from tests.modal_loopback.objects import Objects
