@@ -67,6 +67,7 @@ class _Round:
     cells: Sequence[Cell]
     on_settled: OnSettled
     reported: set[str] = field(default_factory=set)  # executions handed to `on_settled`
+    begun: set[str] = field(default_factory=set)  # executions that were unsettled at some time in here
     states: dict[str, CallState] = field(default_factory=dict)  # by call id, as polled just now
     poll_seconds: float = FIRST_POLL_SECONDS
     lost: set[str] = field(default_factory=set)  # calls whose submit got no answer here
@@ -177,7 +178,10 @@ class Materializer:
     def _plan(self, executions: Sequence[Execution], work: _Round) -> dict[Action, list[Execution]]:
         plan: dict[Action, list[Execution]] = {}
         for execution in executions:
-            plan.setdefault(decide(self._facts(execution, work)), []).append(execution)
+            action = decide(self._facts(execution, work))
+            if action is Action.DISPATCH and execution.status.is_settled and execution.id in work.begun:
+                action = Action.NOTHING  # somebody else ended it meanwhile, a person who cancels, say
+            plan.setdefault(action, []).append(execution)
         return plan
 
     def _facts(self, execution: Execution, work: _Round) -> Facts:

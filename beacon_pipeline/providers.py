@@ -44,6 +44,12 @@ def _local(_catalog: Catalog) -> Provider:
     return LocalProvider(settings.local_call_store())
 
 
+def _modal(_catalog: Catalog) -> Provider:
+    from inference.providers.modal import ModalProvider
+
+    return ModalProvider()
+
+
 def _http(catalog: Catalog) -> Provider:
     from inference.providers.endpoint import Endpoint
     from inference.providers.http import HttpProvider
@@ -65,4 +71,8 @@ def _http(catalog: Catalog) -> Provider:
     )
 
 
-SHIPPED: Mapping[str, Factory] = {ProviderName.LOCAL.value: _local, ProviderName.HTTP.value: _http}
+SHIPPED: Mapping[str, Factory] = {
+    ProviderName.LOCAL.value: _local,
+    ProviderName.MODAL.value: _modal,
+    ProviderName.HTTP.value: _http,
+}
