@@ -21,6 +21,7 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Call, CallFacts, Cell, Execution
 from beacon_pipeline.outcomes import outcomes_of_failure, outcomes_of_reply
 from beacon_pipeline.providers import Providers
+from beacon_pipeline.readiness import check_configured, check_ready, deployments_to_ask
 from beacon_pipeline.requests import request_for
 from beacon_pipeline.vocabulary import Cause, Status
 from inference.contract import (
@@ -29,14 +30,11 @@ from inference.contract import (
     Deployment,
     FailureCode,
     MalformedReply,
-    NotConfigured,
-    Provider,
     ProviderTruth,
     ReplyUnavailable,
     SubmitRejected,
     SubmitUnknown,
 )
-from inference.inspection import DeploymentState, Inspectable
 
 FIRST_POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.1, 2.0
 READ_AGAIN_SECONDS = 30.0  # while calls are pending, the record is looked at this often for what others did
@@ -108,35 +106,11 @@ class Materializer:
         by_deployment: dict[Deployment, list[Cell]] = {}
         for cell in cells:
             by_deployment.setdefault(Deployment(region=cell.region, model=cell.model), []).append(cell)
-        for deployment in by_deployment:
-            self._provider_of(deployment).check_configured()
-        await self._check_deployed(job_id, cells)
+        check_configured(self._catalog, self._providers, by_deployment)
+        executions = await self._read(self._ledger.executions, job_id, cells)
+        await check_ready(self._catalog, self._providers, deployments_to_ask(executions))
         rounds = (_Round(job_id, some, on_settled) for some in by_deployment.values())
         await _side_by_side([self._deployment(work) for work in rounds])
-
-    def _provider_of(self, deployment: Deployment) -> Provider:
-        return self._providers.for_model(self._catalog.model(deployment.model))
-
-    async def _check_deployed(self, job_id: str, cells: Sequence[Cell]) -> None:
-        """Raises NotConfigured when something is to be asked of a deployment that is not there.
-
-        What is dispatched may have its answer already, whatever became of the deployment since.
-        """
-        executions = await self._read(self._ledger.executions, job_id, cells)
-        to_ask = [e for e in executions if e.status not in (Status.COMPLETED, Status.DISPATCHED)]
-        deployments = list(dict.fromkeys(Deployment(region=e.region, model=e.model) for e in to_ask))
-        inspecting = [
-            self._inspect(provider, deployment)
-            for deployment in deployments
-            if isinstance(provider := self._provider_of(deployment), Inspectable)
-        ]
-        missing = [s.detail for s in await _side_by_side(inspecting) if s.found is False]
-        if missing:
-            raise NotConfigured("\n".join(missing))
-
-    async def _inspect(self, provider: Inspectable, deployment: Deployment) -> DeploymentState:
-        async with self._questions:
-            return await provider.inspect(deployment)
 
     async def _deployment(self, work: _Round) -> None:
         executions = await self._executions(work)

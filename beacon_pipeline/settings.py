@@ -32,6 +32,11 @@ def secret(variable: str) -> SecretStr | None:
     return None if value is None else SecretStr(value)
 
 
+def modal_manifest() -> Path:
+    """Where `beacon deploy` writes what it deploys to Modal."""
+    return home() / "modal_deployments.json"
+
+
 def workspace_file() -> Path:
     """The Dagster workspace that names the code location: ``BEACON_WORKSPACE``, or the project's own.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -72,6 +72,35 @@ def declared_deployments(environment: Mapping[str, str] = os.environ) -> tuple[D
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise NoDeployments(f"{named}: {place}: {first['msg']}: `beacon deploy` writes it anew") from None
+
+
+def settings_of(spec: DeploymentSpec) -> dict[str, str]:
+    """How a deployment is to be, in the words in which Modal tells how it is."""
+    return settings(
+        regions=(spec.placement,),
+        gpus=spec.gpu,
+        timeout=spec.timeout_seconds,
+        startup_timeout=spec.startup_timeout_seconds,
+        retries=spec.retries,
+    )
+
+
+def settings(
+    *,
+    regions: Iterable[str],
+    gpus: Iterable[str],
+    timeout: int,
+    startup_timeout: int | None,
+    retries: int | None,
+) -> dict[str, str]:
+    """The settings that can be compared, as words."""
+    return {
+        "region": ", ".join(regions) or "any",
+        "gpu": ", ".join(gpus) or "none",
+        "timeout": f"{timeout} s",
+        "startup timeout": f"{startup_timeout or timeout} s",
+        "retries": str(retries or 0),
+    }
 
 
 def class_name(deployment: Deployment) -> str:

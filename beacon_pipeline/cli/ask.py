@@ -48,10 +48,12 @@ def run(
         import dagster as dg
         from rich.console import Console
 
-        from beacon_pipeline.ask import ask
+        from beacon_pipeline.ask import ask, check_can_ask
         from beacon_pipeline.instance.daemon import Daemon
+        from beacon_pipeline.resources import ProvidersResource
 
         console = Console(stderr=True)
+        check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, new_job=new_job)
         with dg.DagsterInstance.get() as instance:
             asked = ask(ledger, catalog, cells, new_job=new_job)
             verb = "continuing" if asked.continued else "new"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,11 +43,11 @@ from inference.inspection import DeploymentState
 from inference.modal_deployments import (
     APP_NAME,
     REGISTER_NAME,
-    DeploymentSpec,
     Duplicate,
     Rejected,
     class_name,
     read_notice,
+    settings,
 )
 from inference.providers.modal_truths import SUCCEEDED, state_of
 
@@ -158,7 +157,7 @@ class ModalProvider:
             return DeploymentState(found=None, detail=f"Modal could not be asked: {self._told(error)}")
         return DeploymentState(
             found=True,
-            settings=_settings(
+            settings=settings(
                 regions=info.regions or (),
                 gpus=[name for name, _ in info.gpus],
                 timeout=info.timeout,
@@ -211,34 +210,6 @@ class ModalProvider:
 
     async def _client(self) -> modal.Client:
         return await modal.Client.from_env.aio()
-
-
-def expected_settings(spec: DeploymentSpec) -> dict[str, str]:
-    """What `ModalProvider.inspect` tells of a deployment that is as its spec says."""
-    return _settings(
-        regions=(spec.placement,),
-        gpus=spec.gpu,
-        timeout=spec.timeout_seconds,
-        startup_timeout=spec.startup_timeout_seconds,
-        retries=spec.retries,
-    )
-
-
-def _settings(
-    *,
-    regions: Iterable[str],
-    gpus: Iterable[str],
-    timeout: int,
-    startup_timeout: int | None,
-    retries: int | None,
-) -> dict[str, str]:
-    return {
-        "region": ", ".join(regions),
-        "gpu": ", ".join(gpus) or "none",
-        "timeout": f"{timeout} s",
-        "startup timeout": f"{startup_timeout or timeout} s",
-        "retries": str(retries or 0),
-    }
 
 
 def _not_deployed(deployment: Deployment, error: Exception) -> str:
