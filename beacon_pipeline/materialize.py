@@ -40,6 +40,7 @@ FIRST_POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.1, 2.0
 READ_AGAIN_SECONDS = 30.0  # while calls are pending, the record is looked at this often for what others did
 QUESTIONS_AT_ONCE = 64  # to providers, over all deployments of a run
 IN_HAND_SECONDS = 30.0  # from writing an intent to the record of its acceptance, at the very most
+FETCHES_AT_ONCE = 16  # of replies, which shall not wait behind the questions about other calls
 UNREACHABLE_PATIENCE_SECONDS = 120.0  # of one run; the executions stay dispatched and are healed later
 
 log = structlog.get_logger()
@@ -96,6 +97,7 @@ class Materializer:
         self._sleep = sleep
         self._patience = unreachable_patience_seconds
         self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+        self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     async def materialize(self, job_id: str, cells: Sequence[Cell], on_settled: OnSettled) -> None:
         """Work on all cells, deployment by deployment, side by side.
@@ -124,6 +126,8 @@ class Materializer:
             for action, some in plan.items():
                 await self._act(action, some, work)
             if plan:
+                if all(e.id in work.reported for e in executions):
+                    return
                 if plan.keys() != {Action.ASK}:
                     work.poll_seconds = FIRST_POLL_SECONDS
                     executions = await self._executions(work)
@@ -142,8 +146,12 @@ class Materializer:
         return await self._read(self._ledger.executions, work.job_id, work.cells)
 
     def _record_may_have_moved(self, waiting: Sequence[Execution], work: _Round) -> bool:
-        """While calls are pending, a thousand of them shall not read the ledger a thousand times a second."""
-        ended = any(state.truth.is_final for state in work.states.values())
+        """While calls are pending, a thousand of them shall not read the ledger a thousand times a second.
+
+        What a success means depends on nothing that others did; any other end may be a wished one.
+        """
+        truths = {state.truth for state in work.states.values()}
+        ended = any(truth.is_final and truth is not ProviderTruth.SUCCEEDED for truth in truths)
         sent_by_others = any(call.provider_call_id is None for call in _calls_of(waiting))
         return (
             ended or sent_by_others or asyncio.get_running_loop().time() - work.read_at > READ_AGAIN_SECONDS
@@ -152,6 +160,8 @@ class Materializer:
     def _plan(self, executions: Sequence[Execution], work: _Round) -> dict[Action, list[Execution]]:
         plan: dict[Action, list[Execution]] = {}
         for execution in executions:
+            if not execution.status.is_settled:
+                work.begun.add(execution.id)
             action = decide(self._facts(execution, work))
             if action is Action.DISPATCH and execution.status.is_settled and execution.id in work.begun:
                 action = Action.NOTHING  # somebody else ended it meanwhile, a person who cancels, say
@@ -284,7 +294,7 @@ class Materializer:
         assert call.provider_call_id is not None, "a succeeded call has an id"
         provider = self._providers.named(call.provider)
         try:
-            async with self._questions:
+            async with self._fetches:
                 reply = await provider.fetch(call.provider_call_id, call.request)
         except ReplyUnavailable as unavailable:
             log.warning("a reply could not be fetched yet", call=call.id, reason=str(unavailable))

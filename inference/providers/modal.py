@@ -76,6 +76,9 @@ class ModalProvider:
     def __init__(self, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         self._deadline = deadline_seconds
         self._methods: dict[Deployment, Any] = {}
+        # Kept while calls are pending: the SDK takes as long to make these as to ask with them.
+        self._handles: dict[str, modal.FunctionCall[Any]] = {}
+        self._connected: modal.Client | None = None
 
     def check_configured(self) -> None:
         """Raises NotConfigured when there is no token. Makes no request."""
@@ -104,6 +107,8 @@ class ModalProvider:
         except (of.SerializationError, of.RequestSizeError) as error:
             raise _rejected(str(error)) from error
         except Exception as error:
+            if type(error) is of.InvalidError:  # its subclasses are conflicts, which may pass
+                raise _rejected(str(error)) from error
             # The same request may be sent again at no risk, so whatever is not a clear no is unknown.
             when = "while a call was spawned" if left else "before a call was spawned"
             raise SubmitUnknown(f"{when}: {self._told(error)}") from error
@@ -169,6 +174,8 @@ class ModalProvider:
     async def close(self) -> None:
         """Forget the handles. The connection is the process's own, shared; the SDK closes it."""
         self._methods.clear()
+        self._handles.clear()
+        self._connected = None
 
     async def _owner_of(self, request_id: str) -> str | None:
         """The call that has claimed a request, if any has."""
@@ -192,6 +199,12 @@ class ModalProvider:
         return await self._ask(notice.duplicate_of) if isinstance(notice, Duplicate) else answer
 
     async def _ask(self, call_id: str) -> _Answer:
+        answer = await self._asked(call_id)
+        if answer.state.truth.is_final:
+            self._handles.pop(call_id, None)
+        return answer
+
+    async def _asked(self, call_id: str) -> _Answer:
         try:
             async with asyncio.timeout(self._deadline):
                 try:
@@ -206,10 +219,14 @@ class ModalProvider:
         return f"{type(error).__name__}: {told}"
 
     async def _call(self, call_id: str) -> modal.FunctionCall[Any]:
-        return modal.FunctionCall.from_id(call_id, client=await self._client())
+        if call_id not in self._handles:
+            self._handles[call_id] = modal.FunctionCall.from_id(call_id, client=await self._client())
+        return self._handles[call_id]
 
     async def _client(self) -> modal.Client:
-        return await modal.Client.from_env.aio()
+        if self._connected is None:
+            self._connected = await modal.Client.from_env.aio()
+        return self._connected
 
 
 def _not_deployed(deployment: Deployment, error: Exception) -> str:
