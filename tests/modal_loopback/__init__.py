@@ -42,6 +42,10 @@ A container's environment is its image's (``.env``) and its secrets', nothing of
 files are those that the deployment mounted, and its Python is this one. Volumes exist but are mounted
 nowhere. A class's ``timeout``, ``retries``, ``max_containers`` and ``scaledown_window`` are kept.
 
+With ``preload`` (modules, such as `INFERENCE_LIBRARIES`) containers are forked from a process that has
+imported these: a second instead of several for one that uses torch. No more than ``max_containers``
+(default: the CPUs, at least 2) live at once; an idle one makes room for another class.
+
 Events (``state_dir/events.jsonl`` as well as ``events()``) are dicts with ``at`` (seconds since the epoch),
 ``event``, and for calls ``call`` (the function call id), ``class_name``, ``request_id`` (the ``id`` of the
 first argument when it is a mapping, else None):
@@ -64,7 +68,17 @@ small values and compose: several may befall one call. `faults.json` is a list o
 from tests.modal_loopback.answers import Answer, Call
 from tests.modal_loopback.faults import Fault
 from tests.modal_loopback.injections import Match
+from tests.modal_loopback.launching import INFERENCE_LIBRARIES
 from tests.modal_loopback.process import LoopbackProcess
 from tests.modal_loopback.server import Loopback, client_environment
 
-__all__ = ["Answer", "Call", "Fault", "Loopback", "LoopbackProcess", "Match", "client_environment"]
+__all__ = [
+    "INFERENCE_LIBRARIES",
+    "Answer",
+    "Call",
+    "Fault",
+    "Loopback",
+    "LoopbackProcess",
+    "Match",
+    "client_environment",
+]

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from modal_proto import api_pb2
 
 from tests.modal_loopback.calls import Calls, FunctionCall
 from tests.modal_loopback.journal import Journal
-from tests.modal_loopback.launching import launch
+from tests.modal_loopback.launching import Launcher, Process, prepare
 from tests.modal_loopback.materials import Materials, new_id
 from tests.modal_loopback.objects import Function, Objects
 from tests.modal_loopback.payloads import Outcome, terminated, worker_lost
@@ -37,7 +37,7 @@ class Task:
     id: str
     function: Function
     definition: api_pb2.Function  # what it was started with: a later deployment makes it outdated
-    process: asyncio.subprocess.Process | None = None
+    process: Process | None = None
     call: FunctionCall | None = None
     idle_since: float | None = None
     stopping: bool = False
@@ -57,7 +57,9 @@ class Containers:
         materials: Materials,
         journal: Journal,
         folder: Path,
+        *,
         limit: int,
+        preload: Sequence[str],
     ) -> None:
         self._calls = calls
         self._objects = objects
@@ -65,6 +67,7 @@ class Containers:
         self._journal = journal
         self._folder = folder
         self._limit = limit
+        self._launcher = Launcher(preload)
         self.server_url = ""  # known once the server listens
         self._tasks: dict[str, Task] = {}
         self._queues: dict[str, deque[FunctionCall]] = {}
@@ -91,23 +94,23 @@ class Containers:
     async def close(self) -> None:
         """Stop all containers: those at work at once, idle ones by asking first."""
         self._closing = True
-        processes = [task.process for task in self._tasks.values() if task.process is not None]
         for task in self._tasks.values():
             if task.call is not None or task.idle_since is None:
                 self._kill(task)
         await self._announce()
-        waiting = [asyncio.ensure_future(process.wait()) for process in processes]
-        if waiting:
-            await asyncio.wait(waiting, timeout=STOP_SECONDS)
+        if self._background:
+            await asyncio.wait(self._background, timeout=STOP_SECONDS)
         for task in self._tasks.values():
             self._kill(task)
-        await asyncio.gather(*waiting, *self._background, return_exceptions=True)
+        while self._background:
+            await asyncio.wait(self._background)
+        await self._launcher.close()
 
     # Starting and stopping.
 
     async def _scale(self) -> None:
         """Start containers for what waits, as far as the limits allow, and wake the idle ones."""
-        for queue in self._queues.values():
+        for queue in list(self._queues.values()):
             if not queue or self._closing:
                 continue
             function = queue[0].function
@@ -122,13 +125,20 @@ class Containers:
         task = Task(new_id("ta"), function, function.definition)
         self._tasks[task.id] = task
         root = self._folder / "roots" / task.id
-        task.process = await self._launch(task, root)
+        try:
+            task.process = await self._launch(task, root)
+        except OSError as error:
+            del self._tasks[task.id]
+            self._fail_queued(function, worker_lost(f"no container could be started: {error}"))
+            return
         self._journal.write(
             "container", task=task.id, class_name=function.class_name, state="started", pid=task.process.pid
         )
         self._keep(self._watch(task, root))
+        if self._closing:
+            self._kill(task)
 
-    async def _launch(self, task: Task, root: Path) -> asyncio.subprocess.Process:
+    async def _launch(self, task: Task, root: Path) -> Process:
         (root / "root").mkdir(parents=True)
         self._materials.unpack(task.definition, root)
         app = self._objects.app_of(task.function)
@@ -142,7 +152,7 @@ class Containers:
         )
         variables = self._materials.environment(task.definition)
         log = self._folder / "logs" / f"{task.id}.log"
-        return await launch(root, arguments, variables, self.server_url, log)
+        return await self._launcher.launch(prepare(root, arguments, variables, self.server_url, log))
 
     async def _watch(self, task: Task, root: Path) -> None:
         """Wait for a container's end, and end what it left undone."""

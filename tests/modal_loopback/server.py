@@ -56,6 +56,7 @@ class Service:
         answer: Answer | None = None,
         secrets: dict[str, dict[str, str]] | None = None,
         max_containers: int | None = None,
+        preload: Sequence[str] = (),
     ) -> None:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         self._port = port
@@ -66,10 +67,13 @@ class Service:
         self.objects = Objects(self.materials, self.journal)
         self.calls = Calls(self.objects, self.blobs, self.injections, self.journal)
         limit = max_containers or max(2, os.cpu_count() or 1)
-        self.containers = Containers(self.calls, self.objects, self.materials, self.journal, folder, limit)
+        self.containers = Containers(
+            self.calls, self.objects, self.materials, self.journal, folder, limit=limit, preload=preload
+        )
         self.calls.runner = InServer(self.calls, answer) if answer else self.containers
         services = (self.objects, self.materials, Dicts(), self.blobs, self.calls, self.containers)
-        self._grpc = Server([Rpcs(services, self._admit)])
+        self._rpcs = Rpcs(services, self._admit)
+        self._grpc = Server([self._rpcs])
         self._http: web.AppRunner | None = None
         self.url = self.control = ""
 
@@ -93,6 +97,7 @@ class Service:
         await self.calls.close()
         self._grpc.close()
         await self._grpc.wait_closed()
+        self._rpcs.close_connections()
         if self._http is not None:
             await self._http.cleanup()
         self.journal.close()
@@ -147,12 +152,14 @@ class Loopback:
         answer: Answer | None = None,
         secrets: dict[str, dict[str, str]] | None = None,
         max_containers: int | None = None,
+        preload: Sequence[str] = (),
     ) -> None:
         self._options: dict[str, Any] = {
             "port": port,
             "answer": answer,
             "secrets": secrets,
             "max_containers": max_containers,
+            "preload": preload,
         }
         self._folder = state_dir
         self._thread = threading.Thread(target=self._run, name="modal-loopback", daemon=True)

@@ -145,6 +145,31 @@ def test_cancelling_reaches_the_code_as_input_cancellation(server: Loopback, tmp
     assert method().remote({"id": "after"})["request_id"] == "after", "the container goes on"
 
 
+def test_containers_can_be_forked_from_a_process_that_has_imported(tmp_path: Path) -> None:
+    with (
+        Loopback(tmp_path / "modal", max_containers=2, preload=("colorsys",)) as server,
+        server.clients_here(),
+    ):
+        deploy(server)
+        calls = [method(name).spawn({"id": name}) for name in ("EchoUs", "EchoEu")]
+        results = [result_of(call) for call in calls]
+        assert [result["region"] for result in results] == ["us-east-1", "europe-west4"]
+        assert all(result["preloaded"] for result in results)
+        assert not any(result["code"].startswith(str(ROOT)) for result in results)
+        with pytest.raises(InternalFailure, match="ended with code 3"):
+            result_of(method().spawn({"id": "dying", "do": "die"}))
+    for started in server.events("container", state="started"):
+        with pytest.raises(ProcessLookupError):
+            os.kill(started["pid"], 0)
+
+
+def test_a_template_that_cannot_import_fails_the_calls(tmp_path: Path) -> None:
+    with Loopback(tmp_path / "modal", preload=("no_such_module",)) as server, server.clients_here():
+        deploy(server)
+        with pytest.raises(InternalFailure, match="no container could be started"):
+            result_of(method().spawn({"id": "hopeless"}))
+
+
 CHILD = """
 import modal, time
 call = modal.Cls.from_name("example", "EchoEu")().answer.spawn({"id": "orphan"})

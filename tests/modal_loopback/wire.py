@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 from grpclib import GRPCError, Status
 from grpclib.const import Cardinality, Handler
+from grpclib.protocol import Connection
 from grpclib.server import Stream
 from modal_proto.api_grpc import ModalClientBase
 
@@ -55,6 +57,7 @@ class Rpcs:
     def __init__(self, services: Sequence[object], admit: Callable[[str, object], None]) -> None:
         self._services = services
         self._admit = admit
+        self._connections: WeakSet[Connection] = WeakSet()
 
     def __mapping__(self) -> dict[str, Handler]:
         published: dict[str, Handler] = ModalClientBase.__mapping__(_Names())  # type: ignore[arg-type]
@@ -68,6 +71,9 @@ class Rpcs:
 
     def _serve(self, name: str, handler: Handler, implementation: Callable[..., Any]) -> Callable[..., Any]:
         async def serve(stream: Stream[Any, Any]) -> None:
+            # grpclib has no public way to lose a connection, nor does it close them when it stops.
+            connection = stream._stream.connection
+            self._connections.add(connection)
             request = await stream.recv_message()
             caller.set(Caller.read(stream.metadata or {}))
             self._admit(name, request)
@@ -78,14 +84,13 @@ class Rpcs:
             try:
                 await stream.send_message(await implementation(request))
             except AnswerLostOnTheWay:
-                await _cut(stream)
+                connection.close()
+                await asyncio.sleep(CONNECTION_LOSS_SECONDS)  # cancelled by the loss
+                raise GRPCError(Status.INTERNAL, "the connection was to be lost") from None
 
         return serve
 
-
-async def _cut(stream: Stream[Any, Any]) -> None:
-    """Close the connection under a request, and wait to be cancelled by its loss."""
-    # grpclib has no public way to lose a connection, which is the whole point here.
-    stream._stream.connection.close()
-    await asyncio.sleep(CONNECTION_LOSS_SECONDS)
-    raise GRPCError(Status.INTERNAL, "the connection was to be lost")
+    def close_connections(self) -> None:
+        """Part with all clients."""
+        for connection in list(self._connections):
+            connection.close()

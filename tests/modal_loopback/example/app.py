@@ -1,6 +1,7 @@
 """Two classes made in a loop, one for each region, as the real app makes its own."""
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class _Echo:
             "foreign_variable": os.environ.get("MODAL_TOKEN_ID"),
             "class_name": type(self).__name__,
             "code": __file__,
+            "preloaded": "colorsys" in sys.modules,
             "calls": self.calls,
             "padding": "x" * request.get("padding", 0),
         }
