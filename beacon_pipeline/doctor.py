@@ -1,4 +1,4 @@
-"""Is everything there that asking needs? Findings as values; nothing is changed, no model is asked."""
+"""Is everything there that asking needs? What was found, as values; nothing is changed, no model is asked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VERSIONS = ("beacon-pipeline", "dagster", "modal", "torch", "transformers", "sql
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked at. ``detail`` says what was found, and the way out where it is bad."""
 
     subject: str
@@ -31,26 +31,28 @@ class Finding:
         return asdict(self)
 
 
-def versions() -> Finding:
+def versions() -> Diagnosis:
     """What is installed."""
     told = [f"python {platform.python_version()}"]
     told += [f"{name} {importlib.metadata.version(name)}" for name in VERSIONS]
-    return Finding("versions", ok=True, detail=", ".join(told))
+    return Diagnosis("versions", ok=True, detail=", ".join(told))
 
 
-def examine_catalog() -> tuple[Catalog | None, list[Finding]]:
+def examine_catalog() -> tuple[Catalog | None, list[Diagnosis]]:
     """The catalog that the environment names, or every problem that it has."""
     try:
         catalog = load_catalog()
     except CatalogError as error:
-        return None, [Finding("catalog", ok=False, detail=problem) for problem in error.problems]
+        return None, [Diagnosis("catalog", ok=False, detail=problem) for problem in error.problems]
     counts = (
         f"{len(catalog.regions)} regions, {len(catalog.models)} models, {len(catalog.questions)} questions"
     )
-    return catalog, [Finding("catalog", ok=True, detail=f"{catalog.name} ({catalog.digest[:12]}): {counts}")]
+    return catalog, [
+        Diagnosis("catalog", ok=True, detail=f"{catalog.name} ({catalog.digest[:12]}): {counts}")
+    ]
 
 
-def examine_database(url: str) -> Finding:
+def examine_database(url: str) -> Diagnosis:
     """Whether the ledger's database answers, and whether this code can use its schema."""
     try:
         ledger = Ledger(url)
@@ -59,22 +61,22 @@ def examine_database(url: str) -> Finding:
         finally:
             ledger.close()
     except LedgerUnavailable as error:
-        return Finding("database", ok=False, detail=str(error))
+        return Diagnosis("database", ok=False, detail=str(error))
     if current == newest:
-        return Finding("database", ok=True, detail=f"{ledger!r}: schema {current}")
+        return Diagnosis("database", ok=True, detail=f"{ledger!r}: schema {current}")
     if current is None:
-        return Finding(
+        return Diagnosis(
             "database", ok=True, detail=f"{ledger!r}: empty; the first command makes schema {newest}"
         )
-    return Finding(
+    return Diagnosis(
         "database", ok=True, detail=f"{ledger!r}: schema {current}; the next command brings {newest}"
     )
 
 
-def examine_providers(catalog: Catalog, providers: Providers) -> list[Finding]:
+def examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]:
     """Whether each provider is configured, and each deployment is there as the catalog says."""
 
-    async def examine() -> list[Finding]:
+    async def examine() -> list[Diagnosis]:
         try:
             return await _examine_providers(catalog, providers)
         finally:
@@ -83,7 +85,7 @@ def examine_providers(catalog: Catalog, providers: Providers) -> list[Finding]:
     return asyncio.run(examine())
 
 
-async def _examine_providers(catalog: Catalog, providers: Providers) -> list[Finding]:
+async def _examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]:
     by_provider: dict[str, list[Deployment]] = {}
     for deployment in catalog.deployments():
         name = catalog.model(deployment.model).provider.value
@@ -91,22 +93,22 @@ async def _examine_providers(catalog: Catalog, providers: Providers) -> list[Fin
     try:
         expected = {spec.deployment: settings_of(spec) for spec in modal_deployments(catalog)}
     except CatalogError as error:
-        return [Finding("catalog", ok=False, detail=problem) for problem in error.problems]
-    findings: list[Finding] = []
+        return [Diagnosis("catalog", ok=False, detail=problem) for problem in error.problems]
+    diagnoses: list[Diagnosis] = []
     for name, deployments in by_provider.items():
         try:
             provider = providers.named(name)
             provider.check_configured()
             states = await _inspect(provider, deployments)
         except NotConfigured as missing:
-            findings.append(Finding(f"provider {name}", ok=False, detail=str(missing)))
+            diagnoses.append(Diagnosis(f"provider {name}", ok=False, detail=str(missing)))
             continue
-        findings.append(Finding(f"provider {name}", ok=True, detail="configured"))
-        findings += [
+        diagnoses.append(Diagnosis(f"provider {name}", ok=True, detail="configured"))
+        diagnoses += [
             judge_deployment(deployment, state, expected.get(deployment, {}))
             for deployment, state in states.items()
         ]
-    return findings
+    return diagnoses
 
 
 async def _inspect(
@@ -118,17 +120,19 @@ async def _inspect(
     return dict(zip(deployments, states, strict=True))
 
 
-def judge_deployment(deployment: Deployment, state: DeploymentState, expected: Mapping[str, str]) -> Finding:
+def judge_deployment(
+    deployment: Deployment, state: DeploymentState, expected: Mapping[str, str]
+) -> Diagnosis:
     """Whether a deployment is there, and deployed as the catalog says."""
     subject = f"deployment {deployment}"
     if not state.found:
-        return Finding(subject, ok=False, detail=state.detail)
+        return Diagnosis(subject, ok=False, detail=state.detail)
     different = [
         f"{name} {state.settings[name]} where the catalog says {value}"
         for name, value in expected.items()
         if state.settings.get(name, value) != value
     ]
     if different:
-        return Finding(subject, ok=False, detail=f"{', '.join(different)}: run `beacon deploy`")
+        return Diagnosis(subject, ok=False, detail=f"{', '.join(different)}: run `beacon deploy`")
     told = ", ".join(f"{name} {value}" for name, value in state.settings.items())
-    return Finding(subject, ok=True, detail=told or "answers")
+    return Diagnosis(subject, ok=True, detail=told or "answers")

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from beacon_pipeline.display import visible
-from beacon_pipeline.doctor import Finding
+from beacon_pipeline.doctor import Diagnosis
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.report import CellReport, JobReport
 from beacon_pipeline.vocabulary import AnswerKind, Status
@@ -95,15 +95,15 @@ def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
     return table
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
+def diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
     """What the doctor found, with what is wrong in red."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for finding in findings:
-        mark = Text("✓ ok", "green") if finding.ok else Text("✗ bad", "red")
-        table.add_row(mark, finding.subject, Text(visible(finding.detail)))
+    for diagnosis in diagnoses:
+        mark = Text("✓ ok", "green") if diagnosis.ok else Text("✗ bad", "red")
+        table.add_row(mark, diagnosis.subject, Text(visible(diagnosis.detail)))
     return table
 
 

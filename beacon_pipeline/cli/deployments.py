@@ -66,16 +66,16 @@ def doctor(as_json: bool) -> None:
     from beacon_pipeline.doctor import examine_catalog, examine_database, examine_providers, versions
     from beacon_pipeline.resources import ProvidersResource
 
-    catalog, findings = examine_catalog()
-    findings = [versions(), *findings, examine_database(settings.database_url())]
+    catalog, diagnoses = examine_catalog()
+    diagnoses = [versions(), *diagnoses, examine_database(settings.database_url())]
     if catalog is not None:
-        findings += examine_providers(catalog, ProvidersResource().open(catalog))
+        diagnoses += examine_providers(catalog, ProvidersResource().open(catalog))
     if as_json:
-        click.echo(json.dumps([finding.to_json() for finding in findings], indent=2))
+        click.echo(json.dumps([diagnosis.to_json() for diagnosis in diagnoses], indent=2))
     else:
         from rich.console import Console
 
-        from beacon_pipeline.terminal import findings_table
+        from beacon_pipeline.terminal import diagnoses_table
 
-        Console().print(findings_table(findings))
-    sys.exit(0 if all(finding.ok for finding in findings) else 1)
+        Console().print(diagnoses_table(diagnoses))
+    sys.exit(0 if all(diagnosis.ok for diagnosis in diagnoses) else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -12,10 +13,11 @@ from beacon_pipeline.catalog import SHIPPED
 DEMO = SHIPPED / "demo"
 
 
-def write_modal_catalog(folder: Path, **of_each_model: object) -> Path:
-    """Write it; returns its folder, for BEACON_CATALOG."""
+def write_modal_catalog(folder: Path, models: Sequence[str] = (), **of_each_model: object) -> Path:
+    """Write it, with these models or all; returns its folder, for BEACON_CATALOG."""
     shutil.copytree(DEMO, folder)
     entries = yaml.safe_load((DEMO / "models.yaml").read_text())["models"]
+    entries = [entry for entry in entries if entry["id"] in (models or entry["id"])]
     for model in entries:
         model["provider"] = "modal"
         model["folder"] = str((DEMO / model["folder"]).resolve())

@@ -14,9 +14,9 @@ from modal_proto import api_pb2
 
 from tests.modal_loopback.blobs import Blobs
 from tests.modal_loopback.faults import CANCEL, POLL, SPAWN
+from tests.modal_loopback.ids import new_id
 from tests.modal_loopback.injections import Active, Injections, first_refusal
 from tests.modal_loopback.journal import Journal
-from tests.modal_loopback.materials import new_id
 from tests.modal_loopback.objects import Function, Objects
 from tests.modal_loopback.payloads import (
     Arguments,
@@ -169,6 +169,9 @@ class Calls:
             self.runner.submit(call)
             return
         call.ending = True
+        if outcome.name == "terminated":
+            self._end_now(call, outcome)  # nothing holds back a call that was stopped
+            return
         delays = [active.fault.delay() for active in call.faults]
         seconds = max((delay for delay in delays if delay is not None), default=0.0)
         left = call.accepted + seconds - time.monotonic()
