@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +18,8 @@ from beacon_pipeline.launch import CATALOG_JOB, INFERENCE_JOB, Launch, launch_ru
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Counts, Job
 from beacon_pipeline.partitions import key_ranges
+from beacon_pipeline.providers import Providers
+from beacon_pipeline.readiness import check_configured, check_ready, deployments_of, deployments_to_ask
 from beacon_pipeline.specification import specified_cells
 from beacon_pipeline.tags import JOB_TAG
 
@@ -30,6 +33,27 @@ class Asked:
     job: Job
     continued: bool
     run_ids: tuple[str, ...]
+
+
+def check_can_ask(
+    ledger: Ledger, catalog: Catalog, providers: Providers, cells: Sequence[Cell], *, new_job: bool
+) -> None:
+    """Raises NotConfigured when what `ask` would launch could not ask anybody."""
+    unfinished = None if new_job else unfinished_job(ledger, cells)
+    deployments = (
+        deployments_of(cells)
+        if unfinished is None
+        else deployments_to_ask(ledger.executions(unfinished.id, cells))
+    )
+
+    async def check() -> None:
+        try:
+            check_configured(catalog, providers, deployments_of(cells))
+            await check_ready(catalog, providers, deployments)
+        finally:
+            await providers.close()
+
+    asyncio.run(check())
 
 
 def ask(

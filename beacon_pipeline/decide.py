@@ -42,7 +42,8 @@ class Facts:
     """All that `decide` looks at.
 
     ``truth`` is None until the provider was asked in this round; ``attempts`` counts those made,
-    ``budget`` those allowed; ``durable`` is the provider's own word about its calls.
+    ``budget`` those allowed; ``durable`` is the provider's own word about its calls; ``in_hand``:
+    an intended call is so young that another process may be sending it just now.
     """
 
     status: Status
@@ -51,6 +52,7 @@ class Facts:
     attempts: int
     budget: int
     durable: bool
+    in_hand: bool = False
 
 
 def decide(facts: Facts) -> Action:
@@ -70,7 +72,10 @@ def decide(facts: Facts) -> Action:
 def _in_flight(facts: Facts) -> Action:
     match facts.stage:
         case CallStage.INTENDED:
-            return Action.RESUBMIT if facts.durable else Action.INTERRUPT
+            if facts.durable:
+                return Action.RESUBMIT
+            # Sent twice it runs twice: whoever wrote the intent is given time to send it.
+            return Action.WAIT if facts.in_hand else Action.INTERRUPT
         case CallStage.ACCEPTED:
             return _by_truth(facts.truth, still_running=Action.WAIT, ended=Action.SETTLE)
         case CallStage.NONE | CallStage.ANSWERED:

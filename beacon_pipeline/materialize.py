@@ -8,11 +8,11 @@ dies anywhere in here leaves a record from which the next one goes on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
@@ -22,11 +22,13 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Call, CallFacts, Cell, Execution
 from beacon_pipeline.outcomes import outcomes_of_failure, outcomes_of_reply
 from beacon_pipeline.providers import Providers
+from beacon_pipeline.readiness import check_configured, check_ready, deployments_to_ask
 from beacon_pipeline.requests import request_for
 from beacon_pipeline.vocabulary import Cause, Status
 from inference.contract import (
     CallFailure,
     CallState,
+    Deployment,
     FailureCode,
     MalformedReply,
     ProviderTruth,
@@ -36,6 +38,10 @@ from inference.contract import (
 )
 
 FIRST_POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.1, 2.0
+READ_AGAIN_SECONDS = 30.0  # while calls are pending, the record is looked at this often for what others did
+QUESTIONS_AT_ONCE = 64  # to providers, over all deployments of a run
+IN_HAND_SECONDS = 30.0  # from writing an intent to the record of its acceptance, at the very most
+FETCHES_AT_ONCE = 16  # of replies, which shall not wait behind the questions about other calls
 UNREACHABLE_PATIENCE_SECONDS = 120.0  # of one run; the executions stay dispatched and are healed later
 
 log = structlog.get_logger()
@@ -61,9 +67,11 @@ class _Round:
     cells: Sequence[Cell]
     on_settled: OnSettled
     reported: set[str] = field(default_factory=set)  # executions handed to `on_settled`
-    ended_before: dict[str, datetime] | None = None  # by execution id, when: those to be asked again
+    begun: set[str] = field(default_factory=set)  # executions that were unsettled at some time in here
     states: dict[str, CallState] = field(default_factory=dict)  # by call id, as polled just now
     poll_seconds: float = FIRST_POLL_SECONDS
+    lost: set[str] = field(default_factory=set)  # calls whose submit got no answer here
+    read_at: float = 0.0  # when the record was read, by the event loop's clock
     unreachable_since: datetime | None = None
 
 
@@ -89,6 +97,8 @@ class Materializer:
         self._actor = actor
         self._sleep = sleep
         self._patience = unreachable_patience_seconds
+        self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+        self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     async def materialize(self, job_id: str, cells: Sequence[Cell], on_settled: OnSettled) -> None:
         """Work on all cells, deployment by deployment, side by side.
@@ -96,21 +106,20 @@ class Materializer:
         ``on_settled`` is called with executions as soon as nothing more is to be done for them
         here; those that are still dispatched when patience runs out come last, as they are.
         """
-        by_deployment: dict[tuple[str, str], list[Cell]] = {}
+        by_deployment: dict[Deployment, list[Cell]] = {}
         for cell in cells:
-            by_deployment.setdefault((cell.region, cell.model), []).append(cell)
-        for _, model in by_deployment:
-            self._providers.for_model(self._catalog.model(model)).check_configured()
-        async with asyncio.TaskGroup() as tasks:
-            for some in by_deployment.values():
-                tasks.create_task(self._deployment(_Round(job_id, some, on_settled)))
+            by_deployment.setdefault(Deployment(region=cell.region, model=cell.model), []).append(cell)
+        check_configured(self._catalog, self._providers, by_deployment)
+        executions = await self._read(self._ledger.executions, job_id, cells)
+        await check_ready(self._catalog, self._providers, deployments_to_ask(executions))
+        rounds = (_Round(job_id, some, on_settled) for some in by_deployment.values())
+        await _side_by_side([self._deployment(work) for work in rounds])
 
     async def _deployment(self, work: _Round) -> None:
+        executions = await self._executions(work)
         while True:
-            executions = await self._read(self._ledger.executions, work.job_id, work.cells)
-            self._report(work, _ended_by_others(executions, work))
             open_ones = [e for e in executions if e.id not in work.reported]
-            plan = self._plan(open_ones, work.states)
+            plan = self._plan(open_ones, work)
             self._report(work, plan.pop(Action.NOTHING, []) + plan.pop(Action.GIVE_UP, []))
             waiting = plan.pop(Action.WAIT, [])
             if not plan and not waiting:
@@ -118,27 +127,51 @@ class Materializer:
             for action, some in plan.items():
                 await self._act(action, some, work)
             if plan:
+                if all(e.id in work.reported for e in executions):
+                    return
                 if plan.keys() != {Action.ASK}:
                     work.poll_seconds = FIRST_POLL_SECONDS
+                    executions = await self._executions(work)
                 continue
             if self._out_of_patience(waiting, work):
                 self._report(work, waiting)
                 return
             await self._sleep(work.poll_seconds)
             work.poll_seconds = min(work.poll_seconds * 1.5, SLOWEST_POLL_SECONDS)
-            work.states.clear()
+            await self._ask(_calls_of(waiting), work)
+            if self._record_may_have_moved(waiting, work):
+                executions = await self._executions(work)
 
-    def _plan(
-        self, executions: Sequence[Execution], states: Mapping[str, CallState]
-    ) -> dict[Action, list[Execution]]:
+    async def _executions(self, work: _Round) -> list[Execution]:
+        work.read_at = asyncio.get_running_loop().time()
+        return await self._read(self._ledger.executions, work.job_id, work.cells)
+
+    def _record_may_have_moved(self, waiting: Sequence[Execution], work: _Round) -> bool:
+        """While calls are pending, a thousand of them shall not read the ledger a thousand times a second.
+
+        What a success means depends on nothing that others did; any other end may be a wished one.
+        """
+        truths = {state.truth for state in work.states.values()}
+        ended = any(truth.is_final and truth is not ProviderTruth.SUCCEEDED for truth in truths)
+        sent_by_others = any(call.provider_call_id is None for call in _calls_of(waiting))
+        return (
+            ended or sent_by_others or asyncio.get_running_loop().time() - work.read_at > READ_AGAIN_SECONDS
+        )
+
+    def _plan(self, executions: Sequence[Execution], work: _Round) -> dict[Action, list[Execution]]:
         plan: dict[Action, list[Execution]] = {}
         for execution in executions:
-            plan.setdefault(decide(self._facts(execution, states)), []).append(execution)
+            if not execution.status.is_settled:
+                work.begun.add(execution.id)
+            action = decide(self._facts(execution, work))
+            if action is Action.DISPATCH and execution.status.is_settled and execution.id in work.begun:
+                action = Action.NOTHING  # somebody else ended it meanwhile, a person who cancels, say
+            plan.setdefault(action, []).append(execution)
         return plan
 
-    def _facts(self, execution: Execution, states: Mapping[str, CallState]) -> Facts:
+    def _facts(self, execution: Execution, work: _Round) -> Facts:
         call = execution.newest_call
-        state = states.get(call.id) if call else None
+        state = work.states.get(call.id) if call else None
         return Facts(
             status=execution.status,
             stage=stage_of(call),
@@ -146,6 +179,7 @@ class Materializer:
             attempts=len(execution.attempts),
             budget=self._catalog.settings.attempt_budget,
             durable=self._providers.named(call.provider).durable if call else True,
+            in_hand=call is not None and call.id not in work.lost and _age(call) < IN_HAND_SECONDS,
         )
 
     def _report(self, work: _Round, executions: Sequence[Execution]) -> None:
@@ -161,7 +195,7 @@ class Materializer:
         )
         if reachable:
             work.unreachable_since = None
-            return all((now - call.created_at).total_seconds() > self._longest(call) for call in calls)
+            return all(_age(call) > self._longest(call) for call in calls)
         work.unreachable_since = work.unreachable_since or now
         return (now - work.unreachable_since).total_seconds() > self._patience
 
@@ -176,9 +210,7 @@ class Materializer:
     async def _act(self, action: Action, executions: Sequence[Execution], work: _Round) -> None:
         match action:
             case Action.ASK:
-                calls = _calls_of(executions)
-                states = await asyncio.gather(*(self._poll(call) for call in calls))
-                work.states.update({call.id: state for call, state in zip(calls, states, strict=True)})
+                await self._ask(_calls_of(executions), work)
             case Action.SETTLE:
                 for call in _calls_of(executions):
                     await self._settle(call, work)
@@ -197,10 +229,16 @@ class Materializer:
             case Action.NOTHING | Action.GIVE_UP | Action.WAIT:
                 raise AssertionError(f"{action} needs no act")
 
+    async def _ask(self, calls: Sequence[Call], work: _Round) -> None:
+        accepted = [call for call in calls if call.provider_call_id is not None]
+        states = await asyncio.gather(*(self._poll(call) for call in accepted))
+        work.states.update({call.id: state for call, state in zip(accepted, states, strict=True)})
+
     async def _poll(self, call: Call) -> CallState:
         assert call.provider_call_id is not None, "only accepted calls can be asked about"
         provider = self._providers.named(call.provider)
-        state = await provider.poll(call.provider_call_id)
+        async with self._questions:
+            state = await provider.poll(call.provider_call_id)
         if call.cancel_requested_at is not None and state.truth is ProviderTruth.PENDING:
             # The wish may not have reached the provider; repeating it changes nothing.
             with suppress(ReplyUnavailable):
@@ -229,12 +267,14 @@ class Materializer:
         """Send a call that is on record. Whatever is lost on the way, the record says so truly."""
         provider = self._providers.named(call.provider)
         try:
-            provider_call_id = await provider.submit(call.request)
+            async with self._questions:
+                provider_call_id = await provider.submit(call.request)
         except SubmitRejected as rejected:
             facts = CallFacts(truth=ProviderTruth.FAILED, replied=True, failure=rejected.failure)
             await self._settle_failure(call, rejected.failure, facts, work)
         except SubmitUnknown as unknown:
             log.warning("the answer to a submit was lost", call=call.id, reason=str(unknown))
+            work.lost.add(call.id)
             work.unreachable_since = work.unreachable_since or datetime.now(UTC)
             if (datetime.now(UTC) - work.unreachable_since).total_seconds() > self._patience:
                 await self._report_left(call, work)
@@ -259,8 +299,10 @@ class Materializer:
 
     async def _settle_reply(self, call: Call, work: _Round) -> None:
         assert call.provider_call_id is not None, "a succeeded call has an id"
+        provider = self._providers.named(call.provider)
         try:
-            reply = await self._providers.named(call.provider).fetch(call.provider_call_id, call.request)
+            async with self._fetches:
+                reply = await provider.fetch(call.provider_call_id, call.request)
         except ReplyUnavailable as unavailable:
             log.warning("a reply could not be fetched yet", call=call.id, reason=str(unavailable))
             unreachable = CallState(truth=ProviderTruth.UNREACHABLE, detail=str(unavailable))
@@ -376,12 +418,20 @@ _LOOKS_LIKE_A_CANCEL = frozenset(
 )
 
 
-def _ended_by_others(executions: Sequence[Execution], work: _Round) -> list[Execution]:
-    """What ended since this round began, by other hands (a person cancelled it, say): it stays so."""
-    ended = {e.id: e for e in executions if e.status.is_settled and e.id not in work.reported}
-    if work.ended_before is None:
-        work.ended_before = {e.id: e.updated_at for e in ended.values()}
-    return [e for e in ended.values() if work.ended_before.get(e.id) != e.updated_at]
+async def _side_by_side(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """The results in order; the first that raises stops the others, and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(one) for one in work]
+    except BaseExceptionGroup as group:
+        first = group.exceptions[0]
+        raise first from first.__cause__
+    return [task.result() for task in running]
+
+
+def _age(call: Call) -> float:
+    """Seconds since a call was written down."""
+    return (datetime.now(UTC) - call.created_at).total_seconds()
 
 
 def _calls_of(executions: Sequence[Execution]) -> list[Call]:

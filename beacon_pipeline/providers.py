@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import Catalog, Model, ProviderName
-from inference.contract import NotConfigured, Provider
+from inference.contract import Deployment, NotConfigured, Provider
 
 Factory = Callable[[Catalog], Provider]
 
@@ -44,4 +44,35 @@ def _local(_catalog: Catalog) -> Provider:
     return LocalProvider(settings.local_call_store())
 
 
-SHIPPED: Mapping[str, Factory] = {ProviderName.LOCAL.value: _local}
+def _modal(_catalog: Catalog) -> Provider:
+    from inference.providers.modal import ModalProvider
+
+    return ModalProvider()
+
+
+def _http(catalog: Catalog) -> Provider:
+    from inference.providers.endpoint import Endpoint
+    from inference.providers.http import HttpProvider
+
+    return HttpProvider(
+        {
+            Deployment(region=region, model=model.id): Endpoint(
+                base_url=url,
+                model=model.endpoint_model or "",  # the catalog has one, or it was refused
+                api_key=settings.secret(model.api_key_variable) if model.api_key_variable else None,
+                api_key_variable=model.api_key_variable,
+                region_header=model.region_header,
+                timeout_seconds=model.timeout_seconds,
+            )
+            for model in catalog.models
+            if model.provider is ProviderName.HTTP
+            for region, url in model.endpoints.items()
+        }
+    )
+
+
+SHIPPED: Mapping[str, Factory] = {
+    ProviderName.LOCAL.value: _local,
+    ProviderName.MODAL.value: _modal,
+    ProviderName.HTTP.value: _http,
+}

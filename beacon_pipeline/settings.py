@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pydantic import SecretStr
+
 
 def home() -> Path:
     """The instance folder: ``DAGSTER_HOME``, or ``.beacon`` in the working directory."""
@@ -22,6 +24,17 @@ def database_url() -> str:
 def local_call_store() -> Path:
     """Where the local provider keeps its calls."""
     return home() / "local_calls"
+
+
+def secret(variable: str) -> SecretStr | None:
+    """The value of an environment variable that the catalog names, or None where it is not set."""
+    value = os.environ.get(variable)
+    return None if value is None else SecretStr(value)
+
+
+def modal_manifest() -> Path:
+    """Where `beacon deploy` writes what it deploys to Modal."""
+    return home() / "modal_deployments.json"
 
 
 def workspace_file() -> Path:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from beacon_pipeline.alerts.causes import wording_of
 from beacon_pipeline.display import visible
+from beacon_pipeline.doctor import Diagnosis
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.report import CellReport, JobReport
 from beacon_pipeline.vocabulary import AnswerKind, Status
@@ -97,6 +98,18 @@ def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
             str(report.by_status[Status.COMPLETED.value]),
             str(report.mismatches),
         )
+    return table
+
+
+def diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
+    """What the doctor found, with what is wrong in red."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for diagnosis in diagnoses:
+        mark = Text("✓ ok", "green") if diagnosis.ok else Text("✗ bad", "red")
+        table.add_row(mark, diagnosis.subject, Text(visible(diagnosis.detail)))
     return table
 
 

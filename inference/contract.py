@@ -229,7 +229,7 @@ class Reply(Value):
     region: str
     cloud: str | None
     task_id: str | None  # the container or process that ran it
-    cold_start: bool
+    cold_start: bool | None  # None: not reported
     started_at: AwareDatetime = Field(strict=False)
     finished_at: AwareDatetime = Field(strict=False)
     provenance: Provenance

@@ -11,7 +11,7 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from inference.contract import (
     FailureCode,
@@ -34,6 +34,24 @@ OnResult = Callable[[ItemAnswer | ItemFailure], None]
 
 class ModelUnavailable(Exception):
     """The model cannot be loaded as asked for: missing, not the pinned weights, or unfit to chat."""
+
+
+class HubUnreachable(ModelUnavailable):
+    """The repository's host did not answer, or not now: a later try may load the model."""
+
+
+class Runtime(Protocol):
+    """What generates: `TransformersRuntime`, or a smaller one in a test."""
+
+    def answer(
+        self,
+        items: Sequence[Item],
+        parameters: GenerationParameters,
+        *,
+        batch_size: int | None = None,
+    ) -> list[ItemAnswer | ItemFailure]: ...
+
+    def provenance(self, batch_size: int) -> Provenance: ...
 
 
 class TransformersRuntime:
@@ -245,10 +263,17 @@ def _folder_of(source: ModelSource, cache_dir: Path | None) -> Path:
             allow_patterns=list(REPOSITORY_FILES),
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ModelUnavailable(
+        # Without a copy in the cache, a failed connection is told as a missing local entry.
+        status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+        passing = isinstance(error, LocalEntryNotFoundError) or (status is not None and _may_pass(status))
+        raise (HubUnreachable if passing else ModelUnavailable)(
             f"{source.id}: {source.repository} at {source.revision}: {_first_line(error)}"
         ) from error
     return Path(path)
+
+
+def _may_pass(http_status: int) -> bool:
+    return http_status == 429 or http_status >= 500
 
 
 def _weights_digest(folder: Path) -> str:

@@ -28,6 +28,7 @@ from beacon_pipeline.catalog.model import (
     spelling,
 )
 from beacon_pipeline.strict_yaml import compose, read_one
+from inference.providers.endpoint import BASE_URL_FORM, is_base_url
 
 __all__ = [
     "Catalog",
@@ -133,4 +134,13 @@ def _cross_checks(regions: list[Region], models: list[Model]) -> list[str]:
         if model.provider is ProviderName.HTTP:
             missing = set(model.regions or known) - set(model.endpoints)
             problems += [f"{where}: no endpoint for region {name!r}" for name in sorted(missing)]
+            if model.endpoint_model is None:
+                problems.append(
+                    f"{where}: key 'endpoint_model' is missing: the model's name at its endpoints"
+                )
+        problems += [
+            f"{where}: the endpoint for region {name!r} is not usable: {BASE_URL_FORM}"
+            for name, url in model.endpoints.items()
+            if not is_base_url(url)
+        ]
     return problems

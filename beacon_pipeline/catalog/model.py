@@ -90,6 +90,7 @@ class Model(Entry):
     endpoints: dict[Id, Text] = Field(default_factory=dict)  # provider http: region -> base URL
     endpoint_model: Text | None = None  # provider http: the model's name there
     api_key_variable: Text | None = None  # provider http: the environment variable that holds the key
+    region_header: Text | None = None  # provider http: the response header that says where it ran
 
 
 class Category(StrEnum):

@@ -47,14 +47,16 @@ def run(
     Goes on with the newest recent job in which some of the chosen executions are not settled:
     what its calls have answered is read, never asked again.
     """
-    from beacon_pipeline.ask import ask
+    from beacon_pipeline.ask import ask, check_can_ask
     from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.resources import ProvidersResource
 
     catalog = load_catalog()
     cells = catalog.cells(regions, models, questions)
     if not cells:
         raise BadInput("no model is served in the chosen regions")
     with open_ledger() as ledger, open_instance() as instance:
+        check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, new_job=new_job)
         asked = ask(ledger, catalog, cells, new_job=new_job)
         _tell(asked)
         _follow_and_exit(asked, ledger, catalog, instance, as_json)
@@ -71,14 +73,17 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
     It names questions, models, and the regions of each model. With a name in it, submitting it
     again goes on with the same job.
     """
+    from beacon_pipeline.ask import check_can_ask
     from beacon_pipeline.ask import submit as submit_job
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.instance.daemon import is_alive
     from beacon_pipeline.jobspec import read_jobspec
+    from beacon_pipeline.resources import ProvidersResource
 
     catalog = load_catalog()
     wanted = read_jobspec(jobspec, catalog)
     with open_ledger() as ledger, open_instance() as instance:
+        check_can_ask(ledger, catalog, ProvidersResource().open(catalog), wanted.cells, new_job=True)
         asked = submit_job(ledger, catalog, wanted.name, wanted.cells)
         _tell(asked)
         if follow:

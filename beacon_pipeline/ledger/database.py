@@ -11,6 +11,8 @@ import sqlalchemy as sa
 import tenacity
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from filelock import FileLock
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -88,6 +90,14 @@ class Database:
     @property
     def _place(self) -> str:
         return self.url.render_as_string(hide_password=True)
+
+    def schema_versions(self) -> tuple[str | None, str | None]:
+        """The schema's version in the database, None while it has none, and the newest there is.
+
+        Raises LedgerUnavailable. Changes nothing.
+        """
+        current = self.read(lambda c: MigrationContext.configure(c).get_current_revision())
+        return current, ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
     def migrate(self) -> None:
         """Bring the schema to the newest version. Safe when several processes start at once."""

@@ -43,6 +43,10 @@ class LedgerReader:
         """Give the connections back."""
         self._database.close()
 
+    def schema_versions(self) -> tuple[str | None, str | None]:
+        """The schema's version in the database, None while it has none, and the newest there is."""
+        return self._database.schema_versions()
+
     def executions(self, job_id: str, cells: Sequence[Cell] | None = None) -> list[Execution]:
         """Executions of a job, of these cells or all, ordered by region, model, question."""
         in_job = executions_table.c.job_id == job_id

@@ -11,11 +11,10 @@ import os
 import socket
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
@@ -24,12 +23,7 @@ from inference.contract import (
     CallState,
     Deployment,
     FailureCode,
-    GenerationParameters,
-    Item,
-    ItemAnswer,
-    ItemFailure,
     ModelSource,
-    Provenance,
     ProviderTruth,
     Reply,
     ReplyUnavailable,
@@ -38,26 +32,12 @@ from inference.contract import (
     read_reply,
 )
 from inference.providers.local_store import CallFolder, CorruptCall, Started
-from inference.runtime import BATCH_SIZE, ModelUnavailable, TransformersRuntime
+from inference.runtime import BATCH_SIZE, ModelUnavailable, Runtime, TransformersRuntime
 
 LOADED_MODELS = 2  # kept in memory at once
 PENDING = CallState(truth=ProviderTruth.PENDING)
 
 log = structlog.get_logger()
-
-
-class Runtime(Protocol):
-    """What generates: `TransformersRuntime`, or a smaller one in a test."""
-
-    def answer(
-        self,
-        items: Sequence[Item],
-        parameters: GenerationParameters,
-        *,
-        batch_size: int | None = None,
-    ) -> list[ItemAnswer | ItemFailure]: ...
-
-    def provenance(self, batch_size: int) -> Provenance: ...
 
 
 class LocalProvider:

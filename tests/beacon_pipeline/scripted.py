@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from inference.contract import (
     CallFailure,
     CallState,
+    Deployment,
     FailureCode,
     FinishReason,
     Item,
@@ -27,6 +28,7 @@ from inference.contract import (
     SubmitUnknown,
     token_digest,
 )
+from inference.inspection import DeploymentState
 
 PENDING = CallState(truth=ProviderTruth.PENDING)
 SUCCEEDED = CallState(truth=ProviderTruth.SUCCEEDED)
@@ -80,6 +82,7 @@ class ScriptedProvider:
     name: str = "local"
     durable: bool = True
     configured: bool = True
+    deployed: bool | None = True  # None: could not be asked
     requests: list[Request] = field(default_factory=list)  # distinct ones, in order: each one was paid for
     prefix: str = field(default_factory=lambda: uuid.uuid4().hex)  # of the call ids
     polls: int = 0
@@ -88,6 +91,9 @@ class ScriptedProvider:
     def check_configured(self) -> None:
         if not self.configured:
             raise NotConfigured("no token: log in with `scripted login`")
+
+    async def inspect(self, deployment: Deployment) -> DeploymentState:
+        return DeploymentState(found=self.deployed, detail=f"{deployment}: run `scripted deploy`")
 
     def _behaviour(self, call_id: str) -> Behaviour:
         index = int(call_id.rpartition("-")[2])

@@ -154,6 +154,21 @@ def test_unknown_region_of_a_model(folder: Path) -> None:
     ]
 
 
+def test_a_model_at_endpoints_needs_a_usable_one_in_each_of_its_regions(folder: Path) -> None:
+    at_endpoints = """    provider: http
+    regions: [us, eu]
+    endpoints: {eu: "https://user:hunter2@eu.example/v1"}
+"""
+    edit(folder, "models.yaml", "    provider: modal\n", at_endpoints)
+    told = problems(folder)
+    assert [line.partition(": ")[2].partition(":")[0] for line in told] == [
+        "no endpoint for region 'us'",
+        "key 'endpoint_model' is missing",
+        "the endpoint for region 'eu' is not usable",
+    ]
+    assert not any("hunter2" in line for line in told)
+
+
 @pytest.mark.parametrize(
     ("file", "content", "told"),
     [

@@ -1,5 +1,6 @@
 """The decision, as a table, and the invariants over every combination there is."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -9,9 +10,9 @@ from beacon_pipeline.vocabulary import Status
 from inference.contract import FailureCode, ProviderTruth
 
 EVERY_COMBINATION = [
-    Facts(status, stage, truth, attempts, 3, durable)
-    for status, stage, truth, attempts, durable in product(
-        Status, CallStage, [None, *ProviderTruth], [0, 2, 3, 4], [True, False]
+    Facts(status, stage, truth, attempts, 3, durable, in_hand)
+    for status, stage, truth, attempts, durable, in_hand in product(
+        Status, CallStage, [None, *ProviderTruth], [0, 2, 3, 4], [True, False], [True, False]
     )
 ]
 
@@ -58,6 +59,8 @@ def test_the_table(row: str) -> None:
 def test_a_lost_submit_is_sent_again_only_where_the_provider_runs_it_once() -> None:
     facts = Facts(Status.DISPATCHED, CallStage.INTENDED, None, 1, 3, durable=False)
     assert decide(facts) is Action.INTERRUPT
+    assert decide(replace(facts, in_hand=True)) is Action.WAIT, "another process may be sending it"
+    assert decide(replace(facts, in_hand=True, durable=True)) is Action.RESUBMIT
 
 
 def test_no_combination_breaks_an_invariant() -> None:

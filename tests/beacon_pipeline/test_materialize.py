@@ -224,6 +224,27 @@ def test_not_configured_dispatches_nothing(asking: Ask) -> None:
     assert [e.status for e in work.executions()] == [Status.PENDING] * 2
 
 
+def test_not_deployed_dispatches_nothing(asking: Ask) -> None:
+    work = asking(Behaviour(), deployed=False)
+    with pytest.raises(NotConfigured, match="eu:tiny-llama: run `scripted deploy`"):
+        work.materialize()
+    assert [e.status for e in work.executions()] == [Status.PENDING] * 2
+    assert work.provider.requests == []
+
+
+def test_a_deployment_that_could_not_be_looked_up_is_asked_all_the_same(asking: Ask) -> None:
+    work = asking(Behaviour(), deployed=None)
+    assert [e.status for e in work.materialize()] == [Status.COMPLETED] * 2
+
+
+def test_an_answer_is_had_from_a_deployment_that_is_gone(asking: Ask) -> None:
+    work = asking(Behaviour(states=[UNREACHABLE]))
+    work.materialize(patience=0)
+    work.provider.script[0].states = [SUCCEEDED]
+    work.provider.deployed = False
+    assert [e.status for e in work.materialize()] == [Status.COMPLETED] * 2
+
+
 def test_cancelling_stops_the_call_and_is_recorded_as_the_provider_tells(asking: Ask) -> None:
     work = asking(Behaviour(states=[PENDING]))
 

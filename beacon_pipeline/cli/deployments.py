@@ -1,0 +1,81 @@
+"""Commands about what has to be there before anything can be asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from beacon_pipeline.cli.support import BadInput, plain_errors
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Write the manifest, and say what would be deployed.")
+@plain_errors
+def deploy(dry_run: bool) -> None:
+    """Deploy the catalog's Modal models: one class for each model in each region.
+
+    Deploying costs nothing; containers start when something is asked, and stop when nothing is.
+    """
+    from beacon_pipeline import settings
+    from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.deployments import modal_deployments
+    from inference.modal_deployments import MANIFEST_VARIABLE, class_name, write_manifest
+
+    catalog = load_catalog()
+    specs = modal_deployments(catalog)
+    if not specs:
+        raise BadInput(f"catalog {catalog.name!r} has no model with `provider: modal`: nothing to deploy")
+    manifest = settings.modal_manifest()
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(manifest, specs)
+    for spec in specs:
+        gpus = " or ".join(spec.gpu) or "CPU"
+        limit = f"at most {spec.max_containers} containers"
+        click.echo(f"{class_name(spec.deployment)}: {spec.deployment} in {spec.placement} on {gpus}, {limit}")
+    command = ["modal", "deploy", "-m", "inference.modal_app"]
+    if dry_run:
+        click.echo(f"not deployed; what would be run: {MANIFEST_VARIABLE}={manifest} {' '.join(command)}")
+        return
+    from beacon_pipeline.providers import SHIPPED
+
+    SHIPPED["modal"](catalog).check_configured()
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        env=os.environ | {MANIFEST_VARIABLE: str(manifest)},
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    if done.returncode != 0:
+        raise BadInput(f"`{' '.join(command)}` failed with exit code {done.returncode}")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plain_errors
+def doctor(as_json: bool) -> None:
+    """Look whether everything is there that asking needs. Asks no model, and changes nothing.
+
+    Exit code 0 when all is well, 1 when something is missing.
+    """
+    from beacon_pipeline import settings
+    from beacon_pipeline.doctor import examine_catalog, examine_database, examine_providers, versions
+    from beacon_pipeline.resources import ProvidersResource
+
+    catalog, diagnoses = examine_catalog()
+    diagnoses = [versions(), *diagnoses, examine_database(settings.database_url())]
+    if catalog is not None:
+        diagnoses += examine_providers(catalog, ProvidersResource().open(catalog))
+    if as_json:
+        click.echo(json.dumps([diagnosis.to_json() for diagnosis in diagnoses], indent=2))
+    else:
+        from rich.console import Console
+
+        from beacon_pipeline.terminal import diagnoses_table
+
+        Console().print(diagnoses_table(diagnoses))
+    sys.exit(0 if all(diagnosis.ok for diagnosis in diagnoses) else 1)

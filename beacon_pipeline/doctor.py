@@ -1,0 +1,138 @@
+"""Is everything there that asking needs? What was found, as values; nothing is changed, no model is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from beacon_pipeline.catalog import Catalog, CatalogError, load_catalog
+from beacon_pipeline.deployments import modal_deployments
+from beacon_pipeline.ledger import Ledger, LedgerUnavailable
+from beacon_pipeline.providers import Providers
+from inference.contract import Deployment, NotConfigured, Provider
+from inference.inspection import DeploymentState, Inspectable
+from inference.modal_deployments import settings_of
+
+VERSIONS = ("beacon-pipeline", "dagster", "modal", "torch", "transformers", "sqlalchemy")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One thing that was looked at. ``detail`` says what was found, and the way out where it is bad."""
+
+    subject: str
+    ok: bool
+    detail: str
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def versions() -> Diagnosis:
+    """What is installed."""
+    told = [f"python {platform.python_version()}"]
+    told += [f"{name} {importlib.metadata.version(name)}" for name in VERSIONS]
+    return Diagnosis("versions", ok=True, detail=", ".join(told))
+
+
+def examine_catalog() -> tuple[Catalog | None, list[Diagnosis]]:
+    """The catalog that the environment names, or every problem that it has."""
+    try:
+        catalog = load_catalog()
+    except CatalogError as error:
+        return None, [Diagnosis("catalog", ok=False, detail=problem) for problem in error.problems]
+    counts = (
+        f"{len(catalog.regions)} regions, {len(catalog.models)} models, {len(catalog.questions)} questions"
+    )
+    return catalog, [
+        Diagnosis("catalog", ok=True, detail=f"{catalog.name} ({catalog.digest[:12]}): {counts}")
+    ]
+
+
+def examine_database(url: str) -> Diagnosis:
+    """Whether the ledger's database answers, and whether this code can use its schema."""
+    try:
+        ledger = Ledger(url)
+        try:
+            current, newest = ledger.schema_versions()
+        finally:
+            ledger.close()
+    except LedgerUnavailable as error:
+        return Diagnosis("database", ok=False, detail=str(error))
+    if current == newest:
+        return Diagnosis("database", ok=True, detail=f"{ledger!r}: schema {current}")
+    if current is None:
+        return Diagnosis(
+            "database", ok=True, detail=f"{ledger!r}: empty; the first command makes schema {newest}"
+        )
+    return Diagnosis(
+        "database", ok=True, detail=f"{ledger!r}: schema {current}; the next command brings {newest}"
+    )
+
+
+def examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]:
+    """Whether each provider is configured, and each deployment is there as the catalog says."""
+
+    async def examine() -> list[Diagnosis]:
+        try:
+            return await _examine_providers(catalog, providers)
+        finally:
+            await providers.close()
+
+    return asyncio.run(examine())
+
+
+async def _examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]:
+    by_provider: dict[str, list[Deployment]] = {}
+    for deployment in catalog.deployments():
+        name = catalog.model(deployment.model).provider.value
+        by_provider.setdefault(name, []).append(deployment)
+    try:
+        expected = {spec.deployment: settings_of(spec) for spec in modal_deployments(catalog)}
+    except CatalogError as error:
+        return [Diagnosis("catalog", ok=False, detail=problem) for problem in error.problems]
+    diagnoses: list[Diagnosis] = []
+    for name, deployments in by_provider.items():
+        try:
+            provider = providers.named(name)
+            provider.check_configured()
+            states = await _inspect(provider, deployments)
+        except NotConfigured as missing:
+            diagnoses.append(Diagnosis(f"provider {name}", ok=False, detail=str(missing)))
+            continue
+        diagnoses.append(Diagnosis(f"provider {name}", ok=True, detail="configured"))
+        diagnoses += [
+            judge_deployment(deployment, state, expected.get(deployment, {}))
+            for deployment, state in states.items()
+        ]
+    return diagnoses
+
+
+async def _inspect(
+    provider: Provider, deployments: Sequence[Deployment]
+) -> dict[Deployment, DeploymentState]:
+    if not isinstance(provider, Inspectable):
+        return {}
+    states = await asyncio.gather(*(provider.inspect(deployment) for deployment in deployments))
+    return dict(zip(deployments, states, strict=True))
+
+
+def judge_deployment(
+    deployment: Deployment, state: DeploymentState, expected: Mapping[str, str]
+) -> Diagnosis:
+    """Whether a deployment is there, and deployed as the catalog says."""
+    subject = f"deployment {deployment}"
+    if not state.found:
+        return Diagnosis(subject, ok=False, detail=state.detail)
+    different = [
+        f"{name} {state.settings[name]} where the catalog says {value}"
+        for name, value in expected.items()
+        if state.settings.get(name, value) != value
+    ]
+    if different:
+        return Diagnosis(subject, ok=False, detail=f"{', '.join(different)}: run `beacon deploy`")
+    told = ", ".join(f"{name} {value}" for name, value in state.settings.items())
+    return Diagnosis(subject, ok=True, detail=told or "answers")

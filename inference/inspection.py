@@ -1,0 +1,28 @@
+"""Ask a provider whether a deployment is there, without asking the model anything.
+
+Apart from the contract, because not every provider has something to say: one that runs in this
+process has no deployments.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from inference.contract import Deployment, Value
+
+
+class DeploymentState(Value):
+    """What a provider says of a deployment. ``found`` is None when it could not be asked."""
+
+    found: bool | None
+    detail: str = ""  # why not, and the way out
+    settings: dict[str, str] = {}  # how it is deployed, as far as the provider tells
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """A provider that can say what is deployed, by asking the same endpoint that inference uses."""
+
+    async def inspect(self, deployment: Deployment) -> DeploymentState:
+        """Look a deployment up at no cost. Raises NotConfigured when we may not ask at all."""
+        ...

@@ -1,0 +1,237 @@
+"""Run inference on Modal: deployed classes, durable call ids, and the SDK's word for the truth.
+
+A spawn is at least once: one that raised may run, and the server may have made two calls of it. So
+the container claims the request in a register before it generates (`inference.modal_app`), a second
+call of the same request only tells which one has it, and this provider follows that notice. A
+request id is thus generated at most once however often it is submitted; what Modal itself repeats
+inside one call (its retries, a preempted worker) it repeats under the same call id.
+
+When the call that has the claim dies, its truth is the truth: the asker tries again, within its
+budget, with a new request. The register forgets after a week, as Modal forgets results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import Any
+
+# Read by the SDK at each call. Pickled payloads would re-raise the container's own exceptions here,
+# where a remote TimeoutError looks like a call that is pending; and would unpickle what it sends.
+os.environ["MODAL_PAYLOAD_FORMAT"] = "cbor"
+
+import modal
+import modal.exception as of
+from modal.config import config
+
+from inference.contract import (
+    CallFailure,
+    CallState,
+    Deployment,
+    FailureCode,
+    NotConfigured,
+    ProviderTruth,
+    Reply,
+    ReplyUnavailable,
+    Request,
+    SubmitRejected,
+    SubmitUnknown,
+    read_reply,
+)
+from inference.inspection import DeploymentState
+from inference.modal_deployments import (
+    APP_NAME,
+    REGISTER_NAME,
+    Duplicate,
+    Rejected,
+    class_name,
+    read_notice,
+    settings,
+)
+from inference.providers.modal_truths import SUCCEEDED, state_of
+
+DEADLINE_SECONDS = 30.0  # of one question to Modal; a dead server would hold the SDK for a minute
+
+NO_TOKEN = (
+    "no Modal token: run `modal setup`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET "
+    "(https://modal.com/settings/tokens)"
+)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a call came to: its state, and the value it returned if it succeeded."""
+
+    state: CallState
+    value: object = None
+
+
+class ModalProvider:
+    """Asks the classes that `inference.modal_app` deploys. ``deadline_seconds`` is of one question."""
+
+    name = "modal"
+    durable = True
+
+    def __init__(self, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        self._deadline = deadline_seconds
+        self._methods: dict[Deployment, Any] = {}
+        # Kept while calls are pending: the SDK takes as long to make these as to ask with them.
+        self._handles: dict[str, modal.FunctionCall[Any]] = {}
+        self._connected: modal.Client | None = None
+
+    def check_configured(self) -> None:
+        """Raises NotConfigured when there is no token. Makes no request."""
+        has_token = config.get("token_id") and config.get("token_secret")
+        if not (has_token or config.get("oauth_refresh_token")):
+            raise NotConfigured(NO_TOKEN)
+
+    async def submit(self, request: Request) -> str:
+        """Spawn a call, or find the one that already has this request."""
+        self.check_configured()
+        left = False  # whether anything that starts a call may have been sent
+        try:
+            async with asyncio.timeout(self._deadline):
+                owner = await self._owner_of(request.id)
+                if owner is not None:
+                    return owner
+                method = await self._method(request.deployment)
+                left = True
+                call = await method.spawn.aio(request.model_dump(mode="json"))
+                return str(call.object_id)
+        except of.NotFoundError as error:
+            self._methods.pop(request.deployment, None)
+            raise _rejected(_not_deployed(request.deployment, error)) from error
+        except (of.AuthError, of.PermissionDeniedError) as error:
+            raise NotConfigured(f"Modal refuses the token: {error}") from error
+        except (of.SerializationError, of.RequestSizeError) as error:
+            raise _rejected(str(error)) from error
+        except Exception as error:
+            if type(error) is of.InvalidError:  # its subclasses are conflicts, which may pass
+                raise _rejected(str(error)) from error
+            # The same request may be sent again at no risk, so whatever is not a clear no is unknown.
+            when = "while a call was spawned" if left else "before a call was spawned"
+            raise SubmitUnknown(f"{when}: {self._told(error)}") from error
+
+    async def poll(self, call_id: str) -> CallState:
+        """What became of a call, or of the one that has its request."""
+        answer = await self._answer_of(call_id)
+        if answer.state == SUCCEEDED and isinstance(notice := read_notice(answer.value), Rejected):
+            failure = CallFailure(code=FailureCode.REJECTED, message=notice.message)
+            return CallState(truth=ProviderTruth.FAILED, failure=failure)
+        return answer.state
+
+    async def fetch(self, call_id: str, request: Request) -> Reply:
+        """The reply of a succeeded call."""
+        answer = await self._answer_of(call_id)
+        if answer.state != SUCCEEDED:
+            why = answer.state.failure.message if answer.state.failure else answer.state.detail
+            raise ReplyUnavailable(
+                f"call {call_id} is {answer.state.truth.value}" + (f": {why}" if why else "")
+            )
+        return read_reply(answer.value, request)
+
+    async def cancel(self, call_id: str) -> None:
+        """Stop a call, or the one that has its request."""
+        answer = await self._ask(call_id)
+        notice = read_notice(answer.value)
+        running = notice.duplicate_of if isinstance(notice, Duplicate) else call_id
+        if running == call_id and answer.state.truth.is_final:
+            return
+        try:
+            async with asyncio.timeout(self._deadline):
+                await (await self._call(running)).cancel.aio()
+        except of.NotFoundError:
+            return
+        except Exception as error:
+            raise ReplyUnavailable(self._told(error)) from error
+
+    async def inspect(self, deployment: Deployment) -> DeploymentState:
+        """How a deployment's class is deployed, from the same look-up that a submit makes."""
+        self.check_configured()
+        try:
+            async with asyncio.timeout(self._deadline):
+                method = await self._method(deployment)
+                info = await method.info.aio(refresh=True)
+        except of.NotFoundError as error:
+            self._methods.pop(deployment, None)
+            return DeploymentState(found=False, detail=_not_deployed(deployment, error))
+        except (of.AuthError, of.PermissionDeniedError) as error:
+            raise NotConfigured(f"Modal refuses the token: {error}") from error
+        except Exception as error:  # noqa: BLE001 - what it is says nothing of the deployment
+            return DeploymentState(found=None, detail=f"Modal could not be asked: {self._told(error)}")
+        return DeploymentState(
+            found=True,
+            settings=settings(
+                regions=info.regions or (),
+                gpus=[name for name, _ in info.gpus],
+                timeout=info.timeout,
+                startup_timeout=info.startup_timeout,
+                retries=info.max_retries,
+            ),
+        )
+
+    async def close(self) -> None:
+        """Forget the handles. The connection is the process's own, shared; the SDK closes it."""
+        self._methods.clear()
+        self._handles.clear()
+        self._connected = None
+
+    async def _owner_of(self, request_id: str) -> str | None:
+        """The call that has claimed a request, if any has."""
+        register = modal.Dict.from_name(REGISTER_NAME, create_if_missing=True, client=await self._client())
+        owner = await register.get.aio(request_id)
+        return None if owner is None else str(owner)
+
+    async def _method(self, deployment: Deployment) -> Any:
+        """The method that answers, looked up once. Raises modal's NotFoundError."""
+        if deployment not in self._methods:
+            found = modal.Cls.from_name(APP_NAME, class_name(deployment), client=await self._client())
+            method = found().answer
+            await method.hydrate.aio()
+            self._methods[deployment] = method
+        return self._methods[deployment]
+
+    async def _answer_of(self, call_id: str) -> _Answer:
+        """What a call came to, through at most one notice that another call has the request."""
+        answer = await self._ask(call_id)
+        notice = read_notice(answer.value)
+        return await self._ask(notice.duplicate_of) if isinstance(notice, Duplicate) else answer
+
+    async def _ask(self, call_id: str) -> _Answer:
+        answer = await self._asked(call_id)
+        if answer.state.truth.is_final:
+            self._handles.pop(call_id, None)
+        return answer
+
+    async def _asked(self, call_id: str) -> _Answer:
+        try:
+            async with asyncio.timeout(self._deadline):
+                try:
+                    return _Answer(SUCCEEDED, await (await self._call(call_id)).get.aio(timeout=0))
+                except Exception as error:  # noqa: BLE001 - the table has a meaning for every one
+                    return _Answer(state_of(error), value=self._told(error))
+        except TimeoutError as late:
+            return _Answer(CallState(truth=ProviderTruth.UNREACHABLE, detail=self._told(late)))
+
+    def _told(self, error: Exception) -> str:
+        told = str(error).strip() or f"no answer within {self._deadline:g} seconds"
+        return f"{type(error).__name__}: {told}"
+
+    async def _call(self, call_id: str) -> modal.FunctionCall[Any]:
+        if call_id not in self._handles:
+            self._handles[call_id] = modal.FunctionCall.from_id(call_id, client=await self._client())
+        return self._handles[call_id]
+
+    async def _client(self) -> modal.Client:
+        if self._connected is None:
+            self._connected = await modal.Client.from_env.aio()
+        return self._connected
+
+
+def _not_deployed(deployment: Deployment, error: Exception) -> str:
+    return f"{deployment} is not deployed on Modal ({error}): run `beacon deploy`"
+
+
+def _rejected(message: str) -> SubmitRejected:
+    return SubmitRejected(CallFailure(code=FailureCode.REJECTED, message=message))

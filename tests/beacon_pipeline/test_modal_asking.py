@@ -1,0 +1,282 @@
+"""What Modal does with a call -> what is recorded, whether it is asked again, and what it costs.
+
+The real SDK, the real app and a real container, on a Modal of this machine that misbehaves on demand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.checks import Evidence, executed_region
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Cell, Execution, Job
+from beacon_pipeline.materialize import Materializer
+from beacon_pipeline.providers import SHIPPED, Providers
+from beacon_pipeline.vocabulary import Status
+from inference.contract import FailureCode, NotConfigured, ProviderTruth
+from tests.beacon_pipeline.asking import a_job
+from tests.beacon_pipeline.instances import beacon, environment
+from tests.beacon_pipeline.modal_catalog import write_modal_catalog
+from tests.modal_loopback import Fault, Loopback, Match, faults
+
+CELLS = [Cell("eu", "tiny-llama", question) for question in ("math_basic", "taiwan_status")]
+ONCE = Match(nth=1)
+ALWAYS = Match()
+
+
+async def soon(seconds: float) -> None:
+    await asyncio.sleep(min(seconds, 0.05))
+
+
+@dataclass
+class Asking:
+    """One job on the loopback Modal, worked on as often as a test wants."""
+
+    modal: Loopback
+    catalog: Catalog
+    ledger: Ledger
+    job: Job
+    spawned_before: int
+
+    def materializer(self, patience: float = 60) -> Materializer:
+        return Materializer(
+            self.ledger,
+            self.catalog,
+            Providers(self.catalog, SHIPPED),
+            actor="test",
+            sleep=soon,
+            unreachable_patience_seconds=patience,
+        )
+
+    def materialize(self, patience: float = 60) -> list[Execution]:
+        reported: list[Execution] = []
+        asyncio.run(self.materializer(patience).materialize(self.job.id, CELLS, reported.extend))
+        return reported
+
+    def executions(self) -> list[Execution]:
+        return self.ledger.executions(self.job.id)
+
+    def spawns(self) -> int:
+        """Calls that Modal accepted since this job began."""
+        return len(self.modal.events("spawn")) - self.spawned_before
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Loopback, Catalog]]:
+    folder = tmp_path_factory.mktemp("modal")
+    catalog = write_modal_catalog(folder / "catalog", models=["tiny-llama"], regions=["eu"])
+    with Loopback(folder / "server") as modal:
+        env = environment(folder) | modal.client_environment() | {"BEACON_CATALOG": str(catalog)}
+        done = beacon(env, "deploy")
+        assert done.returncode == 0, done.stderr
+        with modal.clients_here():
+            yield modal, load_catalog(str(catalog))
+
+
+@pytest.fixture
+def asking(deployed: tuple[Loopback, Catalog], tmp_path: Path) -> Iterator[Asking]:
+    modal, catalog = deployed
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger.migrate()
+    yield Asking(modal, catalog, ledger, a_job(ledger, CELLS), len(modal.events("spawn")))
+    modal.release()
+    modal.clear()
+    ledger.close()
+
+
+# faults, and which calls they befall -> status, answer kind, failure code, attempts, calls at Modal
+TABLE: dict[str, tuple[Fault | None, Match, str]] = {
+    "nothing": (None, ALWAYS, "completed substantive - 1 1"),
+    "empty text": (faults.EmptyText(), ALWAYS, "completed empty - 1 1"),
+    "whitespace": (faults.WhitespaceText(), ALWAYS, "completed empty - 1 1"),
+    "text is null": (faults.NullText(), ALWAYS, "failed - malformed_reply 1 1"),
+    "reply is null": (faults.NullReply(), ALWAYS, "failed - malformed_reply 1 1"),
+    "reply without items": (faults.MalformedReply(), ALWAYS, "failed - malformed_reply 1 1"),
+    "reply of an unknown version": (
+        faults.MalformedReply(without=(), replaced={"version": 99}),
+        ALWAYS,
+        "failed - malformed_reply 1 1",
+    ),
+    "reply to another request": (
+        faults.MalformedReply(without=(), replaced={"request_id": "another"}),
+        ALWAYS,
+        "failed - malformed_reply 1 1",
+    ),
+    "fewer items than asked": (faults.FewerItems(), ALWAYS, "failed - malformed_reply 1 1"),
+    "reply twice": (faults.ReplyTwice(), ALWAYS, "completed substantive - 1 1"),
+    "remote exception once": (faults.RemoteException(), ONCE, "completed substantive - 2 2"),
+    "remote exception always": (faults.RemoteException(), ALWAYS, "failed - provider_error 3 3"),
+    "remote TimeoutError once": (faults.RemoteTimeoutError(), ONCE, "completed substantive - 2 2"),
+    "function timeout once": (faults.FunctionTimeout(), ONCE, "completed substantive - 2 2"),
+    "function timeout always": (faults.FunctionTimeout(), ALWAYS, "timed_out - timed_out 3 3"),
+    "worker lost once": (faults.WorkerLost(), ONCE, "completed substantive - 2 2"),
+    "worker lost always": (faults.WorkerLost(), ALWAYS, "failed - worker_lost 3 3"),
+    "stopped by somebody else": (faults.Terminated(), ONCE, "completed substantive - 2 2"),
+    "pending for a while": (faults.PendingFor(seconds=0.5), ALWAYS, "completed substantive - 1 1"),
+    "expired once": (faults.Expired(), ONCE, "completed substantive - 2 2"),
+    "unknown once": (faults.Refused(status="NOT_FOUND", times=1), ALWAYS, "completed substantive - 2 2"),
+    "unavailable for a while": (faults.unavailable(seconds=1.5), ALWAYS, "completed substantive - 1 1"),
+    "token refused while polling": (
+        faults.Refused(status="UNAUTHENTICATED", times=2),
+        ALWAYS,
+        "completed substantive - 1 1",
+    ),
+    "quota refuses the spawn": (
+        faults.Refused(status="RESOURCE_EXHAUSTED", methods=(faults.SPAWN,), times=2),
+        ALWAYS,
+        "completed substantive - 1 1",
+    ),
+    "the spawn is invalid": (
+        faults.Refused(status="INVALID_ARGUMENT", methods=(faults.SPAWN,)),
+        ALWAYS,
+        "failed - rejected 1 0",
+    ),
+    "cut once right after the spawn": (faults.AnswerLost(times=1), ALWAYS, "completed substantive - 1 1"),
+    "two calls for one spawn": (faults.TwoCalls(), ONCE, "completed substantive - 1 2"),
+}
+
+
+@pytest.mark.parametrize(("fault", "match", "expected"), TABLE.values(), ids=TABLE)
+def test_the_record_after_each_misbehaviour(
+    asking: Asking, fault: Fault | None, match: Match, expected: str
+) -> None:
+    status, kind, code, attempts, spawns = expected.split()
+    if fault is not None:
+        asking.modal.inject(fault, match)
+    reported = asking.materialize()
+    assert sorted(e.cell for e in reported) == sorted(CELLS)
+    for execution in asking.executions():
+        assert execution.status.value == status
+        assert (execution.answer_kind.value if execution.answer_kind else "-") == kind
+        assert (execution.failure_code.value if execution.failure_code else "-") == code
+        assert len(execution.attempts) == int(attempts)
+        assert (execution.dead_lettered_at is not None) == (status in ("failed", "timed_out"))
+        assert_no_success_is_a_failure(execution)
+    assert asking.spawns() == int(spawns)
+
+
+def assert_no_success_is_a_failure(execution: Execution) -> None:
+    """What Modal calls a success is completed, or malformed with what it said kept."""
+    call = execution.newest_call
+    assert call is not None
+    if call.truth is ProviderTruth.SUCCEEDED and execution.status is not Status.COMPLETED:
+        assert execution.failure_code is FailureCode.MALFORMED_REPLY
+        assert call.raw_reply
+
+
+def test_a_malformed_reply_is_kept_bounded(asking: Asking) -> None:
+    asking.modal.inject(faults.MalformedReply(without=(), replaced={"noise": "x" * 200_000}))
+    asking.materialize()
+    (call,) = {execution.newest_call for execution in asking.executions()}
+    assert call is not None
+    assert call.raw_reply is not None
+    assert 60_000 < len(call.raw_reply) <= 64 * 1024
+    assert "noise" in str(call.failure_message)
+
+
+def test_cut_right_after_the_spawn_is_dispatched_and_healed_by_attaching(asking: Asking) -> None:
+    asking.modal.inject(faults.AnswerLost(times=None))
+    assert [e.status for e in asking.materialize(patience=0)] == [Status.DISPATCHED] * 2
+    assert {e.newest_call.provider_call_id for e in asking.executions() if e.newest_call} == {None}
+    wait_for(lambda: bool(asking.modal.events("finish", request_id=request_id_of(asking))))
+    asking.modal.clear()
+    assert [e.status for e in asking.materialize()] == [Status.COMPLETED] * 2
+    assert asking.spawns() == 1, "found in the register of requests, not asked again"
+    assert {len(e.attempts) for e in asking.executions()} == {1}
+
+
+def test_two_calls_of_one_request_generate_once(asking: Asking) -> None:
+    asking.modal.inject(faults.TwoCalls(), ONCE)
+    asking.materialize()
+    wait_for(lambda: len(asking.modal.events("finish", request_id=request_id_of(asking))) == 2)
+    calls = [event["call"] for event in asking.modal.events("spawn", request_id=request_id_of(asking))]
+    replies = [reply_of(call) for call in calls]
+    assert sorted("items" in reply for reply in replies) == [False, True]
+    notice = next(reply for reply in replies if "items" not in reply)
+    owner = calls[next(n for n, reply in enumerate(replies) if "items" in reply)]
+    assert notice["duplicate_of"] == owner
+
+
+def test_an_answer_from_another_region_is_kept_told_and_not_used(asking: Asking) -> None:
+    asking.modal.inject(faults.OtherRegion(region="us-east-1"))
+    asking.materialize()
+    for execution in asking.executions():
+        assert (execution.status, execution.executed_region) == (Status.COMPLETED, "us")
+        assert execution.answer
+        assert not execution.usable
+        finding = executed_region(Evidence(execution, ProviderTruth.SUCCEEDED, None))
+        assert not finding.passed
+        assert "'eu'" in finding.seen
+        assert "'us'" in finding.seen
+    assert asking.spawns() == 1, "not asked again: another answer would not make this one true"
+
+
+def test_unreachable_is_not_failed_and_the_next_one_attaches(asking: Asking) -> None:
+    asking.modal.inject(faults.unavailable())
+    assert [e.status for e in asking.materialize(patience=0)] == [Status.DISPATCHED] * 2
+    asking.modal.clear()
+    assert [e.status for e in asking.materialize()] == [Status.COMPLETED] * 2
+    assert asking.spawns() == 1
+
+
+def test_cancelling_stops_the_call_at_modal(asking: Asking) -> None:
+    asking.modal.inject(faults.PendingUntilReleased())
+
+    async def ask_then_cancel() -> None:
+        asked = asyncio.ensure_future(asking.materializer().materialize(asking.job.id, CELLS, lambda _: None))
+        while not any(e.newest_call and e.newest_call.provider_call_id for e in asking.executions()):
+            await asyncio.sleep(0.02)
+        await asking.materializer().cancel(asking.job.id, CELLS)
+        await asked
+
+    asyncio.run(ask_then_cancel())
+    for execution in asking.executions():
+        assert (execution.status, execution.failure_code) == (Status.CANCELLED, FailureCode.CANCELLED)
+    assert len(asking.modal.events("cancel", request_id=request_id_of(asking))) == 1
+    assert asking.spawns() == 1
+
+
+@pytest.mark.parametrize("methods", [("*",), ("ClassGet",)])
+def test_a_refused_token_is_told_before_anything_is_dispatched(
+    asking: Asking, methods: tuple[str, ...]
+) -> None:
+    asking.modal.inject(faults.unauthenticated(methods))
+    with pytest.raises(NotConfigured, match="Modal refuses the token"):
+        asking.materialize()
+    assert [e.status for e in asking.executions()] == [Status.PENDING] * 2
+    assert asking.spawns() == 0
+
+
+def test_no_token_is_told_before_anything_is_sent(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODAL_TOKEN_ID", "")
+    with pytest.raises(NotConfigured, match="`modal setup`, or set MODAL_TOKEN_ID"):
+        asking.materialize()
+    assert [e.status for e in asking.executions()] == [Status.PENDING] * 2
+    assert asking.spawns() == 0
+
+
+def request_id_of(asking: Asking) -> str:
+    (call,) = {e.newest_call for e in asking.executions()}
+    assert call is not None
+    return call.id
+
+
+def reply_of(call_id: str) -> dict[str, object]:
+    import modal
+
+    reply: dict[str, object] = modal.FunctionCall.from_id(call_id).get(timeout=0)
+    return reply
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "not within a minute"
+        time.sleep(0.02)

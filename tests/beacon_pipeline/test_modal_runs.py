@@ -1,0 +1,122 @@
+"""The whole path on a Modal of this machine: deploy, look, ask everything, lose a run, ask again."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from tests.beacon_pipeline.instances import BEACON, beacon, environment, report
+from tests.beacon_pipeline.modal_catalog import write_modal_catalog
+from tests.modal_loopback import Loopback, Match, faults
+
+PRELOAD = ("torch", "transformers")
+
+
+@pytest.fixture(scope="module")
+def modal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
+    with Loopback(tmp_path_factory.mktemp("modal"), preload=PRELOAD) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def env(modal: Loopback, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("instance")
+    catalog = write_modal_catalog(folder / "catalog")
+    return environment(folder) | modal.client_environment() | {"BEACON_CATALOG": str(catalog)}
+
+
+def diagnoses(env: dict[str, str], exit_code: int) -> dict[str, tuple[bool, str]]:
+    done = beacon(env, "doctor", "--json")
+    assert done.returncode == exit_code, done.stderr
+    return {found["subject"]: (found["ok"], found["detail"]) for found in json.loads(done.stdout)}
+
+
+def test_without_a_token_nothing_is_dispatched_and_the_way_out_is_told(env: dict[str, str]) -> None:
+    loggedout = env | {"MODAL_TOKEN_ID": "", "MODAL_TOKEN_SECRET": ""}
+    for command in ("run", "deploy"):
+        done = beacon(loggedout, command)
+        assert done.returncode == 2
+        assert "run `modal setup`, or set MODAL_TOKEN_ID" in done.stderr.splitlines()[-1]
+    assert "`modal setup`" in diagnoses(loggedout, 1)["provider modal"][1]
+
+
+def test_with_a_refused_token_or_nothing_deployed_the_way_out_is_told(env: dict[str, str]) -> None:
+    ok, told = diagnoses(env | {"MODAL_TOKEN_ID": "ak-wrong"}, 1)["provider modal"]
+    assert (ok, "Modal refuses the token" in told) == (False, True)
+    found = diagnoses(env, 1)
+    assert found["provider modal"] == (True, "configured")
+    assert not found["deployment eu:tiny-llama"][0]
+    done = beacon(env, "run", "--region", "eu", "--model", "tiny-llama")
+    assert done.returncode == 2
+    assert "eu:tiny-llama is not deployed on Modal" in done.stderr
+    assert "run `beacon deploy`" in done.stderr
+    assert beacon(env, "jobs", "--json").stdout.strip() == "[]"
+
+
+@pytest.mark.timeout(900)  # a dozen processes of Dagster and nine containers, on whatever machine this is
+def test_72_executions_in_9_calls_and_a_killed_run_costs_none(env: dict[str, str], modal: Loopback) -> None:
+    deployed = beacon(env, "deploy")
+    assert deployed.returncode == 0, deployed.stderr
+    assert all(ok for ok, _ in diagnoses(env, 0).values())
+    assert modal.events("spawn") == [], "looking and deploying ask no model"
+
+    modal.inject(faults.PendingUntilReleased(), Match(class_name="eu__tiny_llama"))
+    log = Path(env["DAGSTER_HOME"]) / "first.log"
+    with log.open("wb") as output:
+        first = subprocess.Popen([BEACON, "run"], env=env, stdout=output, stderr=output)
+        wait_for(lambda: first.poll() is not None or bool(modal.events("spawn", class_name="eu__tiny_llama")))
+        wait_for(lambda: open_call_is_on_record(env))
+        os.kill(process_of_run(env, "eu:tiny-llama"), signal.SIGKILL)
+        assert first.wait() == 1, log.read_text()
+    halfway = report(env)
+    assert halfway["by_status"] | {"completed": 64, "dispatched": 8, "failed": 0} == halfway["by_status"]
+    assert len(modal.events("spawn")) == 9
+
+    modal.release()
+    second = beacon(env, "run", "--region", "EU-West", "--model", "tiny-llama")
+    assert second.returncode == 0, second.stderr
+    assert "continuing job" in second.stderr
+    after = report(env)
+    assert (after["job"], after["executions"], after["mismatches"]) == (halfway["job"], 72, 0)
+    assert after["by_status"]["completed"] == 72
+    assert after["by_answer_kind"] == {"substantive": 59, "refusal": 10, "empty": 3}
+    assert after["by_region"] == {"us": 24, "eu": 24, "apac": 24}
+    assert len(modal.events("spawn")) == 9, "attached to the call of the killed run"
+    assert len({event["request_id"] for event in modal.events("spawn")}) == 9
+    assert len(modal.events("input")) == 9, "and nothing was run twice"
+
+
+def open_call_is_on_record(env: dict[str, str]) -> bool:
+    """Whether the id of the held call is in the ledger: between spawn and result."""
+    from beacon_pipeline.ledger import Ledger
+
+    ledger = Ledger(f"sqlite:///{Path(env['DAGSTER_HOME']) / 'ledger.db'}")
+    try:
+        held = [call for call in ledger.open_calls() if (call.region, call.model) == ("eu", "tiny-llama")]
+        return any(call.provider_call_id for call in held)
+    finally:
+        ledger.close()
+
+
+def process_of_run(env: dict[str, str], deployment: str) -> int:
+    """The process of the newest run of a deployment, as Dagster recorded it."""
+    with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
+        (run,) = instance.get_runs(dg.RunsFilter(tags={"beacon/deployment": deployment}), limit=1)
+        messages = [entry.user_message for entry in instance.all_logs(run.run_id)]
+    found = [match for message in messages if (match := re.search(r"\(pid: (\d+)\)", message))]
+    assert found, messages
+    return int(found[-1][1])
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < deadline, "not within three minutes"
+        time.sleep(0.2)

@@ -1,0 +1,194 @@
+"""An OpenAI-compatible server on loopback that behaves as each prompt says: ``slow``, ``429 once``, …
+
+It is a fake of the outside world, reached by real sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from inference.providers.endpoint import Endpoint
+
+KEY = "sk-very-secret-0123456789"
+
+
+def completion(
+    content: object = "fine", *, finish_reason: object = "stop", **more: object
+) -> dict[str, object]:
+    """The body of a chat completion, as vLLM writes it."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "served",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": content},
+                "finish_reason": finish_reason,
+                "logprobs": None,
+            }
+        ],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
+    } | more
+
+
+def without(body: dict[str, object], *keys: str) -> dict[str, object]:
+    return {key: value for key, value in body.items() if key not in keys}
+
+
+def message(**parts: object) -> list[dict[str, object]]:
+    return [{"index": 0, "message": {"role": "assistant"} | parts, "finish_reason": "stop"}]
+
+
+def error(status: int, text: str, **headers: str) -> Response:
+    return JSONResponse({"error": {"message": text}}, status_code=status, headers=headers)
+
+
+def truncated(body: bytes) -> Response:
+    """A response that is cut off: its length says more than it has."""
+    return Response(body[:-20], media_type="application/json", headers={"content-length": str(len(body))})
+
+
+async def trickle() -> AsyncIterator[bytes]:
+    """A body that begins at once and never ends."""
+    yield b'{"choices": ['
+    while True:
+        await asyncio.sleep(0.05)
+        yield b" "
+
+
+# what a prompt asks for -> the response, given how often it was asked before
+BEHAVIOURS: dict[str, Callable[[int], Response]] = {
+    "answer": lambda n: JSONResponse(completion()),
+    "empty": lambda n: JSONResponse(completion("")),
+    "long": lambda n: JSONResponse(completion("and so on", finish_reason="length")),
+    "eos_token": lambda n: JSONResponse(completion(finish_reason="eos_token")),
+    "refusal": lambda n: JSONResponse(
+        completion(choices=message(content=None, refusal="I cannot help with that."))
+    ),
+    "no usage": lambda n: JSONResponse(without(completion(), "usage")),
+    "null usage": lambda n: JSONResponse(completion(usage=None)),
+    "eu": lambda n: JSONResponse(completion(), headers={"x-region": "eu-west-3"}),
+    "us": lambda n: JSONResponse(completion(), headers={"x-region": "us-east-1"}),
+    "null content": lambda n: JSONResponse(completion(None)),
+    "no content": lambda n: JSONResponse(completion(choices=message())),
+    "number for content": lambda n: JSONResponse(completion(42)),
+    "no choices": lambda n: JSONResponse(without(completion(), "choices")),
+    "empty choices": lambda n: JSONResponse(completion(choices=[])),
+    "two choices": lambda n: JSONResponse(completion(choices=message(content="a") + message(content="b"))),
+    "no finish reason": lambda n: JSONResponse(completion(finish_reason=None)),
+    "tool calls": lambda n: JSONResponse(completion(finish_reason="tool_calls")),
+    "filtered": lambda n: JSONResponse(completion("", finish_reason="content_filter")),
+    "tokens as text": lambda n: JSONResponse(
+        completion(usage={"prompt_tokens": "5", "completion_tokens": 2})
+    ),
+    "a list": lambda n: JSONResponse([1, 2]),
+    "not json": lambda n: PlainTextResponse("<html>It works!</html>"),
+    "half a json": lambda n: PlainTextResponse(json.dumps(completion())[:60]),
+    "too much": lambda n: PlainTextResponse(b" " * (9 * 1024 * 1024)),
+    "not gzip": lambda n: PlainTextResponse("plain", headers={"content-encoding": "gzip"}),
+    "cut off": lambda n: truncated(json.dumps(completion()).encode()),
+    "slow body": lambda n: StreamingResponse(trickle(), media_type="application/json"),
+    "429 once": lambda n: (
+        JSONResponse(completion()) if n else error(429, "slow down", **{"retry-after": "7"})
+    ),
+    "429 for ever": lambda n: error(429, "slow down"),
+    "429 for an hour": lambda n: error(429, "slow down", **{"retry-after": "3600"}),
+    "503 twice": lambda n: JSONResponse(completion()) if n > 1 else error(503, "loading"),
+    "500 for ever": lambda n: error(500, "boom"),
+    "too long": lambda n: error(400, "This model's maximum context length is 4096 tokens."),
+    "bad request": lambda n: error(400, "unknown parameter"),
+    "unauthorized": lambda n: error(401, f"Incorrect API key provided: {KEY}"),
+    "moved": lambda n: Response(status_code=307, headers={"location": "http://127.0.0.1:9/elsewhere"}),
+    "quotes the key": lambda n: PlainTextResponse(f"your key is {KEY}"),
+}
+
+
+@dataclass
+class Server:
+    """What the server saw, and where it is."""
+
+    url: str = ""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)
+    at_once: int = 0
+    most_at_once: int = 0
+    released: threading.Event = field(default_factory=threading.Event)  # ends what waits in "hang"
+
+    def forget(self) -> None:
+        """What was seen so far."""
+        self.bodies.clear()
+        self.headers.clear()
+        self.asked.clear()
+        self.at_once = self.most_at_once = 0
+        self.released.clear()
+
+    def endpoint(self, **changes: Any) -> Endpoint:
+        return Endpoint(**({"base_url": self.url, "model": "served", "timeout_seconds": 30.0} | changes))
+
+    async def answer(self, request: Request) -> Response:
+        body = await request.json()
+        prompt = body["messages"][-1]["content"]
+        before = self.asked[prompt]
+        self.asked[prompt] += 1
+        self.bodies.append(body)
+        self.headers.append(dict(request.headers))
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self._behave(prompt, before)
+        finally:
+            self.at_once -= 1
+
+    async def _behave(self, prompt: str, before: int) -> Response:
+        if prompt.startswith("hang"):
+            while not self.released.is_set():
+                await asyncio.sleep(0.01)
+        elif prompt.startswith("busy"):
+            await asyncio.sleep(0.02)
+        else:
+            return BEHAVIOURS[prompt](before)
+        return JSONResponse(completion())
+
+
+class _Quiet(uvicorn.Server):
+    """Started in a thread of its own, where signals cannot be handled."""
+
+    def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
+        app = Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
+        options = {"log_config": None, "lifespan": "off", "ws": "none", "timeout_graceful_shutdown": 1}
+        super().__init__(uvicorn.Config(app, host="127.0.0.1", port=0, http="h11", **options))
+
+
+@contextmanager
+def endpoint_server() -> Iterator[Server]:
+    """A running server for as long as the context lasts."""
+    seen = Server()
+    running = _Quiet(seen.answer)
+    thread = threading.Thread(target=running.run, name="endpoint-server", daemon=True)
+    thread.start()
+    try:
+        while not running.started:
+            assert thread.is_alive(), "the server did not start"
+            thread.join(0.01)
+        port = running.servers[0].sockets[0].getsockname()[1]
+        seen.url = f"http://127.0.0.1:{port}/v1"
+        yield seen
+    finally:
+        seen.released.set()
+        running.should_exit = True
+        thread.join(10)

@@ -1,0 +1,414 @@
+"""The HTTP provider against a real server: every behaviour of an endpoint, and what becomes of the item."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from inference.contract import (
+    UNREPORTED_REGION,
+    CallState,
+    Deployment,
+    FailureCode,
+    FinishReason,
+    GenerationParameters,
+    Item,
+    ItemAnswer,
+    ItemFailure,
+    ItemResult,
+    ModelSource,
+    NotConfigured,
+    Provider,
+    ProviderTruth,
+    Reply,
+    ReplyUnavailable,
+    Request,
+    SubmitRejected,
+)
+from inference.providers.chat import RETRY_AFTER_LIMIT_SECONDS, TRIES, retry_after_seconds
+from inference.providers.endpoint import Endpoint
+from inference.providers.http import HttpProvider
+from inference.providers.process_calls import ProcessCall
+from tests.inference.endpoints import BEHAVIOURS, KEY, Server, endpoint_server
+
+EU = Deployment(region="eu", model="tiny")
+
+
+@pytest.fixture(scope="module")
+def running_server() -> Iterator[Server]:
+    with endpoint_server() as running:
+        yield running
+
+
+@pytest.fixture
+def server(running_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server, as if freshly started."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    running_server.forget()
+    return running_server
+
+
+class Asking:
+    """One provider of one endpoint; remembers how long it wished to sleep instead of sleeping."""
+
+    def __init__(self, endpoint: Endpoint, **options: int) -> None:
+        self.slept: list[float] = []
+        self.provider = HttpProvider({EU: endpoint}, sleep=self.sleep, **options)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+    async def ask(self, *prompts: str) -> tuple[CallState, Reply | None]:
+        request = a_request(*prompts)
+        call_id = await self.provider.submit(request)
+        state = await settled(self.provider, call_id)
+        if state.truth is ProviderTruth.SUCCEEDED:
+            return state, await self.provider.fetch(call_id, request)
+        return state, None
+
+    async def result(self, prompt: str) -> ItemResult:
+        _, reply = await self.ask(prompt)
+        assert reply is not None
+        (result,) = reply.items
+        return result
+
+
+Ask = Callable[..., Asking]
+
+
+@pytest.fixture
+async def asking(server: Server) -> AsyncIterator[Ask]:
+    made: list[Asking] = []
+
+    def ask(*, requests_at_once: int = 8, **changes: object) -> Asking:
+        made.append(Asking(server.endpoint(**changes), requests_at_once=requests_at_once))
+        return made[-1]
+
+    yield ask
+    for one in made:
+        await one.provider.close()
+
+
+def a_request(*prompts: str, temperature: float = 0.0, top_p: float = 1.0) -> Request:
+    return Request(
+        id=f"request-{prompts[0].replace(' ', '-')}",
+        deployment=EU,
+        model=ModelSource(id="tiny", repository="o/m", revision="r", dtype="float32", context_tokens=64),
+        parameters=GenerationParameters(max_new_tokens=9, temperature=temperature, top_p=top_p, seed=7),
+        items=tuple(
+            Item(id=f"i{n}", system_prompt="Be brief.", prompt=prompt) for n, prompt in enumerate(prompts)
+        ),
+    )
+
+
+async def settled(provider: Provider, call_id: str) -> CallState:
+    while (state := await provider.poll(call_id)).truth is ProviderTruth.PENDING:
+        await asyncio.sleep(0.005)
+    return state
+
+
+# what the endpoint does -> the text, or the failure code; and how often it was asked
+TABLE = """
+answer              fine                       1
+empty               ''                         1
+long                'and so on'                1
+eos_token           fine                       1
+refusal             'I cannot help with that.' 1
+no_usage            fine                       1
+429_once            fine                       2
+503_twice           fine                       3
+null_content        malformed_reply            1
+no_content          malformed_reply            1
+number_for_content  malformed_reply            1
+no_choices          malformed_reply            1
+empty_choices       malformed_reply            1
+two_choices         malformed_reply            1
+no_finish_reason    malformed_reply            1
+tool_calls          malformed_reply            1
+tokens_as_text      malformed_reply            1
+a_list              malformed_reply            1
+not_json            malformed_reply            1
+half_a_json         malformed_reply            1
+too_much            malformed_reply            1
+not_gzip            malformed_reply            1
+filtered            rejected                   1
+bad_request         rejected                   1
+unauthorized        rejected                   1
+moved               rejected                   1
+too_long            prompt_too_long            1
+429_for_ever        rate_limited               4
+429_for_an_hour     rate_limited               1
+500_for_ever        provider_error             4
+cut_off             interrupted                1
+"""
+
+
+@pytest.mark.parametrize("row", TABLE.strip().splitlines(), ids=lambda row: row.split()[0])
+async def test_what_becomes_of_an_item(asking: Ask, server: Server, row: str) -> None:
+    name, rest = row.split(maxsplit=1)
+    expected, tries = rest.rsplit(maxsplit=1)
+    prompt = name.replace("_", " ") if name != "eos_token" else name
+    result = await asking(api_key=SecretStr(KEY)).result(prompt)
+    told = result.text if isinstance(result, ItemAnswer) else result.code.value
+    assert told == expected.strip("'")
+    assert server.asked[prompt] == int(tries)
+
+
+async def test_an_answer_carries_what_was_reported_and_nothing_else(asking: Ask) -> None:
+    state, reply = await asking().ask("answer", "long", "null usage")
+    assert state.truth is ProviderTruth.SUCCEEDED
+    assert reply is not None
+    assert reply.region == UNREPORTED_REGION
+    assert (reply.cloud, reply.task_id, reply.cold_start) == (None, None, None)
+    assert reply.provenance.engine == "http"
+    assert (reply.provenance.model_revision, reply.provenance.batch_size) == (None, None)
+    stopped, cut, silent = reply.items
+    assert isinstance(stopped, ItemAnswer)
+    assert isinstance(cut, ItemAnswer)
+    assert isinstance(silent, ItemAnswer)
+    assert (stopped.finish_reason, cut.finish_reason) == (FinishReason.STOP, FinishReason.LENGTH)
+    assert (stopped.prompt_tokens, stopped.output_tokens, stopped.output_token_sha256) == (5, 2, None)
+    assert (silent.prompt_tokens, silent.output_tokens) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "region"),
+    [
+        (["eu"], "eu-west-3"),
+        (["eu", "500 for ever"], "eu-west-3"),
+        (["answer"], UNREPORTED_REGION),
+        (["eu", "us"], "several: eu-west-3, us-east-1"),
+        (["eu", "answer"], "several: eu-west-3, unreported"),
+    ],
+)
+async def test_the_region_is_what_a_configured_header_says(
+    asking: Ask, prompts: list[str], region: str
+) -> None:
+    _, reply = await asking(region_header="X-Region").ask(*prompts)
+    assert reply is not None
+    assert reply.region == region
+
+
+async def test_a_header_that_nobody_named_says_nothing(asking: Ask) -> None:
+    _, reply = await asking().ask("eu")
+    assert reply is not None
+    assert reply.region == UNREPORTED_REGION
+
+
+async def test_generation_is_steered_by_what_is_sent(asking: Ask, server: Server) -> None:
+    await asking().ask("answer")
+    (body,) = server.bodies
+    assert body == {
+        "model": "served",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "answer"},
+        ],
+        "max_tokens": 9,
+        "temperature": 0.0,
+        "frequency_penalty": 0.0,
+        "presence_penalty": 0.0,
+        "seed": 7,
+        "n": 1,
+        "stream": False,
+    }
+    assert "authorization" not in server.headers[0]
+    sampling = asking().provider
+    await settled(sampling, await sampling.submit(a_request("answer", temperature=0.7, top_p=0.9)))
+    assert (server.bodies[1]["temperature"], server.bodies[1]["top_p"]) == (0.7, 0.9)
+
+
+async def test_the_key_is_sent_and_never_shown(
+    asking: Ask, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    work = asking(api_key=SecretStr(KEY), api_key_variable="BEACON_TEST_KEY")
+    _, reply = await work.ask(*BEHAVIOURS.keys() - {"slow body"})
+    assert {headers["authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
+    assert "unauthorized" in server.asked
+    assert reply is not None
+    texts = [reply.model_dump_json(), caplog.text, repr(server.endpoint(api_key=SecretStr(KEY)))]
+    assert not any(KEY in text for text in texts)
+    assert any("your key is ***" in item.message for item in reply.items if isinstance(item, ItemFailure))
+
+
+async def test_a_malformed_body_is_kept_at_its_beginning(asking: Ask) -> None:
+    result = await asking().result("not json")
+    assert isinstance(result, ItemFailure)
+    assert "<html>It works!</html>" in result.message
+    wrong = await asking().result("number for content")
+    assert isinstance(wrong, ItemFailure)
+    assert "choices.0.message.content" in wrong.message
+
+
+async def test_pauses_follow_retry_after_within_bounds(asking: Ask) -> None:
+    work = asking()
+    await work.ask("429 once")
+    assert len(work.slept) == 1
+    assert work.slept[0] >= 7
+    await work.ask("500 for ever")
+    assert len(work.slept) == 1 + TRIES - 1
+    assert max(work.slept) <= RETRY_AFTER_LIMIT_SECONDS
+
+
+def test_retry_after_is_read_in_both_its_forms() -> None:
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert retry_after_seconds("120", now) == 120
+    assert retry_after_seconds("Fri, 02 Jan 2026 03:05:05 GMT", now) == 60
+    assert retry_after_seconds("Fri, 02 Jan 2026 03:00:00 GMT", now) == 0
+    assert [retry_after_seconds(text, now) for text in (None, "", "soon", "-3", "1e9")] == [None] * 5
+
+
+async def test_nobody_at_the_port_is_tried_a_few_times(server: Server) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+        work = Asking(server.endpoint(base_url=nobody))
+        result = await work.result("answer")
+        await work.provider.close()
+    assert isinstance(result, ItemFailure)
+    assert result.code is FailureCode.PROVIDER_ERROR
+    assert "cannot be connected to" in result.message
+    assert len(work.slept) == TRIES - 1
+
+
+async def test_a_slow_body_times_out_and_keeps_what_the_others_got(asking: Ask) -> None:
+    _, reply = await asking(timeout_seconds=0.5).ask("slow body", "answer")
+    assert reply is not None
+    slow, quick = reply.items
+    assert isinstance(slow, ItemFailure)
+    assert (slow.code, slow.code.retryable) == (FailureCode.TIMED_OUT, True)
+    assert isinstance(quick, ItemAnswer)
+
+
+async def test_a_call_of_which_nothing_came_in_time_is_timed_out(asking: Ask) -> None:
+    state, _ = await asking(timeout_seconds=0.2).ask("slow body", "hang")
+    assert state.truth is ProviderTruth.TIMED_OUT
+    assert state.failure is not None
+    assert state.failure.code is FailureCode.TIMED_OUT
+
+
+async def test_requests_at_once_are_bounded_over_all_calls_of_a_deployment(
+    asking: Ask, server: Server
+) -> None:
+    work = asking(requests_at_once=3)
+    await asyncio.gather(*(work.ask(*(f"busy {call} {item}" for item in range(10))) for call in range(3)))
+    assert len(server.bodies) == 30
+    assert 1 < server.most_at_once <= 3
+
+
+async def test_a_request_is_not_begun_twice_by_one_provider(asking: Ask, server: Server) -> None:
+    provider = asking().provider
+    request = a_request("answer")
+    first, second = await provider.submit(request), await provider.submit(request)
+    assert first == second
+    await settled(provider, first)
+    assert await provider.submit(request) == first
+    assert server.asked["answer"] == 1
+
+
+async def test_cancelling_drops_the_connections(asking: Ask, server: Server) -> None:
+    provider = asking().provider
+    call_id = await provider.submit(a_request("hang"))
+    while not server.asked["hang"]:
+        await asyncio.sleep(0.005)
+    with pytest.raises(ReplyUnavailable):
+        await provider.fetch(call_id, a_request("hang"))
+    await provider.cancel(call_id)
+    assert (await provider.poll(call_id)).truth is ProviderTruth.CANCELLED
+    await provider.cancel("never heard of")
+
+
+async def test_calls_of_a_closed_provider_are_interrupted_and_of_a_living_one_unknown(
+    asking: Ask, server: Server
+) -> None:
+    owner, other = asking().provider, asking().provider
+    call_id = await owner.submit(a_request("hang"))
+    assert (await owner.poll(call_id)).truth is ProviderTruth.PENDING
+    assert (await other.poll(call_id)).truth is ProviderTruth.UNREACHABLE
+    await owner.close()
+    state = await other.poll(call_id)
+    assert state.truth is ProviderTruth.EXPIRED
+    assert state.failure is not None
+    assert (state.failure.code, state.failure.code.retryable) == (FailureCode.INTERRUPTED, True)
+
+
+# where the owner was, whether its process is there, seconds until the call's end -> may it live
+@pytest.mark.parametrize(
+    ("host", "process_exists", "left", "expected"),
+    [
+        ("here", True, 60, True),
+        ("here", False, 60, False),
+        ("here", True, -1, False),
+        ("elsewhere", False, 60, True),
+        ("elsewhere", True, -1, False),
+    ],
+)
+def test_whether_the_owner_of_a_call_may_live(
+    host: str, process_exists: bool, left: int, expected: bool
+) -> None:
+    call = ProcessCall.read(str(ProcessCall("request", "owner", host, 4711, 1_000)))
+    assert call is not None
+    seen = call.owner_may_live(
+        now=1_000 - left, host="here", process=1, process_exists=lambda process: process_exists
+    )
+    assert seen is expected
+
+
+async def test_a_call_of_a_dead_process_is_interrupted(asking: Ask) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    ends_at = int(time.time()) + 600
+    host = socket.gethostname()
+    left = str(ProcessCall("request", "owner", host, dead.pid, ends_at))
+    alive = str(ProcessCall("request", "owner", host, os.getppid(), ends_at))
+    provider = asking().provider
+    assert (await provider.poll(left)).truth is ProviderTruth.EXPIRED
+    assert (await provider.poll(alive)).truth is ProviderTruth.UNREACHABLE
+
+
+@pytest.mark.parametrize("call_id", ["", "fc-123", "a/b/c/d/e", "a/b/c/1/-2"])
+async def test_an_id_of_another_kind_is_an_unknown_call(asking: Ask, call_id: str) -> None:
+    state = await asking().provider.poll(call_id)
+    assert state.truth is ProviderTruth.FAILED
+    assert state.failure is not None
+    assert state.failure.code is FailureCode.UNKNOWN_CALL
+
+
+async def test_a_deployment_without_endpoint_is_rejected(asking: Ask) -> None:
+    request = a_request("answer").model_copy(update={"deployment": Deployment(region="us", model="tiny")})
+    with pytest.raises(SubmitRejected, match="no endpoint serves us:tiny"):
+        await asking().provider.submit(request)
+
+
+@pytest.mark.parametrize("value", [None, "", "two words", f"{KEY}\n"])
+async def test_a_key_that_is_missing_or_unfit_is_not_configured(asking: Ask, value: str | None) -> None:
+    key = None if value is None else SecretStr(value)
+    provider = asking(api_key=key, api_key_variable="BEACON_TEST_KEY").provider
+    with pytest.raises(NotConfigured, match=r"eu:tiny needs its API key: .*BEACON_TEST_KEY") as caught:
+        provider.check_configured()
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://host/v1", "host/v1", "https://user:pass@host/v1", "https://host/v1?key=1", "http://[", ""]
+)
+def test_an_endpoint_url_without_credentials_is_needed(url: str) -> None:
+    with pytest.raises(ValidationError, match="write an http") as caught:
+        Endpoint(base_url=url, model="m", timeout_seconds=1)
+    assert "pass" not in str(caught.value).replace("password", "")
+
+
+async def test_it_is_a_provider_without_durable_calls(asking: Ask) -> None:
+    provider = asking().provider
+    assert isinstance(provider, Provider)
+    assert provider.durable is False

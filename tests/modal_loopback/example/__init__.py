@@ -1,0 +1,1 @@
+"""A small Modal app for the tests of the loopback server."""
