@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import dagster as dg
 
-from beacon_pipeline.assets.events import Materialized, newest_materializations
+from beacon_pipeline.assets.events import Materialized
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.consistency import Shown
 from beacon_pipeline.decide import CallStage, Facts
@@ -63,25 +63,34 @@ class Examined:
         return self.healing is Healing.WAIT and self.truth is ProviderTruth.UNREACHABLE
 
 
+ShownBy = Callable[[Sequence[str]], Mapping[str, Materialized]]
+"""Partition keys -> their newest materializations, for those that have one."""
+
+
 class Examiner:
-    """Looks at executions as they are now: one ledger, one Dagster instance, one catalog."""
+    """Looks at executions as they are now.
+
+    ``shown`` asks Dagster what it shows; ``under_way`` are the cells that its runs work on.
+    ``look_seconds`` bounds all questions of one examination to providers together.
+    """
 
     def __init__(
         self,
         ledger: Ledger,
-        instance: dg.DagsterInstance,
         catalog: Catalog,
         providers: ProvidersResource,
         *,
+        shown: ShownBy,
+        under_way: Collection[Cell],
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._ledger = ledger
-        self._instance = instance
         self._catalog = catalog
         self._providers = providers
+        self._shown = shown
+        self._under_way = under_way
         self._look_seconds = look_seconds
         self._served = frozenset(catalog.cells())
-        self._under_way = cells_under_way(instance, catalog)
 
     def examine(
         self, executions: Sequence[Execution], *, untouched_since: datetime, abandoned: Collection[str] = ()
@@ -93,7 +102,7 @@ class Examiner:
         the catalog no longer has are left out: no run can work on them.
         """
         executions = [e for e in executions if e.cell in self._served]
-        materialized = newest_materializations(self._instance, [key_of(e.cell) for e in executions])
+        materialized = self._shown([key_of(e.cell) for e in executions])
         completed = [e.cell for e in executions if e.status is Status.COMPLETED]
         newest = {e.id for e in self._ledger.newest_executions(completed)}
         states, durable = asyncio.run(self._ask([e for e in executions if _may_have_ended(e)]))

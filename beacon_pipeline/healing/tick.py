@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 import structlog
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from beacon_pipeline.assets.events import evaluations_of, newest_materializations, unknown_evaluation
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.checks import CheckName
-from beacon_pipeline.healing.examine import Examined, Examiner, cells_of_run
+from beacon_pipeline.healing.examine import Examined, Examiner, cells_of_run, cells_under_way
 from beacon_pipeline.healing.runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
 from beacon_pipeline.jobs import asking_of, job_for
 from beacon_pipeline.launch import INFERENCE_JOB
@@ -106,7 +107,13 @@ class Reconciliation:
         self._ledger = ledger
         self._instance = instance
         self._catalog = catalog
-        self._examiner = Examiner(ledger, instance, catalog, providers)
+        self._examiner = Examiner(
+            ledger,
+            catalog,
+            providers,
+            shown=partial(newest_materializations, instance),
+            under_way=cells_under_way(instance, catalog),
+        )
         self._runs_a_tick = runs_a_tick
         self._now = now or datetime.now(UTC)
         if deadline is None:
