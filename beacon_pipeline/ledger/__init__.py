@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from beacon_pipeline.ledger import reading
-from beacon_pipeline.ledger.database import LedgerUnavailable
+from beacon_pipeline.ledger.database import LedgerUnavailable, WriteCounts
 from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.reading import (
     attempts_table,
@@ -20,6 +21,7 @@ from beacon_pipeline.ledger.reading import (
     executions_table,
     jobs_table,
     transitions_table,
+    write_counts_table,
 )
 from beacon_pipeline.ledger.records import (
     Call,
@@ -36,7 +38,7 @@ from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statu
 from beacon_pipeline.vocabulary import Cause, Status
 from inference.contract import FailureCode, ProviderTruth, Request
 
-__all__ = ["Ledger", "LedgerUnavailable"]
+__all__ = ["Ledger", "LedgerUnavailable", "WriteCounts"]
 
 ENDED = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
 
@@ -59,6 +61,22 @@ class Ledger(LedgerReader):
         """Write nothing, as a write: raises LedgerUnavailable where a real one would."""
         nothing = sa.update(jobs_table).where(sa.false()).values(source=jobs_table.c.source)
         self._database.write(lambda c: c.execute(nothing))
+
+    # how writing goes
+
+    def take_write_counts(self) -> WriteCounts:
+        """How the transactions of this object went since this was last asked."""
+        return self._database.take_counts()
+
+    def record_write_counts(self, counts: WriteCounts) -> None:
+        """Add to what is kept of this hour."""
+        hour = self._clock().replace(minute=0, second=0, microsecond=0)
+        values = {"hour": hour, **asdict(counts)}
+        dialect = sqlite if self._database.is_sqlite else postgresql
+        insert = dialect.insert(write_counts_table).values(values)
+        added = {name: write_counts_table.c[name] + insert.excluded[name] for name in asdict(counts)}
+        upsert = insert.on_conflict_do_update(index_elements=["hour"], set_=added)
+        self._database.write_uncounted(lambda c: c.execute(upsert))
 
     # jobs and executions
 

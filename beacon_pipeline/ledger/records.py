@@ -53,6 +53,7 @@ class Call:
     created_at: datetime
     accepted_at: datetime | None
     settled_at: datetime | None
+    confirmed_at: datetime | None
     cancel_requested_at: datetime | None
     truth: ProviderTruth | None
     replied: bool
