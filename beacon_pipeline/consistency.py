@@ -36,31 +36,35 @@ def mismatch_with_provider(execution: Execution, truth: ProviderTruth | None) ->
     """
     status, call = execution.status, execution.newest_call
     told = f"the ledger says {status.value}, the provider says {truth.value if truth else 'nothing'}"
-    if truth in (None, ProviderTruth.UNREACHABLE):
-        if status is Status.COMPLETED and truth is None:
-            return Mismatch(f"{told}: an answer without a call", "look at the execution's transitions")
+    refused = call is not None and call.replied
+    # Another attempt's reply may have come late and won over the newest call.
+    answered = any(attempt.call.replied for attempt in execution.attempts)
+    if not contradicts(status, truth, refused=refused, answered=answered):
         return None
+    if truth is None:
+        return Mismatch(f"{told}: an answer without a call", "look at the execution's transitions")
+    return Mismatch(told, RECONCILE)
+
+
+def contradicts(status: Status, truth: ProviderTruth | None, *, refused: bool, answered: bool) -> bool:
+    """Whether a status cannot be true, given the provider's word on the newest call.
+
+    ``refused``: the reply or the refusal of the newest call is on record; ``answered``: that of any
+    call of the execution is.
+    """
+    if truth is ProviderTruth.UNREACHABLE:
+        return False
+    if truth is None:
+        return status is Status.COMPLETED
     match status:
         case Status.COMPLETED:
-            # Another attempt's reply may have come late and won over the newest call.
-            answered = any(attempt.call.replied for attempt in execution.attempts)
-            if truth in (ProviderTruth.SUCCEEDED, ProviderTruth.EXPIRED) or answered:
-                return None
+            return truth not in (ProviderTruth.SUCCEEDED, ProviderTruth.EXPIRED) and not answered
         case Status.FAILED | Status.TIMED_OUT | Status.CANCELLED:
-            refused = call is not None and call.replied
-            if truth is ProviderTruth.PENDING or (truth is ProviderTruth.SUCCEEDED and not refused):
-                return Mismatch(told, RECONCILE)
-            return None
+            return truth is ProviderTruth.PENDING or (truth is ProviderTruth.SUCCEEDED and not refused)
         case Status.DISPATCHED:
-            if truth is ProviderTruth.PENDING:
-                return None
+            return truth is not ProviderTruth.PENDING
         case Status.PENDING:
-            if truth is not ProviderTruth.PENDING and truth is not ProviderTruth.SUCCEEDED:
-                return None
-            refused = call is not None and call.replied
-            if refused:
-                return None
-    return Mismatch(told, RECONCILE)
+            return truth in (ProviderTruth.PENDING, ProviderTruth.SUCCEEDED) and not refused
 
 
 def mismatch_with_dagster(execution: Execution, shown: Shown | None) -> Mismatch | None:

@@ -9,11 +9,14 @@ from beacon_pipeline.assets import INFERENCE, MODELS, QUESTIONS
 from beacon_pipeline.assets.catalog import catalog_assets
 from beacon_pipeline.assets.checks import inference_checks
 from beacon_pipeline.assets.inference import inference_asset
+from beacon_pipeline.assets.metrics import metrics_asset
 from beacon_pipeline.catalog import Catalog, load_catalog
 from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.schedules import catalog_schedules
 from beacon_pipeline.sensors.alerts import alert_sensor
+from beacon_pipeline.sensors.cancelled import cancelled_runs_sensor
+from beacon_pipeline.sensors.metrics import metrics_sensor
 from beacon_pipeline.sensors.reconciliation import reconciliation_sensor
 
 
@@ -29,7 +32,7 @@ def build_definitions(
     """
     catalog = catalog or load_catalog()
     return dg.Definitions(
-        assets=[*catalog_assets(catalog), inference_asset(catalog)],
+        assets=[*catalog_assets(catalog), inference_asset(catalog), metrics_asset(catalog)],
         asset_checks=[inference_checks(catalog)],
         jobs=[
             dg.define_asset_job(
@@ -50,7 +53,12 @@ def build_definitions(
             *ask_jobs(catalog),
         ],
         schedules=catalog_schedules(catalog),
-        sensors=[reconciliation_sensor(catalog), alert_sensor(catalog)],
+        sensors=[
+            reconciliation_sensor(catalog),
+            alert_sensor(catalog),
+            cancelled_runs_sensor(catalog),
+            metrics_sensor(catalog),
+        ],
         resources={"ledger": ledger or LedgerResource(), "providers": providers or ProvidersResource()},
         # One process for a run: the work waits on providers, and starting processes costs seconds.
         executor=dg.in_process_executor,

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.write_counts import keep_write_counts
 from beacon_pipeline.providers import SHIPPED, Providers
 
 
@@ -25,6 +26,7 @@ class LedgerResource:
             ledger.migrate()
             yield ledger
         finally:
+            keep_write_counts(ledger, settings.home() / "write_counts")
             ledger.close()
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.ledger.records import Cell, Job
-from beacon_pipeline.partitions import NotAPartitionKey, cell_of, partitions_definition
+from beacon_pipeline.partitions import NotAPartitionKey, cells_between
 from beacon_pipeline.tags import BACKFILL_TAG, JOB_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 
 UNFINISHED = [
@@ -49,10 +49,12 @@ def cells_of_run(catalog: Catalog, tags: Mapping[str, str]) -> list[Cell]:
     if first is None or last is None:
         return []
     try:
-        ends = {cell_of(first), cell_of(last)}
+        return cells_between(catalog, first, last)
     except NotAPartitionKey:
         return []
-    if not ends <= set(catalog.cells()):
-        return []
-    chosen = dg.PartitionKeyRange(first, last)
-    return [cell_of(key) for key in partitions_definition(catalog).get_partition_keys_in_range(chosen)]
+
+
+def cells_under_way(instance: dg.DagsterInstance, catalog: Catalog) -> frozenset[Cell]:
+    """The cells that a queued or running run works on, whichever job it is for."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    return frozenset(cell for run in runs for cell in cells_of_run(catalog, run.tags))

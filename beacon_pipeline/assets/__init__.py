@@ -1,4 +1,4 @@
-"""The assets: the catalog's questions and models, and the inference made of them."""
+"""The assets: the catalog's questions and models, the inference made of them, and how well it went."""
 
 from __future__ import annotations
 
@@ -7,3 +7,4 @@ import dagster as dg
 QUESTIONS = dg.AssetKey("questions")
 MODELS = dg.AssetKey("models")
 INFERENCE = dg.AssetKey("inference")
+STATUS_METRICS = dg.AssetKey("status_metrics")

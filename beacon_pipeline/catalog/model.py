@@ -124,6 +124,8 @@ class Settings(Entry):
     deadline_seconds: int = Field(default=300, gt=0)  # past it an unsettled execution counts as missing
     region_imbalance: float = Field(default=0.1, gt=0, le=1)  # completion rates may differ by so much
     schedules: dict[ScheduleName, Schedule] = Field(default_factory=dict)
+    gpu_prices_per_second: dict[Text, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    region_price_factor: float = Field(default=1.0, gt=0)  # what a provider adds for a chosen region
 
 
 class Catalog(Entry):

@@ -103,10 +103,12 @@ def _follow_and_exit(
 ) -> NoReturn:
     from rich.console import Console
 
+    from beacon_pipeline.assets.metrics import report_metrics
     from beacon_pipeline.instance.daemon import Daemon
 
     with Daemon(instance) as daemon:
         _follow_with_progress(asked, ledger, instance, daemon, Console(stderr=True))
+    report_metrics(instance, ledger, catalog)
     report = report_of(ledger, catalog, asked.job)
     print_report(report, as_json)
     sys.exit(0 if report.all_completed else 1)

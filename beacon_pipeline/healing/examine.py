@@ -7,8 +7,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import dagster as dg
-
 from beacon_pipeline.assets.events import Materialized
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.consistency import Shown
@@ -17,28 +15,16 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.materialize import stage_of
 from beacon_pipeline.partitions import (
-    NotAPartitionKey,
-    cell_of,
-    cells_between,
     key_of,
 )
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.reconcile import Case, Healing, View, reconcile
 from beacon_pipeline.resources import ProvidersResource
-from beacon_pipeline.tags import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from beacon_pipeline.truths import states_of
 from beacon_pipeline.vocabulary import Status
 from inference.contract import CallState, NotConfigured, ProviderTruth
 
 LOOK_SECONDS = 10.0  # for all of a tick's questions to providers together
-
-UNDER_WAY = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 
 
 @dataclass(frozen=True)
@@ -169,21 +155,3 @@ def _may_have_ended(execution: Execution) -> bool:
     if call is None or execution.status in (Status.COMPLETED, Status.PENDING):
         return False
     return call.confirmed_at is None and stage_of(call) in (CallStage.ACCEPTED, CallStage.INTENDED)
-
-
-def cells_of_run(catalog: Catalog, tags: Mapping[str, str]) -> list[Cell]:
-    """The cells that a run works on, as its tags say; none where the catalog no longer has them."""
-    try:
-        if key := tags.get(PARTITION_TAG):
-            return [cell_of(key)]
-        if RANGE_START_TAG in tags:
-            return cells_between(catalog, tags[RANGE_START_TAG], tags[RANGE_END_TAG])
-    except NotAPartitionKey:
-        pass  # the catalog has changed since: nothing here can be asked any more
-    return []
-
-
-def cells_under_way(instance: dg.DagsterInstance, catalog: Catalog) -> frozenset[Cell]:
-    """The cells that a queued or running run works on, whichever job it is for."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY)))
-    return frozenset(cell for run in runs for cell in cells_of_run(catalog, run.tags))

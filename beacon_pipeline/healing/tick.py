@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from beacon_pipeline.assets.events import evaluations_of, newest_materializations, unknown_evaluation
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.checks import CheckName
-from beacon_pipeline.healing.examine import Examined, Examiner, cells_of_run, cells_under_way
+from beacon_pipeline.healing.examine import Examined, Examiner
 from beacon_pipeline.healing.runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
 from beacon_pipeline.jobs import asking_of, job_for
 from beacon_pipeline.launch import INFERENCE_JOB
@@ -24,6 +24,7 @@ from beacon_pipeline.ledger.watching import Position
 from beacon_pipeline.partitions import key_of
 from beacon_pipeline.reconcile import Healing
 from beacon_pipeline.resources import ProvidersResource
+from beacon_pipeline.runs import cells_of_run, cells_under_way
 from beacon_pipeline.specification import specified_cells
 from beacon_pipeline.vocabulary import Status
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -12,13 +13,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from beacon_pipeline.ledger import reading
 from beacon_pipeline.ledger.attempts import close_attempts, open_attempts, supersede, write_attempts
-from beacon_pipeline.ledger.database import LedgerUnavailable
+from beacon_pipeline.ledger.database import LedgerUnavailable, WriteCounts
 from beacon_pipeline.ledger.reading import (
     calls_table,
     chunks,
     executions_table,
     jobs_table,
     transitions_table,
+    write_counts_table,
 )
 from beacon_pipeline.ledger.records import (
     Call,
@@ -34,7 +36,7 @@ from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statu
 from beacon_pipeline.vocabulary import Cause, Status
 from inference.contract import Request
 
-__all__ = ["Ledger", "LedgerUnavailable"]
+__all__ = ["Ledger", "LedgerUnavailable", "WriteCounts"]
 
 
 def _new_id() -> str:
@@ -55,6 +57,22 @@ class Ledger(LedgerRepairs):
         """Write nothing, as a write: raises LedgerUnavailable where a real one would."""
         nothing = sa.update(jobs_table).where(sa.false()).values(source=jobs_table.c.source)
         self._database.write(lambda c: c.execute(nothing))
+
+    # how writing goes
+
+    def take_write_counts(self) -> WriteCounts:
+        """How the transactions of this object went since this was last asked."""
+        return self._database.take_counts()
+
+    def record_write_counts(self, counts: WriteCounts) -> None:
+        """Add to what is kept of this hour."""
+        hour = self._clock().replace(minute=0, second=0, microsecond=0)
+        values = {"hour": hour, **asdict(counts)}
+        dialect = sqlite if self._database.is_sqlite else postgresql
+        insert = dialect.insert(write_counts_table).values(values)
+        added = {name: write_counts_table.c[name] + insert.excluded[name] for name in asdict(counts)}
+        upsert = insert.on_conflict_do_update(index_elements=["hour"], set_=added)
+        self._database.write_uncounted(lambda c: c.execute(upsert))
 
     # jobs and executions
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +29,21 @@ class LedgerUnavailable(Exception):
     """The database could not be used, after bounded retries; nothing was written."""
 
 
+@dataclass(frozen=True, slots=True)
+class WriteCounts:
+    """How transactions that write went: committed ones, tries that had to be repeated, and those
+    that the database refused or that could not be had in any try."""
+
+    committed: int = 0
+    retried: int = 0
+    failed: int = 0
+
+    def __add__(self, other: WriteCounts) -> WriteCounts:
+        return WriteCounts(
+            self.committed + other.committed, self.retried + other.retried, self.failed + other.failed
+        )
+
+
 class Database:
     """Transactions on SQLite or PostgreSQL. ``url`` may hold a password: it is never shown."""
 
@@ -41,6 +58,7 @@ class Database:
             parsed = parsed.set(drivername="postgresql+psycopg")
         elif backend != "sqlite":
             raise LedgerUnavailable(f"the ledger runs on sqlite and postgresql, not on {backend!r}")
+        self._counts, self._counting = WriteCounts(), threading.Lock()
         self.url = parsed
         self.is_sqlite = backend == "sqlite"
         if self.is_sqlite and parsed.database:
@@ -67,9 +85,29 @@ class Database:
         ``change`` may run several times, and must have no effect but on the connection.
         Raises LedgerUnavailable when faults do not pass; then nothing was written.
         """
+        try:
+            return self._transact(change, writes=True, counted=True)
+        except (LedgerUnavailable, sa.exc.DBAPIError):
+            self._count(WriteCounts(failed=1))
+            raise
+
+    def write_uncounted(self, change: Callable[[sa.Connection], Result]) -> Result:
+        """As `write`, for what is no part of the record: the schema, and the counts themselves."""
         return self._transact(change, writes=True)
 
-    def _transact(self, work: Callable[[sa.Connection], Result], *, writes: bool) -> Result:
+    def take_counts(self) -> WriteCounts:
+        """How writing went since this was last asked."""
+        with self._counting:
+            counts, self._counts = self._counts, WriteCounts()
+        return counts
+
+    def _count(self, counts: WriteCounts) -> None:
+        with self._counting:
+            self._counts += counts
+
+    def _transact(
+        self, work: Callable[[sa.Connection], Result], *, writes: bool, counted: bool = False
+    ) -> Result:
         def once() -> Result:
             connecting = self.engine.connect().execution_options(writes=writes)
             with connecting as connection, connection.begin():
@@ -82,7 +120,11 @@ class Database:
             reraise=True,
         )
         try:
-            return retrying(once)
+            result = retrying(once)
+            if counted:
+                tries = retrying.statistics.get("attempt_number", 1)
+                self._count(WriteCounts(committed=1, retried=tries - 1))
+            return result
         except sa.exc.OperationalError as error:
             reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown fault"
             raise LedgerUnavailable(f"the ledger at {self._place} cannot be used: {reason}") from None
@@ -128,7 +170,7 @@ class Database:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
-        self.write(upgrade)
+        self.write_uncounted(upgrade)
 
     def close(self) -> None:
         """Give every connection back."""

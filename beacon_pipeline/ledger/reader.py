@@ -19,6 +19,7 @@ from beacon_pipeline.ledger.reading import (
     transitions_table,
 )
 from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, Job, Standing, Transition
+from beacon_pipeline.ledger.statistics import Statistics, read_statistics
 from beacon_pipeline.vocabulary import Status
 
 
@@ -179,6 +180,35 @@ class LedgerReader:
             query = query.where(key > sa.tuple_(moment, sa.literal(after[1])))
         query = query.order_by(calls_table.c.created_at, calls_table.c.id).limit(limit)
         return self._database.read(lambda c: [reading.call_from(row) for row in c.execute(query).mappings()])
+
+    def statistics(self, *, since: datetime, overdue: datetime) -> Statistics:
+        """What monitoring needs to know of the executions queued since then, in a few aggregates.
+
+        An unsettled execution that nothing touched since ``overdue`` counts as one that should have
+        its answer by now.
+        """
+        return self._database.read(lambda c: read_statistics(c, since=since, overdue=overdue))
+
+    def completed_cells(self, since: datetime) -> set[Cell]:
+        """The cells that have an answer in a job of executions queued since then."""
+        table = executions_table
+        query = (
+            sa.select(table.c.region, table.c.model, table.c.question)
+            .where(table.c.queued_at >= since, table.c.status == Status.COMPLETED.value)
+            .distinct()
+        )
+        return self._database.read(lambda c: {Cell(*row) for row in c.execute(query)})
+
+    def newest_transition(self) -> int:
+        """The id of the newest status change, 0 where there is none: it grows with every change."""
+        query = sa.select(sa.func.max(transitions_table.c.id))
+        return self._database.read(lambda c: c.scalar(query) or 0)
+
+    def unsettled(self) -> int:
+        """How many executions are pending or dispatched."""
+        unsettled = [status.value for status in Status if not status.is_settled]
+        query = sa.select(sa.func.count()).where(executions_table.c.status.in_(unsettled))
+        return self._database.read(lambda c: c.scalar(query) or 0)
 
     def jobspec_ids(self, job_ids: Iterable[str]) -> dict[str, str]:
         """The ``jobspec_id`` of each of these jobs, by the job's id."""

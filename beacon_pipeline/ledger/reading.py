@@ -23,6 +23,7 @@ calls_table = Base.metadata.tables["calls"]
 attempts_table = Base.metadata.tables["attempts"]
 jobs_table = Base.metadata.tables["jobs"]
 transitions_table = Base.metadata.tables["transitions"]
+write_counts_table = Base.metadata.tables["write_counts"]
 
 
 def chunks(items: Sequence[Item], size: int = CHUNK) -> Iterable[Sequence[Item]]:

@@ -98,7 +98,7 @@ class ExecutionRow(Base):
     provenance: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     cold_start: Mapped[bool | None]
 
-    queued_at: Mapped[datetime]
+    queued_at: Mapped[datetime] = mapped_column(index=True)
     dispatched_at: Mapped[datetime | None]  # the newest attempt's intent
     started_at: Mapped[datetime | None]  # as the runtime reports
     completed_at: Mapped[datetime | None]  # when the runtime finished, or the failure was recorded
@@ -127,7 +127,7 @@ class CallRow(Base):
     provider: Mapped[str]
     request: Mapped[str] = mapped_column(ExactText)  # JSON, enough to send the identical request again
     provider_call_id: Mapped[str | None]
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(index=True)
     accepted_at: Mapped[datetime | None]
     settled_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]  # asked again after its end, the provider said the same
@@ -187,3 +187,14 @@ class TransitionRow(Base):
     cause: Mapped[str]
     actor: Mapped[str]
     detail: Mapped[str | None] = mapped_column(ExactText)
+
+
+class WriteCountsRow(Base):
+    """How writing to this ledger went, in each hour: added up by every process when it is done."""
+
+    __tablename__ = "write_counts"
+
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    committed: Mapped[int]
+    retried: Mapped[int]
+    failed: Mapped[int]

@@ -147,6 +147,9 @@ class LocalProvider:
                 log.error("a call cannot be run", call=call.call_id, reason=str(corrupt))
 
     def _work(self, call: CallFolder, request: Request) -> None:
+        if call.cancel_requested:  # before the weights are loaded for nothing
+            _end_as_cancelled(call)
+            return
         cold = request.model not in self._models
         try:
             runtime = self._runtime(request.model)
@@ -157,7 +160,7 @@ class LocalProvider:
         left = [item for item in request.items if item.id not in call.results()]
         for start in range(0, len(left), self._batch_size):
             if call.cancel_requested:
-                _end_with_failure(call, ProviderTruth.CANCELLED, FailureCode.CANCELLED, "stopped on request")
+                _end_as_cancelled(call)
                 return
             if self._closing.is_set():
                 return
@@ -204,6 +207,10 @@ def _load(source: ModelSource) -> Runtime:
 
 def _end_with_failure(call: CallFolder, truth: ProviderTruth, code: FailureCode, message: str) -> None:
     call.end(CallState(truth=truth, failure=CallFailure(code=code, message=message)))
+
+
+def _end_as_cancelled(call: CallFolder) -> None:
+    _end_with_failure(call, ProviderTruth.CANCELLED, FailureCode.CANCELLED, "stopped on request")
 
 
 def _task_id() -> str:

@@ -101,6 +101,20 @@ async def test_cancel_stops_before_the_next_micro_batch(tmp_path: Path) -> None:
     await provider.close()
 
 
+async def test_a_cancelled_call_that_lost_its_process_loads_no_model(tmp_path: Path) -> None:
+    first = LocalProvider(tmp_path, load=lambda _: SlowRuntime(seconds=0.05), batch_size=1)
+    await first.submit(a_request())
+    await first.close()
+
+    def load(_source: ModelSource) -> SlowRuntime:
+        raise ModelUnavailable("nobody should ask for it")
+
+    second = LocalProvider(tmp_path, load=load)
+    await second.cancel("call-1")
+    assert await ended(second, "call-1") is ProviderTruth.CANCELLED
+    await second.close()
+
+
 async def test_an_unknown_call_and_an_unfit_id(tmp_path: Path) -> None:
     provider = LocalProvider(tmp_path, load=load_slow)
     state = await provider.poll("nowhere")

@@ -1,0 +1,49 @@
+"""How writing to the ledger went, kept beyond the process that wrote.
+
+Counts are added to the ledger when a process is done with it. When that is what cannot be written,
+they wait in a folder of this machine for the next one: a failure that only its victim knows of
+would make every success rate a lie.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from beacon_pipeline.ledger import Ledger, LedgerUnavailable, WriteCounts
+
+
+def keep_write_counts(ledger: Ledger, waiting: Path) -> None:
+    """Add this ledger's counts, and those in the folder ``waiting``, to what is on record. Never raises
+    LedgerUnavailable: what cannot be written now waits."""
+    counts = ledger.take_write_counts()
+    claimed = _claim(waiting)
+    for path in claimed:
+        counts += _read(path)
+    if counts == WriteCounts():
+        return
+    try:
+        ledger.record_write_counts(counts)
+    except LedgerUnavailable:
+        waiting.mkdir(parents=True, exist_ok=True)
+        path = waiting / f"{uuid.uuid4()}.new"
+        path.write_text(json.dumps(asdict(counts)), encoding="utf-8")
+        path.rename(path.with_suffix(".json"))
+    for path in claimed:
+        path.unlink()
+
+
+def _claim(waiting: Path) -> list[Path]:
+    # Renaming is what only one of several processes can do: nothing is counted twice.
+    claimed = []
+    for path in waiting.glob("*.json"):
+        with suppress(FileNotFoundError):
+            claimed.append(path.rename(path.with_suffix(".claimed")))
+    return claimed
+
+
+def _read(path: Path) -> WriteCounts:
+    return WriteCounts(**json.loads(path.read_text(encoding="utf-8")))

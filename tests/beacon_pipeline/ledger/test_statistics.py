@@ -1,0 +1,163 @@
+"""What monitoring reads of the ledger is what is in it, on both databases."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from beacon_pipeline.consistency import contradicts, mismatch_with_provider
+from beacon_pipeline.ledger import Ledger, LedgerUnavailable, WriteCounts
+from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Unsuccessful
+from beacon_pipeline.ledger.write_counts import keep_write_counts
+from beacon_pipeline.vocabulary import AnswerKind, Status
+from inference.contract import CallFailure, FailureCode, ProviderTruth
+from tests.beacon_pipeline.asking import MOMENT, a_job, a_request_for, completed
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+CELLS = [Cell(region, "tiny", f"q{n}") for region in ("eu", "us") for n in range(4)]
+
+
+class Clock:
+    """A clock that a test sets; it goes on a second with every look."""
+
+    def __init__(self) -> None:
+        self.now = MOMENT
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(database_url: str, clock: Clock) -> Iterator[Ledger]:
+    made = Ledger(database_url, clock=clock)
+    made.migrate()
+    yield made
+    made.close()
+
+
+def answer(ledger: Ledger, executions: list[Execution], *, seconds: float, text: str = "fine") -> None:
+    """One call that takes this long to answer them all, in its container as long again."""
+    call = ledger.open_call(executions, a_request_for, provider="modal", actor="test")
+    assert call is not None
+    ledger.record_accepted(call.id, f"fc-{call.id}")
+    dispatched = ledger.executions_with_ids([executions[0].id])[0].dispatched_at
+    assert dispatched is not None
+    end = dispatched + timedelta(seconds=seconds)
+    outcome = replace(completed(text, executions[0].region), started_at=dispatched, completed_at=end)
+    facts = CallFacts(
+        truth=ProviderTruth.SUCCEEDED,
+        replied=True,
+        cold_start=executions[0].region == "eu",
+        started_at=dispatched,
+        finished_at=end,
+    )
+    ledger.settle_call(call.id, {e.id: outcome for e in executions}, facts, actor="test")
+
+
+def fail_falsely(ledger: Ledger, execution: Execution) -> None:
+    """The record says failed, the provider's word on record says succeeded: the incident."""
+    call = ledger.open_call([execution], a_request_for, provider="modal", actor="test")
+    assert call is not None
+    ledger.record_accepted(call.id, f"fc-{call.id}")
+    failure = CallFailure(code=FailureCode.PROVIDER_ERROR, message="empty response")
+    outcome = Unsuccessful(
+        status=Status.FAILED, failure_code=failure.code, message=failure.message, dead_letter=True
+    )
+    facts = CallFacts(truth=ProviderTruth.SUCCEEDED, replied=False, failure=failure)
+    ledger.settle_call(call.id, {execution.id: outcome}, facts, actor="test")
+
+
+def test_the_figures_are_what_is_in_the_ledger(ledger: Ledger) -> None:
+    job = a_job(ledger, CELLS)
+    eu, us = ledger.executions(job.id)[:4], ledger.executions(job.id)[4:]
+    answer(ledger, eu[:2], seconds=10)
+    answer(ledger, eu[2:3], seconds=70, text="")
+    answer(ledger, us[:1], seconds=2)
+    fail_falsely(ledger, us[1])
+    ledger.cancel_pending([us[2].id], actor="test")
+    told = ledger.statistics(since=LONG_AGO, overdue=LONG_AGO)
+    assert told.executions == 8
+    assert told.by_answer_kind == {AnswerKind.SUBSTANTIVE: 3, AnswerKind.EMPTY: 1}
+    assert (told.pending, told.dispatched) == (2, 0)
+    assert (told.attempts, told.attempted) == (5, 5)
+    assert told.due_by_region == {
+        "eu": {Status.COMPLETED: 3},
+        "us": {Status.COMPLETED: 1, Status.FAILED: 1, Status.CANCELLED: 1},
+    }
+
+    executions = ledger.executions(job.id)
+    taken = sorted(e.seconds for e in executions if e.status is Status.COMPLETED and e.seconds is not None)
+    by_rank = {p: taken[ceil(p / 100 * len(taken)) - 1] for p in (50, 95, 99)}
+    assert {p: round(seconds, 3) for p, seconds in told.seconds.items()} == by_rank
+
+    wrong = Counter(
+        e.status
+        for e in executions
+        if mismatch_with_provider(e, e.newest_call.truth if e.newest_call else None)
+    )
+    counted = {
+        a.status: a.executions
+        for a in told.agreements
+        if contradicts(a.status, a.truth, refused=a.refused, answered=a.answered)
+    }
+    assert counted == wrong == {Status.FAILED: 1}
+
+    by_region = {computed.region: computed for computed in told.computed}
+    assert (by_region["eu"].calls, by_region["eu"].cold_starts, by_region["eu"].measured_calls) == (2, 2, 2)
+    assert by_region["eu"].seconds == pytest.approx(80, abs=0.01)
+    assert (by_region["us"].calls, by_region["us"].measured_calls) == (2, 1)
+
+
+def test_old_executions_do_not_count_and_overdue_ones_do(ledger: Ledger, clock: Clock) -> None:
+    a_job(ledger, CELLS[:1], "old")
+    clock.now += timedelta(days=2)
+    now = clock.now
+    a_job(ledger, CELLS[:2], "new")
+    assert ledger.statistics(since=now, overdue=LONG_AGO).executions == 2
+    assert ledger.statistics(since=now, overdue=LONG_AGO).due_by_region == {}
+    late = ledger.statistics(since=now, overdue=now + timedelta(hours=1))
+    assert late.due_by_region == {"eu": {Status.PENDING: 2}}
+    assert late.pending == 3
+    assert (late.seconds, late.computed) == ({}, ())
+
+
+def test_every_write_is_counted_and_added_up_by_the_hour(ledger: Ledger, tmp_path: Path) -> None:
+    a_job(ledger)
+    with pytest.raises(sa.exc.IntegrityError):
+        ledger.ensure_executions("no such job", CELLS[:1], actor="test")
+    keep_write_counts(ledger, tmp_path)
+    keep_write_counts(ledger, tmp_path)
+    a_job(ledger, name="another")
+    keep_write_counts(ledger, tmp_path)
+    kept = ledger.statistics(since=LONG_AGO, overdue=LONG_AGO).writes
+    assert kept == WriteCounts(committed=4, failed=1)
+
+
+def test_counts_that_cannot_be_written_wait_for_the_next_process(tmp_path: Path) -> None:
+    broken = Ledger(f"sqlite:///{tmp_path / 'broken.db'}")
+    with pytest.raises(LedgerUnavailable):
+        broken.ensure_job("a", source="s", catalog="c", catalog_digest="d")
+    waiting = tmp_path / "waiting"
+    keep_write_counts(broken, waiting)
+    broken.close()
+    (kept,) = waiting.iterdir()
+    assert json.loads(kept.read_text())["failed"] == 1
+
+    sound = Ledger(f"sqlite:///{tmp_path / 'sound.db'}")
+    sound.migrate()
+    keep_write_counts(sound, waiting)
+    assert list(waiting.iterdir()) == []
+    assert sound.statistics(since=LONG_AGO, overdue=LONG_AGO).writes == WriteCounts(failed=1)
+    sound.close()

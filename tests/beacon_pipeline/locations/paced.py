@@ -1,0 +1,36 @@
+"""A code location whose local provider answers one item at a time, as slowly as the file ``pace`` says."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from beacon_pipeline import settings
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.definitions import build_definitions
+from beacon_pipeline.providers import Providers
+from beacon_pipeline.resources import ProvidersResource
+from inference.contract import GenerationParameters, Item, ItemAnswer, ItemFailure
+from inference.providers.local import LocalProvider
+from tests.inference.slow import SlowRuntime
+
+
+class PacedRuntime(SlowRuntime):
+    def answer(
+        self, items: Sequence[Item], parameters: GenerationParameters, *, batch_size: int | None = None
+    ) -> list[ItemAnswer | ItemFailure]:
+        self.seconds = float((settings.home() / "pace").read_text())
+        return super().answer(items, parameters, batch_size=batch_size)
+
+
+class PacedProviders(ProvidersResource):
+    def open(self, catalog: Catalog) -> Providers:
+        folder = settings.local_call_store()
+        return Providers(
+            catalog,
+            {"local": lambda _: LocalProvider(folder, load=lambda _: PacedRuntime(), batch_size=1)},
+        )
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    return build_definitions(providers=PacedProviders())

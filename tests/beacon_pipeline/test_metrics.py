@@ -1,0 +1,205 @@
+"""The figures of monitoring, from counts to verdicts, and how Dagster shows them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from beacon_pipeline.assets import STATUS_METRICS
+from beacon_pipeline.assets.metrics import report_metrics, take_metrics
+from beacon_pipeline.catalog import Settings, load_catalog
+from beacon_pipeline.definitions import build_definitions
+from beacon_pipeline.ledger import WriteCounts
+from beacon_pipeline.ledger.records import Cell
+from beacon_pipeline.ledger.statistics import Agreement, Computed, Statistics
+from beacon_pipeline.metrics import MetricCheck, Refresh, judge, metrics_of
+from beacon_pipeline.resources import LedgerResource
+from beacon_pipeline.sensors.metrics import metrics_sensor
+from beacon_pipeline.vocabulary import AnswerKind, Status
+from inference.contract import ProviderTruth
+from tests.beacon_pipeline.asking import a_job
+from tests.beacon_pipeline.scripted import Behaviour
+from tests.beacon_pipeline.test_definitions import Location
+
+CATALOG = load_catalog("production")
+SOUND = Statistics(
+    executions=100,
+    due_by_region={"us": {Status.COMPLETED: 50}, "eu": {Status.COMPLETED: 49, Status.FAILED: 1}},
+    by_answer_kind={AnswerKind.SUBSTANTIVE: 89, AnswerKind.EMPTY: 6, AnswerKind.REFUSAL: 4},
+    agreements=(
+        Agreement(Status.COMPLETED, ProviderTruth.SUCCEEDED, True, True, 99),
+        Agreement(Status.FAILED, ProviderTruth.FAILED, False, False, 1),
+    ),
+    attempts=110,
+    attempted=100,
+    pending=0,
+    dispatched=0,
+    seconds={50: 12.0, 95: 45.0, 99: 59.0},
+    computed=(
+        Computed("us", "mistral-7b", "modal", 10, 2, 10, 100.0),
+        Computed("eu", "llama3.2-1b", "modal", 10, 1, 8, 50.0),
+    ),
+    writes=WriteCounts(committed=10_000, retried=3, failed=0),
+)
+NOTHING = Statistics(0, {}, {}, (), 0, 0, 0, 0, {}, (), WriteCounts())
+
+
+def failing(statistics: Statistics, *, not_shown: int = 0, settings: Settings = CATALOG.settings) -> set[str]:
+    metrics = metrics_of(statistics, CATALOG, not_shown=not_shown, queued_runs=0)
+    return {name.value for name, finding in judge(metrics, settings).items() if not finding.passed}
+
+
+def test_the_figures() -> None:
+    metrics = metrics_of(SOUND, CATALOG, not_shown=0, queued_runs=3)
+    assert (metrics.mismatches, metrics.status_mismatch_rate) == (0, 0.0)
+    assert metrics.completion_rate_by_region == {"us": 1.0, "eu": 0.98}
+    assert metrics.region_imbalance == pytest.approx(0.02)
+    assert metrics.empty_rate == pytest.approx(6 / 99)
+    assert metrics.refusal_rate == pytest.approx(4 / 99)
+    assert metrics.attempts_per_execution == pytest.approx(1.1)
+    assert (metrics.calls, metrics.measured_calls, metrics.cold_starts) == (20, 18, 3)
+    assert metrics.gpu_seconds == 150.0
+    assert metrics.unpriced_gpu_seconds == 0.0
+    assert metrics.cost_estimate == pytest.approx((100 * 0.000542 + 50 * 0.000222) * 1.5)
+    assert metrics.queued_runs == 3
+
+
+def test_what_was_not_measured_is_no_figure_and_fails_nothing() -> None:
+    metrics = metrics_of(NOTHING, CATALOG, not_shown=0, queued_runs=0)
+    unmeasured = (
+        metrics.status_mismatch_rate,
+        metrics.ledger_write_success_rate,
+        metrics.region_imbalance,
+        metrics.empty_rate,
+        metrics.attempts_per_execution,
+    )
+    assert unmeasured == (None,) * 5
+    assert failing(NOTHING) == set()
+
+
+def test_local_models_cost_nothing_and_a_gpu_without_a_price_is_said() -> None:
+    demo = load_catalog("demo")
+    local = replace(SOUND, computed=(Computed("us", "tiny-qwen", "local", 5, 5, 5, 100.0),))
+    metrics = metrics_of(local, demo, not_shown=0, queued_runs=0)
+    assert (metrics.gpu_seconds, metrics.cost_estimate) == (0.0, 0.0)
+    unpriced = CATALOG.model_copy(update={"settings": Settings()})
+    metrics = metrics_of(SOUND, unpriced, not_shown=0, queued_runs=0)
+    assert (metrics.gpu_seconds, metrics.unpriced_gpu_seconds, metrics.cost_estimate) == (150.0, 150.0, 0.0)
+
+
+FALSE_FAILURE = Agreement(Status.FAILED, ProviderTruth.SUCCEEDED, False, False, 1)
+FAR_BEHIND = {"us": {Status.COMPLETED: 50}, "eu": {Status.COMPLETED: 25, Status.FAILED: 25}}
+CANCELLED = {"us": {Status.COMPLETED: 50}, "eu": {Status.COMPLETED: 25, Status.CANCELLED: 25}}
+MISSING = {"us": {Status.COMPLETED: 50}, "eu": {Status.PENDING: 50}}
+
+
+@pytest.mark.parametrize(
+    ("statistics", "not_shown", "expected"),
+    [
+        (SOUND, 0, set()),
+        (replace(SOUND, agreements=(*SOUND.agreements, FALSE_FAILURE)), 0, {"status_mismatch"}),
+        (SOUND, 1, {"status_mismatch"}),
+        (replace(SOUND, seconds={50: 1.0, 95: 60.0, 99: 60.0}), 0, {"execution_time"}),
+        (replace(SOUND, seconds={50: 1.0, 95: 59.9, 99: 400.0}), 0, set()),
+        (replace(SOUND, writes=WriteCounts(committed=999, failed=1)), 0, {"ledger_writes"}),
+        (replace(SOUND, writes=WriteCounts(committed=1999, failed=1)), 0, set()),
+        (replace(SOUND, writes=WriteCounts(committed=10, retried=90)), 0, set()),
+        (replace(SOUND, due_by_region=FAR_BEHIND), 0, {"region_balance"}),
+        (replace(SOUND, due_by_region=MISSING), 0, {"region_balance"}),
+        (replace(SOUND, due_by_region=CANCELLED), 0, set()),
+    ],
+)
+def test_the_incidents_thresholds(statistics: Statistics, not_shown: int, expected: set[str]) -> None:
+    assert failing(statistics, not_shown=not_shown) == expected
+
+
+def test_the_imbalance_that_is_tolerated_is_the_catalogs() -> None:
+    behind = replace(SOUND, due_by_region=FAR_BEHIND)
+    assert failing(behind, settings=Settings(region_imbalance=0.5)) == set()
+
+
+@pytest.mark.parametrize(
+    ("newest", "unsettled", "seconds_later", "due"),
+    [
+        (7, 0, 1, False),  # nothing happened since
+        (8, 0, 1, True),  # a job ended
+        (8, 5, 1, False),  # one goes on
+        (8, 5, 300, True),
+        (7, 5, 300, True),  # it stands still: all the more
+        (7, 0, 10_000, False),
+    ],
+)
+def test_when_figures_are_taken_again(newest: int, unsettled: int, seconds_later: float, due: bool) -> None:
+    last = Refresh(transition=7, at=1000.0)
+    now = 1000.0 + seconds_later
+    assert last.is_due(newest_transition=newest, unsettled=unsettled, now=now, while_busy=300) is due
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.delenv("BEACON_DATABASE_URL", raising=False)
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+        yield made
+
+
+def figures(instance: dg.DagsterInstance) -> dict[str, object]:
+    event = instance.get_latest_materialization_event(STATUS_METRICS)
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def test_a_run_puts_the_figures_and_their_checks_on_record(instance: dg.DagsterInstance) -> None:
+    with LedgerResource().open() as ledger:
+        a_job(ledger, [Cell("eu", "tiny-qwen", "math_basic")])
+    job = build_definitions(load_catalog("demo")).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(instance=instance, asset_selection=[STATUS_METRICS])
+    assert result.success
+    told = figures(instance)
+    assert told["executions"] == 1
+    assert told["queue_pending_executions"] == 1
+    assert told["ledger_writes"] == 2
+    assert told["ledger_write_success_rate"] == 1.0
+    assert "empty_rate" not in told
+    assert all(isinstance(value, int | float) for value in told.values())
+    evaluations = result.get_asset_check_evaluations()
+    assert {e.check_name for e in evaluations} == {name.value for name in MetricCheck}
+    assert all(e.passed for e in evaluations)
+
+
+def test_the_sensor_takes_them_without_a_run_and_only_when_something_ended(
+    instance: dg.DagsterInstance,
+) -> None:
+    demo = load_catalog("demo")
+    sensor = metrics_sensor(demo)
+
+    def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
+        context = dg.build_sensor_context(
+            instance=instance, cursor=cursor, resources={"ledger": LedgerResource()}
+        )
+        told = sensor(context)
+        assert isinstance(told, dg.SensorResult | dg.SkipReason)
+        return told
+
+    assert isinstance(tick(None), dg.SkipReason), "nothing was ever asked"
+    with LedgerResource().open() as ledger:
+        job = a_job(ledger, [Cell("eu", "tiny-qwen", "math_basic")])
+        ledger.cancel_pending([e.id for e in ledger.executions(job.id)], actor="test")
+    first = tick(None)
+    assert isinstance(first, dg.SensorResult)
+    assert [type(event) for event in first.asset_events].count(dg.AssetMaterialization) == 1
+    assert [type(event) for event in first.asset_events].count(dg.AssetCheckEvaluation) == 4
+    assert isinstance(tick(first.cursor), dg.SkipReason)
+
+
+def test_an_answer_that_dagster_does_not_show_is_a_mismatch(instance: dg.DagsterInstance) -> None:
+    demo = load_catalog("demo")
+    Location(instance, Behaviour()).ask()
+    with LedgerResource().open() as ledger:
+        assert take_metrics(instance, ledger, demo).mismatches == 0
+        instance.wipe_assets([dg.AssetKey("inference")])
+        report_metrics(instance, ledger, demo)
+    assert figures(instance)["status_mismatches"] == 8
