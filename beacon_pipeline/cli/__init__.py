@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from beacon_pipeline.cli.ask import run
+from beacon_pipeline.cli.check import check
 from beacon_pipeline.cli.look import jobs, show, status
 from beacon_pipeline.cli.serve import dev
 
@@ -19,5 +20,5 @@ def main() -> None:
     """Ask the same questions of the same models in several regions, and compare the answers."""
 
 
-for command in (run, status, jobs, show, dev):
+for command in (run, status, jobs, show, check, dev):
     main.add_command(command)
