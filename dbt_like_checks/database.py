@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
+from urllib.parse import quote
 
 import regex
 import sqlalchemy as sa
@@ -49,8 +50,8 @@ def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) 
         case Dialect.SQLITE:
             if is_file(parsed):
                 mode = "rw" if writable else "ro"
-                path = str(parsed.database).replace("?", "%3f").replace("#", "%23")
-                parsed = parsed.set(database=f"file:{path}", query={"mode": mode, "uri": "true"})
+                path = f"file:{quote(str(parsed.database))}"
+                parsed = parsed.set(database=path, query={"mode": mode, "uri": "true"})
         case Dialect.DUCKDB:
             if is_file(parsed):
                 options = {"connect_args": {"read_only": not writable}}
