@@ -103,7 +103,13 @@ def _rows(table: Table, where: str | None, restrict: Restriction | None) -> sa.F
 
 
 def _failing_rows(generic: GenericTest, tested: Tested, test: DataTest) -> sa.Select[Any]:
-    selected = generic.function(tested, **test.arguments)
+    try:
+        selected = generic.function(tested, **test.arguments)
+    except CannotCompile:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise CannotCompile(f"the generic test {generic.qualified_name!r} failed: {reason}") from error
     if not isinstance(selected, sa.Select):
         raise CannotCompile(
             f"the generic test {generic.qualified_name!r} must return a SQLAlchemy select,"

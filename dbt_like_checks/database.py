@@ -80,7 +80,7 @@ def reading(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Itera
     with engine.connect() as connection, ExitStack() as undo:
         match Dialect.of(engine.dialect.name):
             case Dialect.POSTGRESQL:
-                _prepare_postgresql(connection, timeout, read_only=True)
+                _prepare_postgresql(connection, timeout, undo, read_only=True)
             case Dialect.SQLITE:
                 _prepare_sqlite(connection, timeout, undo)
                 connection.exec_driver_sql("PRAGMA query_only = ON")
@@ -102,7 +102,7 @@ def writing(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Itera
     with engine.connect() as connection, ExitStack() as undo:
         match Dialect.of(engine.dialect.name):
             case Dialect.POSTGRESQL:
-                _prepare_postgresql(connection, timeout, read_only=False)
+                _prepare_postgresql(connection, timeout, undo, read_only=False)
             case Dialect.SQLITE:
                 _prepare_sqlite(connection, timeout, undo)
             case Dialect.DUCKDB:
@@ -138,11 +138,14 @@ def _without_secrets(text: str, engine: sa.Engine) -> str:
     return text
 
 
-def _prepare_postgresql(connection: sa.Connection, timeout: float | None, *, read_only: bool) -> None:
+def _prepare_postgresql(
+    connection: sa.Connection, timeout: float | None, undo: ExitStack, *, read_only: bool
+) -> None:
     driver: Any = connection.connection.driver_connection
     if not hasattr(driver, "prepare_threshold"):
         raise DatabaseUnusable("PostgreSQL is reached through psycopg 3 here: postgresql+psycopg://…")
     # Prepared, a text that holds several statements is refused by the server.
+    undo.callback(setattr, driver, "prepare_threshold", driver.prepare_threshold)
     driver.prepare_threshold = 0
     if read_only:
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")

@@ -143,6 +143,9 @@ class _Run:
             message = str(error)
         except sa.exc.SQLAlchemyError as error:
             message = explain(error, self.engine, self.options.timeout)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            # The driver's way to say that a value of the file is none for this database.
+            message = f"a value cannot be sent to the database: {explain(error, self.engine)}"
         return Result(test, Status.ERROR, None, message, compiled_code=query.sql if query else None)
 
     def _judged(self, test: DataTest, query: Query) -> Result:

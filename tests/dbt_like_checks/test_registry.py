@@ -102,13 +102,18 @@ def test_a_bare_name_that_two_packages_share_is_dbts_own_or_refused() -> None:
         Registry([*default_registry(), recency]).find("recency")
 
 
-def test_a_function_that_returns_no_select_is_an_error_of_its_test(planted: str, write: Write) -> None:
+def test_a_function_that_fails_is_an_error_of_its_test(planted: str, write: Write) -> None:
     @generic_test(package="shop")
     def broken(tested: Tested) -> Any:
         return "SELECT 1"
 
-    registry = Registry([*default_registry(), broken])
-    path = write("models: [{name: orders, columns: [{name: id, data_tests: [broken, unique]}]}]")
-    first, second = run_tests(load_project(path, registry=registry), planted, registry=registry)
+    @generic_test(package="shop")
+    def raising(tested: Tested) -> sa.Select[Any]:
+        raise RuntimeError("out of stock\nand more")
+
+    registry = Registry([*default_registry(), broken, raising])
+    path = write("models: [{name: orders, columns: [{name: id, data_tests: [broken, raising, unique]}]}]")
+    first, second, third = run_tests(load_project(path, registry=registry), planted, registry=registry)
     assert first.message == "the generic test 'shop.broken' must return a SQLAlchemy select, not str"
-    assert second.status is Status.PASS
+    assert second.message == "the generic test 'shop.raising' failed: RuntimeError: out of stock"
+    assert third.status is Status.PASS
