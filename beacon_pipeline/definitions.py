@@ -9,6 +9,14 @@ from beacon_pipeline.assets import INFERENCE, MODELS, QUESTIONS
 from beacon_pipeline.assets.catalog import catalog_assets
 from beacon_pipeline.assets.checks import inference_checks
 from beacon_pipeline.assets.inference import inference_asset
+from beacon_pipeline.assets.ledger import (
+    LEDGER,
+    LEDGER_CHECKS_JOB,
+    ledger_asset,
+    ledger_asset_checks,
+    ledger_checks_schedule,
+    ledger_checks_sensor,
+)
 from beacon_pipeline.assets.metrics import metrics_asset
 from beacon_pipeline.catalog import Catalog, load_catalog
 from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
@@ -28,12 +36,13 @@ def build_definitions(
 ) -> dg.Definitions:
     """Everything in the code location, for a catalog (default: the one the environment names).
 
-    Raises CatalogError. ``ledger`` and ``providers`` may be replaced.
+    Raises CatalogError and ProjectError. ``ledger`` and ``providers`` may be replaced.
     """
     catalog = catalog or load_catalog()
+    ledger = ledger or LedgerResource()
     return dg.Definitions(
-        assets=[*catalog_assets(catalog), inference_asset(catalog), metrics_asset(catalog)],
-        asset_checks=[inference_checks(catalog)],
+        assets=[*catalog_assets(catalog), inference_asset(catalog), metrics_asset(catalog), ledger_asset()],
+        asset_checks=[inference_checks(catalog), *ledger_asset_checks(catalog, ledger)],
         jobs=[
             dg.define_asset_job(
                 INFERENCE_JOB,
@@ -50,16 +59,22 @@ def build_definitions(
                 selection=dg.AssetSelection.assets(QUESTIONS, MODELS),
                 description="Record what the catalog holds.",
             ),
+            dg.define_asset_job(
+                LEDGER_CHECKS_JOB,
+                selection=dg.AssetSelection.checks_for_assets(LEDGER),
+                description="Run the data tests on the ledger. No model is asked.",
+            ),
             *ask_jobs(catalog),
         ],
-        schedules=catalog_schedules(catalog),
+        schedules=[*catalog_schedules(catalog), ledger_checks_schedule()],
         sensors=[
             reconciliation_sensor(catalog),
             alert_sensor(catalog),
             cancelled_runs_sensor(catalog),
             metrics_sensor(catalog),
+            ledger_checks_sensor,
         ],
-        resources={"ledger": ledger or LedgerResource(), "providers": providers or ProvidersResource()},
+        resources={"ledger": ledger, "providers": providers or ProvidersResource()},
         # One process for a run: the work waits on providers, and starting processes costs seconds.
         executor=dg.in_process_executor,
     )

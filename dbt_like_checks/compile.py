@@ -30,14 +30,19 @@ class Query:
     """A compiled test.
 
     ``count`` gives one row with one number, the failures. ``failing`` selects the failing rows
-    within the test's ``limit``; ``sample`` too, with their primary key. ``sql`` is ``count`` for
-    people to read, its values written out: it is never run.
+    within the test's ``limit``. ``sql`` is ``count`` for people to read, its values written out: it
+    is never run.
     """
 
     count: sa.Select[Any]
     failing: sa.Select[Any]
-    sample: sa.Select[Any]
     sql: str
+    _with_keys: sa.Select[Any]
+    _limit: int | None
+
+    def some_failing(self, most: int) -> sa.Select[Any]:
+        """At most so many of the failing rows, with their primary key where the test is on rows."""
+        return self._with_keys.limit(most if self._limit is None else min(most, self._limit))
 
 
 def compile_test(
@@ -46,19 +51,20 @@ def compile_test(
     """Compile one test for a database. Raises CannotCompile where it does not fit its table."""
     if test.sql is not None:
         failing: Rows = _singular(test.sql, tables)
-        sample, counted_by = failing, COUNT
+        with_keys, counted_by = failing, COUNT
     else:
         generic = registry.find(test.kind)
         tested = _tested(test, tables, restrict)
         failing = _failing_rows(generic, tested, test)
-        sample = _failing_rows(generic, replace(tested, sampling=True), test)
+        with_keys = _failing_rows(generic, replace(tested, sampling=True), test)
         counted_by = generic.count
     count = _count(failing, test.config.fail_calc or counted_by, test.config.limit)
     return Query(
         count=count,
         failing=_limited(failing, test.config.limit),
-        sample=_limited(sample, test.config.limit),
         sql=readable(count, tables.engine),
+        _with_keys=_limited(with_keys, None),
+        _limit=test.config.limit,
     )
 
 
@@ -97,7 +103,13 @@ def _rows(table: Table, where: str | None, restrict: Restriction | None) -> sa.F
 
 
 def _failing_rows(generic: GenericTest, tested: Tested, test: DataTest) -> sa.Select[Any]:
-    selected = generic.function(tested, **test.arguments)
+    try:
+        selected = generic.function(tested, **test.arguments)
+    except CannotCompile:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise CannotCompile(f"the generic test {generic.qualified_name!r} failed: {reason}") from error
     if not isinstance(selected, sa.Select):
         raise CannotCompile(
             f"the generic test {generic.qualified_name!r} must return a SQLAlchemy select,"

@@ -6,7 +6,7 @@ about. Values of the database are untrusted: they reach Dagster's pages as plain
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from dbt_like_checks.dagster_partitions import Filter, Partitioning
 from dbt_like_checks.errors import DatabaseUnusable, DataTestError
 from dbt_like_checks.grammar import load_project
-from dbt_like_checks.project import DataTest, Project
+from dbt_like_checks.project import DataTest
 from dbt_like_checks.registry import Registry, default_registry
 from dbt_like_checks.results import Result, Status
 from dbt_like_checks.run import RunOptions, run_tests
@@ -78,7 +78,7 @@ class _Runner:
 
 
 def build_asset_checks(
-    path: str | Path | Sequence[str | Path] | Project,
+    source: str | Path | Iterable[DataTest],
     *,
     resolve: Resolve,
     target: Target | Callable[[], Target],
@@ -87,7 +87,7 @@ def build_asset_checks(
     blocking: bool | Callable[[DataTest], bool] = False,
     registry: Registry | None = None,
 ) -> list[dg.AssetChecksDefinition]:
-    """Asset checks for the enabled tests of a project: one definition for each asset.
+    """Asset checks for the enabled tests of a file or folder, or these tests: one definition an asset.
 
     ``resolve`` gives the asset of a test: a mapping by the name of its model (for a singular test, of
     the first table it refers to), or a function of the test; a test without an asset is left out.
@@ -98,27 +98,24 @@ def build_asset_checks(
     Raises ProjectError for a bad file and CheckError where two tests of an asset have one name.
     """
     registry = registry or default_registry()
-    project = path if isinstance(path, Project) else load_project(*_paths(path), registry=registry)
+    tests: Iterable[DataTest]
+    tests = load_project(source, registry=registry) if isinstance(source, str | Path) else source
     if (partitions_def is None) != (partition_filter is None):
         raise CheckError("partitions_def and partition_filter belong together: give both or neither")
     partitioning = None
     if partitions_def is not None and partition_filter is not None:
         partitioning = Partitioning(partitions_def, partition_filter)
     by_asset: dict[dg.AssetKey, list[DataTest]] = defaultdict(list)
-    for test in project:
+    for test in tests:
         asset = _asset_of(test, resolve)
         if test.config.enabled and asset is not None:
             by_asset[asset].append(test)
     block = blocking if callable(blocking) else lambda _test: blocking
     get_target = target if callable(target) else lambda: target
     return [
-        _checks_on(asset, tests, _Runner(get_target, registry, partitioning), block)
-        for asset, tests in sorted(by_asset.items())
+        _checks_on(asset, on_asset, _Runner(get_target, registry, partitioning), block)
+        for asset, on_asset in sorted(by_asset.items())
     ]
-
-
-def _paths(path: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
-    return [path] if isinstance(path, str | Path) else path
 
 
 def _asset_of(test: DataTest, resolve: Resolve) -> dg.AssetKey | None:

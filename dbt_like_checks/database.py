@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
+from urllib.parse import quote
 
 import regex
 import sqlalchemy as sa
@@ -49,8 +50,8 @@ def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) 
         case Dialect.SQLITE:
             if is_file(parsed):
                 mode = "rw" if writable else "ro"
-                path = str(parsed.database).replace("?", "%3f").replace("#", "%23")
-                parsed = parsed.set(database=f"file:{path}", query={"mode": mode, "uri": "true"})
+                path = f"file:{quote(str(parsed.database))}"
+                parsed = parsed.set(database=path, query={"mode": mode, "uri": "true"})
         case Dialect.DUCKDB:
             if is_file(parsed):
                 options = {"connect_args": {"read_only": not writable}}
@@ -79,7 +80,7 @@ def reading(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Itera
     with engine.connect() as connection, ExitStack() as undo:
         match Dialect.of(engine.dialect.name):
             case Dialect.POSTGRESQL:
-                _prepare_postgresql(connection, timeout, read_only=True)
+                _prepare_postgresql(connection, timeout, undo, read_only=True)
             case Dialect.SQLITE:
                 _prepare_sqlite(connection, timeout, undo)
                 connection.exec_driver_sql("PRAGMA query_only = ON")
@@ -101,7 +102,7 @@ def writing(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Itera
     with engine.connect() as connection, ExitStack() as undo:
         match Dialect.of(engine.dialect.name):
             case Dialect.POSTGRESQL:
-                _prepare_postgresql(connection, timeout, read_only=False)
+                _prepare_postgresql(connection, timeout, undo, read_only=False)
             case Dialect.SQLITE:
                 _prepare_sqlite(connection, timeout, undo)
             case Dialect.DUCKDB:
@@ -137,11 +138,14 @@ def _without_secrets(text: str, engine: sa.Engine) -> str:
     return text
 
 
-def _prepare_postgresql(connection: sa.Connection, timeout: float | None, *, read_only: bool) -> None:
+def _prepare_postgresql(
+    connection: sa.Connection, timeout: float | None, undo: ExitStack, *, read_only: bool
+) -> None:
     driver: Any = connection.connection.driver_connection
     if not hasattr(driver, "prepare_threshold"):
         raise DatabaseUnusable("PostgreSQL is reached through psycopg 3 here: postgresql+psycopg://…")
     # Prepared, a text that holds several statements is refused by the server.
+    undo.callback(setattr, driver, "prepare_threshold", driver.prepare_threshold)
     driver.prepare_threshold = 0
     if read_only:
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -49,12 +50,15 @@ def read_yaml(path: Path, problems: list[Problem]) -> yaml.Node | None:
     except ValueError as error:
         problems.append(Problem(Place(str(path)), str(error)))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(str(path), mark.line + 1, mark.column + 1) if mark else Place(str(path))
+        place = _place(str(path), error.problem_mark or error.context_mark)
         problems.append(Problem(place, f"not YAML: {error.problem or error.context}"))
     except yaml.YAMLError as error:
         problems.append(Problem(Place(str(path)), f"not YAML: {str(error).splitlines()[0]}"))
     return None
+
+
+def _place(file: str, mark: Any) -> Place:
+    return Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
 
 
 def _place_too_deep(text: str, file: str) -> Place | None:
@@ -64,7 +68,7 @@ def _place_too_deep(text: str, file: str) -> Place | None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEPTH_LIMIT:
-                return Place(file, event.start_mark.line + 1, event.start_mark.column + 1)
+                return _place(file, event.start_mark)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
     return None
@@ -81,8 +85,7 @@ class Reader:
 
     def place(self, node: yaml.Node) -> Place:
         """Where a node begins."""
-        mark = node.start_mark
-        return Place(self.file, mark.line + 1, mark.column + 1)
+        return _place(self.file, node.start_mark)
 
     def report(self, node: yaml.Node, message: str) -> None:
         """Note a problem at a node."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from enum import StrEnum
 
 from dbt_like_checks.project import Config, DataTest, Relation, Severity
 
+VALUE_LIMIT = 10_000  # characters of one value of a failing row in JSON
 SCHEMA_VERSION = "https://schemas.getdbt.com/dbt/run-results/v6.json"
 
 
@@ -128,4 +130,7 @@ def _stamp(moment: dt.datetime) -> str:
 
 
 def _json_value(value: object) -> object:
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    text = str(value)
+    return text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}…"

@@ -15,14 +15,15 @@ import sqlalchemy as sa
 from dbt_like_checks.compile import Query, Restriction, compile_test
 from dbt_like_checks.database import TIMEOUT_SECONDS, explain, is_file, open_engine, reading
 from dbt_like_checks.dialects import Dialect
-from dbt_like_checks.errors import CannotCompile, DataTestError
-from dbt_like_checks.project import DataTest
+from dbt_like_checks.errors import CannotCompile, DataTestError, QueryStopped
+from dbt_like_checks.project import DataTest, Relation
 from dbt_like_checks.registry import Registry, default_registry
 from dbt_like_checks.results import Result, RunResults, Status, judge
 from dbt_like_checks.store import store_failures
 from dbt_like_checks.tables import Tables
 
 SAMPLE_ROWS = 10  # failing rows shown per test, unless told otherwise
+Row = Mapping[str, object]
 Report = Callable[[int, int, DataTest, Result | None], None]
 
 
@@ -102,7 +103,12 @@ class _Run:
             results = [self._one(*each) for each in numbered]
         else:
             with ThreadPoolExecutor(threads, thread_name_prefix="Thread") as pool:
-                results = list(pool.map(lambda each: self._one(*each), numbered))
+                try:
+                    results = list(pool.map(lambda each: self._one(*each), numbered))
+                except KeyboardInterrupt:
+                    # What runs is bounded by the timeout; nothing else begins.
+                    self.stop.set()
+                    raise
         return RunResults(tuple(results), time.monotonic() - began)
 
     def _threads(self) -> int:
@@ -137,21 +143,37 @@ class _Run:
             message = str(error)
         except sa.exc.SQLAlchemyError as error:
             message = explain(error, self.engine, self.options.timeout)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            # The driver's way to say that a value of the file is none for this database.
+            message = f"a value cannot be sent to the database: {explain(error, self.engine)}"
         return Result(test, Status.ERROR, None, message, compiled_code=query.sql if query else None)
 
     def _judged(self, test: DataTest, query: Query) -> Result:
         with reading(self.engine, self.options.timeout) as connection:
             failures = _whole(connection.execute(query.count).scalar_one())
             verdict = judge(failures, test.config)
-            rows: tuple[Mapping[str, object], ...] = ()
+            rows: tuple[Row, ...] = ()
             if verdict.status is not Status.PASS and self.options.sample:
-                # Closed at once: SQLite lets nothing be prepared for storing beside an open cursor.
-                with connection.execute(query.sample) as found:
-                    rows = tuple(dict(row) for row in found.mappings().fetchmany(self.options.sample))
-        stored = None
-        if self.options.stores(test):
-            stored = store_failures(self.engine, test, query, self.options.timeout)
+                rows, fault = self._sampled(connection, query)
+                verdict = replace(verdict, message=f"{verdict.message}{fault}")
+        stored = self._stored(test, query) if self.options.stores(test) else None
         return Result(test, verdict.status, verdict.failures, verdict.message, query.sql, rows, stored)
+
+    def _sampled(self, connection: sa.Connection, query: Query) -> tuple[tuple[Row, ...], str]:
+        """Some failing rows; or none, and what to add to the message: the verdict stands anyway."""
+        try:
+            found = connection.execute(query.some_failing(self.options.sample)).mappings().all()
+            return tuple(dict(row) for row in found), ""
+        except sa.exc.SQLAlchemyError as error:
+            reason = explain(error, self.engine, self.options.timeout)
+            return (), f" (its rows cannot be shown: {reason})"
+
+    def _stored(self, test: DataTest, query: Query) -> Relation:
+        try:
+            return store_failures(self.engine, test, query, self.options.timeout)
+        except sa.exc.SQLAlchemyError as error:
+            reason = explain(error, self.engine, self.options.timeout)
+            raise QueryStopped(f"the failing rows cannot be stored: {reason}") from None
 
 
 def _whole(count: object) -> int:

@@ -11,6 +11,7 @@ import click
 from beacon_pipeline.cli.alerts import alerts
 from beacon_pipeline.cli.ask import run, submit
 from beacon_pipeline.cli.cancel import cancel
+from beacon_pipeline.cli.check import check
 from beacon_pipeline.cli.deployments import deploy, doctor
 from beacon_pipeline.cli.heal import reconcile
 from beacon_pipeline.cli.look import jobs, show, status
@@ -23,5 +24,5 @@ def main() -> None:
     """Ask the same questions of the same models in several regions, and compare the answers."""
 
 
-for command in (run, submit, cancel, status, jobs, show, reconcile, alerts, dev, deploy, doctor):
+for command in (run, submit, cancel, status, jobs, show, check, reconcile, alerts, dev, deploy, doctor):
     main.add_command(command)

@@ -132,6 +132,23 @@ class LedgerReader:
         row = self._database.read(lambda c: c.execute(query).mappings().one_or_none())
         return None if row is None else reading.job_from(row)
 
+    def newest_settlement(self, *, after: datetime, before: datetime) -> datetime | None:
+        """When the last execution of a job that has no unsettled one was settled, for the newest such
+        job between two moments; None where there is none."""
+        table = executions_table
+        settled = [status.value for status in Status if status.is_settled]
+        changed = sa.select(table.c.job_id).where(table.c.status.in_(settled), table.c.updated_at > after)
+        done = (
+            sa.select(sa.func.max(table.c.updated_at, type_=table.c.updated_at.type).label("at"))
+            .where(table.c.job_id.in_(changed))
+            .group_by(table.c.job_id)
+            .having(sa.func.sum(sa.case((table.c.status.in_(settled), 0), else_=1)) == 0)
+            .subquery()
+        )
+        newest = sa.select(sa.func.max(done.c.at)).where(done.c.at > after, done.c.at < before)
+        found: datetime | None = self._database.read(lambda c: c.execute(newest).scalar())
+        return found
+
     def counts(self, job_id: str) -> Counts:
         """How many executions a job has, by status, answer kind and region."""
         table = executions_table

@@ -1,6 +1,7 @@
 """Generic tests of dbt-expectations: texts, row counts and the table's shape.
 
 Of dbt-expectations' behaviours that differ between databases, dbt-duckdb's is taken: NULL passes.
+``is_raw`` is accepted and changes nothing: patterns are bound, so none needs escaping.
 """
 
 from __future__ import annotations

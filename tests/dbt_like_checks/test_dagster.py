@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from dbt_like_checks import RunOptions
+from dbt_like_checks import RunOptions, load_project
 from dbt_like_checks.dagster import CheckError, Target, build_asset_checks, code_block
 from tests.databases import fresh_postgresql_database
 
@@ -278,7 +278,7 @@ def test_values_of_the_database_reach_the_page_as_text(locate: Locate, tmp_path:
     )
     (tmp_path / "all.sql").write_text("select * from {{ ref('t') }}")
     checks = build_asset_checks(
-        [tmp_path / "t.yml", tmp_path / "all.sql"], resolve=lambda _: "visits", target=Target(url)
+        load_project(tmp_path / "t.yml", tmp_path / "all.sql"), resolve=lambda _: "visits", target=Target(url)
     )
     found = evaluations(locate(checks).run())
     rows = found["all"].metadata["failing_rows"]

@@ -1,0 +1,71 @@
+"""The ledger as an asset, and its data tests as the asset's checks: after each job, and every day."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from beacon_pipeline.assets import INFERENCE
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.ledger_checks import ledger_checks, ledger_target
+from beacon_pipeline.resources import LedgerResource
+from dbt_like_checks.dagster import Target, build_asset_checks
+
+LEDGER = dg.AssetKey("ledger")
+LEDGER_CHECKS_JOB = "ledger_checks_job"
+LOOK_EVERY_SECONDS = 30
+# A job is checked when it has been quiet for so long: `beacon run` stops its daemon sooner than that,
+# and would take a run of the checks with it.
+QUIET = timedelta(seconds=20)
+
+
+def ledger_asset() -> dg.AssetSpec:
+    """The asset ``ledger``: written by inference, materialized by nobody else."""
+    return dg.AssetSpec(
+        LEDGER,
+        deps=[INFERENCE],
+        group_name="inference",
+        kinds={"sql"},
+        description="The record of jobs, executions, calls and every status change.",
+    )
+
+
+def ledger_asset_checks(catalog: Catalog, ledger: LedgerResource) -> list[dg.AssetChecksDefinition]:
+    """One check on ``ledger`` for each data test. Raises ProjectError."""
+
+    def target() -> Target:
+        with ledger.open():  # brings the schema up to date
+            return Target(*ledger_target())
+
+    return build_asset_checks(ledger_checks(catalog), resolve=lambda _test: LEDGER, target=target)
+
+
+def ledger_checks_schedule() -> dg.ScheduleDefinition:
+    """Every day, whether or not anything was asked: a record may be damaged at rest."""
+    return dg.ScheduleDefinition(
+        name="ledger_checks_daily",
+        job_name=LEDGER_CHECKS_JOB,
+        cron_schedule="30 4 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+
+
+@dg.sensor(
+    name="ledger_checks_after_each_job",
+    job_name=LEDGER_CHECKS_JOB,
+    minimum_interval_seconds=LOOK_EVERY_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Runs the data tests on the ledger when a job has no unsettled execution any more.",
+)
+def ledger_checks_sensor(
+    context: dg.SensorEvaluationContext, ledger: dg.ResourceParam[LedgerResource]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    seen = datetime.fromisoformat(context.cursor) if context.cursor else datetime.min.replace(tzinfo=UTC)
+    with ledger.open() as opened:
+        settled = opened.newest_settlement(after=seen, before=datetime.now(UTC) - QUIET)
+    if settled is None:
+        yield dg.SkipReason("no job was settled since the last look")
+        return
+    context.update_cursor(settled.isoformat())
+    # One moment, one run: the same tick twice, after a crash, asks for the same run.
+    yield dg.RunRequest(run_key=f"settled-{settled.isoformat()}")
