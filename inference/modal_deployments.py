@@ -33,7 +33,6 @@ class DeploymentSpec(Value):
 
     deployment: Deployment
     source: ModelSource
-    engine: Literal["transformers"] = "transformers"
     placement: str = Field(min_length=1)  # the region as Modal knows it
     gpu: tuple[str, ...] = Field(default=(), strict=False)  # in order of preference; empty: CPU
     memory_mib: int = Field(gt=0)

@@ -124,7 +124,7 @@ def _provenance_without_model(spec: DeploymentSpec) -> Provenance:
         tokenizer_sha256=None,
         dtype=spec.source.dtype,
         device=None,
-        engine=spec.engine,
+        engine=spec.source.engine,
         libraries={},
         batch_size=None,
     )

@@ -181,3 +181,36 @@ def test_the_manifest_and_the_weights_agree() -> None:
     assert manifest == {name: digest(TINY / "weights" / name) for name in NAMES}
     files = [path for path in (TINY / "weights").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 6_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_continuous_batching_gives_exactly_what_single_questions_give(name: str) -> None:
+    asked = items()
+    single = answers(TransformersRuntime(source(TINY / "weights" / name)).answer(asked, GREEDY, batch_size=1))
+    runtime = TransformersRuntime(source(TINY / "weights" / name, engine="transformers-continuous"))
+    told: list[str] = []
+    continuous = answers(runtime.answer(asked, GREEDY, on_result=lambda result: told.append(result.id)))
+    assert [a.id for a in continuous] == [i.id for i in asked]
+    assert [a.output_token_sha256 for a in continuous] == [a.output_token_sha256 for a in single]
+    assert [(a.text, a.finish_reason, a.prompt_tokens) for a in continuous] == [
+        (a.text, a.finish_reason, a.prompt_tokens) for a in single
+    ]
+    assert sorted(told) == sorted(i.id for i in asked)
+    assert runtime.provenance(8).engine == "transformers-continuous"
+    assert runtime.provenance(8).batch_size is None
+
+
+def test_continuous_batching_again_cut_short_and_between_samplings() -> None:
+    plain = TransformersRuntime(source(TINY / "weights" / "tiny-llama"))
+    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama", engine="transformers-continuous"))
+    asked = items()[:3]
+    sampling = GenerationParameters(max_new_tokens=16, temperature=0.8, top_p=0.9, seed=3)
+    for parameters in (GREEDY, sampling, GenerationParameters(max_new_tokens=4), GREEDY):
+        got, wanted = answers(runtime.answer(asked, parameters)), answers(plain.answer(asked, parameters))
+        assert [(a.output_token_sha256, a.finish_reason) for a in got] == [
+            (a.output_token_sha256, a.finish_reason) for a in wanted
+        ]
+    too_long = Item(id="long", system_prompt="", prompt="word " * 600)
+    failed, answered = runtime.answer([too_long, asked[0]], GREEDY)
+    assert isinstance(failed, ItemFailure)
+    assert isinstance(answered, ItemAnswer)
