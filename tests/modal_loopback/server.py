@@ -106,8 +106,10 @@ class Service:
         who = caller.get()
         if not who.task and who.token != TOKEN:
             raise GRPCError(Status.UNAUTHENTICATED, "the token is not one of this server")
-        status = self.injections.refusal(method, self.calls.class_name_of(request))
+        class_name = self.calls.class_name_of(request)
+        status = self.injections.refusal(method, class_name)
         if status is not None:
+            self.journal.write("fault", fault="refused", method=method, class_name=class_name)
             raise GRPCError(Status[status], f"injected: {method} is {status}")
 
     def _control_routes(self) -> list[web.RouteDef]:
