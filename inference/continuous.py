@@ -35,6 +35,7 @@ def generate_continuously(
     fault it is given back.
     """
     waiting: dict[str, int] = {}
+    faulty = False
     with model.continuous_batching_context_manager(
         generation_config=configuration,
         continuous_batching_config=_settings(model.device.type, context_tokens),
@@ -47,12 +48,13 @@ def generate_continuously(
         while waiting:
             output = manager.get_result(timeout=WAIT_SECONDS)
             if output is not None and output.is_finished():
+                faulty = faulty or output.error is not None
                 yield Generated(waiting.pop(output.request_id), list(output.generated_tokens), output.error)
             elif output is None and not manager.is_running():
                 break
-    if waiting:
+    if waiting or faulty:
         model.destroy_cached_continuous_batching_manager()
-        yield from (Generated(position, [], DIED) for position in waiting.values())
+    yield from (Generated(position, [], DIED) for position in waiting.values())
 
 
 def _settings(device: str, context_tokens: int) -> Any:
