@@ -57,7 +57,7 @@ first argument when it is a mapping, else None):
     fetch       a client read the outcome
     cancel      a client asked to cancel
     container   one started (``state`` started, ``pid``) or ended (``state`` ended, ``code``): ``task``
-    fault       an answer was lost (``fault`` answer_lost) or a request refused (``fault`` refused, ``method``)
+    fault       an answer was lost or a request refused: ``fault`` answer_lost or refused, ``method``
 
 Misbehaviour is injected as a fault (`faults`) and a `Match` of the calls that it befalls. Faults are
 small values and compose: several may befall one call. `faults.json` is a list of

@@ -54,7 +54,10 @@ def main(
         "preload": preload,
         "max_containers": max_containers,
     }
-    injected = INJECTED_LIST.validate_json(faults.read_bytes()) if faults else []
+    try:
+        injected = INJECTED_LIST.validate_json(faults.read_bytes()) if faults else []
+    except ValueError as error:
+        raise click.BadParameter(f"{faults} is no list of faults: {error}", param_hint="--faults") from error
     asyncio.run(_serve(state_dir.absolute(), injected, until_eof, options))
 
 

@@ -122,7 +122,7 @@ class Calls:
             self._journal.write("spawn_repeated", **call.about)
         spawn.answers += 1
         if any(active.fault.loses_answer(spawn.answers) for active in spawn.faults):
-            self._journal.write("fault", fault="answer_lost", **call.about)
+            self._journal.write("fault", fault="answer_lost", method=SPAWN, **call.about)
             raise AnswerLostOnTheWay
         pipelined = api_pb2.FunctionPutInputsResponseItem(input_id=call.input_id, idx=item.idx)
         return api_pb2.FunctionMapResponse(

@@ -3,7 +3,8 @@
     DAGSTER_HOME=.beacon/modal python -m tests.modal_loopback.dev [--port 3000]
 
 Everything is in the instance folder: the catalog, the server's files (what containers printed is in
-``server/logs``), and ``environment.sh``, with which another shell takes part.
+``server/logs``), and ``environment.sh``, with which another shell takes part, and can tell the server
+to misbehave: ``curl $LOOPBACK_CONTROL/faults -d '[{"fault": {"kind": "empty_text"}}]'``.
 """
 
 from __future__ import annotations
@@ -38,14 +39,18 @@ def main(port: int) -> None:
     catalog = write_modal_catalog(home / "catalog")
     preload = [f"--preload={module}" for module in INFERENCE_LIBRARIES]
     with LoopbackProcess(server, *preload) as modal:
-        ours = modal.client_environment() | {"BEACON_CATALOG": str(catalog), "DAGSTER_HOME": str(home)}
+        ours = modal.client_environment() | {
+            "BEACON_CATALOG": str(catalog),
+            "DAGSTER_HOME": str(home),
+            "LOOPBACK_CONTROL": modal.control,
+        }
         environment = os.environ | ours
         exports = home / "environment.sh"
         exports.write_text("".join(f"export {name}={shlex.quote(ours[name])}\n" for name in sorted(ours)))
         deployed = subprocess.run([BEACON, "deploy"], env=environment, check=False)
         if deployed.returncode != 0:
             sys.exit(deployed.returncode)
-        click.echo(f"Modal, of this machine only: {modal.url}  (events and faults: {modal.control})")
+        click.echo(f"Modal, of this machine only: {modal.url}  (what happened: {modal.control}/events)")
         click.echo(f"in another shell: . {shlex.quote(str(exports))}; beacon run")
         sys.exit(_until_interrupted([BEACON, "dev", "--port", str(port)], environment))
 

@@ -41,9 +41,15 @@ def wait_for_page(url: str, process: subprocess.Popen[bytes]) -> None:
             return
 
 
+def in_another_shell(env: dict[str, str], command: str) -> str:
+    script = f". {env['DAGSTER_HOME']}/environment.sh; {command}"
+    done = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def test_the_ui_and_a_modal_until_ctrl_c(tmp_path: Path) -> None:
     env = environment(tmp_path)
-    home = Path(env["DAGSTER_HOME"])
     port = free_port()
     with (tmp_path / "said").open("wb") as said:
         dev = subprocess.Popen(
@@ -57,14 +63,12 @@ def test_the_ui_and_a_modal_until_ctrl_c(tmp_path: Path) -> None:
         )
     try:
         wait_for_page(f"http://127.0.0.1:{port}/server_info", dev)
-        looked = subprocess.run(
-            ["sh", "-c", f". {home}/environment.sh; exec {Path(sys.executable).with_name('beacon')} doctor"],
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert looked.returncode == 0, looked.stdout + looked.stderr
+        assert in_another_shell(env, f"{Path(sys.executable).with_name('beacon')} doctor --json")
+        control = in_another_shell(env, "printenv LOOPBACK_CONTROL").strip()
+        fault = [{"fault": {"kind": "empty_text"}}]
+        assert httpx.post(f"{control}/faults", json=fault, trust_env=False).status_code == 200
+        deployed = httpx.get(f"{control}/events?event=deploy", trust_env=False).json()
+        assert len(deployed[0]["classes"]) == 9
         family = psutil.Process(dev.pid).children(recursive=True)
         os.killpg(dev.pid, signal.SIGINT)
         assert dev.wait(PATIENCE_SECONDS) == 0, (tmp_path / "said").read_text()

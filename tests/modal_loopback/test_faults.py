@@ -253,6 +253,7 @@ for n in range(3):
         (["--answer", "tests.modal_loopback.test_faults"], "is not MODULE:FUNCTION"),
         (["--answer", "tests.nowhere:answer"], "No module named 'tests.nowhere'"),
         (["--faults", "no/such/file"], "does not exist"),
+        (["--faults", str(ROOT / "Makefile")], "is no list of faults"),
     ],
 )
 def test_bad_arguments_are_refused_in_a_line(tmp_path: Path, arguments: list[str], said: str) -> None:
