@@ -14,7 +14,7 @@ import psutil
 from tests.beacon_pipeline.instances import environment
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 200.0
 # A child of a test runner may have inherited that Ctrl-C is ignored; a terminal's has not.
 WITH_CTRL_C = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
