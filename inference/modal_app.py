@@ -26,7 +26,7 @@ from inference.modal_deployments import (
     class_name,
     declared_deployments,
 )
-from inference.modal_server import ModelServer, load_on_best_device
+from inference.modal_server import ModelServer, load_model
 
 WEIGHTS_FOLDER = Path("/weights")
 PINNED = (
@@ -54,6 +54,16 @@ def _image(spec: DeploymentSpec) -> modal.Image:
     return image
 
 
+def _environment(spec: DeploymentSpec) -> dict[str, str | None]:
+    return {
+        OWN_SPEC_VARIABLE: spec.model_dump_json(),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        # A snapshot is taken where there is no GPU: until it is restored, nothing may wake CUDA up,
+        # and so the question whether there is one goes to the driver's management library.
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    }
+
+
 def _claim(request_id: str, call_id: str) -> str:
     """The call that owns a request. Modal's Dicts forget an entry a week after it was last used,
     as Modal forgets the results of calls."""
@@ -76,9 +86,7 @@ def _server_class(spec: DeploymentSpec) -> type:
         @modal.enter()
         def load(self) -> None:
             cache_dir = WEIGHTS_FOLDER if spec.source.repository else None
-            self._server = ModelServer(
-                spec, claim=_claim, load=lambda source: load_on_best_device(source, cache_dir)
-            )
+            self._server = ModelServer(spec, claim=_claim, load=lambda: load_model(spec, cache_dir))
             self._server.warm_up()
 
         @modal.method()
@@ -100,7 +108,7 @@ def _declare(spec: DeploymentSpec) -> None:
         volumes[WEIGHTS_FOLDER.as_posix()] = modal.Volume.from_name(WEIGHTS_VOLUME, create_if_missing=True)
     declared = app.cls(
         image=_image(spec),
-        env={OWN_SPEC_VARIABLE: spec.model_dump_json(), "HF_HUB_DISABLE_TELEMETRY": "1"},
+        env=_environment(spec),
         secrets=[modal.Secret.from_name(name) for name in spec.secrets],
         gpu=list(spec.gpu) or None,
         volumes=volumes,

@@ -79,7 +79,7 @@ def settings_of(spec: DeploymentSpec) -> dict[str, str]:
         regions=(spec.placement,),
         gpus=spec.gpu,
         timeout=spec.timeout_seconds,
-        startup_timeout=spec.startup_timeout_seconds,
+        memory_mib=spec.memory_mib,
         retries=spec.retries,
     )
 
@@ -89,15 +89,15 @@ def settings(
     regions: Iterable[str],
     gpus: Iterable[str],
     timeout: int,
-    startup_timeout: int | None,
+    memory_mib: int | None,
     retries: int | None,
 ) -> dict[str, str]:
-    """The settings that can be compared, as words."""
+    """The settings that can be compared, as words: all that the SDK's ``info()`` tells of what we set."""
     return {
         "region": ", ".join(regions) or "any",
         "gpu": ", ".join(gpus) or "none",
         "timeout": f"{timeout} s",
-        "startup timeout": f"{startup_timeout or timeout} s",
+        "memory": f"{memory_mib} MiB" if memory_mib else "as it comes",
         "retries": str(retries or 0),
     }
 

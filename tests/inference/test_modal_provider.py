@@ -44,7 +44,7 @@ class Container:
         claimed = ModelServer(
             SPEC,
             claim=lambda request_id, call_id: self.owners.setdefault(request_id, call_id),
-            load=lambda _: SlowRuntime(),
+            load=SlowRuntime,
             environment={"MODAL_REGION": call.region},
         )
         return claimed.answer(raw, call.call_id)
