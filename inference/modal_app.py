@@ -10,7 +10,6 @@ of their own and takes no list of GPUs. There is no ``from __future__ import ann
 Modal reads the annotations of what it decorates.
 """
 
-import importlib.metadata
 import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,20 +24,11 @@ from inference.modal_deployments import (
     DeploymentSpec,
     class_name,
     declared_deployments,
+    requirements,
 )
 from inference.modal_server import ModelServer, load_model
 
 WEIGHTS_FOLDER = Path("/weights")
-PINNED = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "huggingface-hub",
-    "numpy",
-    "jinja2",
-    "pydantic",
-)
 
 app = modal.App(APP_NAME)
 
@@ -46,7 +36,7 @@ app = modal.App(APP_NAME)
 def _image(spec: DeploymentSpec) -> modal.Image:
     """The versions that are installed where this is deployed from, so that both ends run the same."""
     image = modal.Image.debian_slim(f"{sys.version_info.major}.{sys.version_info.minor}").uv_pip_install(
-        *(f"{name}=={importlib.metadata.version(name)}" for name in PINNED)
+        *requirements()
     )
     if spec.source.folder is not None:
         # At the path it has here, so that one source names the weights on both sides.

@@ -6,6 +6,7 @@ Whoever deploys writes a manifest, a list of `DeploymentSpec`, and names it in
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,19 @@ WEIGHTS_VOLUME = "beacon-weights"
 
 MANIFEST_VARIABLE = "INFERENCE_DEPLOYMENTS"
 OWN_SPEC_VARIABLE = "INFERENCE_DEPLOYMENT"
+
+
+# What a container needs, in the versions of whoever deploys, so that both ends run the same.
+INSTALLED = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "huggingface-hub",
+    "numpy",
+    "jinja2",
+    "pydantic",
+)
 
 
 class NoDeployments(Exception):
@@ -71,6 +85,15 @@ def declared_deployments(environment: Mapping[str, str] = os.environ) -> tuple[D
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise NoDeployments(f"{named}: {place}: {first['msg']}: `beacon deploy` writes it anew") from None
+
+
+def requirements() -> tuple[str, ...]:
+    """What to install in a container, pinned.
+
+    Without the local part of a version (``2.13.0+cpu``): PyPI has no such, and its torch for Linux
+    is the one with CUDA.
+    """
+    return tuple(f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in INSTALLED)
 
 
 def settings_of(spec: DeploymentSpec) -> dict[str, str]:
