@@ -8,7 +8,7 @@ endif
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup run dev test check format incident compare-dbt bench clean
+.PHONY: help setup run dev dev-modal test check format incident compare-dbt bench clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
@@ -23,6 +23,10 @@ run: setup ## the main job: ask 8 questions of 3 small models in 3 regions, and 
 
 dev: setup ## the Dagster UI with its daemon, on http://127.0.0.1:3000; POSTGRES=1: as in production
 	$(BIN)/beacon dev $(if $(POSTGRES),--postgresql)
+
+dev-modal: export DAGSTER_HOME := $(DAGSTER_HOME)/modal
+dev-modal: setup ## the same with the models on a Modal of this machine: no account, no cost
+	$(BIN)/python -m tests.modal_loopback.dev
 
 test: setup ## the test suite
 	$(BIN)/pytest -n auto

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from beacon_pipeline.catalog import Catalog, CatalogError, Model, ProviderName, Region
+from beacon_pipeline.catalog import Catalog, Model, ProviderName, Region
 from inference.contract import Deployment
 from inference.modal_deployments import DeploymentSpec
 
 
 def modal_deployments(catalog: Catalog) -> tuple[DeploymentSpec, ...]:
-    """One spec for each region of each model that Modal serves. Raises CatalogError."""
+    """One spec for each region of each model that Modal serves."""
     served = [model for model in catalog.models if model.provider is ProviderName.MODAL]
-    unfit = [
-        f"models.yaml ({model.id}): the Modal app has no engine {model.engine!r}: write 'transformers'"
-        for model in served
-        if model.engine != "transformers"
-    ]
-    if unfit:
-        raise CatalogError(unfit)
     return tuple(
         _spec(catalog, region, model)
         for region in catalog.regions

@@ -90,10 +90,7 @@ async def _examine_providers(catalog: Catalog, providers: Providers) -> list[Dia
     for deployment in catalog.deployments():
         name = catalog.model(deployment.model).provider.value
         by_provider.setdefault(name, []).append(deployment)
-    try:
-        expected = {spec.deployment: settings_of(spec) for spec in modal_deployments(catalog)}
-    except CatalogError as error:
-        return [Diagnosis("catalog", ok=False, detail=problem) for problem in error.problems]
+    expected = {spec.deployment: settings_of(spec) for spec in modal_deployments(catalog)}
     diagnoses: list[Diagnosis] = []
     for name, deployments in by_provider.items():
         try:

@@ -103,8 +103,11 @@ class Deployment(Value):
         return f"{self.region}:{self.model}"
 
 
+Engine = Literal["transformers", "transformers-continuous"]
+
+
 class ModelSource(Value):
-    """Where weights come from: a pinned repository revision, or a local folder.
+    """Where weights come from, a pinned repository revision or a local folder, and what runs them.
 
     ``revision`` is the commit of a repository, or for a local folder the sha256 of its
     weights file; loading refuses weights that do not match it.
@@ -116,6 +119,7 @@ class ModelSource(Value):
     revision: str = Field(min_length=1)
     dtype: Literal["float32", "bfloat16", "float16"]
     context_tokens: int = Field(gt=0)
+    engine: Engine = "transformers"  # what batches; see `inference.runtime`
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelSource:

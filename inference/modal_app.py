@@ -10,7 +10,6 @@ of their own and takes no list of GPUs. There is no ``from __future__ import ann
 Modal reads the annotations of what it decorates.
 """
 
-import importlib.metadata
 import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,20 +24,11 @@ from inference.modal_deployments import (
     DeploymentSpec,
     class_name,
     declared_deployments,
+    requirements,
 )
-from inference.modal_server import ModelServer, load_on_best_device
+from inference.modal_server import ModelServer, load_model
 
 WEIGHTS_FOLDER = Path("/weights")
-PINNED = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "huggingface-hub",
-    "numpy",
-    "jinja2",
-    "pydantic",
-)
 
 app = modal.App(APP_NAME)
 
@@ -46,12 +36,22 @@ app = modal.App(APP_NAME)
 def _image(spec: DeploymentSpec) -> modal.Image:
     """The versions that are installed where this is deployed from, so that both ends run the same."""
     image = modal.Image.debian_slim(f"{sys.version_info.major}.{sys.version_info.minor}").uv_pip_install(
-        *(f"{name}=={importlib.metadata.version(name)}" for name in PINNED)
+        *requirements()
     )
     if spec.source.folder is not None:
         # At the path it has here, so that one source names the weights on both sides.
         image = image.add_local_dir(spec.source.folder, spec.source.folder)
     return image
+
+
+def _environment(spec: DeploymentSpec) -> dict[str, str | None]:
+    return {
+        OWN_SPEC_VARIABLE: spec.model_dump_json(),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        # A snapshot is taken where there is no GPU: until it is restored, nothing may wake CUDA up,
+        # and so the question whether there is one goes to the driver's management library.
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    }
 
 
 def _claim(request_id: str, call_id: str) -> str:
@@ -76,9 +76,7 @@ def _server_class(spec: DeploymentSpec) -> type:
         @modal.enter()
         def load(self) -> None:
             cache_dir = WEIGHTS_FOLDER if spec.source.repository else None
-            self._server = ModelServer(
-                spec, claim=_claim, load=lambda source: load_on_best_device(source, cache_dir)
-            )
+            self._server = ModelServer(spec, claim=_claim, load=lambda: load_model(spec, cache_dir))
             self._server.warm_up()
 
         @modal.method()
@@ -100,7 +98,7 @@ def _declare(spec: DeploymentSpec) -> None:
         volumes[WEIGHTS_FOLDER.as_posix()] = modal.Volume.from_name(WEIGHTS_VOLUME, create_if_missing=True)
     declared = app.cls(
         image=_image(spec),
-        env={OWN_SPEC_VARIABLE: spec.model_dump_json(), "HF_HUB_DISABLE_TELEMETRY": "1"},
+        env=_environment(spec),
         secrets=[modal.Secret.from_name(name) for name in spec.secrets],
         gpu=list(spec.gpu) or None,
         volumes=volumes,

@@ -6,6 +6,7 @@ Whoever deploys writes a manifest, a list of `DeploymentSpec`, and names it in
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,19 @@ MANIFEST_VARIABLE = "INFERENCE_DEPLOYMENTS"
 OWN_SPEC_VARIABLE = "INFERENCE_DEPLOYMENT"
 
 
+# What a container needs, in the versions of whoever deploys, so that both ends run the same.
+INSTALLED = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "huggingface-hub",
+    "numpy",
+    "jinja2",
+    "pydantic",
+)
+
+
 class NoDeployments(Exception):
     """Nothing says what to deploy; the message says how to supply it."""
 
@@ -33,7 +47,6 @@ class DeploymentSpec(Value):
 
     deployment: Deployment
     source: ModelSource
-    engine: Literal["transformers"] = "transformers"
     placement: str = Field(min_length=1)  # the region as Modal knows it
     gpu: tuple[str, ...] = Field(default=(), strict=False)  # in order of preference; empty: CPU
     memory_mib: int = Field(gt=0)
@@ -74,13 +87,22 @@ def declared_deployments(environment: Mapping[str, str] = os.environ) -> tuple[D
         raise NoDeployments(f"{named}: {place}: {first['msg']}: `beacon deploy` writes it anew") from None
 
 
+def requirements() -> tuple[str, ...]:
+    """What to install in a container, pinned.
+
+    Without the local part of a version (``2.13.0+cpu``): PyPI has no such, and its torch for Linux
+    is the one with CUDA.
+    """
+    return tuple(f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in INSTALLED)
+
+
 def settings_of(spec: DeploymentSpec) -> dict[str, str]:
     """How a deployment is to be, in the words in which Modal tells how it is."""
     return settings(
         regions=(spec.placement,),
         gpus=spec.gpu,
         timeout=spec.timeout_seconds,
-        startup_timeout=spec.startup_timeout_seconds,
+        memory_mib=spec.memory_mib,
         retries=spec.retries,
     )
 
@@ -90,15 +112,15 @@ def settings(
     regions: Iterable[str],
     gpus: Iterable[str],
     timeout: int,
-    startup_timeout: int | None,
+    memory_mib: int | None,
     retries: int | None,
 ) -> dict[str, str]:
-    """The settings that can be compared, as words."""
+    """The settings that can be compared, as words: all that the SDK's ``info()`` tells of what we set."""
     return {
         "region": ", ".join(regions) or "any",
         "gpu": ", ".join(gpus) or "none",
         "timeout": f"{timeout} s",
-        "startup timeout": f"{startup_timeout or timeout} s",
+        "memory": f"{memory_mib} MiB" if memory_mib else "as it comes",
         "retries": str(retries or 0),
     }
 

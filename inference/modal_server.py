@@ -19,7 +19,6 @@ from inference.contract import (
     Item,
     ItemAnswer,
     ItemFailure,
-    ModelSource,
     Provenance,
     Reply,
     Request,
@@ -30,15 +29,26 @@ from inference.runtime import BATCH_SIZE, HubUnreachable, ModelUnavailable, Runt
 Claim = Callable[[str, str], str]
 """(request id, call id) -> the id of the call that owns the request: the first that claimed it."""
 
-Load = Callable[[ModelSource], Runtime]
+Load = Callable[[], Runtime]
 
 
-def load_on_best_device(source: ModelSource, cache_dir: Path | None) -> Runtime:
-    """The model on the container's GPU, or on the CPU where there is none. Raises ModelUnavailable."""
+class GpuMissing(RuntimeError):
+    """The deployment has a GPU and this container sees none; another container may."""
+
+
+def load_model(spec: DeploymentSpec, cache_dir: Path | None) -> Runtime:
+    """The model on the device that the deployment has. Raises ModelUnavailable, GpuMissing.
+
+    A deployment with a GPU never answers from a CPU instead: it would be slow, and not the same.
+    """
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TransformersRuntime(source, device=device, cache_dir=cache_dir)
+    if spec.gpu and device == "cpu":
+        raise GpuMissing(
+            f"{spec.deployment} is deployed on {' or '.join(spec.gpu)}, and there is no GPU here"
+        )
+    return TransformersRuntime(spec.source, device=device, cache_dir=cache_dir)
 
 
 class ModelServer:
@@ -61,15 +71,15 @@ class ModelServer:
         """Load the model. A model that cannot be loaded is told to whoever asks, not raised here:
         a container that dies while it starts is started again and again, and paid for."""
         try:
-            self._runtime = self._load(self._spec.source)
-        except ModelUnavailable:
+            self._runtime = self._load()
+        except (ModelUnavailable, GpuMissing):
             self._runtime = None
 
     def answer(self, raw: object, call_id: str) -> dict[str, object]:
         """The reply to a request as plain data, or a notice (`read_notice`) why this call has none.
 
         A request is answered by the call that claims it first, and again only by that one, when
-        Modal retries it. Raises HubUnreachable, and whatever breaks in the register or the model.
+        Modal retries it. Raises HubUnreachable, GpuMissing, and whatever breaks in the register or the model.
         """
         cold, self._answered_before = not self._answered_before, True
         try:
@@ -90,7 +100,7 @@ class ModelServer:
         started = datetime.now(UTC)
         items: Sequence[ItemAnswer | ItemFailure]
         try:
-            runtime = self._runtime = self._runtime or self._load(self._spec.source)
+            runtime = self._runtime = self._runtime or self._load()
         except HubUnreachable:
             raise
         except ModelUnavailable as unavailable:
@@ -124,7 +134,7 @@ def _provenance_without_model(spec: DeploymentSpec) -> Provenance:
         tokenizer_sha256=None,
         dtype=spec.source.dtype,
         device=None,
-        engine=spec.engine,
+        engine=spec.source.engine,
         libraries={},
         batch_size=None,
     )

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from inference.continuous import generate_continuously
 from inference.contract import (
     FailureCode,
     FinishReason,
@@ -105,9 +106,10 @@ class TransformersRuntime:
     ) -> list[ItemAnswer | ItemFailure]:
         """One result for each item, in order; a failing item leaves its batch mates alone.
 
-        Greedy generation goes in micro-batches of ``batch_size``. Sampling goes one by one, each
-        from the same seed, so that an answer never depends on its neighbours. ``on_result`` gets
-        every result as soon as it is there.
+        Greedy generation goes in micro-batches of ``batch_size``, or with the source's engine
+        ``transformers-continuous`` in one batch that changes at every token. Sampling goes one by
+        one, each from the same seed, so that an answer never depends on its neighbours.
+        ``on_result`` gets every result as soon as it is there.
         """
         results: dict[str, ItemAnswer | ItemFailure] = {}
 
@@ -124,6 +126,10 @@ class TransformersRuntime:
                 keep(_too_long(item, length, parameters, self._source))
             else:
                 fitting.append((item, prompt))
+        if self._source.engine == "transformers-continuous" and parameters.temperature == 0:
+            for result in self._generate_continuously(fitting, parameters):
+                keep(result)
+            return [results[item.id] for item in items]
         size = 1 if parameters.temperature > 0 else batch_size or BATCH_SIZE
         for start in range(0, len(fitting), size):
             for result in self._generate(fitting[start : start + size], parameters):
@@ -131,16 +137,19 @@ class TransformersRuntime:
         return [results[item.id] for item in items]
 
     def provenance(self, batch_size: int) -> Provenance:
-        """What makes the answers of this runtime, for a call of so many items at once."""
+        """What makes the answers of this runtime, for a call of so many items at once.
+
+        Continuous batching has no batch size to report: it changes at every token.
+        """
         return Provenance(
             model_revision=self._source.revision,
             weights_sha256=self._weights_sha256,
             tokenizer_sha256=self._tokenizer_sha256,
             dtype=self._source.dtype,
             device=self._device_name(),
-            engine="transformers",
+            engine=self._source.engine,
             libraries={name: importlib.metadata.version(name) for name in REPORTED_LIBRARIES},
-            batch_size=batch_size,
+            batch_size=batch_size if self._source.engine == "transformers" else None,
         )
 
     def _device_name(self) -> str:
@@ -185,6 +194,23 @@ class TransformersRuntime:
             self._read(item, row, length, seconds)
             for (item, _), row, length in zip(batch, rows, prompt_lengths, strict=True)
         ]
+
+    def _generate_continuously(
+        self, batch: Sequence[tuple[Item, str]], parameters: GenerationParameters
+    ) -> Iterator[ItemAnswer | ItemFailure]:
+        prompts = [self._tokenizer(text, add_special_tokens=False)["input_ids"] for _, text in batch]
+        started = time.monotonic()
+        configuration = self._configuration(parameters)
+        for generated in generate_continuously(
+            self._model, prompts, configuration, context_tokens=self._source.context_tokens
+        ):
+            item, prompt = batch[generated.position][0], prompts[generated.position]
+            if generated.problem is None:
+                yield self._read(item, generated.ids, len(prompt), time.monotonic() - started)
+            else:
+                out_of_memory = "out of memory" in generated.problem
+                code = FailureCode.OUT_OF_MEMORY if out_of_memory else FailureCode.GENERATION_ERROR
+                yield ItemFailure(id=item.id, code=code, message=generated.problem)
 
     def _token_ids(
         self, prompts: list[str], parameters: GenerationParameters

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from rapidfuzz import process
 
 from beacon_pipeline.ledger.records import Cell
-from inference.contract import Deployment, GenerationParameters, ModelSource
+from inference.contract import Deployment, Engine, GenerationParameters, ModelSource
 
 # An id becomes half of a partition key: Dagster reserves | [ ] , and Beacon the colon.
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
@@ -78,7 +78,7 @@ class Model(Entry):
     temperature: float = Field(default=0.0, ge=0)
     seed: int = 0
     regions: tuple[Id, ...] = ()  # empty: every region
-    engine: Literal["transformers", "transformers-continuous", "vllm"] = "transformers"
+    engine: Engine = "transformers"  # vLLM serves endpoints: provider http
     gpu: tuple[Text, ...] = ()  # in order of preference; empty: CPU
     memory_mib: int = Field(default=8192, gt=0)
     timeout_seconds: int = Field(default=600, gt=0)  # of one call
@@ -187,6 +187,7 @@ class Catalog(Entry):
             revision=model.revision,
             dtype=model.dtype,
             context_tokens=model.context_tokens,
+            engine=model.engine,
         )
 
     def parameters(self, model: Model) -> GenerationParameters:

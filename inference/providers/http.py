@@ -37,8 +37,10 @@ from inference.contract import (
     SubmitRejected,
     read_reply,
 )
+from inference.inspection import DeploymentState
 from inference.providers.chat import Sleep, Told, complete
 from inference.providers.endpoint import Endpoint
+from inference.providers.endpoint_lookup import look_up
 from inference.providers.process_calls import Owner, state_elsewhere
 
 REQUESTS_AT_ONCE = 8  # for one deployment, whatever number of calls they belong to
@@ -135,6 +137,14 @@ class HttpProvider:
         if call is not None:
             call.work.cancel()
             await asyncio.wait([call.work])
+
+    async def inspect(self, deployment: Deployment) -> DeploymentState:
+        """Whether the deployment's endpoint answers and lists its model. Raises NotConfigured."""
+        self.check_configured()
+        endpoint = self._endpoints.get(deployment)
+        if endpoint is None:
+            return DeploymentState(found=False, detail=f"no endpoint serves {deployment}")
+        return await look_up(self._client, endpoint)
 
     async def close(self) -> None:
         """Drop every connection. Calls that have not ended are interrupted."""

@@ -166,7 +166,7 @@ class ModalProvider:
                 regions=info.regions or (),
                 gpus=[name for name, _ in info.gpus],
                 timeout=info.timeout,
-                startup_timeout=info.startup_timeout,
+                memory_mib=info.memory_mib if isinstance(info.memory_mib, int) else None,
                 retries=info.max_retries,
             ),
         )

@@ -6,6 +6,8 @@ The real SDK, the real app and a real container, on a Modal of this machine that
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -243,6 +245,24 @@ def test_cancelling_stops_the_call_at_modal(asking: Asking) -> None:
     assert asking.spawns() == 1
 
 
+def test_a_killed_container_leaves_a_truth_and_is_asked_again_once(asking: Asking) -> None:
+    warm = a_warm_container(asking)
+    os.kill(warm, signal.SIGSTOP)
+
+    async def ask_then_kill() -> None:
+        asked = asyncio.ensure_future(asking.materializer().materialize(asking.job.id, CELLS, lambda _: None))
+        while not asking.modal.events("input", request_id=newest_request_id(asking)):
+            await asyncio.sleep(0.02)
+        os.kill(warm, signal.SIGKILL)
+        await asked
+
+    asyncio.run(ask_then_kill())
+    for execution in asking.executions():
+        assert execution.status is Status.COMPLETED
+        assert [a.failure_code for a in execution.attempts] == [FailureCode.WORKER_LOST, None]
+    assert asking.spawns() == 2
+
+
 @pytest.mark.parametrize("methods", [("*",), ("ClassGet",)])
 def test_a_refused_token_is_told_before_anything_is_dispatched(
     asking: Asking, methods: tuple[str, ...]
@@ -260,6 +280,20 @@ def test_no_token_is_told_before_anything_is_sent(asking: Asking, monkeypatch: p
         asking.materialize()
     assert [e.status for e in asking.executions()] == [Status.PENDING] * 2
     assert asking.spawns() == 0
+
+
+def a_warm_container(asking: Asking) -> int:
+    """The process of the container that is up, or comes up now, for a job of its own."""
+    job = a_job(asking.ledger, CELLS, name="to warm it up")
+    asyncio.run(asking.materializer().materialize(job.id, CELLS, lambda _: None))
+    asking.spawned_before += 1
+    ended = {event["task"] for event in asking.modal.events("container", state="ended")}
+    (pid,) = (e["pid"] for e in asking.modal.events("container", state="started") if e["task"] not in ended)
+    return int(pid)
+
+
+def newest_request_id(asking: Asking) -> str:
+    return next((e.newest_call.id for e in asking.executions() if e.newest_call), "none yet")
 
 
 def request_id_of(asking: Asking) -> str:

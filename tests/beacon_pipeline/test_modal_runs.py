@@ -93,6 +93,23 @@ def test_72_executions_in_9_calls_and_a_killed_run_costs_none(env: dict[str, str
     assert len(modal.events("input")) == 9, "and nothing was run twice"
 
 
+def test_the_production_catalog_is_deployed_as_it_says(tmp_path: Path) -> None:
+    secrets = {"huggingface": {"HF_TOKEN": "hf_of_nobody"}}
+    with Loopback(tmp_path / "modal", secrets=secrets) as server:
+        production = environment(tmp_path) | server.client_environment() | {"BEACON_CATALOG": "production"}
+        deployed = beacon(production, "deploy")
+        assert deployed.returncode == 0, deployed.stderr
+        assert (
+            "apac__llama3D2_1b: apac:llama3.2-1b in ap on L4 or A10G, at most 2 containers" in deployed.stdout
+        )
+        found = diagnoses(production, 0)
+    ok, told = found["deployment eu:mistral-7b"]
+    assert (ok, told) == (
+        True,
+        "region eu, gpu L40S, A100-40GB, timeout 600 s, memory 32768 MiB, retries 1",
+    )
+
+
 def open_call_is_on_record(env: dict[str, str]) -> bool:
     """Whether the id of the held call is in the ledger: between spawn and result."""
     from beacon_pipeline.ledger import Ledger

@@ -1,5 +1,6 @@
 """Names of classes, the manifest, and what fits a deployment."""
 
+import importlib.metadata
 import json
 import keyword
 import re
@@ -20,6 +21,7 @@ from inference.modal_deployments import (
     declared_deployments,
     misfit,
     read_notice,
+    requirements,
     write_manifest,
 )
 from tests.inference.specs import a_request, a_spec
@@ -40,6 +42,12 @@ NAMES = {
 def test_the_name_of_a_class(deployment: str, expected: str) -> None:
     region, _, model = deployment.partition(":")
     assert class_name(Deployment(region=region, model=model)) == expected
+
+
+def test_a_container_gets_the_versions_of_here_as_pypi_has_them() -> None:
+    pinned = requirements()
+    assert f"transformers=={importlib.metadata.version('transformers')}" in pinned
+    assert any(re.fullmatch(r"torch==[0-9.]+", one) for one in pinned), "without +cpu, which PyPI has not"
 
 
 def _read_back(name: str) -> tuple[str, str]:

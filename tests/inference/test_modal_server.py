@@ -10,11 +10,10 @@ from inference.contract import (
     Item,
     ItemAnswer,
     ItemFailure,
-    ModelSource,
     read_reply,
 )
 from inference.modal_deployments import Duplicate, Rejected, read_notice
-from inference.modal_server import ModelServer
+from inference.modal_server import GpuMissing, ModelServer, load_model
 from inference.runtime import HubUnreachable, ModelUnavailable, Runtime
 from tests.inference.slow import SlowRuntime
 from tests.inference.specs import a_request, a_spec
@@ -52,7 +51,7 @@ class Counting(SlowRuntime):
 
 def a_server(
     register: Register | None = None,
-    load: Callable[[ModelSource], Runtime] = lambda _: SlowRuntime(),
+    load: Callable[[], Runtime] = SlowRuntime,
     environment: dict[str, str] = ENVIRONMENT,
 ) -> ModelServer:
     claim = (register or Register()).claim
@@ -80,7 +79,7 @@ def test_a_container_that_does_not_know_its_region_does_not_guess_it() -> None:
 
 def test_a_second_call_of_a_request_generates_nothing_and_tells_which_one_has_it() -> None:
     register, runtime = Register(), Counting()
-    first, second = (a_server(register, lambda _: runtime) for _ in range(2))
+    first, second = (a_server(register, lambda: runtime) for _ in range(2))
     raw = a_request().model_dump(mode="json")
     first.answer(raw, "fc-1")
     notice = read_notice(second.answer(raw, "fc-2"))
@@ -114,8 +113,8 @@ def test_what_does_not_fit_is_rejected_and_claims_nothing(raw: object, expected:
 
 
 def test_a_model_that_cannot_be_loaded_is_a_final_error_of_each_item() -> None:
-    def load(source: ModelSource) -> Runtime:
-        raise ModelUnavailable(f"{source.id}: gated")
+    def load() -> Runtime:
+        raise ModelUnavailable("tiny: gated")
 
     request = a_request()
     reply = read_reply(a_server(load=load).answer(request.model_dump(mode="json"), "fc-1"), request)
@@ -124,18 +123,18 @@ def test_a_model_that_cannot_be_loaded_is_a_final_error_of_each_item() -> None:
     assert (reply.provenance.weights_sha256, reply.provenance.device) == (None, None)
 
 
-def test_a_hub_that_does_not_answer_is_raised_and_tried_again() -> None:
-    loads = []
+@pytest.mark.parametrize("passing", [HubUnreachable("503"), GpuMissing("no GPU here")])
+def test_what_may_pass_is_raised_and_tried_again(passing: Exception) -> None:
+    faults = [passing, passing]
 
-    def load(source: ModelSource) -> Runtime:
-        loads.append(source)
-        if len(loads) < 3:
-            raise HubUnreachable("503")
+    def load() -> Runtime:
+        if faults:
+            raise faults.pop()
         return SlowRuntime()
 
     server = a_server(load=load)
     request = a_request()
-    with pytest.raises(HubUnreachable):
+    with pytest.raises(type(passing)):
         server.answer(request.model_dump(mode="json"), "fc-1")
     reply = read_reply(server.answer(request.model_dump(mode="json"), "fc-1"), request)
     assert all(isinstance(item, ItemAnswer) for item in reply.items)
@@ -147,8 +146,16 @@ def test_a_broken_register_stops_the_call_before_it_generates() -> None:
     def claim(_request_id: str, _call_id: str) -> str:
         raise ConnectionError("no register")
 
-    server = ModelServer(a_spec(), claim=claim, load=lambda _: runtime, environment=ENVIRONMENT)
+    server = ModelServer(a_spec(), claim=claim, load=lambda: runtime, environment=ENVIRONMENT)
     server.warm_up()
     with pytest.raises(ConnectionError):
         server.answer(a_request().model_dump(mode="json"), "fc-1")
     assert runtime.generated == 0
+
+
+def test_a_deployment_with_a_gpu_never_answers_from_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(GpuMissing, match="eu:tiny is deployed on L4 or A10G"):
+        load_model(a_spec(gpu=("L4", "A10G")), None)

@@ -181,3 +181,63 @@ def test_the_manifest_and_the_weights_agree() -> None:
     assert manifest == {name: digest(TINY / "weights" / name) for name in NAMES}
     files = [path for path in (TINY / "weights").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 6_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_continuous_batching_gives_exactly_what_a_batch_gives(name: str) -> None:
+    asked = items()
+    plain = TransformersRuntime(source(TINY / "weights" / name))
+    batched = answers(plain.answer(asked, GREEDY, batch_size=len(asked)))
+    runtime = TransformersRuntime(source(TINY / "weights" / name, engine="transformers-continuous"))
+    told: list[str] = []
+    continuous = answers(runtime.answer(asked, GREEDY, on_result=lambda result: told.append(result.id)))
+    assert [a.id for a in continuous] == [i.id for i in asked]
+    assert [a.output_token_sha256 for a in continuous] == [a.output_token_sha256 for a in batched]
+    assert [(a.text, a.finish_reason, a.prompt_tokens) for a in continuous] == [
+        (a.text, a.finish_reason, a.prompt_tokens) for a in batched
+    ]
+    assert sorted(told) == sorted(i.id for i in asked)
+    assert runtime.provenance(8).engine == "transformers-continuous"
+    assert runtime.provenance(8).batch_size is None
+
+
+def test_continuous_batching_again_cut_short_and_between_samplings() -> None:
+    plain = TransformersRuntime(source(TINY / "weights" / "tiny-llama"))
+    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama", engine="transformers-continuous"))
+    asked = items()[:3]
+    sampling = GenerationParameters(max_new_tokens=16, temperature=0.8, top_p=0.9, seed=3)
+    for parameters in (GREEDY, sampling, GenerationParameters(max_new_tokens=4), GREEDY):
+        got, wanted = answers(runtime.answer(asked, parameters)), answers(plain.answer(asked, parameters))
+        assert [(a.output_token_sha256, a.finish_reason) for a in got] == [
+            (a.output_token_sha256, a.finish_reason) for a in wanted
+        ]
+    too_long = Item(id="long", system_prompt="", prompt="word " * 600)
+    failed, answered = runtime.answer([too_long, asked[0]], GREEDY)
+    assert isinstance(failed, ItemFailure)
+    assert isinstance(answered, ItemAnswer)
+
+
+def test_a_fault_in_continuous_batching_fails_its_items_and_not_the_next_ones() -> None:
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama", engine="transformers-continuous"))
+    asked = items()[:3]
+    steps: list[object] = []
+
+    def run_out_of_memory(module: object, _arguments: object) -> None:
+        if type(module).__name__ == "LlamaModel":
+            steps.append(module)
+            if len(steps) == 3:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    hook = register_module_forward_pre_hook(run_out_of_memory)
+    try:
+        failed = runtime.answer(asked, GREEDY)
+    finally:
+        hook.remove()
+    assert [(r.id, r.code) for r in failed if isinstance(r, ItemFailure)] == [
+        (item.id, FailureCode.OUT_OF_MEMORY) for item in asked
+    ]
+    assert [a.text for a in answers(runtime.answer(asked, GREEDY))] == [
+        expected("tiny-llama", item.id) for item in asked
+    ]

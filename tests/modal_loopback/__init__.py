@@ -50,14 +50,14 @@ Events (``state_dir/events.jsonl`` as well as ``events()``) are dicts with ``at`
 ``event``, and for calls ``call`` (the function call id), ``class_name``, ``request_id`` (the ``id`` of the
 first argument when it is a mapping, else None):
 
-    deploy      an app was published
-    spawn       a call was accepted; a retry of the same spawn is the event ``spawn_repeated``
-    input       the call's input was handed to a container (or to ``answer``)
+    deploy      an app was published: ``app``, ``classes``
+    spawn       a call was accepted: ``method``, ``faults``; ``spawn_repeated``: the same request came again
+    input       the call's input was handed to a container (or to ``answer``): ``task``, ``attempt``
     finish      the call ended: ``outcome`` is success, failure, terminated, timeout or internal_failure
     fetch       a client read the outcome
     cancel      a client asked to cancel
-    container   a container started or ended: ``task``, ``state``
-    fault       an injected fault acted: ``fault``
+    container   one started (``state`` started, ``pid``) or ended (``state`` ended, ``code``): ``task``
+    fault       an answer was lost or a request refused: ``fault`` answer_lost or refused, ``method``
 
 Misbehaviour is injected as a fault (`faults`) and a `Match` of the calls that it befalls. Faults are
 small values and compose: several may befall one call. `faults.json` is a list of

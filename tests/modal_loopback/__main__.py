@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def _load_answer(name: str) -> Answer:
 @click.option("--faults", type=click.Path(exists=True, path_type=Path), help="A JSON list of faults.")
 @click.option("--answer", help="MODULE:FUNCTION that answers calls in the server, without containers.")
 @click.option("--preload", multiple=True, help="A module that containers have imported when they start.")
+@click.option("--until-eof", is_flag=True, help="Stop also when the input ends, as it does with the parent.")
 @click.option("--max-containers", type=int, help="At once, over all classes; default: the CPUs, at least 2.")
 def main(
     port: int,
@@ -42,6 +44,7 @@ def main(
     faults: Path | None,
     answer: str | None,
     preload: tuple[str, ...],
+    until_eof: bool,
     max_containers: int | None,
 ) -> None:
     """Serve a loopback Modal, and print where as one line of JSON."""
@@ -51,17 +54,24 @@ def main(
         "preload": preload,
         "max_containers": max_containers,
     }
-    injected = INJECTED_LIST.validate_json(faults.read_bytes()) if faults else []
-    asyncio.run(_serve(state_dir.absolute(), injected, options))
+    try:
+        injected = INJECTED_LIST.validate_json(faults.read_bytes()) if faults else []
+    except ValueError as error:
+        raise click.BadParameter(f"{faults} is no list of faults: {error}", param_hint="--faults") from error
+    asyncio.run(_serve(state_dir.absolute(), injected, until_eof, options))
 
 
-async def _serve(state_dir: Path, injected: Sequence[Injected], options: dict[str, Any]) -> None:
+async def _serve(
+    state_dir: Path, injected: Sequence[Injected], until_eof: bool, options: dict[str, Any]
+) -> None:
     service = Service(state_dir, **options)
     for one in injected:
         service.injections.add(one)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if until_eof:
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
     await service.start()
     print(json.dumps({"url": service.url, "control": service.control, "pid": os.getpid()}), flush=True)
     try:

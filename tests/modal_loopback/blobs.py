@@ -10,6 +10,7 @@ from aiohttp import web
 from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
+from tests.modal_loopback.ids import new_id
 from tests.modal_loopback.payloads import INLINE_BYTES
 
 MAX_BYTES = 1024**3
@@ -26,14 +27,13 @@ class Blobs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "blobs"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._made = 0
         self.base_url = ""  # known once the HTTP server listens
 
     def routes(self) -> list[web.RouteDef]:
         return [web.put("/blobs/{id}", self._put), web.get("/blobs/{id}", self._get)]
 
     async def BlobCreate(self, request: api_pb2.BlobCreateRequest) -> api_pb2.BlobCreateResponse:
-        blob_id = self._new_id()
+        blob_id = new_id("bl")
         urls = api_pb2.UploadUrlList(items=[self._url(blob_id)])
         return api_pb2.BlobCreateResponse(blob_ids=[blob_id], upload_urls=urls)
 
@@ -52,13 +52,9 @@ class Blobs:
     def put_away(self, result: api_pb2.GenericResult) -> None:
         """Move a result's data to a blob when it is too large to travel inline."""
         if len(result.data) > INLINE_BYTES:
-            blob_id = self._new_id()
+            blob_id = new_id("bl")
             self._path(blob_id).write_bytes(result.data)
             result.data_blob_id = blob_id
-
-    def _new_id(self) -> str:
-        self._made += 1
-        return f"bl-{self._made:020d}"
 
     def _url(self, blob_id: str) -> str:
         return f"{self.base_url}/blobs/{blob_id}"

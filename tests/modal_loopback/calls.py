@@ -113,7 +113,7 @@ class Calls:
             shown = (arguments.args, arguments.kwargs)
             spawn = Spawn(self._injections.befalling(function.class_name, shown))
             self._spawns[key] = spawn
-        self._refuse(spawn.faults, SPAWN)
+        self._refuse(spawn.faults, SPAWN, function.class_name)
         again = any(active.fault.spawns_again for active in spawn.faults)
         if not spawn.calls or again:
             call = self._accept(function, item.input, request.function_call_invocation_type, arguments, spawn)
@@ -122,7 +122,7 @@ class Calls:
             self._journal.write("spawn_repeated", **call.about)
         spawn.answers += 1
         if any(active.fault.loses_answer(spawn.answers) for active in spawn.faults):
-            self._journal.write("fault", fault="answer_lost", **call.about)
+            self._journal.write("fault", fault="answer_lost", method=SPAWN, **call.about)
             raise AnswerLostOnTheWay
         pipelined = api_pb2.FunctionPutInputsResponseItem(input_id=call.input_id, idx=item.idx)
         return api_pb2.FunctionMapResponse(
@@ -226,7 +226,7 @@ class Calls:
         self, request: api_pb2.FunctionGetOutputsRequest
     ) -> api_pb2.FunctionGetOutputsResponse:
         call = self._call(request.function_call_id)
-        self._refuse(call.faults, POLL)
+        self._refuse(call.faults, POLL, call.function.class_name)
         if any(active.fault.forgets for active in call.faults):
             return api_pb2.FunctionGetOutputsResponse(num_unfinished_inputs=0)
         with contextlib.suppress(TimeoutError):
@@ -251,7 +251,7 @@ class Calls:
 
     async def FunctionCallCancel(self, request: api_pb2.FunctionCallCancelRequest) -> Empty:
         call = self._call(request.function_call_id)
-        self._refuse(call.faults, CANCEL)
+        self._refuse(call.faults, CANCEL, call.function.class_name)
         self._journal.write("cancel", **call.about)
         if call.ending and call.outcome is None:
             self._end_now(call, terminated())
@@ -272,9 +272,10 @@ class Calls:
             raise GRPCError(Status.NOT_FOUND, f"no function call {call_id}")
         return self.by_id[call_id]
 
-    def _refuse(self, faults: tuple[Active, ...], method: str) -> None:
+    def _refuse(self, faults: tuple[Active, ...], method: str, class_name: str) -> None:
         status = first_refusal((active for active in faults if active.is_conditional), method)
         if status is not None:
+            self._journal.write("fault", fault="refused", method=method, class_name=class_name)
             raise GRPCError(Status[status], f"injected: {method} is {status}")
 
     def _arguments(self, given: api_pb2.FunctionInput) -> bytes:

@@ -18,9 +18,10 @@ from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
 from tests.modal_loopback.calls import Calls, FunctionCall
+from tests.modal_loopback.ids import new_id
 from tests.modal_loopback.journal import Journal
 from tests.modal_loopback.launching import Launcher, Process, prepare
-from tests.modal_loopback.materials import Materials, new_id
+from tests.modal_loopback.materials import Materials
 from tests.modal_loopback.objects import Function, Objects
 from tests.modal_loopback.payloads import Outcome, terminated, worker_lost
 from tests.modal_loopback.wire import caller
@@ -114,12 +115,15 @@ class Containers:
             if not queue or self._closing:
                 continue
             function = queue[0].function
-            mine = [task for task in self._tasks.values() if task.function is function and not task.stopping]
+            mine = [task for task in self._staying() if task.function is function]
             free = sum(task.call is None for task in mine)
             most = function.definition.autoscaler_settings.max_containers or self._limit
-            if free < len(queue) and len(mine) < most and len(self._tasks) < self._limit:
+            if free < len(queue) and len(mine) < most and len(self._staying()) < self._limit:
                 await self._start(function)
         await self._announce()
+
+    def _staying(self) -> list[Task]:
+        return [task for task in self._tasks.values() if not task.stopping]
 
     async def _start(self, function: Function) -> None:
         task = Task(new_id("ta"), function, function.definition)
@@ -217,6 +221,7 @@ class Containers:
         call = await self._next_call(task)
         if call is None:
             task.stopping = True
+            self._keep(self._scale())  # there is room for another
             last = api_pb2.FunctionGetInputsItem(kill_switch=True)
             return api_pb2.FunctionGetInputsResponse(inputs=[last])
         task.call, task.idle_since = call, None
@@ -253,7 +258,7 @@ class Containers:
 
     def _others_starve(self, task: Task) -> bool:
         waiting = any(queue for id_, queue in self._queues.items() if id_ != task.function.id)
-        return waiting and len(self._tasks) >= self._limit
+        return waiting and len(self._staying()) >= self._limit
 
     def _time_out(self, task: Task, call: FunctionCall, attempt: int) -> None:
         if task.call is call and call.retries == attempt and call.outcome is None:

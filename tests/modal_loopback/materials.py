@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import shlex
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -13,14 +12,9 @@ from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
 from tests.modal_loopback.blobs import Blobs
+from tests.modal_loopback.ids import new_id
 
 BUILDER_VERSION = "2025.06"
-_counter = itertools.count(1)
-
-
-def new_id(prefix: str) -> str:
-    """An id as Modal writes them: ``fc-`` and the like."""
-    return f"{prefix}-{next(_counter):020d}"
 
 
 class Materials:

@@ -9,8 +9,9 @@ from google.protobuf.empty_pb2 import Empty
 from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
+from tests.modal_loopback.ids import new_id
 from tests.modal_loopback.journal import Journal
-from tests.modal_loopback.materials import BUILDER_VERSION, Materials, new_id
+from tests.modal_loopback.materials import BUILDER_VERSION, Materials
 
 
 @dataclass

@@ -20,24 +20,26 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class LoopbackProcess:
-    """Runs ``python -m tests.modal_loopback --state-dir STATE_DIR ARGUMENTS`` while the context lasts."""
+    """Runs ``python -m tests.modal_loopback --state-dir STATE_DIR ARGUMENTS`` while the context lasts.
+
+    It is out of reach of this terminal's Ctrl-C, and ends when this process does, however that ends.
+    """
 
     def __init__(self, state_dir: Path, *arguments: str) -> None:
-        self._command = [
-            sys.executable,
-            "-m",
-            "tests.modal_loopback",
-            "--state-dir",
-            str(state_dir),
-            *arguments,
-        ]
+        command = ["-m", "tests.modal_loopback", "--until-eof", "--state-dir", str(state_dir), *arguments]
+        self._command = [sys.executable, *command]
         self._process: subprocess.Popen[str]
         self._http: httpx.Client
         self.url = self.control = ""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            self._command, cwd=REPOSITORY, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+            self._command,
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -55,16 +57,13 @@ class LoopbackProcess:
         trace: TracebackType | None,
     ) -> None:
         self._http.close()
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise
-        finally:
-            assert self._process.stdout is not None
-            self._process.stdout.close()
+        with self._process:  # closes its pipes
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                raise
 
     @property
     def pid(self) -> int:

@@ -11,12 +11,14 @@ from typing import Any
 
 import modal
 import modal.exception as of
+import psutil
 import pytest
 from grpclib.exceptions import StreamTerminatedError
 
 from tests.modal_loopback import Call, Loopback, LoopbackProcess, Match, faults
 
 APP = "example"
+ROOT = Path(__file__).parents[2]
 REPLY = {"region": "us-east-1", "items": [{"id": "q", "text": "an answer"}]}
 
 
@@ -132,6 +134,7 @@ def test_what_spawning_raises(
     with pytest.raises(raises):
         spawn(id="lost")
     assert len(server.events("spawn")) == spawned
+    assert server.events("fault"), "what was done to the client is on record"
     server.clear()
     for event in server.events("spawn"):
         assert modal.FunctionCall.from_id(event["call"]).get(timeout=20) == REPLY
@@ -187,6 +190,27 @@ def test_an_exception_of_the_answering_function_is_the_call_s(tmp_path: Path) ->
             spawn().get(timeout=20)
 
 
+PARENT = """
+import sys, time
+from pathlib import Path
+from tests.modal_loopback import LoopbackProcess
+with LoopbackProcess(Path(sys.argv[1])) as server:
+    print(server.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_server_of_its_own_ends_with_its_parent(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    with parent:
+        assert parent.stdout is not None
+        server = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    assert psutil.wait_procs([server], timeout=30)[1] == []
+
+
 def test_a_server_of_its_own_is_told_over_http_and_from_a_file(tmp_path: Path) -> None:
     listed = tmp_path / "faults.json"
     listed.write_text(json.dumps([{"fault": {"kind": "empty_text"}, "match": {"nth": 1}}]))
@@ -203,7 +227,8 @@ for n in range(3):
         server.inject(faults.NullReply(), Match(contains="'2'"))
         done = subprocess.run(
             [sys.executable, "-c", client],
-            env=os.environ | server.client_environment() | {"PYTHONPATH": "."},
+            env=os.environ | server.client_environment(),
+            cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=60,
@@ -228,6 +253,7 @@ for n in range(3):
         (["--answer", "tests.modal_loopback.test_faults"], "is not MODULE:FUNCTION"),
         (["--answer", "tests.nowhere:answer"], "No module named 'tests.nowhere'"),
         (["--faults", "no/such/file"], "does not exist"),
+        (["--faults", str(ROOT / "Makefile")], "is no list of faults"),
     ],
 )
 def test_bad_arguments_are_refused_in_a_line(tmp_path: Path, arguments: list[str], said: str) -> None:

@@ -90,8 +90,8 @@ def test_a_container_is_warm_for_the_next_call_and_makes_room_for_another_class(
     assert (second["task_id"], second["calls"]) == (first["task_id"], first["calls"] + 1)
     other = method("EchoUs").remote({"id": "3"})
     assert other["task_id"] != second["task_id"]
-    states = [(e["task"], e["state"]) for e in server.events("container")]
-    assert states.index((first["task_id"], "ended")) < states.index((other["task_id"], "started"))
+    wait_for(lambda: server.events("container", state="ended", task=first["task_id"]))
+    wait_for(lambda: server.events("container", state="ended", task=other["task_id"]))  # idle too long
 
 
 @pytest.mark.parametrize("payload_format", ["cbor", "pickle"])
@@ -121,6 +121,13 @@ def test_an_exception_of_the_code_arrives_after_the_retries(
 def test_a_container_that_dies_is_a_lost_worker(server: Loopback) -> None:
     with pytest.raises(InternalFailure, match="ended with code 3"):
         result_of(method().spawn({"id": "dying", "do": "die"}))
+
+
+def test_a_container_that_cannot_start_fails_its_calls_with_its_reason(server: Loopback) -> None:
+    deploy(server, "tests.modal_loopback.example.broken")
+    call = modal.Cls.from_name("broken", "Broken")().answer.spawn({"id": "hopeless"})
+    with pytest.raises(LookupError, match="no such weights"):
+        result_of(call)
 
 
 def test_a_function_that_runs_out_of_its_time(server: Loopback, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def _wait(started: Path, stopped: Path) -> None:
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "EchoUs": {"region": "us", "timeout": 2, "retries": 1},
+    "EchoUs": {"region": "us", "timeout": 2, "retries": 1, "scaledown_window": 2},
     "EchoEu": {"region": "eu", "timeout": 60},
 }
 for _name, _settings in SETTINGS.items():

@@ -1,0 +1,236 @@
+"""The Modal provider against a Modal of this machine, which answers in its own process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import modal
+import pytest
+
+from inference.contract import (
+    FailureCode,
+    ItemAnswer,
+    MalformedReply,
+    NotConfigured,
+    Provider,
+    ProviderTruth,
+    Reply,
+    ReplyUnavailable,
+    SubmitRejected,
+    SubmitUnknown,
+)
+from inference.inspection import Inspectable
+from inference.modal_deployments import APP_NAME, Duplicate, class_name, settings_of
+from inference.modal_server import ModelServer
+from inference.providers.modal import ModalProvider
+from tests.inference.slow import SlowRuntime
+from tests.inference.specs import a_request, a_spec
+from tests.modal_loopback import Call, Loopback, Match, faults
+
+SPEC = a_spec()
+
+
+class Container:
+    """What `inference.modal_app` runs, with a register of its own instead of Modal's."""
+
+    def __init__(self) -> None:
+        self.owners: dict[str, str] = {}
+
+    def answer(self, call: Call) -> object:
+        (raw,) = call.args
+        claimed = ModelServer(
+            SPEC,
+            claim=lambda request_id, call_id: self.owners.setdefault(request_id, call_id),
+            load=SlowRuntime,
+            environment={"MODAL_REGION": call.region},
+        )
+        return claimed.answer(raw, call.call_id)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
+    container = Container()
+    folder = tmp_path_factory.mktemp("modal")
+    with Loopback(folder, answer=container.answer) as server, server.clients_here():
+        server.serve(APP_NAME, class_name(SPEC.deployment), ["answer"], region="eu")
+        yield server
+
+
+@pytest.fixture
+async def provider(server: Loopback) -> AsyncIterator[ModalProvider]:
+    made = ModalProvider()
+    yield made
+    await made.close()
+    server.release()
+    server.clear()
+
+
+def spawns(server: Loopback, request_id: str) -> int:
+    return len(server.events("spawn", request_id=request_id))
+
+
+async def test_a_call_is_spawned_polled_and_fetched(server: Loopback, provider: ModalProvider) -> None:
+    assert isinstance(provider, Provider)
+    assert isinstance(provider, Inspectable)
+    assert provider.durable
+    request = a_request(id="plain")
+    call_id = await provider.submit(request)
+    assert call_id.startswith("fc-")
+    assert (await provider.poll(call_id)).truth is ProviderTruth.SUCCEEDED
+    for _ in range(2):  # as often as one likes
+        reply = await provider.fetch(call_id, request)
+        assert all(isinstance(item, ItemAnswer) for item in reply.items)
+    assert reply.region.startswith("europe-")
+    assert spawns(server, "plain") == 1
+
+
+async def test_another_process_attaches_by_the_call_id(provider: ModalProvider) -> None:
+    request = a_request(id="attach")
+    call_id = await provider.submit(request)
+    other = ModalProvider()
+    assert (await other.fetch(call_id, request)).request_id == "attach"
+    await other.close()
+
+
+async def test_a_claimed_request_is_not_spawned_again(server: Loopback, provider: ModalProvider) -> None:
+    register = modal.Dict.from_name("beacon-requests", create_if_missing=True)
+    await register.put.aio("claimed", "fc-00000000000000000042")
+    assert await provider.submit(a_request(id="claimed")) == "fc-00000000000000000042"
+    assert spawns(server, "claimed") == 0
+
+
+async def test_a_second_call_stands_for_the_first(server: Loopback, provider: ModalProvider) -> None:
+    server.inject(faults.PendingUntilReleased(), Match(contains="second", nth=1))
+    request = a_request(id="second")
+    first, second = [await provider.submit(request) for _ in range(2)]
+    assert first != second
+    assert (await provider.poll(second)).truth is ProviderTruth.PENDING, "as the first is"
+    with pytest.raises(ReplyUnavailable, match="is pending"):
+        await provider.fetch(second, request)
+    await provider.cancel(second)
+    states = [await provider.poll(call_id) for call_id in (first, second)]
+    assert states[0] == states[1]
+    assert states[0].failure is not None
+    assert [event["call"] for event in server.events("cancel", request_id="second")] == [first]
+
+
+async def test_a_notice_that_leads_nowhere_is_malformed(server: Loopback, provider: ModalProvider) -> None:
+    loop = Duplicate(request_id="loop", duplicate_of="fc-x").model_dump()
+    without = tuple(Reply.model_fields)
+    server.inject(faults.MalformedReply(without=without, replaced=loop), Match(contains="loop"))
+    request = a_request(id="loop")
+    call_id = await provider.submit(request)
+    state = await provider.poll(call_id)
+    assert (state.truth, state.failure and state.failure.code) == (
+        ProviderTruth.FAILED,
+        FailureCode.UNKNOWN_CALL,
+    )
+
+
+async def test_a_request_that_does_not_fit_is_rejected_by_the_container(provider: ModalProvider) -> None:
+    request = a_request(id="stale", revision="b" * 64)
+    call_id = await provider.submit(request)
+    state = await provider.poll(call_id)
+    assert state.failure is not None
+    assert (state.truth, state.failure.code) == (ProviderTruth.FAILED, FailureCode.REJECTED)
+    assert "`beacon deploy` brings it up to date" in state.failure.message
+
+
+async def test_what_is_not_deployed_is_rejected_before_anything_runs(
+    server: Loopback, provider: ModalProvider
+) -> None:
+    request = a_request(region="us", id="nowhere")
+    with pytest.raises(SubmitRejected, match=r"us:tiny is not deployed on Modal .*`beacon deploy`"):
+        await provider.submit(request)
+    state = await provider.inspect(request.deployment)
+    assert (state.found, "run `beacon deploy`" in state.detail) == (False, True)
+    assert spawns(server, "nowhere") == 0
+
+
+async def test_how_a_deployment_is_deployed(provider: ModalProvider) -> None:
+    state = await provider.inspect(SPEC.deployment)
+    assert state.found
+    assert state.settings.keys() == settings_of(SPEC).keys()
+    assert state.settings["region"] == "eu"
+
+
+async def test_an_unknown_call_is_told_and_cancelling_it_is_nothing(provider: ModalProvider) -> None:
+    state = await provider.poll("fc-99999999999999999999")
+    assert (state.truth, state.failure and state.failure.code) == (
+        ProviderTruth.FAILED,
+        FailureCode.UNKNOWN_CALL,
+    )
+    await provider.cancel("fc-99999999999999999999")
+
+
+async def test_what_cannot_be_decoded_is_a_success_with_a_malformed_reply(
+    server: Loopback, provider: ModalProvider
+) -> None:
+    server.inject(faults.NullReply(), Match(contains="null"))
+    request = a_request(id="null")
+    call_id = await provider.submit(request)
+    assert (await provider.poll(call_id)).truth is ProviderTruth.SUCCEEDED
+    with pytest.raises(MalformedReply) as caught:
+        await provider.fetch(call_id, request)
+    assert caught.value.raw == "None"
+
+
+async def test_a_cancel_that_does_not_arrive_is_told(server: Loopback, provider: ModalProvider) -> None:
+    server.inject(faults.PendingUntilReleased(), Match(contains="stubborn"))
+    server.inject(faults.unavailable(methods=(faults.CANCEL,)))
+    call_id = await provider.submit(a_request(id="stubborn"))
+    with pytest.raises(ReplyUnavailable, match="ServiceError"):
+        await provider.cancel(call_id)
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.AnswerLost(times=None), faults.unavailable(methods=("FunctionMap",))]
+)
+async def test_a_spawn_without_an_answer_is_unknown(
+    server: Loopback, provider: ModalProvider, fault: faults.Fault
+) -> None:
+    server.inject(fault)
+    with pytest.raises(SubmitUnknown, match="while a call was spawned"):
+        await provider.submit(a_request(id=f"unknown-{fault.kind}"))
+
+
+async def test_a_spawn_that_could_not_be_begun_is_unknown_too(
+    server: Loopback, provider: ModalProvider
+) -> None:
+    """An earlier one of the same request may run."""
+    server.inject(faults.unavailable(methods=("DictGet",)))
+    with pytest.raises(SubmitUnknown, match="before a call was spawned"):
+        await provider.submit(a_request(id="unbegun"))
+    assert spawns(server, "unbegun") == 0
+
+
+@pytest.mark.parametrize("variable", ["MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"])
+def test_a_missing_token_is_one_line(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.delenv(variable)
+    with pytest.raises(NotConfigured, match="run `modal setup`") as caught:
+        ModalProvider().check_configured()
+    assert "\n" not in str(caught.value)
+
+
+async def test_questions_at_once_hold_no_threads(server: Loopback, provider: ModalProvider) -> None:
+    server.inject(faults.PendingUntilReleased(), Match(contains="waiting"))
+    call_id = await provider.submit(a_request(id="waiting"))
+    before = threading.active_count()
+    most = before
+
+    async def ask() -> None:
+        nonlocal most
+        assert (await provider.poll(call_id)).truth is ProviderTruth.PENDING
+        most = max(most, threading.active_count())
+
+    await asyncio.gather(*(ask() for _ in range(200)))
+    assert most == before
+
+
+def test_payloads_are_never_pickled() -> None:
+    assert os.environ["MODAL_PAYLOAD_FORMAT"] == "cbor"

@@ -1,0 +1,81 @@
+"""`make dev-modal`, as a person has it: a UI, a deployed catalog, and nothing left after Ctrl-C."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.beacon_pipeline.instances import environment
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 200.0
+# A child of a test runner may have inherited that Ctrl-C is ignored; a terminal's has not.
+WITH_CTRL_C = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('tests.modal_loopback.dev', run_name='__main__', alter_sys=True)"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def wait_for_page(url: str, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        assert process.poll() is None, "it ended by itself"
+        assert time.monotonic() < end, f"nothing at {url}"
+        try:
+            httpx.get(url, trust_env=False).raise_for_status()
+        except httpx.HTTPError:
+            time.sleep(0.2)
+        else:
+            return
+
+
+def in_another_shell(env: dict[str, str], command: str) -> str:
+    script = f". {env['DAGSTER_HOME']}/environment.sh; {command}"
+    done = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_ui_and_a_modal_until_ctrl_c(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    port = free_port()
+    with (tmp_path / "said").open("wb") as said:
+        dev = subprocess.Popen(
+            [sys.executable, "-c", WITH_CTRL_C, "--port", str(port)],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            process_group=0,
+        )
+    try:
+        wait_for_page(f"http://127.0.0.1:{port}/server_info", dev)
+        assert in_another_shell(env, f"{Path(sys.executable).with_name('beacon')} doctor --json")
+        control = in_another_shell(env, "printenv LOOPBACK_CONTROL").strip()
+        fault = [{"fault": {"kind": "empty_text"}}]
+        assert httpx.post(f"{control}/faults", json=fault, trust_env=False).status_code == 200
+        deployed = httpx.get(f"{control}/events?event=deploy", trust_env=False).json()
+        assert len(deployed[0]["classes"]) == 9
+        family = psutil.Process(dev.pid).children(recursive=True)
+        os.killpg(dev.pid, signal.SIGINT)
+        assert dev.wait(PATIENCE_SECONDS) == 0, (tmp_path / "said").read_text()
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
+        assert alive == []
+    finally:
+        if dev.poll() is None:
+            os.killpg(dev.pid, signal.SIGKILL)
+            dev.wait()
+    assert "beacon run" in (tmp_path / "said").read_text()
