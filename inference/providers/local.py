@@ -147,7 +147,7 @@ class LocalProvider:
                 log.error("a call cannot be run", call=call.call_id, reason=str(corrupt))
 
     def _work(self, call: CallFolder, request: Request) -> None:
-        if call.cancel_requested:  # before the weights are loaded for nothing
+        if call.is_cancel_requested():  # before the weights are loaded for nothing
             _end_as_cancelled(call)
             return
         cold = request.model not in self._models
@@ -159,7 +159,7 @@ class LocalProvider:
         started = call.start(Started(at=datetime.now(UTC), task_id=_task_id(), cold=cold))
         left = [item for item in request.items if item.id not in call.results()]
         for start in range(0, len(left), self._batch_size):
-            if call.cancel_requested:
+            if call.is_cancel_requested():
                 _end_as_cancelled(call)
                 return
             if self._closing.is_set():
