@@ -16,7 +16,6 @@ import asyncio
 import json
 import multiprocessing
 import os
-import platform
 import random
 import sys
 import tempfile
@@ -40,6 +39,7 @@ from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.materialize import Materializer
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.vocabulary import Status
+from benchmarks.report import keep, machine
 from inference.contract import FinishReason, ItemAnswer, Provenance, Reply, Request, token_digest
 from inference.modal_deployments import APP_NAME, class_name
 from tests.databases import fresh_postgresql_database, postgresql_server
@@ -266,13 +266,8 @@ def main() -> None:
             measure("SQLite", f"sqlite:///{folder}/ledger.db", folder / "sqlite"),
             measure("PostgreSQL", fresh_postgresql_database(server), folder / "postgresql"),
         ]
-    machine = f"{os.cpu_count()} CPUs ({platform.machine()}), Python {platform.python_version()}"
     low, high = PENDING_SECONDS
-    text = f"{machine}; each call pending {low:g} to {high:g} seconds at the server\n\n{table(rows)}"
-    print(text)
-    before, _, after = TABLE.read_text().partition("<!-- measured -->") if TABLE.exists() else ("", "", "")
-    _, _, notes = after.partition("<!-- /measured -->")
-    TABLE.write_text(f"{before}<!-- measured -->\n{text}\n<!-- /measured -->{notes}")
+    keep(TABLE, f"{machine()}; each call pending {low:g} to {high:g} seconds at the server\n\n{table(rows)}")
 
 
 if __name__ == "__main__":

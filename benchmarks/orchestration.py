@@ -16,7 +16,6 @@ because (c) has neither a queue nor processes to start.
 from __future__ import annotations
 
 import os
-import platform
 import tempfile
 import time
 import uuid
@@ -46,6 +45,7 @@ from beacon_pipeline.launch import INFERENCE_JOB, Launch, launch_runs
 from beacon_pipeline.partitions import key_of, key_ranges
 from beacon_pipeline.tags import RANGE_END_TAG, RANGE_START_TAG
 from benchmarks.instant import Instant
+from benchmarks.report import keep, machine
 from tests.databases import fresh_postgresql_database, postgresql_server
 
 QUESTIONS = 80  # × 3 models × 3 regions = 720 executions
@@ -208,13 +208,7 @@ def main() -> None:
         with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
             rows += measure("SQLite", catalog, lambda: None)
             rows += measure("PostgreSQL", catalog, lambda: fresh_postgresql_database(server))
-    python = f"Python {platform.python_version()}, Dagster {dg.__version__}"
-    machine = f"{os.cpu_count()} CPUs ({platform.machine()}), {python}"
-    text = table(rows)
-    print(text)
-    before, _, after = TABLE.read_text().partition("<!-- measured -->") if TABLE.exists() else ("", "", "")
-    _, _, notes = after.partition("<!-- /measured -->")
-    TABLE.write_text(f"{before}<!-- measured -->\n{machine}\n\n{text}\n<!-- /measured -->{notes}")
+    keep(TABLE, f"{machine()}\n\n{table(rows)}")
 
 
 if __name__ == "__main__":
