@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from beacon_pipeline.ledger.records import Call, Execution
 from beacon_pipeline.vocabulary import Status
 from inference.contract import FailureCode, ProviderTruth
 
@@ -53,6 +54,35 @@ class Facts:
     budget: int
     durable: bool
     in_hand: bool = False
+
+
+def stage_of(call: Call | None) -> CallStage:
+    """How far a call got, as the ledger knows."""
+    if call is None:
+        return CallStage.NONE
+    if call.replied:
+        return CallStage.ANSWERED
+    return CallStage.INTENDED if call.provider_call_id is None else CallStage.ACCEPTED
+
+
+def facts_of(
+    execution: Execution,
+    truth: ProviderTruth | None,
+    *,
+    budget: int,
+    durable: bool,
+    in_hand: bool = False,
+) -> Facts:
+    """The facts of an execution, with the provider's word on its newest call."""
+    return Facts(
+        status=execution.status,
+        stage=stage_of(execution.newest_call),
+        truth=truth,
+        attempts=len(execution.attempts),
+        budget=budget,
+        durable=durable,
+        in_hand=in_hand,
+    )
 
 
 def decide(facts: Facts) -> Action:

@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 import structlog
 
 from beacon_pipeline.catalog import Catalog, UnknownName
-from beacon_pipeline.decide import Action, CallStage, Facts, decide, retry_delay_seconds
+from beacon_pipeline.decide import Action, Facts, decide, facts_of, retry_delay_seconds
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Call, CallFacts, Cell, Execution
 from beacon_pipeline.outcomes import outcomes_of_failure, outcomes_of_reply
@@ -48,15 +48,6 @@ log = structlog.get_logger()
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 OnSettled = Callable[[Sequence[Execution]], None]
-
-
-def stage_of(call: Call | None) -> CallStage:
-    """How far a call got, as the ledger knows."""
-    if call is None:
-        return CallStage.NONE
-    if call.replied:
-        return CallStage.ANSWERED
-    return CallStage.INTENDED if call.provider_call_id is None else CallStage.ACCEPTED
 
 
 @dataclass
@@ -172,11 +163,9 @@ class Materializer:
     def _facts(self, execution: Execution, work: _Round) -> Facts:
         call = execution.newest_call
         state = work.states.get(call.id) if call else None
-        return Facts(
-            status=execution.status,
-            stage=stage_of(call),
-            truth=state.truth if state else None,
-            attempts=len(execution.attempts),
+        return facts_of(
+            execution,
+            state.truth if state else None,
             budget=self._catalog.settings.attempt_budget,
             durable=self._providers.named(call.provider).durable if call else True,
             in_hand=call is not None and call.id not in work.lost and _age(call) < IN_HAND_SECONDS,

@@ -10,10 +10,9 @@ from datetime import datetime
 from beacon_pipeline.assets.events import Materialized
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.consistency import Shown
-from beacon_pipeline.decide import CallStage, Facts
+from beacon_pipeline.decide import CallStage, Facts, facts_of, stage_of
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution
-from beacon_pipeline.materialize import stage_of
 from beacon_pipeline.partitions import (
     key_of,
 )
@@ -111,11 +110,9 @@ class Examiner:
         call = execution.newest_call
         state = states.get(call.id) if call else None
         confirmed = call.truth if call and call.confirmed_at else None
-        return Facts(
-            status=execution.status,
-            stage=stage_of(call),
-            truth=state.truth if state else confirmed,
-            attempts=len(execution.attempts),
+        return facts_of(
+            execution,
+            state.truth if state else confirmed,
             budget=self._catalog.settings.attempt_budget,
             durable=durable.get(call.provider, True) if call else True,
         )
