@@ -1,5 +1,6 @@
 """Fixtures that more than one package's tests use."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +17,13 @@ settings.load_profile("beacon")
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_url() -> Iterator[str]:
     """The URL of a running PostgreSQL server, one per test process."""
-    with postgresql_server(tmp_path_factory.mktemp("postgresql")) as url:
-        yield url
+    # Outside pytest's own folders, which other sessions of the same user tidy up.
+    with tempfile.TemporaryDirectory(prefix="beacon-postgresql-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)  # started as root, the server runs as another user
+        with postgresql_server(Path(folder) / "data") as url:
+            yield url
 
 
 @pytest.fixture(params=KINDS)
