@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,12 +38,12 @@ class Query:
     count: sa.Select[Any]
     failing: sa.Select[Any]
     sql: str
-    _with_keys: sa.Select[Any]
+    _with_keys: Callable[[], sa.Select[Any]]  # made when asked: most tests pass
     _limit: int | None
 
     def some_failing(self, most: int) -> sa.Select[Any]:
         """At most so many of the failing rows, with their primary key where the test is on rows."""
-        return self._with_keys.limit(most if self._limit is None else min(most, self._limit))
+        return self._with_keys().limit(most if self._limit is None else min(most, self._limit))
 
 
 def compile_test(
@@ -51,29 +52,35 @@ def compile_test(
     """Compile one test for a database. Raises CannotCompile where it does not fit its table."""
     if test.sql is not None:
         failing: Rows = _singular(test.sql, tables)
-        with_keys, counted_by = failing, COUNT
+        shown: Callable[[], Rows] = partial(_singular, test.sql, tables)
+        counted_by = COUNT
     else:
         generic = registry.find(test.kind)
         tested = _tested(test, tables, restrict)
         failing = _failing_rows(generic, tested, test)
-        with_keys = _failing_rows(generic, replace(tested, sampling=True), test)
+        shown = partial(_failing_rows, generic, replace(tested, sampling=True), test)
         counted_by = generic.count
     count = _count(failing, test.config.fail_calc or counted_by, test.config.limit)
     return Query(
         count=count,
         failing=_limited(failing, test.config.limit),
         sql=readable(count, tables.engine),
-        _with_keys=_limited(with_keys, None),
+        _with_keys=lambda: _limited(shown(), None),
         _limit=test.config.limit,
     )
 
 
 def readable(query: sa.Select[Any], engine: sa.Engine) -> str:
     """The SQL of a query with its values written out, for people to read."""
-    # With named parameters a percent sign stays single.
-    make: Callable[..., sa.Dialect] = type(engine.dialect)
-    dialect = make(paramstyle="named")
+    dialect = _for_reading(engine.url.drivername)
     return str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+@cache
+def _for_reading(driver: str) -> sa.Dialect:
+    # With named parameters a percent sign stays single.
+    make: Callable[..., sa.Dialect] = sa.make_url(f"{driver}://").get_dialect()
+    return make(paramstyle="named")
 
 
 def _tested(test: DataTest, tables: Tables, restrict: Restriction | None) -> Tested:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ CONNECT_SECONDS = 10
 TIMEOUT_SECONDS = 300.0  # of one test's query, unless told otherwise
 REGEX_SECONDS = 1.0  # of one regular expression on one value, on SQLite
 PROGRESS_STEPS = 10_000  # of SQLite's machine between two looks at the clock
+OPENED_TO_READ = "dbt_like_checks_opened_to_read"  # on a DuckDB engine that cannot write at all
 TIMED_OUT = "57014"  # PostgreSQL's code of a statement that ran out of time
 
 
@@ -43,9 +45,8 @@ def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) 
             # psycopg 3 whatever the URL says: it can refuse several statements in one.
             parsed = parsed.set(drivername="postgresql+psycopg")
             options = {
-                "connect_args": {"connect_timeout": CONNECT_SECONDS, "prepare_threshold": 0},
+                "connect_args": {"connect_timeout": CONNECT_SECONDS},
                 "pool_size": threads,
-                "pool_pre_ping": True,
             }
         case Dialect.SQLITE:
             if is_file(parsed):
@@ -54,7 +55,10 @@ def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) 
                 parsed = parsed.set(database=path, query={"mode": mode, "uri": "true"})
         case Dialect.DUCKDB:
             if is_file(parsed):
-                options = {"connect_args": {"read_only": not writable}}
+                options = {
+                    "connect_args": {"read_only": not writable},
+                    "execution_options": {OPENED_TO_READ: not writable},
+                }
     try:
         engine = sa.create_engine(parsed, **options)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
@@ -87,8 +91,9 @@ def reading(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Itera
                 undo.callback(_quietly, connection, "PRAGMA query_only = OFF")
                 _begin_sqlite(connection)
             case Dialect.DUCKDB:
-                connection.exec_driver_sql("ROLLBACK")
-                connection.exec_driver_sql("BEGIN TRANSACTION READ ONLY")
+                if not connection.get_execution_options().get(OPENED_TO_READ):
+                    connection.exec_driver_sql("ROLLBACK")
+                    connection.exec_driver_sql("BEGIN TRANSACTION READ ONLY")
                 _limit_duckdb(connection, timeout, undo)
         try:
             yield connection
@@ -144,13 +149,16 @@ def _prepare_postgresql(
     driver: Any = connection.connection.driver_connection
     if not hasattr(driver, "prepare_threshold"):
         raise DatabaseUnusable("PostgreSQL is reached through psycopg 3 here: postgresql+psycopg://…")
+    settings = {"transaction_read_only": "on"} if read_only else {}
+    if timeout is not None:
+        settings["statement_timeout"] = str(max(int(timeout * 1000), 1))
+    if settings:
+        # For this transaction, in one journey to the server.
+        chosen = [sa.func.set_config(name, value, True) for name, value in settings.items()]
+        connection.execute(sa.select(*chosen))
     # Prepared, a text that holds several statements is refused by the server.
     undo.callback(setattr, driver, "prepare_threshold", driver.prepare_threshold)
     driver.prepare_threshold = 0
-    if read_only:
-        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-    if timeout is not None:
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(int(timeout * 1000), 1)}")
 
 
 def _prepare_sqlite(connection: sa.Connection, timeout: float | None, undo: ExitStack) -> None:
@@ -169,6 +177,10 @@ def _begin_sqlite(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
+# The module has a cache of its own, but asking it costs three times the search.
+_compiled = lru_cache(maxsize=128)(regex.compile)
+
+
 @contextmanager
 def _regular_expressions(driver: Any) -> Iterator[None]:
     """Gives SQLite regular expressions for as long as the block lasts."""
@@ -178,7 +190,7 @@ def _regular_expressions(driver: Any) -> Iterator[None]:
         if text is None:
             return None
         try:
-            return regex.search(pattern, str(text), timeout=REGEX_SECONDS) is not None
+            return _compiled(pattern).search(str(text), timeout=REGEX_SECONDS) is not None
         except TimeoutError:
             # SQLite would only say that a function raised an exception.
             faults.append(f"stopped: the regular expression {pattern!r} takes too long on one value")
