@@ -22,6 +22,7 @@ from beacon_pipeline.alerts.runs import first_positions, read_runs
 from beacon_pipeline.alerts.watch import watch
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.resources import LedgerResource
+from beacon_pipeline.sensors.alerts import alert_sensor
 from tests.beacon_pipeline.alerts.receivers import free_port, mail_server, webhook
 from tests.beacon_pipeline.alerts.write_checks import WRITTEN
 from tests.beacon_pipeline.instances import ROOT
@@ -308,3 +309,11 @@ def test_runs_long_done_are_not_looked_at_again(watched: Watched, location: Loca
         positions = memories.load(instance).positions
     assert positions is not None
     assert positions.runs == {}
+
+
+def test_the_interval_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEACON_ALERT_INTERVAL_SECONDS", "5")
+    assert alert_sensor(CATALOG).minimum_interval_seconds == 5
+    monkeypatch.setenv("BEACON_ALERT_INTERVAL_SECONDS", "often")
+    with pytest.raises(ValueError, match="BEACON_ALERT_INTERVAL_SECONDS is 'often': give a whole number"):
+        alert_sensor(CATALOG)
