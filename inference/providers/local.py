@@ -163,7 +163,8 @@ class LocalProvider:
                 log.error("a call cannot be run", call=call.call_id, reason=str(corrupt))
 
     def _work(self, call: CallFolder, request: Request) -> None:
-        if _end_if_cancelled(call):  # before the weights are loaded for nothing
+        if call.is_cancel_requested():  # before the weights are loaded for nothing
+            _end_as_cancelled(call)
             return
         cold = request.model not in self._models
         try:
@@ -174,7 +175,8 @@ class LocalProvider:
         started = call.start(Started(at=datetime.now(UTC), task_id=_task_id(), cold=cold))
         left = [item for item in request.items if item.id not in call.results()]
         for start in range(0, len(left), self._batch_size):
-            if _end_if_cancelled(call):
+            if call.is_cancel_requested():
+                _end_as_cancelled(call)
                 return
             if self._closing.is_set():
                 return
@@ -223,11 +225,8 @@ def _end_with_failure(call: CallFolder, truth: ProviderTruth, code: FailureCode,
     call.end(CallState(truth=truth, failure=CallFailure(code=code, message=message)))
 
 
-def _end_if_cancelled(call: CallFolder) -> bool:
-    if not call.cancel_requested:
-        return False
+def _end_as_cancelled(call: CallFolder) -> None:
     _end_with_failure(call, ProviderTruth.CANCELLED, FailureCode.CANCELLED, "stopped on request")
-    return True
 
 
 def _task_id() -> str:

@@ -133,8 +133,8 @@ class CallFolder:
         """Keep that the call shall stop."""
         (self._folder / "cancel").touch()
 
-    @property
-    def cancel_requested(self) -> bool:
+    def is_cancel_requested(self) -> bool:
+        """Whether somebody wants the call stopped, as of now."""
         return (self._folder / "cancel").exists()
 
     def _read(self, name: str) -> str:
