@@ -10,7 +10,7 @@ from beacon_pipeline.alerts.causes import DEAD_LETTERED, MISSING, REGION_IMBALAN
 from beacon_pipeline.alerts.incidents import Failing, JobHealed, Level
 from beacon_pipeline.alerts.record import completion_rates, imbalance_of, read_record
 from beacon_pipeline.catalog import Settings
-from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.records import Cell, Execution, Outcome, Unsuccessful
 from beacon_pipeline.vocabulary import Status
 from inference.contract import FailureCode
@@ -140,7 +140,7 @@ def test_a_rate_is_of_what_was_not_cancelled() -> None:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_ledger_that_can_only_be_read_is_an_error(database_url: str) -> None:
+def test_a_ledger_that_can_only_be_read_is_not_to_be_used(database_url: str) -> None:
     ledger = Ledger(database_url)
     ledger.migrate()
     read_record(ledger, SETTINGS, [], datetime.now(UTC))
@@ -149,6 +149,6 @@ def test_a_ledger_that_can_only_be_read_is_an_error(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     assert ledger.jobs() == []
-    with pytest.raises(Exception, match="read-only"):
+    with pytest.raises(LedgerUnavailable, match=r"cannot be written: .*read-only"):
         read_record(ledger, SETTINGS, [], datetime.now(UTC))
     ledger.close()
