@@ -25,8 +25,9 @@ STARTS_WITHIN_SECONDS = 10.0  # of a tick; what is not sent by then waits for th
 ENDS_WITHIN_SECONDS = 25.0  # a sending that hangs longer counts as failed
 
 # They log URLs with their secrets: one that is faulty or does not answer, and each one at DEBUG.
-for name in ("apprise", "urllib3.connectionpool"):
-    logging.getLogger(name).disabled = True
+# A filter stays, where a later configuration of logging would switch a disabled logger on again.
+for _logger in ("apprise", "urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(_logger).addFilter(lambda _record: False)
 
 _ASSET = apprise.AppriseAsset(app_id="Beacon", app_desc="Beacon pipeline", secure_logging=True)
 
@@ -102,15 +103,19 @@ def read_targets(text: str) -> Targets:
 def send_all(targets: Sequence[Target], due: Mapping[str, Sequence[Message]]) -> Iterator[Sent]:
     """Send what is due, every target beside the others, and give each fate as soon as it is known.
 
-    A target's first failure ends its turn. Ends in time, whatever the targets do.
+    A target gets its next message once the fate of the last was dealt with; its first failure ends
+    its turn. Ends in time, whatever the targets do.
     """
     fates: _Fates = queue.Queue()
+    permits = {target.name: threading.Semaphore(0) for target in targets}
     started = time.monotonic()
     busy = [target for target in targets if due.get(target.name)]
     for target in busy:
         # Daemons: one that hangs must not keep the process from ending.
         threading.Thread(
-            target=_send_in_order, args=(target, due[target.name], fates, started), daemon=True
+            target=_send_in_order,
+            args=(target, due[target.name], fates, permits[target.name], started),
+            daemon=True,
         ).start()
     known: dict[str, int] = {target.name: 0 for target in busy}
     unfinished = set(known)
@@ -125,11 +130,18 @@ def send_all(targets: Sequence[Target], due: Mapping[str, Sequence[Message]]) ->
         else:
             known[name] += 1
             yield sent
+            permits[name].release()
     for name in sorted(name for name in unfinished if known[name] < len(due[name])):
         yield Sent(name, due[name][known[name]], taken=False)
 
 
-def _send_in_order(target: Target, messages: Sequence[Message], fates: _Fates, started: float) -> None:
+def _send_in_order(
+    target: Target,
+    messages: Sequence[Message],
+    fates: _Fates,
+    permit: threading.Semaphore,
+    started: float,
+) -> None:
     for message in messages:
         if time.monotonic() - started > STARTS_WITHIN_SECONDS:
             break
@@ -138,6 +150,6 @@ def _send_in_order(target: Target, messages: Sequence[Message], fates: _Fates, s
         except Exception:  # noqa: BLE001  a plugin's fault, which may show its URL, is a failed delivery
             taken = False
         fates.put((target.name, Sent(target.name, message, taken)))
-        if not taken:
+        if not taken or not permit.acquire(timeout=ENDS_WITHIN_SECONDS):
             break
     fates.put((target.name, None))

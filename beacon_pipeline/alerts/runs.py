@@ -179,8 +179,8 @@ def first_positions(instance: dg.DagsterInstance, now: datetime) -> Positions:
 
 
 def job_of(run: dg.DagsterRun) -> str:
-    """The name of the job that a run works for: Beacon's, or else Dagster's own."""
-    if JOB_TAG in run.tags or run.asset_selection is None or INFERENCE in run.asset_selection:
+    """The name of the job that a run works for: Beacon's where it has one, or else Dagster's own."""
+    if JOB_TAG in run.tags or INFERENCE in (run.asset_selection or ()):
         root = {ROOT_RUN_TAG: run.root_run_id} if run.root_run_id else {}
         return asking_of({**run.tags, **root}, run.run_id).jobspec_id
     return run.job_name

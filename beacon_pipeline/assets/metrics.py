@@ -15,6 +15,8 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.metrics import WINDOW, MetricCheck, Metrics, judge, metrics_of
 from beacon_pipeline.partitions import cell_of
 from beacon_pipeline.resources import LedgerResource
+from beacon_pipeline.runs import UNFINISHED
+from beacon_pipeline.tags import JOB_TAG
 
 SEVERITIES: Mapping[MetricCheck, dg.AssetCheckSeverity] = {
     MetricCheck.STATUS_MISMATCH: dg.AssetCheckSeverity.ERROR,
@@ -34,8 +36,7 @@ def metrics_asset(catalog: Catalog) -> dg.AssetsDefinition:
     """The asset ``status_metrics``, with its checks."""
 
     @dg.asset(
-        key=STATUS_METRICS,
-        deps=[INFERENCE],
+        key=STATUS_METRICS,  # no upstream asset: with one, the UI calls it unsynced after every answer
         group_name="monitoring",
         kinds={"metrics"},
         description=f"How well it goes: figures of what was asked in the last {WINDOW.days * 24} hours.",
@@ -69,11 +70,24 @@ def take_metrics(instance: dg.DagsterInstance, ledger: Ledger, catalog: Catalog)
     """Read what the figures are made of, from the ledger and from Dagster. Raises LedgerUnavailable."""
     now = datetime.now(UTC)
     overdue = now - timedelta(seconds=catalog.settings.deadline_seconds)
-    statistics = ledger.statistics(since=now - WINDOW, overdue=overdue)
-    answered = ledger.completed_cells(now - WINDOW) & set(catalog.cells())
-    shown = {cell_of(key) for key in instance.get_materialized_partitions(INFERENCE)} if answered else set()
     queued = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
-    return metrics_of(statistics, catalog, not_shown=len(answered - shown), queued_runs=queued)
+    not_shown = _not_shown(instance, ledger, catalog, now - WINDOW)
+    statistics = ledger.statistics(since=now - WINDOW, overdue=overdue)
+    return metrics_of(statistics, catalog, not_shown=not_shown, queued_runs=queued)
+
+
+def _not_shown(instance: dg.DagsterInstance, ledger: Ledger, catalog: Catalog, since: datetime) -> int:
+    """How many cells have an answer on record and no materialization.
+
+    Not counted while a run works for the job: an answer is on record before Dagster is told of it.
+    """
+    working = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    jobs = {run.tags[JOB_TAG] for run in working if JOB_TAG in run.tags}
+    answered = ledger.completed_cells(since, besides=jobs) & set(catalog.cells())
+    if not answered:
+        return 0
+    shown = {cell_of(key) for key in instance.get_materialized_partitions(INFERENCE)}
+    return len(answered - shown)
 
 
 def metrics_events(

@@ -56,7 +56,11 @@ class Ledger(LedgerRepairs):
     def check_writable(self) -> None:
         """Write nothing, as a write: raises LedgerUnavailable where a real one would."""
         nothing = sa.update(jobs_table).where(sa.false()).values(source=jobs_table.c.source)
-        self._database.write(lambda c: c.execute(nothing))
+        try:
+            self._database.write_uncounted(lambda c: c.execute(nothing))
+        except sa.exc.InternalError as error:  # what PostgreSQL says of a server that only reads
+            reason = str(error.orig).strip().splitlines()[0]
+            raise LedgerUnavailable(f"the ledger cannot be written: {reason}") from None
 
     # how writing goes
 

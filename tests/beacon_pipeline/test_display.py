@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beacon_pipeline.display import escape_markdown, visible
+from beacon_pipeline.display import escape_markdown, one_line, visible
 
 
 def test_markup_html_and_links_are_shown_as_they_are_written() -> None:
@@ -26,3 +26,17 @@ def test_unescaping_gives_the_text_back(text: str) -> None:
     escaped = escape_markdown(text)
     assert re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", escaped) == text
     assert not re.search(r"(?<!\\)(?:\\\\)*[<>\[\]]", escaped)
+
+
+def test_one_line_is_short_and_calls_nobody() -> None:
+    assert one_line("a <!channel>\n\n @everyone \x1b[2J") == "a ‹!channel› ＠everyone \\u{1b}[2J"
+    assert one_line("x" * 10, limit=4) == "xxx…"
+    assert one_line("\n" * 10_000 + "far away") == ""
+
+
+@given(st.text(), st.integers(min_value=1, max_value=50))
+def test_one_line_is_one_line_whatever_the_text(text: str, limit: int) -> None:
+    line = one_line(text, limit)
+    assert len(line) <= limit
+    assert len(line.splitlines()) <= 1
+    assert not set(line) & set("<>@")

@@ -27,6 +27,7 @@ from tests.beacon_pipeline.instances import beacon, environment, report, witness
 from tests.databases import fresh_postgresql_database
 
 PATIENCE_SECONDS = 240
+SLOW, FOR_EVER = 4, 10_000  # seconds an item takes; a cancel is seen between two
 QUESTIONS = [question.id for question in load_catalog("demo").questions]
 
 
@@ -99,7 +100,18 @@ class Life:
         self.log = folder / "daemon.log"
 
     def pace(self, seconds: float) -> None:
-        (Path(self.env["DAGSTER_HOME"]) / "pace").write_text(str(seconds))
+        """How long an item takes from now on."""
+        path = Path(self.env["DAGSTER_HOME"]) / "pace"
+        path.with_suffix(".new").write_text(str(seconds))
+        path.with_suffix(".new").replace(path)
+
+    def submit_and_hold(self, name: str, region: str) -> None:
+        """Ask all questions; hold the model after the first answers."""
+        generated = len(witness(self.env, "generations"))
+        self.pace(0.5)
+        self.submit(name, region, QUESTIONS)
+        self.wait_for("generation", lambda: len(witness(self.env, "generations")) > generated)
+        self.pace(FOR_EVER)
 
     def wait_for(self, what: str, seen: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -124,9 +136,6 @@ class Life:
     def wait_for_run(self, job: str, *statuses: dg.DagsterRunStatus) -> None:
         self.wait_for(f"run of {job} in {statuses}", lambda: self.run(job).status in statuses)
 
-    def wait_for_generations(self, count: int) -> None:
-        self.wait_for("generation", lambda: len(witness(self.env, "generations")) >= count)
-
     def by_status(self, job: str) -> dict[str, int]:
         found = self.ledger.job(job)
         return self.ledger.counts(found.id).by_status if found else {}
@@ -140,21 +149,21 @@ def test_one_life_of_an_instance(env: dict[str, str], tmp_path: Path) -> None:
     ):
         life = Life(env, tmp_path, instance, ledger)
         a_killed_worker_is_noticed_and_its_place_is_freed(life)
-        cancelling_a_job_that_nothing_runs_any_more(life)
-        terminating_in_the_ui_cancels_the_calls(life)
-        terminating_what_was_only_queued(life)
+        if DATABASE_VARIABLE in env:  # once is enough: none of it depends on the storage
+            cancelling_a_job_that_nothing_runs_any_more(life)
+            terminating_in_the_ui_cancels_the_calls(life)
+            terminating_what_was_only_queued(life)
         a_tick_of_a_schedule_is_a_job(life)
         the_figures_were_taken(life)
 
 
 def a_killed_worker_is_noticed_and_its_place_is_freed(life: Life) -> None:
-    life.pace(3)
-    life.submit("killed", "eu", QUESTIONS)
+    life.submit_and_hold("killed", "eu")
     life.submit("behind-it", "eu", QUESTIONS[:1])
-    life.wait_for_generations(1)
     assert life.run("behind-it").status is dg.DagsterRunStatus.QUEUED, "one deployment, one run at once"
     assert life.run("killed").tags[DEPLOYMENT_TAG] == "eu:tiny-qwen"
     os.kill(int(witness(life.env, "generations")[0]["process"]), signal.SIGKILL)
+    life.pace(0)
     life.wait_for_run("killed", dg.DagsterRunStatus.FAILURE)
     life.wait_for_run("behind-it", dg.DagsterRunStatus.SUCCESS)
     assert life.by_status("behind-it") == {"completed": 1}
@@ -166,14 +175,11 @@ def cancelling_a_job_that_nothing_runs_any_more(life: Life) -> None:
     assert "0 runs stopped; 8 executions cancelled" in done.stdout, done.stderr
     assert done.returncode == 0
     assert life.by_status("killed") == {"cancelled": 8}
-    again = beacon(life.env, "cancel", "killed")
-    assert (again.returncode, "0 executions cancelled" in again.stdout) == (0, True)
 
 
 def terminating_in_the_ui_cancels_the_calls(life: Life) -> None:
-    generated = len(witness(life.env, "generations"))
-    life.submit("terminated", "us", QUESTIONS)
-    life.wait_for_generations(generated + 1)
+    life.submit_and_hold("terminated", "us")
+    life.pace(SLOW)
     assert terminate_runs([life.run("terminated").run_id]) == {}
     life.wait_for_run("terminated", dg.DagsterRunStatus.CANCELED)
     assert life.by_status("terminated") == {"cancelled": 8}
@@ -187,13 +193,12 @@ def terminating_in_the_ui_cancels_the_calls(life: Life) -> None:
 
 
 def terminating_what_was_only_queued(life: Life) -> None:
-    generated = len(witness(life.env, "generations"))
-    life.submit("running", "us", QUESTIONS)
-    life.wait_for_generations(generated + 1)
+    life.submit_and_hold("running", "us")
     life.submit("queued", "us", QUESTIONS[:2])
     assert life.run("queued").status is dg.DagsterRunStatus.QUEUED
     assert terminate_runs([life.run("queued").run_id]) == {}
     assert life.run("queued").status is dg.DagsterRunStatus.CANCELED
+    life.pace(SLOW)
     done = beacon(life.env, "cancel", "running")
     assert "1 runs stopped; 8 executions cancelled, 0 completed, 0 still open" in done.stdout, done.stderr
     assert life.run("running").status is dg.DagsterRunStatus.CANCELED

@@ -11,12 +11,14 @@ from beacon_pipeline.assets import STATUS_METRICS
 from beacon_pipeline.assets.metrics import report_metrics, take_metrics
 from beacon_pipeline.catalog import Settings, load_catalog
 from beacon_pipeline.definitions import build_definitions
+from beacon_pipeline.launch import INFERENCE_JOB
 from beacon_pipeline.ledger import WriteCounts
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.ledger.statistics import Agreement, Computed, Statistics
 from beacon_pipeline.metrics import MetricCheck, Refresh, judge, metrics_of
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.sensors.metrics import metrics_sensor
+from beacon_pipeline.tags import JOB_TAG
 from beacon_pipeline.vocabulary import AnswerKind, Status
 from inference.contract import ProviderTruth
 from tests.beacon_pipeline.asking import a_job
@@ -202,4 +204,12 @@ def test_an_answer_that_dagster_does_not_show_is_a_mismatch(instance: dg.Dagster
         assert take_metrics(instance, ledger, demo).mismatches == 0
         instance.wipe_assets([dg.AssetKey("inference")])
         report_metrics(instance, ledger, demo)
+        job = ledger.latest_job()
+        assert job is not None
+        instance.create_run_for_job(
+            build_definitions(demo).resolve_job_def(INFERENCE_JOB),
+            tags={JOB_TAG: job.jobspec_id},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+        assert take_metrics(instance, ledger, demo).mismatches == 0, "a run is about to show them"
     assert figures(instance)["status_mismatches"] == 8

@@ -13,19 +13,23 @@ from aiosmtpd.controller import Controller
 
 
 class Webhook:
-    """Keeps what is posted to it; ``status`` is what it answers."""
+    """Keeps what is posted to it, until it has ``holds_after``: the next one waits for an answer."""
 
     def __init__(self, port: int = 0) -> None:
         self.received: list[dict[str, Any]] = []
-        self.status = 200
+        self.holds_after: int | None = None
+        self.holding = threading.Event()
         webhook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if webhook.status == 200:
-                    webhook.received.append(body)
-                self.send_response(webhook.status)
+                if len(webhook.received) == webhook.holds_after:
+                    webhook.holding.set()
+                    self.rfile.read(1)  # the sender goes away
+                    return
+                webhook.received.append(body)
+                self.send_response(200)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:

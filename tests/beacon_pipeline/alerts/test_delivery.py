@@ -2,6 +2,7 @@
 
 import io
 import logging
+import logging.config
 from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
 
@@ -36,6 +37,7 @@ def test_urls_are_separated_where_another_one_begins() -> None:
 def test_a_faulty_url_is_a_line_without_its_secret(
     url: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})  # as Dagster does it
     caplog.set_level(logging.DEBUG)
     targets = read_targets(f"json://h/hunter2 {url}" if "://" in url else url)
     (problem,) = targets.problems
@@ -60,6 +62,7 @@ def test_a_webhook_and_a_mailbox_get_every_message_in_order() -> None:
 def test_a_dead_and_a_silent_target_fail_alone_and_nothing_shows_their_urls(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})  # as Dagster does it
     caplog.set_level(logging.DEBUG)
     shown = io.StringIO()
     with webhook() as hook, silent_server() as silent, redirect_stderr(shown), redirect_stdout(shown):

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from beacon_pipeline.alerts.causes import DEAD_LETTERED, MISSING, REGION_IMBALANCE, RUN_FAILED, TIMED_OUT
 from beacon_pipeline.alerts.incidents import Failing, JobHealed, Level
 from beacon_pipeline.alerts.record import completion_rates, imbalance_of, read_record
 from beacon_pipeline.catalog import Settings
-from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.records import Cell, Execution, Outcome, Unsuccessful
 from beacon_pipeline.vocabulary import Status
 from inference.contract import FailureCode
@@ -136,3 +137,18 @@ def test_how_far_behind_is_behind(regions: dict[str, dict[Status, int]], behind:
 
 def test_a_rate_is_of_what_was_not_cancelled() -> None:
     assert completion_rates({"eu": {DONE: 1, FAILED: 1, CANCELLED: 8}, "us": {CANCELLED: 1}}) == {"eu": 0.5}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_ledger_that_can_only_be_read_is_not_to_be_used(database_url: str) -> None:
+    ledger = Ledger(database_url)
+    ledger.migrate()
+    read_record(ledger, SETTINGS, [], datetime.now(UTC))
+    ledger.close()
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    assert ledger.jobs() == []
+    with pytest.raises(LedgerUnavailable, match=r"cannot be written: .*read-only"):
+        read_record(ledger, SETTINGS, [], datetime.now(UTC))
+    ledger.close()

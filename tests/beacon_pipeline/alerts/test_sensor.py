@@ -4,6 +4,10 @@ Every tick begins with nothing but what is stored, as after a restart of everyth
 """
 
 import json
+import subprocess
+import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +22,10 @@ from beacon_pipeline.alerts.runs import first_positions, read_runs
 from beacon_pipeline.alerts.watch import watch
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.resources import LedgerResource
+from beacon_pipeline.sensors.alerts import alert_sensor
 from tests.beacon_pipeline.alerts.receivers import free_port, mail_server, webhook
+from tests.beacon_pipeline.alerts.write_checks import WRITTEN
+from tests.beacon_pipeline.instances import ROOT
 from tests.beacon_pipeline.scripted import Behaviour
 from tests.beacon_pipeline.test_definitions import CATALOG, KEYS, Location, by_prompt
 
@@ -156,6 +163,47 @@ def test_a_target_that_is_down_gets_everything_later_and_the_other_nothing_twice
 
 
 @on_files
+def test_killed_between_two_messages_the_first_is_not_sent_again(
+    watched: Watched, location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.tick()
+    location.ask()
+    one_round = (
+        "import dagster as dg; from beacon_pipeline.alerts.watch import watch;"
+        "from beacon_pipeline.catalog import load_catalog;"
+        "from beacon_pipeline.resources import LedgerResource;"
+        "watch(dg.DagsterInstance.get(), LedgerResource().open, load_catalog('demo'))"
+    )
+    with webhook() as hook:
+        monkeypatch.setenv("BEACON_ALERT_URLS", f"{hook.url}?rto=100")
+        hook.holds_after = 1
+        killed = subprocess.Popen([sys.executable, "-c", one_round])
+        assert hook.holding.wait(timeout=100)
+        killed.kill()
+        killed.wait()
+        hook.holds_after = None
+        watched.tick()
+        assert len(hook.titles) == len(set(hook.titles)) == 3
+
+
+def test_every_evaluation_is_read_once_while_several_runs_write(watched: Watched) -> None:
+    read: Counter[str] = Counter()
+    writer = [sys.executable, "-m", "tests.beacon_pipeline.alerts.write_checks"]
+    with watched.instance() as instance:
+        positions = first_positions(instance, datetime.now(UTC))
+        runs = [subprocess.Popen([*writer, name], cwd=ROOT, stderr=subprocess.DEVNULL) for name in "ab"]
+        while True:
+            written = all(run.poll() is not None for run in runs)
+            found, positions = read_runs(instance, None, positions, datetime.now(UTC))
+            read.update(failing.subject for failing in found if isinstance(failing, Failing))
+            if written:
+                break
+            time.sleep(0.05)
+    assert [run.returncode for run in runs] == [0, 0]
+    assert read == Counter({f"{name}-{number}": 1 for name in "ab" for number in range(WRITTEN)})
+
+
+@on_files
 def test_without_targets_alerts_are_kept_and_shown_in_the_tick(
     watched: Watched, location: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,3 +309,11 @@ def test_runs_long_done_are_not_looked_at_again(watched: Watched, location: Loca
         positions = memories.load(instance).positions
     assert positions is not None
     assert positions.runs == {}
+
+
+def test_the_interval_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEACON_ALERT_INTERVAL_SECONDS", "5")
+    assert alert_sensor(CATALOG).minimum_interval_seconds == 5
+    monkeypatch.setenv("BEACON_ALERT_INTERVAL_SECONDS", "often")
+    with pytest.raises(ValueError, match="BEACON_ALERT_INTERVAL_SECONDS is 'often': give a whole number"):
+        alert_sensor(CATALOG)

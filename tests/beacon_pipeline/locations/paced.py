@@ -1,5 +1,7 @@
-"""A code location whose local provider answers one item at a time, as slowly as the file ``pace`` says."""
+"""A code location whose local provider answers one item at a time, each in as many seconds as the
+file ``pace`` says; the file is looked at all the time."""
 
+import time
 from collections.abc import Sequence
 
 import dagster as dg
@@ -18,7 +20,9 @@ class PacedRuntime(SlowRuntime):
     def answer(
         self, items: Sequence[Item], parameters: GenerationParameters, *, batch_size: int | None = None
     ) -> list[ItemAnswer | ItemFailure]:
-        self.seconds = float((settings.home() / "pace").read_text())
+        began = time.monotonic()
+        while time.monotonic() - began < float((settings.home() / "pace").read_text() or 0):
+            time.sleep(0.05)
         return super().answer(items, parameters, batch_size=batch_size)
 
 
