@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup run dev test check format bench compare-dbt clean
+.PHONY: help setup run dev test check format bench bench-data-tests compare-dbt clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
@@ -35,6 +35,9 @@ format: setup ## rewrite the code in the house format
 
 bench: setup ## what everything but inference costs, into benchmarks/orchestration.md
 	$(BIN)/python -m benchmarks.orchestration
+
+bench-data-tests: setup .venv-dbt/.installed ## 40 data tests over 1,000,000 rows, by hand, here and by dbt
+	$(BIN)/python -m benchmarks.data_tests
 
 compare-dbt: setup .venv-dbt/.installed ## the same data tests by the real dbt and here: docs/compare-dbt.md
 	$(BIN)/python -m tests.compare_dbt
