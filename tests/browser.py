@@ -64,6 +64,20 @@ class Page:
         path = f"//*[contains(normalize-space(.), '{text}')]"
         return self._wait.until(expect.visibility_of_element_located((By.XPATH, path)))
 
+    def reload_until(self, text: str) -> None:
+        """For what the page does not bring up to date by itself."""
+
+        def shown(driver: webdriver.Chrome) -> bool:
+            if text in self.text:
+                return True
+            driver.refresh()
+            return False
+
+        ignored = (StaleElementReferenceException,)
+        WebDriverWait(self.driver, PATIENCE_SECONDS, poll_frequency=3, ignored_exceptions=ignored).until(
+            shown
+        )
+
     @property
     def text(self) -> str:
         return self.driver.find_element(By.TAG_NAME, "body").text

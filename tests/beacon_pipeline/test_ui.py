@@ -1,5 +1,7 @@
 """The Dagster UI as a person uses it, in a real browser: launch one region, see it go green, read checks."""
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,12 +27,19 @@ def ui(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterato
     port = free_port()
     log = tmp_path_factory.mktemp("dev") / "dev.log"
     with log.open("wb") as output:
-        served = subprocess.Popen([BEACON, "dev", "--port", str(port)], env=env, stdout=output, stderr=output)
+        served = subprocess.Popen(
+            [BEACON, "dev", "--port", str(port)],
+            env=env,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
         try:
             wait_until_served(f"http://127.0.0.1:{port}")
             yield f"http://127.0.0.1:{port}"
         finally:
-            served.terminate()
+            # As Ctrl-C does: all of its processes are told, and none is left behind.
+            os.killpg(served.pid, signal.SIGINT)
             served.wait(60)
 
 
@@ -42,7 +51,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 def test_launch_one_region_see_it_green_and_read_a_check(ui: str, env: dict[str, str], page: Page) -> None:
     page.open(f"{ui}/assets/models")
-    page.wait_for("catalog_digest")
+    page.reload_until("catalog_digest")
     page.open(f"{ui}/assets/inference")
     page.click("Materialize")
     page.click("Select a partition")
@@ -72,3 +81,16 @@ def test_launch_one_region_see_it_green_and_read_a_check(ui: str, env: dict[str,
     told = report(env)
     assert (told["executions"], told["by_status"]["completed"], told["mismatches"]) == (24, 24, 0)
     assert told["job"].startswith("backfill-")
+
+
+def test_a_failing_data_test_shows_its_failing_rows(ui: str, env: dict[str, str], page: Page) -> None:
+    ledger = f"sqlite:///{Path(env['DAGSTER_HOME']) / 'ledger.db'}"
+    a_sound_record(ledger)
+    damage(ledger, "UPDATE executions SET region = 'EU-West' WHERE region = 'eu' AND model = 'tiny-qwen'")
+
+    page.open(f"{ui}/assets/ledger?view=checks&checkDetail=executions_region_is_canonical")
+    page.wait_for("no alias, no unknown name")
+    page.click("Execute all")
+    page.wait_for("configured to fail if != 0")
+    page.wait_for("failing_rows")
+    assert page.text.count("EU-West") >= 4
