@@ -8,7 +8,7 @@ endif
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup run dev dev-modal test check format incident compare-dbt bench clean
+.PHONY: help setup run dev dev-modal test check format incident bench bench-data-tests compare-dbt clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
@@ -45,6 +45,9 @@ incident: setup ## the predecessor's incident, replayed: what was on record befo
 
 bench: setup ## what everything but inference costs, into benchmarks/orchestration.md
 	$(BIN)/python -m benchmarks.orchestration
+
+bench-data-tests: setup .venv-dbt/.installed ## 40 data tests over 1,000,000 rows, by hand, here and by dbt
+	$(BIN)/python -m benchmarks.data_tests
 
 compare-dbt: setup .venv-dbt/.installed ## the same data tests by the real dbt and here: docs/compare-dbt.md
 	$(BIN)/python -m tests.compare_dbt

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from dbt_like_checks.dagster_partitions import Filter, Partitioning
 from dbt_like_checks.errors import DatabaseUnusable, DataTestError
 from dbt_like_checks.grammar import load_project
-from dbt_like_checks.project import DataTest
+from dbt_like_checks.project import SINGULAR, DataTest
 from dbt_like_checks.registry import Registry, default_registry
 from dbt_like_checks.results import Result, Status
 from dbt_like_checks.run import RunOptions, run_tests
@@ -157,7 +157,7 @@ def _checks_on(
 
     @dg.multi_asset_check(
         name=op_name,
-        specs=[_spec(asset, name, test, block(test)) for name, test in by_name.items()],
+        specs=[_spec(asset, name, test, block(test), runner.registry) for name, test in by_name.items()],
         can_subset=True,
     )
     def data_tests(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
@@ -168,11 +168,14 @@ def _checks_on(
     return data_tests
 
 
-def _spec(asset: dg.AssetKey, name: str, test: DataTest, blocking: bool) -> dg.AssetCheckSpec:
+def _spec(
+    asset: dg.AssetKey, name: str, test: DataTest, blocking: bool, registry: Registry
+) -> dg.AssetCheckSpec:
+    what_it_says = None if test.kind == SINGULAR else registry.find(test.kind).description
     return dg.AssetCheckSpec(
         name,
         asset=asset,
-        description=test.description or None,
+        description=test.description or what_it_says,
         blocking=blocking,
         metadata={"declared_in": f"{Path(test.place.file).name}:{test.place.line}", "kind": test.kind},
     )

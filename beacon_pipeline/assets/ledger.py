@@ -7,7 +7,7 @@ import dagster as dg
 
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.ledger_checks import ledger_checks, ledger_target
+from beacon_pipeline.ledger_checks.project import ledger_checks, ledger_target
 from beacon_pipeline.resources import LedgerResource
 from dbt_like_checks.dagster import Target, build_asset_checks
 

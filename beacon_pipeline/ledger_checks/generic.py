@@ -1,14 +1,19 @@
-"""Beacon's own generic tests, registered by entry point: what dbt's tests cannot know or cannot say."""
+"""Beacon's own generic tests, registered by entry point: what dbt's tests cannot know or cannot say.
+
+Every `dbt-like-checks` command imports this file, so the catalog is imported where it is needed.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from beacon_pipeline.catalog import Catalog, CatalogError, load_catalog
 from dbt_like_checks import CannotCompile, ColumnName, OtherTable, Tested, generic_test
 from dbt_like_checks.dialects import Dialect, literal
+
+if TYPE_CHECKING:
+    from beacon_pipeline.catalog import Catalog
 
 DAY_SECONDS = 86_400
 
@@ -66,6 +71,8 @@ def _seconds_between(
 
 
 def _catalog() -> Catalog:
+    from beacon_pipeline.catalog import CatalogError, load_catalog
+
     try:
         return load_catalog()
     except CatalogError as error:

@@ -69,11 +69,18 @@ def _row_counts(
 
 
 def _per_group(rows: sa.FromClause, groups: list[sa.ColumnElement[Any]]) -> sa.Select[Any]:
-    # Grouping by a constant as well, there is something to join on without groups.
+    # Of an empty table dbt-utils counts nothing, not zero: it groups by a constant as well.
     constant: sa.ColumnElement[Any] = sa.literal_column("1").label("all_rows")
+    if not groups:
+        # The same without a group, which would make SQLite sort the whole table.
+        counted = sa.select(sa.func.count().label("rows")).select_from(rows).subquery("counted")
+        return sa.select(constant, counted.c.rows).where(counted.c.rows > 0)
     labelled = [group.label(f"group_{n}") for n, group in enumerate(groups)]
-    counted = sa.select(constant, *labelled, sa.func.count().label("rows")).select_from(rows)
-    return counted.group_by(constant, *groups)
+    return (
+        sa.select(constant, *labelled, sa.func.count().label("rows"))
+        .select_from(rows)
+        .group_by(constant, *groups)
+    )
 
 
 def _sides(here: sa.Subquery, there: sa.Subquery, group_by: GroupBy) -> list[sa.ColumnElement[Any]]:

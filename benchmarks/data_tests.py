@@ -1,0 +1,256 @@
+"""What data tests cost: forty of them over a table of 1,000,000 rows, in one run.
+
+On PostgreSQL, SQLite and DuckDB, each test against the SQL written by hand for the same number, over the
+same connections, round by round: the least of several counts, because the machine is shared. And the
+whole command against dbt's whole command, on DuckDB, from the shell, with as many threads; there the
+processors' seconds are told too, which other work on the machine changes less.
+
+`make bench-data-tests` runs it (it installs dbt in an environment of its own) and writes
+`benchmarks/data_tests.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+
+import sqlalchemy as sa
+import yaml
+
+from benchmarks.data_tests_cases import CASES, CUSTOMERS, ROWS, schema
+from dbt_like_checks import (
+    DataTest,
+    RunOptions,
+    load_project,
+    open_engine,
+    run_tests,
+)
+from tests.compare_dbt import real_dbt
+from tests.databases import fresh_postgresql_database, postgresql_server
+
+ROUNDS = 5
+WHOLE_ROUNDS = 3
+THREADS = 2
+TABLE = Path(__file__).with_suffix(".md")
+
+# Now and then a faulty row; the same on every database.
+FACTS = """
+INSERT INTO facts SELECT n,
+    CASE WHEN n % 5003 = 0 THEN 0 ELSE n * 7 % 10000 + 1 END,
+    'C' || (10000000 + n - CASE WHEN n % 100003 = 0 THEN 1 ELSE 0 END),
+    CASE WHEN n % 9001 = 0 THEN 'lost' WHEN n % 3 = 0 THEN 'placed' ELSE 'shipped' END,
+    CASE n % 4 WHEN 0 THEN 'fr' WHEN 1 THEN 'jp' WHEN 2 THEN 'de' ELSE 'br' END,
+    'user' || (n % 5000) || '@example.org',
+    CASE WHEN n % 10 = 0 THEN NULL WHEN n % 7001 = 0 THEN '' ELSE 'fragile' END,
+    CASE WHEN n % 10007 = 0 THEN -1 ELSE n % 50 + 1 END,
+    CASE WHEN n % 1009 = 0 THEN NULL ELSE (n * 37 % 100000) / 4.0 END,
+    (n % 400) / 4.0,
+    {created}
+FROM {series}
+"""
+CREATED = {
+    "sqlite": "datetime('2020-01-01 12:00:00', '+' || (n % 1000) || ' days')",
+    "postgresql": "timestamp '2020-01-01 12:00:00' + (n % 1000) * interval '1 day'",
+    "duckdb": "timestamp '2020-01-01 12:00:00' + (n % 1000) * interval '1 day'",
+}
+SERIES = {
+    "sqlite": "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {rows}) "
+    "SELECT n FROM s)",
+    "postgresql": "generate_series(1, {rows}) AS s(n)",
+    "duckdb": "range(1, {rows} + 1) AS s(n)",
+}
+TABLES = (
+    "CREATE TABLE customers (id integer PRIMARY KEY)",
+    "CREATE TABLE facts (id integer PRIMARY KEY, customer_id integer, code varchar, status varchar, "
+    "country varchar, email varchar, note varchar, quantity integer, amount float, score float, "
+    "created timestamp)",
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The least seconds of one test: by hand, and here."""
+
+    kind: str
+    by_hand: float
+    here: float
+
+    @property
+    def ratio(self) -> float:
+        return self.here / self.by_hand
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The least seconds of a command, by the clock and of the processors."""
+
+    wall: float
+    cpu: float
+
+
+def fill(url: str) -> None:
+    """Make both tables in an empty database."""
+    engine = sa.create_engine(url)
+    kind = engine.dialect.name
+    series = {
+        name: SERIES[kind].format(rows=rows) for name, rows in (("facts", ROWS), ("customers", CUSTOMERS))
+    }
+    with engine.begin() as connection:
+        for statement in TABLES:
+            connection.exec_driver_sql(statement)
+        connection.execute(sa.text(f"INSERT INTO customers SELECT n FROM {series['customers']}"))
+        connection.execute(sa.text(FACTS.format(created=CREATED[kind], series=series["facts"])))
+    if kind == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")
+    engine.dispose()
+
+
+def measure(url: str, tests: Sequence[DataTest]) -> list[Measured]:
+    """All tests by hand and all of them here, round by round, each first in turn."""
+    engine = open_engine(url)
+    by_hand, here = [[inf] * len(CASES) for _ in range(2)]
+    expected: list[object] = [None] * len(CASES)
+
+    def run_by_hand() -> None:
+        for index, case in enumerate(CASES):
+            started = time.perf_counter()
+            with engine.connect() as connection:
+                expected[index] = connection.exec_driver_sql(spelled(case.sql, engine)).scalar()
+            by_hand[index] = min(by_hand[index], time.perf_counter() - started)
+
+    def run_here() -> None:
+        options = RunOptions(sample=0)  # the count alone, as by hand
+        for index, result in enumerate(run_tests(tests, engine, options)):
+            assert result.failures == expected[index], (result.test.kind, result.message, expected[index])
+            here[index] = min(here[index], result.execution_time)
+
+    try:
+        run_by_hand()
+        for number in range(ROUNDS):
+            for run in (run_by_hand, run_here) if number % 2 else (run_here, run_by_hand):
+                run()
+    finally:
+        engine.dispose()
+    return [Measured(case.test, *pair) for case, *pair in zip(CASES, by_hand, here, strict=True)]
+
+
+def spelled(sql: str, engine: sa.Engine) -> str:
+    """SQL as the driver takes it: some read a percent sign as a parameter."""
+    return sql if engine.dialect.paramstyle in ("qmark", "named") else sql.replace("%", "%%")
+
+
+def whole_commands(folder: Path, database: Path) -> tuple[Whole, Whole, Whole]:
+    """dbt's first run, its best later one, and the best run here: from the shell, in turns."""
+    project = real_dbt.prepare(folder, ("facts", "customers"))
+    write_tests(project / "models")
+    dbt: list[Whole] = []
+    here: list[Whole] = []
+    verdicts: dict[str, real_dbt.Verdict] = {}
+    done = ""
+
+    def run_dbt() -> None:
+        nonlocal verdicts
+        verdicts = real_dbt.run_tests(project, database, threads=THREADS)
+
+    def run_here() -> None:
+        nonlocal done
+        command = [str(Path(sys.executable).with_name("dbt-like-checks")), "test", str(project / "models")]
+        command += ["--url", f"duckdb:///{database}", "--threads", str(THREADS), "--output", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    for _ in range(WHOLE_ROUNDS + 1):
+        dbt.append(timed(run_dbt))
+        here.append(timed(run_here))
+        same = {
+            r["unique_id"].split(".")[2]: (r["status"], r["failures"]) for r in json.loads(done)["results"]
+        }
+        assert same == {name: (said.status, said.failures) for name, said in verdicts.items()}
+    return dbt[0], least(dbt[1:]), least(here[1:])
+
+
+def timed(run: Callable[[], None]) -> Whole:
+    """How long a function's child processes take."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    run()
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Whole(wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+
+
+def least(runs: Sequence[Whole]) -> Whole:
+    return Whole(min(run.wall for run in runs), min(run.cpu for run in runs))
+
+
+def write_tests(folder: Path) -> None:
+    (folder / "schema.yml").write_text(yaml.safe_dump(schema(), sort_keys=False), encoding="utf-8")
+
+
+def in_order(tests: Iterable[DataTest]) -> list[DataTest]:
+    """The tests in the order of the cases."""
+    return sorted(tests, key=lambda test: test.name)
+
+
+def table(measured: dict[str, list[Measured]], whole: tuple[Whole, Whole, Whole]) -> str:
+    """The result as Markdown."""
+    lines = [
+        "| database | 40 tests by hand, s | here, s | here / by hand | more for each test, ms |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for database, tests in measured.items():
+        by_hand, here = sum(t.by_hand for t in tests), sum(t.here for t in tests)
+        more = statistics.median(t.here - t.by_hand for t in tests) * 1000
+        lines.append(f"| {database} | {by_hand:.2f} | {here:.2f} | {here / by_hand:.2f} | {more:.1f} |")
+    lines += [
+        "",
+        f"| whole command, DuckDB, {THREADS} threads | s | CPU s | times as long as here | CPU |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    first, later, here_whole = whole
+    for name, run in (
+        ("dbt test, first", first),
+        ("dbt test, later (parsed before)", later),
+        ("dbt-like-checks test", here_whole),
+    ):
+        lines.append(
+            f"| {name} | {run.wall:.2f} | {run.cpu:.2f} "
+            f"| {run.wall / here_whole.wall:.1f} | {run.cpu / here_whole.cpu:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    measured: dict[str, list[Measured]] = {}
+    with tempfile.TemporaryDirectory() as temporary, postgresql_server(Path(temporary) / "pg") as server:
+        folder = Path(temporary)
+        write_tests(folder)
+        tests = in_order(load_project(folder / "schema.yml", name="compared"))
+        urls = {
+            "PostgreSQL": fresh_postgresql_database(server).replace("postgresql://", "postgresql+psycopg://"),
+            "SQLite": f"sqlite:///{folder / 'facts.sqlite'}",
+            "DuckDB": f"duckdb:///{folder / 'facts.duckdb'}",
+        }
+        for name, url in urls.items():
+            fill(url)
+            measured[name] = measure(url, tests)
+        whole = whole_commands(folder / "whole", folder / "facts.duckdb")
+    machine = f"{os.cpu_count()} CPUs ({platform.machine()}), shared, Python {platform.python_version()}"
+    text = f"{machine}; {real_dbt.version()}\n\n{table(measured, whole)}"
+    print(text)
+    before, _, after = TABLE.read_text().partition("<!-- measured -->") if TABLE.exists() else ("", "", "")
+    _, _, notes = after.partition("<!-- /measured -->")
+    TABLE.write_text(f"{before}<!-- measured -->\n{text}\n<!-- /measured -->{notes}")
+
+
+if __name__ == "__main__":
+    main()
