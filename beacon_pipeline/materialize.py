@@ -196,7 +196,7 @@ class Materializer:
             work.unreachable_since = None
             return all(_age(call) > self._longest(call) for call in calls)
         work.unreachable_since = work.unreachable_since or now
-        return (now - work.unreachable_since).total_seconds() > self._patience
+        return (now - work.unreachable_since).total_seconds() >= self._patience
 
     def _longest(self, call: Call) -> float:
         """Seconds after which a call that is still pending is left to reconciliation."""
@@ -269,7 +269,7 @@ class Materializer:
             log.warning("the answer to a submit was lost", call=call.id, reason=str(unknown))
             work.lost.add(call.id)
             work.unreachable_since = work.unreachable_since or datetime.now(UTC)
-            if (datetime.now(UTC) - work.unreachable_since).total_seconds() > self._patience:
+            if (datetime.now(UTC) - work.unreachable_since).total_seconds() >= self._patience:
                 await self._report_left(call, work)
                 return
             await self._sleep(work.poll_seconds)
