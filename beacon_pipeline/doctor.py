@@ -63,13 +63,13 @@ def examine_database(url: str) -> Diagnosis:
     except LedgerUnavailable as error:
         return Diagnosis("database", ok=False, detail=str(error))
     if current == newest:
-        return Diagnosis("database", ok=True, detail=f"{ledger!r}: schema {current}")
+        return Diagnosis("database", ok=True, detail=f"{ledger.place}: schema {current}")
     if current is None:
         return Diagnosis(
-            "database", ok=True, detail=f"{ledger!r}: empty; the first command makes schema {newest}"
+            "database", ok=True, detail=f"{ledger.place}: empty; the first command makes schema {newest}"
         )
     return Diagnosis(
-        "database", ok=True, detail=f"{ledger!r}: schema {current}; the next command brings {newest}"
+        "database", ok=True, detail=f"{ledger.place}: schema {current}; the next command brings {newest}"
     )
 
 

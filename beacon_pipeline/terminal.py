@@ -158,7 +158,10 @@ def _facts(job: Job, execution: Execution) -> list[tuple[str, str]]:
         ("finish reason", execution.finish_reason and execution.finish_reason.value),
         ("seconds", execution.seconds is not None and f"{execution.seconds:.3f}"),
         ("model revision", provenance and provenance.model_revision),
-        ("made by", provenance and f"{provenance.engine}, {provenance.dtype}, {provenance.device}"),
+        (
+            "made by",
+            provenance and ", ".join(filter(None, (provenance.engine, provenance.dtype, provenance.device))),
+        ),
         ("token sha256", execution.output_token_sha256),
         ("system prompt", execution.system_prompt),
         ("prompt", execution.prompt),

@@ -127,19 +127,25 @@ class Database:
             return result
         except sa.exc.OperationalError as error:
             reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown fault"
-            raise LedgerUnavailable(f"the ledger at {self._place} cannot be used: {reason}") from None
+            raise LedgerUnavailable(f"the ledger at {self.place} cannot be used: {reason}") from None
 
     @property
-    def _place(self) -> str:
+    def place(self) -> str:
+        """Where the database is, for messages: no password."""
         return self.url.render_as_string(hide_password=True)
 
     def schema_versions(self) -> tuple[str | None, str | None]:
         """The schema's version in the database, None while it has none, and the newest there is.
 
-        Raises LedgerUnavailable. Changes nothing.
+        Raises LedgerUnavailable, also for a version that only newer code knows. Changes nothing.
         """
         current = self.read(lambda c: MigrationContext.configure(c).get_current_revision())
-        return current, ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        scripts = ScriptDirectory(str(MIGRATIONS))
+        if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+            raise LedgerUnavailable(
+                f"the ledger at {self.place} has schema {current}, unknown to this version: use a newer one"
+            )
+        return current, scripts.get_current_head()
 
     def migrate(self) -> None:
         """Bring the schema to the newest version. Safe when several processes start at once."""
@@ -163,7 +169,7 @@ class Database:
             return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         except sa.exc.OperationalError as error:
             reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown fault"
-            raise LedgerUnavailable(f"the ledger at {self._place} cannot be used: {reason}") from None
+            raise LedgerUnavailable(f"the ledger at {self.place} cannot be used: {reason}") from None
 
     def _upgrade(self, config: Config) -> None:
         def upgrade(connection: sa.Connection) -> None:

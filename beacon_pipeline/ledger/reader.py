@@ -44,6 +44,11 @@ class LedgerReader:
         """Give the connections back."""
         self._database.close()
 
+    @property
+    def place(self) -> str:
+        """Where the ledger is, for messages: no password."""
+        return self._database.place
+
     def schema_versions(self) -> tuple[str | None, str | None]:
         """The schema's version in the database, None while it has none, and the newest there is."""
         return self._database.schema_versions()

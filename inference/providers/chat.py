@@ -164,11 +164,9 @@ async def _exchange(
     client: httpx.AsyncClient, endpoint: Endpoint, request: dict[str, Any]
 ) -> tuple[httpx.Response, bytes]:
     url = f"{endpoint.base_url}/chat/completions"
-    key = endpoint.api_key
-    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
     body = bytearray()
     try:
-        async with client.stream("POST", url, json=request, headers=headers) as response:
+        async with client.stream("POST", url, json=request, headers=endpoint.headers) as response:
             async for part in response.aiter_bytes():
                 body += part
                 if len(body) > RESPONSE_LIMIT:

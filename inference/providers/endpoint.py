@@ -60,6 +60,11 @@ class Endpoint(Value):
             return None
         return f"{self.api_key_variable or 'the key'} is empty, or has spaces or line breaks"
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What to send with each request: holds the key."""
+        return {"Authorization": f"Bearer {self.api_key.get_secret_value()}"} if self.api_key else {}
+
     def without_key(self, text: str) -> str:
         """The text of an endpoint that may quote what it was sent."""
         key = self.api_key.get_secret_value() if self.api_key else ""

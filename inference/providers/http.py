@@ -40,8 +40,8 @@ from inference.contract import (
 from inference.inspection import DeploymentState
 from inference.providers.chat import Sleep, Told, complete
 from inference.providers.endpoint import Endpoint
-from inference.providers.endpoint_lookup import look_up
 from inference.providers.process_calls import Owner, state_elsewhere
+from inference.providers.served import look_up
 
 REQUESTS_AT_ONCE = 8  # for one deployment, whatever number of calls they belong to
 CONNECT_SECONDS = 10.0
@@ -100,6 +100,14 @@ class HttpProvider:
             if problem := endpoint.key_problem:
                 raise NotConfigured(f"the endpoint of {deployment} needs its API key: {problem}")
 
+    async def inspect(self, deployment: Deployment) -> DeploymentState:
+        """Whether the endpoint of a deployment answers, takes the key, and lists the model."""
+        self.check_configured()
+        endpoint = self._endpoints.get(deployment)
+        if endpoint is None:
+            return DeploymentState(found=False, detail=f"no endpoint serves {deployment}")
+        return await look_up(self._client, endpoint, deployment)
+
     async def submit(self, request: Request) -> str:
         """Begin to ask. A request that this object works on already is not begun again."""
         self.check_configured()
@@ -137,14 +145,6 @@ class HttpProvider:
         if call is not None:
             call.work.cancel()
             await asyncio.wait([call.work])
-
-    async def inspect(self, deployment: Deployment) -> DeploymentState:
-        """Whether the deployment's endpoint answers and lists its model. Raises NotConfigured."""
-        self.check_configured()
-        endpoint = self._endpoints.get(deployment)
-        if endpoint is None:
-            return DeploymentState(found=False, detail=f"no endpoint serves {deployment}")
-        return await look_up(self._client, endpoint)
 
     async def close(self) -> None:
         """Drop every connection. Calls that have not ended are interrupted."""

@@ -50,6 +50,20 @@ def test_the_database_is_looked_at_and_left_as_it_is(database_url: str) -> None:
     assert (made.ok, "; the" in made.detail) == (True, False)
 
 
+def test_a_database_of_a_newer_version_is_told(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    ledger = Ledger(url)
+    ledger.migrate()
+    ledger.close()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    found = examine_database(url)
+    assert not found.ok
+    assert "has schema 9999, unknown to this version" in found.detail
+
+
 def test_a_database_that_is_not_there_is_told_without_its_password() -> None:
     found = examine_database("postgresql://u:hunter2@127.0.0.1:1/d")
     assert not found.ok

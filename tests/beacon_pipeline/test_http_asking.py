@@ -124,6 +124,15 @@ async def test_without_the_key_nothing_is_dispatched(
     assert server.bodies == []
 
 
+async def test_with_a_model_that_is_not_served_nothing_is_dispatched(
+    ledger: Ledger, tmp_path: Path, server: Server
+) -> None:
+    job = a_job(ledger, [CELL])
+    with pytest.raises(NotConfigured, match="lists other, served, not 'old': correct endpoint_model"):
+        await materialize(ledger, a_catalog(tmp_path, server.url, "answer", endpoint_model="old"), job.id)
+    assert [e.status for e in ledger.executions(job.id)] == [Status.PENDING]
+
+
 def dead_process() -> int:
     process = subprocess.Popen(["true"])
     process.wait()

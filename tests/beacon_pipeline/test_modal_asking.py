@@ -246,14 +246,16 @@ def test_cancelling_stops_the_call_at_modal(asking: Asking) -> None:
 
 
 def test_a_killed_container_leaves_a_truth_and_is_asked_again_once(asking: Asking) -> None:
-    warm = a_warm_container(asking)
-    os.kill(warm, signal.SIGSTOP)
+    warm = warm_containers(asking)
+    for process in warm:
+        os.kill(process, signal.SIGSTOP)
 
     async def ask_then_kill() -> None:
         asked = asyncio.ensure_future(asking.materializer().materialize(asking.job.id, CELLS, lambda _: None))
         while not asking.modal.events("input", request_id=newest_request_id(asking)):
             await asyncio.sleep(0.02)
-        os.kill(warm, signal.SIGKILL)
+        for process in warm:
+            os.kill(process, signal.SIGKILL)
         await asked
 
     asyncio.run(ask_then_kill())
@@ -274,6 +276,17 @@ def test_a_refused_token_is_told_before_anything_is_dispatched(
     assert asking.spawns() == 0
 
 
+def test_a_token_that_may_not_spawn_leaves_an_intent_that_is_sent_later(asking: Asking) -> None:
+    asking.modal.inject(faults.permission_denied())
+    with pytest.raises(NotConfigured, match="Modal refuses the token"):
+        asking.materialize()
+    assert [e.status for e in asking.executions()] == [Status.DISPATCHED] * 2
+    assert asking.spawns() == 0
+    asking.modal.clear()
+    assert [e.status for e in asking.materialize()] == [Status.COMPLETED] * 2
+    assert asking.spawns() == 1
+
+
 def test_no_token_is_told_before_anything_is_sent(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODAL_TOKEN_ID", "")
     with pytest.raises(NotConfigured, match="`modal setup`, or set MODAL_TOKEN_ID"):
@@ -282,14 +295,14 @@ def test_no_token_is_told_before_anything_is_sent(asking: Asking, monkeypatch: p
     assert asking.spawns() == 0
 
 
-def a_warm_container(asking: Asking) -> int:
-    """The process of the container that is up, or comes up now, for a job of its own."""
-    job = a_job(asking.ledger, CELLS, name="to warm it up")
+def warm_containers(asking: Asking) -> list[int]:
+    """The processes of the containers that are up, or come up now, for a job of its own."""
+    job = a_job(asking.ledger, CELLS, name="to warm one up")
     asyncio.run(asking.materializer().materialize(job.id, CELLS, lambda _: None))
     asking.spawned_before += 1
     ended = {event["task"] for event in asking.modal.events("container", state="ended")}
-    (pid,) = (e["pid"] for e in asking.modal.events("container", state="started") if e["task"] not in ended)
-    return int(pid)
+    started = asking.modal.events("container", state="started")
+    return [int(event["pid"]) for event in started if event["task"] not in ended]
 
 
 def newest_request_id(asking: Asking) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,6 +127,7 @@ class Server:
     asked: Counter[str] = field(default_factory=Counter)
     at_once: int = 0
     most_at_once: int = 0
+    models: Response | None = None  # what is answered to a look-up; None: a list with the model
     released: threading.Event = field(default_factory=threading.Event)  # ends what waits in "hang"
 
     def forget(self) -> None:
@@ -136,6 +137,7 @@ class Server:
         self.asked.clear()
         self.at_once = self.most_at_once = 0
         self.released.clear()
+        self.models = None
 
     def endpoint(self, **changes: Any) -> Endpoint:
         return Endpoint(**({"base_url": self.url, "model": "served", "timeout_seconds": 30.0} | changes))
@@ -154,6 +156,11 @@ class Server:
         finally:
             self.at_once -= 1
 
+    async def list_models(self, request: Request) -> Response:
+        if request.headers.get("authorization") == "Bearer refused":
+            return error(401, "who are you?")
+        return self.models or JSONResponse({"object": "list", "data": [{"id": "served"}, {"id": "other"}]})
+
     async def _behave(self, prompt: str, before: int) -> Response:
         if prompt.startswith("hang"):
             while not self.released.is_set():
@@ -168,8 +175,12 @@ class Server:
 class _Quiet(uvicorn.Server):
     """Started in a thread of its own, where signals cannot be handled."""
 
-    def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
-        app = Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
+    def __init__(self, seen: Server) -> None:
+        routes = [
+            Route("/v1/chat/completions", seen.answer, methods=["POST"]),
+            Route("/v1/models", seen.list_models),
+        ]
+        app = Starlette(routes=routes)
         options = {"log_config": None, "lifespan": "off", "ws": "none", "timeout_graceful_shutdown": 1}
         super().__init__(uvicorn.Config(app, host="127.0.0.1", port=0, http="h11", **options))
 
@@ -178,7 +189,7 @@ class _Quiet(uvicorn.Server):
 def endpoint_server() -> Iterator[Server]:
     """A running server for as long as the context lasts."""
     seen = Server()
-    running = _Quiet(seen.answer)
+    running = _Quiet(seen)
     thread = threading.Thread(target=running.run, name="endpoint-server", daemon=True)
     thread.start()
     try:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import pytest
 from pydantic import SecretStr, ValidationError
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from inference.contract import (
     UNREPORTED_REGION,
@@ -34,6 +35,7 @@ from inference.contract import (
     Request,
     SubmitRejected,
 )
+from inference.inspection import Inspectable
 from inference.providers.chat import RETRY_AFTER_LIMIT_SECONDS, TRIES, retry_after_seconds
 from inference.providers.endpoint import Endpoint
 from inference.providers.http import HttpProvider
@@ -390,6 +392,42 @@ async def test_a_deployment_without_endpoint_is_rejected(asking: Ask) -> None:
         await asking().provider.submit(request)
 
 
+# what is answered to a look-up -> whether the deployment is there, and a word of what is said
+LOOKUPS: dict[str, tuple[Response | None, bool | None, str]] = {
+    "listed": (None, True, "listed"),
+    "another model": (JSONResponse({"data": [{"id": "tgi"}]}), False, "lists tgi, not 'served'"),
+    "no list": (PlainTextResponse("no such page", status_code=404), True, "not told"),
+    "something else": (PlainTextResponse("<html>"), True, "not told"),
+    "broken": (PlainTextResponse("oops", status_code=502), None, "answered 502"),
+}
+
+
+@pytest.mark.parametrize(("models", "found", "said"), LOOKUPS.values(), ids=LOOKUPS)
+async def test_an_endpoint_is_looked_up_without_asking_a_model(
+    asking: Ask, server: Server, models: Response | None, found: bool | None, said: str
+) -> None:
+    server.models = models
+    state = await asking().provider.inspect(EU)
+    assert state.found is found
+    assert said in f"{state.detail} {state.settings}"
+    assert server.bodies == []
+
+
+async def test_a_look_up_that_gets_no_answer_says_nothing_of_the_deployment(server: Server) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        work = Asking(server.endpoint(base_url=f"http://127.0.0.1:{closed.getsockname()[1]}/v1"))
+        state = await work.provider.inspect(EU)
+        await work.provider.close()
+    assert state.found is None
+
+
+async def test_a_refused_key_is_not_configured(asking: Ask) -> None:
+    provider = asking(api_key=SecretStr("refused"), api_key_variable="BEACON_TEST_KEY").provider
+    with pytest.raises(NotConfigured, match="refuses the key in BEACON_TEST_KEY"):
+        await provider.inspect(EU)
+
+
 @pytest.mark.parametrize("value", [None, "", "two words", f"{KEY}\n"])
 async def test_a_key_that_is_missing_or_unfit_is_not_configured(asking: Ask, value: str | None) -> None:
     key = None if value is None else SecretStr(value)
@@ -411,4 +449,5 @@ def test_an_endpoint_url_without_credentials_is_needed(url: str) -> None:
 async def test_it_is_a_provider_without_durable_calls(asking: Ask) -> None:
     provider = asking().provider
     assert isinstance(provider, Provider)
+    assert isinstance(provider, Inspectable)
     assert provider.durable is False

@@ -48,6 +48,7 @@ class FunctionCall:
     outcome: Outcome | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     ending: bool = False  # it has an outcome that waits for its delay
+    stopped: bool = False  # somebody cancelled it: whatever its container still says comes too late
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -162,6 +163,8 @@ class Calls:
         """The call ended, unless it had already; a failure is tried again while the policy allows."""
         if call.outcome is not None or call.ending:
             return
+        if call.stopped:
+            outcome = terminated()
         failed = outcome.result.status == Result.GENERIC_STATUS_FAILURE
         was_run = all(active.fault.instead(call.input.data_format) is None for active in call.faults)
         if failed and was_run and call.retries < call.function.definition.retry_policy.retries:
@@ -256,6 +259,7 @@ class Calls:
         if call.ending and call.outcome is None:
             self._end_now(call, terminated())
         elif call.outcome is None:
+            call.stopped = True
             self.runner.cancel(call, kill=request.terminate_containers)
         return Empty()
 
