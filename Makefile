@@ -8,7 +8,7 @@ endif
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup run dev dev-modal test check format incident bench bench-data-tests compare-dbt clean
+.PHONY: help setup run dev dev-modal test test-long check format incident bench bench-data-tests compare-dbt clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
@@ -30,6 +30,9 @@ dev-modal: setup ## the same with the models on a Modal of this machine: no acco
 
 test: setup ## the test suite
 	$(BIN)/pytest -n auto
+
+test-long: setup ## the tests that take minutes each: whole lives of an instance, on both databases
+	$(BIN)/pytest -n auto -m long
 
 check: setup ## lint, format and types
 	$(BIN)/ruff check .

@@ -40,20 +40,22 @@ def build_definitions(
     """
     catalog = catalog or load_catalog()
     ledger = ledger or LedgerResource()
+    inference_job = dg.define_asset_job(
+        INFERENCE_JOB,
+        selection=dg.AssetSelection.assets(INFERENCE).without_checks(),
+        description="Bring the executions of chosen partitions to their true state.",
+    )
+    checks_job = dg.define_asset_job(
+        CHECKS_JOB,
+        selection=dg.AssetSelection.checks_for_assets(INFERENCE),
+        description="Check chosen partitions again. No model is asked.",
+    )
     return dg.Definitions(
         assets=[*catalog_assets(catalog), inference_asset(catalog), metrics_asset(catalog), ledger_asset()],
         asset_checks=[inference_checks(catalog), *ledger_asset_checks(catalog, ledger)],
         jobs=[
-            dg.define_asset_job(
-                INFERENCE_JOB,
-                selection=dg.AssetSelection.assets(INFERENCE).without_checks(),
-                description="Bring the executions of chosen partitions to their true state.",
-            ),
-            dg.define_asset_job(
-                CHECKS_JOB,
-                selection=dg.AssetSelection.checks_for_assets(INFERENCE),
-                description="Check chosen partitions again. No model is asked.",
-            ),
+            inference_job,
+            checks_job,
             dg.define_asset_job(
                 CATALOG_JOB,
                 selection=dg.AssetSelection.assets(QUESTIONS, MODELS),
@@ -68,7 +70,7 @@ def build_definitions(
         ],
         schedules=[*catalog_schedules(catalog), ledger_checks_schedule()],
         sensors=[
-            reconciliation_sensor(catalog),
+            reconciliation_sensor(catalog, [inference_job, checks_job]),
             alert_sensor(catalog),
             cancelled_runs_sensor(catalog),
             metrics_sensor(catalog),

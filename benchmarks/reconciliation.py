@@ -112,7 +112,8 @@ def make_wrong(url: str, count: int) -> None:
             "finish_reason = NULL, executed_region = NULL, provenance = NULL, completed_at = NULL, "
             "updated_at = :old WHERE id = :id"
         ).bindparams(sa.bindparam("old", type_=Moment()))
-        connection.execute(change, [{"id": one, "old": MOMENT} for one in ids])
+        if ids:
+            connection.execute(change, [{"id": one, "old": MOMENT} for one in ids])
 
 
 def tick(instance: dg.DagsterInstance, catalog: Catalog, cursor: Cursor) -> Tick:

@@ -50,6 +50,8 @@ def newest_materializations(
     instance: dg.DagsterInstance, partition_keys: Sequence[str]
 ) -> dict[str, Materialized]:
     """The newest materialization of each of these partitions that has one, by partition key."""
+    if not partition_keys:
+        return {}  # Dagster reads an empty choice as all partitions
     newest = instance.get_latest_storage_id_by_partition(
         INFERENCE, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partition_keys)
     )

@@ -78,7 +78,7 @@ def _wait_for(instance: DagsterInstance, daemon: Daemon, run_ids: Sequence[str])
 
 
 def _is_unhealed(last: Pass) -> bool:
-    return bool(last.runs or last.waiting or last.gave_up)
+    return bool(last.runs or last.waiting or last.gave_up or last.unknown)
 
 
 def _as_json(passes: Sequence[Pass]) -> dict[str, object]:
@@ -88,6 +88,7 @@ def _as_json(passes: Sequence[Pass]) -> dict[str, object]:
             "runs": len(seen.runs),
             "waiting": seen.waiting,
             "given_up": seen.gave_up,
+            "unknown": seen.unknown,
         }
         for seen in passes
     ]
@@ -102,4 +103,6 @@ def _told(passes: Sequence[Pass]) -> str:
         waiting = f"; {seen.waiting} wait for a provider that cannot be reached" if seen.waiting else ""
         spent = f"; {seen.gave_up} given up, see `beacon status`" if seen.gave_up else ""
         lines.append(f"look {number}: {found or 'nothing to heal'}{runs}{waiting}{spent}")
+    if unknown := passes[-1].unknown:
+        lines.append(f"Dagster shows {unknown} partitions unknown to the ledger: was it replaced?")
     return "\n".join(lines)

@@ -27,6 +27,7 @@ class Pass:
     runs: tuple[HealingRun, ...]
     waiting: int
     gave_up: int
+    unknown: int  # partitions that Dagster shows and the ledger knows nothing of
 
     @property
     def by_healing(self) -> dict[str, int]:
@@ -44,7 +45,7 @@ def look(
     providers: ProvidersResource,
     *,
     untouched_for: timedelta,
-) -> tuple[Pass, list[Tick]]:
+) -> Pass:
     """Look at everything on record once, settling what a write can settle."""
     ticks: list[Tick] = []
     requested: dict[str, HealingRun] = {}
@@ -58,7 +59,8 @@ def look(
         requested |= {run.wrong: run for run in tick.runs}
         cursor = tick.cursor
     waiting, gave_up = sum(t.waiting for t in ticks), sum(t.gave_up for t in ticks)
-    return Pass(tuple(requested.values()), waiting, gave_up), ticks
+    unknown = {key for tick in ticks for key in tick.unknown}
+    return Pass(tuple(requested.values()), waiting, gave_up, len(unknown))
 
 
 def heal(
@@ -76,10 +78,8 @@ def heal(
     """
     passes: list[Pass] = []
     for _ in range(HEALING_RUNS + 1):
-        seen, ticks = look(ledger, instance, catalog, providers, untouched_for=untouched_for)
+        seen = look(ledger, instance, catalog, providers, untouched_for=untouched_for)
         passes.append(seen)
-        for evaluation in (e for tick in ticks for e in tick.evaluations):
-            instance.report_runless_asset_event(evaluation)
         if not seen.runs:
             break
         wait(launch_runs([run.launch(catalog) for run in seen.runs]))

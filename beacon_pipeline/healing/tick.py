@@ -11,9 +11,8 @@ import dagster as dg
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from beacon_pipeline.assets.events import evaluations_of, newest_materializations, unknown_evaluation
+from beacon_pipeline.assets.events import newest_materializations
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.checks import CheckName
 from beacon_pipeline.healing.examine import Examined, Examiner
 from beacon_pipeline.healing.runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
 from beacon_pipeline.jobs import asking_of, job_for
@@ -31,7 +30,6 @@ from beacon_pipeline.vocabulary import Status
 EXAMINED_A_TICK = 500  # executions of each kind
 SWEPT_A_TICK = 200  # partitions compared with what Dagster shows
 RUNS_A_TICK = 10
-TOLD_A_TICK = 50  # failing checks written by a tick: each costs a Dagster event
 ENDED_RUNS_A_TICK = 50
 JOBS_WATCHED_FOR = timedelta(days=7)
 
@@ -71,7 +69,7 @@ class Tick:
 
     cursor: Cursor
     runs: list[HealingRun] = field(default_factory=list)
-    evaluations: list[dg.AssetCheckEvaluation] = field(default_factory=list)
+    unknown: dict[str, int] = field(default_factory=dict)  # partition key -> storage id, not told before
     waiting: int = 0  # wrong, and nothing can be done now
     left: int = 0  # runs that did not fit into this tick
     gave_up: int = 0
@@ -83,6 +81,7 @@ class Tick:
             "more runs to come": self.left,
             "executions waiting": self.waiting,
             "given up": self.gave_up,
+            "partitions unknown to the ledger": len(self.unknown),
         }
         return ", ".join(f"{count} {name}" for name, count in told.items() if count) or "nothing is wrong"
 
@@ -138,7 +137,7 @@ class Reconciliation:
         tick = Tick(cursor)
         self._settle(examined, tick)
         self._request(examined, tick)
-        unknown_told = dict(self._tell(examined, cells, tick))
+        unknown_told = dict(self._find_unknown(examined, cells, tick))
         if tick.left:
             # The walks stand still until their runs fit; what is requested is under way by then.
             tick.cursor = cursor.model_copy(update={"unknown_told": unknown_told})
@@ -233,29 +232,19 @@ class Reconciliation:
             ids = [execution.id for execution in run.executions]
             self._ledger.dead_letter(ids, actor=ACTOR, detail=f"{HEALING_RUNS} runs did not dispatch it")
 
-    def _tell(
+    def _find_unknown(
         self, examined: Sequence[Examined], cells: Sequence[Cell], tick: Tick
     ) -> Iterator[tuple[str, int]]:
-        """Write the failing checks of what was found; gives the unknown partitions told about so far."""
-        requested = {execution.id for run in tick.runs for execution in run.executions}
-        jobs = self._ledger.jobspec_ids({e.execution.job_id for e in examined if e.execution.id in requested})
-        for one in examined:
-            if one.execution.id in requested and len(tick.evaluations) < TOLD_A_TICK:
-                (evaluation,) = evaluations_of(
-                    one.execution,
-                    one.truth,
-                    one.materialized,
-                    [CheckName.STATUS_CONSISTENCY],
-                    job=jobs[one.execution.job_id],
-                )
-                if not evaluation.passed:
-                    tick.evaluations.append(evaluation)
+        """Find partitions that Dagster shows and the ledger knows nothing of; each is told once.
+
+        Gives the storage id of the materialization of every such partition, by partition key.
+        """
         recorded = {e.execution.cell for e in examined}
         unrecorded = [key_of(cell) for cell in cells if cell not in recorded]
         told = tick.cursor.unknown_told
         for key, materialized in newest_materializations(self._instance, unrecorded).items():
-            if told.get(key) != materialized.target.storage_id and len(tick.evaluations) < TOLD_A_TICK:
-                tick.evaluations.append(unknown_evaluation(key, materialized))
+            if told.get(key) != materialized.target.storage_id:
+                tick.unknown[key] = materialized.target.storage_id
             yield key, materialized.target.storage_id
         swept = {key_of(cell) for cell in cells}
         yield from ((key, storage_id) for key, storage_id in told.items() if key not in swept)

@@ -104,7 +104,7 @@ def test_nothing_wrong_requests_nothing(instance: dg.DagsterInstance, ledger: Le
     record.ask()
     polls = record.provider.polls
     tick = record.tick()
-    assert (tick.runs, tick.evaluations, tick.summary) == ([], [], "nothing is wrong")
+    assert (tick.runs, tick.unknown, tick.summary) == ([], {}, "nothing is wrong")
     assert record.provider.polls == polls, "what has its answer on record is not asked about"
     assert record.cursor.is_at_start
 
@@ -124,7 +124,6 @@ def test_an_answer_that_nobody_read_is_read_and_not_paid_again(
     assert early.runs == [], "its run may still be there: the deadline has not passed"
     tick = record.tick()
     assert [(run.healing.value, len(run.executions)) for run in tick.runs] == [("attach", len(CELLS))]
-    assert {e.check_name for e in tick.evaluations} == {"status_consistency"}
     (run,) = record.heal(tick)
     assert run.tags[HEALING_TAG] == "attach"
     assert record.statuses() == {Status.COMPLETED}
@@ -234,8 +233,19 @@ def test_a_partition_that_the_ledger_knows_nothing_of_is_told_once(
     instance.report_runless_asset_event(dg.AssetMaterialization(INFERENCE, partition=KEYS["math_basic"]))
     tick = record.tick()
     assert tick.runs == [], "asking again would be paid for: a person decides"
-    assert [(e.partition, e.passed) for e in tick.evaluations] == [(KEYS["math_basic"], False)]
-    assert record.tick().evaluations == []
+    assert set(tick.unknown) == {KEYS["math_basic"]}
+    assert record.tick().unknown == {}
+
+
+def test_no_partition_is_unknown_where_all_are_on_record(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    for region in ("us", "eu", "apac"):
+        for model in CATALOG.models:
+            record.intend([Cell(region, model.id, question) for question in ALL], name=f"{region} {model.id}")
+    instance.report_runless_asset_event(dg.AssetMaterialization(INFERENCE, partition=KEYS["math_basic"]))
+    assert record.tick(after=timedelta()).unknown == {}
 
 
 def test_what_a_run_works_on_is_left_alone(instance: dg.DagsterInstance, ledger: Ledger) -> None:

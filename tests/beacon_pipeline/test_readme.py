@@ -11,14 +11,18 @@ RUN_ELSEWHERE = {
     "make run": ".ci/run",
     "make check": ".ci/run",
     "make test": ".ci/run",
+    "make test-long": ".ci/run",
+    "make compare-dbt": "Makefile",  # its verdicts are recorded, and held in test_as_dbt_said.py
+    "make incident": "Makefile",  # is tests/incident.py, which test_incident.py runs
     "make dev": "Makefile",  # is `beacon dev`, which test_ui.py drives
     "make bench": "Makefile",  # benchmarks are run by hand; their tables are committed
+    "make bench-data-tests": "Makefile",
 }
 
 
 def commands() -> list[str]:
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    indented = re.findall(r"^    (make \w+)", README, re.MULTILINE)
+    indented = re.findall(r"^    (make [\w-]+)", README, re.MULTILINE)
     lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     return [*indented, *(line for line in lines if line)]
 

@@ -86,11 +86,11 @@ def test_launch_one_region_see_it_green_and_read_a_check(ui: str, env: dict[str,
 def test_a_failing_data_test_shows_its_failing_rows(ui: str, env: dict[str, str], page: Page) -> None:
     ledger = f"sqlite:///{Path(env['DAGSTER_HOME']) / 'ledger.db'}"
     a_sound_record(ledger)
-    damage(ledger, "UPDATE executions SET region = 'EU-West' WHERE region = 'eu' AND model = 'tiny-qwen'")
+    damage(ledger, "UPDATE executions SET region = 'Mars-West' WHERE region = 'eu' AND model = 'tiny-qwen'")
 
     page.open(f"{ui}/assets/ledger?view=checks&checkDetail=executions_region_is_canonical")
     page.wait_for("no alias, no unknown name")
     page.click("Execute all")
     page.wait_for("configured to fail if != 0")
     page.wait_for("failing_rows")
-    assert page.text.count("EU-West") >= 4
+    assert page.text.count("Mars-West") >= 4
