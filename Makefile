@@ -29,10 +29,10 @@ dev-modal: setup ## the same with the models on a Modal of this machine: no acco
 	$(BIN)/python -m tests.modal_loopback.dev
 
 test: setup ## the test suite
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-long: setup ## the tests that take minutes each: whole lives of an instance, on both databases
-	$(BIN)/pytest -n auto -m long
+	$(BIN)/pytest -n auto --dist loadfile -m long
 
 check: setup ## lint, format and types
 	$(BIN)/ruff check .

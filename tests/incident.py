@@ -33,6 +33,10 @@ ROUTER = (
 )
 ROUTER_CALLS = "UPDATE calls SET replied = 0, truth = 'failed' WHERE model = 'tiny-mistral'"
 OLD_CLIENT = "UPDATE executions SET region = ? WHERE region = 'eu' AND question = ?"
+ASKS = (
+    *("--model", "tiny-llama", "--model", "tiny-mistral"),
+    *("--question", "identity_basic", "--question", "geography_basic"),
+)
 KILLED_ASKS = ("--region", "eu", "--model", "tiny-qwen", "--question", "taiwan_status")
 
 
@@ -63,7 +67,7 @@ class Replay:
 def replay(folder: Path) -> Replay:
     """Replay the incident on an instance in ``folder``."""
     env = environment(folder)
-    asked = beacon(env, "run", "--question", "identity_basic", "--question", "geography_basic", "--new-job")
+    asked = beacon(env, "run", *ASKS, "--new-job")
     assert asked.returncode == 0, asked.stderr
     first = report(env)["job"]
     _kill_a_run_after_its_call_was_accepted(env, folder)

@@ -141,6 +141,7 @@ class Life:
         return self.ledger.counts(found.id).by_status if found else {}
 
 
+@pytest.mark.long
 def test_one_life_of_an_instance(env: dict[str, str], tmp_path: Path) -> None:
     with (
         dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from tests.beacon_pipeline.instances import environment
 
@@ -48,6 +49,7 @@ def in_another_shell(env: dict[str, str], command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_the_ui_and_a_modal_until_ctrl_c(tmp_path: Path) -> None:
     env = environment(tmp_path)
     port = free_port()

@@ -180,7 +180,11 @@ def test_faults_compose(server: Loopback) -> None:
     assert call.get(timeout=20) == {"region": "ap-southeast-1", "items": [{"id": "q", "text": ""}]}
 
 
-def test_an_exception_of_the_answering_function_is_the_call_s(tmp_path: Path) -> None:
+def test_an_exception_of_the_answering_function_is_the_call_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODAL_PAYLOAD_FORMAT", "pickle")
+
     def broken(call: Call) -> object:
         raise ValueError(f"{call.method} of {call.class_name} is broken")
 

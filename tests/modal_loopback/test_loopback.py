@@ -109,6 +109,7 @@ def test_large_payloads_travel_as_blobs_both_ways(
 def test_an_exception_of_the_code_arrives_after_the_retries(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MODAL_PAYLOAD_FORMAT", "pickle")
     call = method("EchoUs").spawn({"id": "raising", "do": "raise"})
     with pytest.raises(ValueError, match="as told"):
         result_of(call)
