@@ -8,7 +8,7 @@ endif
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup run dev dev-modal test test-long check format incident bench bench-data-tests compare-dbt clean
+.PHONY: help setup run dev dev-modal test test-long check format incident chaos bench bench-data-tests compare-dbt clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
@@ -45,6 +45,9 @@ format: setup ## rewrite the code in the house format
 
 incident: setup ## the predecessor's incident, replayed: what was on record before and after healing
 	$(BIN)/python -m tests.incident
+
+chaos: setup ## kills, outages and database faults at random over 504 executions; SEEDS=1,2,3 chooses
+	$(BIN)/python -m tests.chaos.suite
 
 bench: setup ## what everything but inference costs, into benchmarks/orchestration.md
 	$(BIN)/python -m benchmarks.orchestration

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from beacon_pipeline.instance import console_script
+
 ROOT = Path(__file__).parents[2]
 BEACON = str(Path(sys.executable).with_name("beacon"))
 
@@ -31,6 +33,15 @@ def environment(
 
 def beacon(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([BEACON, *arguments], env=env, capture_output=True, text=True, check=False)
+
+
+def switch_reconciliation(env: dict[str, str], way: str) -> None:
+    """``start`` or ``stop`` the sensor that heals, as its switch in the UI does."""
+    assert beacon(env, "jobs").returncode == 0  # now there is an instance
+    workspace = env.get("BEACON_WORKSPACE", str(ROOT / "workspace.yaml"))
+    command = [console_script("dagster"), "sensor", way, "reconciliation", "-w", workspace]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def report(env: dict[str, str], *arguments: str) -> dict[str, Any]:

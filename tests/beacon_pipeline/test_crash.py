@@ -7,7 +7,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.beacon_pipeline.instances import BEACON, beacon, environment, report, witness
+from tests.beacon_pipeline.instances import (
+    BEACON,
+    beacon,
+    environment,
+    report,
+    switch_reconciliation,
+    witness,
+)
 
 SELECTION = ("--region", "EU-West", "--model", "tiny-llama", "--model", "tiny-qwen")
 
@@ -26,6 +33,7 @@ def kill_the_first_run_in_mid_batch(env: dict[str, str]) -> int:
 
 def test_killed_in_mid_batch_and_launched_again(tmp_path: Path, database_url: str) -> None:
     env = environment(tmp_path, database_url=database_url, location="tests.beacon_pipeline.locations.slow")
+    switch_reconciliation(env, "stop")  # it would heal what the killed run left, before we look
     with (tmp_path / "first.log").open("wb") as log:
         first = subprocess.Popen([BEACON, "run", *SELECTION], env=env, stdout=log, stderr=log)
         killed = kill_the_first_run_in_mid_batch(env)

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests.beacon_pipeline.instances import BEACON, beacon, environment, report
+from tests.beacon_pipeline.instances import BEACON, beacon, environment, report, switch_reconciliation
 from tests.beacon_pipeline.modal_catalog import write_modal_catalog
 from tests.modal_loopback import Loopback, Match, faults
 
@@ -67,6 +67,7 @@ def test_72_executions_in_9_calls_and_a_killed_run_costs_none(env: dict[str, str
     assert all(ok for ok, _ in diagnoses(env, 0).values())
     assert modal.events("spawn") == [], "looking and deploying ask no model"
 
+    switch_reconciliation(env, "stop")  # it would heal what the killed run left, before we look
     modal.inject(faults.PendingUntilReleased(), Match(class_name="eu__tiny_llama"))
     log = Path(env["DAGSTER_HOME"]) / "first.log"
     with log.open("wb") as output:

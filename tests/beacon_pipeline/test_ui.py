@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests.beacon_pipeline.instances import BEACON, environment, report
+from beacon_pipeline.launch import CHECKS_JOB, Launch, launch_runs
+from beacon_pipeline.tags import RANGE_END_TAG, RANGE_START_TAG
+from tests.beacon_pipeline.instances import BEACON, environment, report, switch_reconciliation, witness
 from tests.beacon_pipeline.records import a_sound_record, damage
 from tests.browser import Page, free_port, needs_browser, open_page, wait_until_served
 
@@ -81,6 +83,44 @@ def test_launch_one_region_see_it_green_and_read_a_check(ui: str, env: dict[str,
     told = report(env)
     assert (told["executions"], told["by_status"]["completed"], told["mismatches"]) == (24, 24, 0)
     assert told["job"].startswith("backfill-")
+
+
+def open_check(page: Page, ui: str, deployment: str, question: str) -> None:
+    page.open(f"{ui}/assets/inference?view=checks&checkDetail=status_consistency")
+    page.click("Partitions", nth=1)
+    page.click(deployment)
+    page.click(question)
+
+
+def test_a_mismatch_is_seen_and_seen_to_heal(
+    ui: str, env: dict[str, str], page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The incident's false failure: red by its check, then the sensor's run, then green."""
+    switch_reconciliation(env, "stop")
+    ledger = f"sqlite:///{Path(env['DAGSTER_HOME']) / 'ledger.db'}"
+    damage(
+        ledger,
+        "UPDATE executions SET status = 'failed', answer = NULL, answer_kind = NULL, finish_reason = NULL, "
+        "executed_region = NULL, provenance = NULL, failure_code = 'provider_error', "
+        "failure_message = 'EMPTY_MODEL_RESPONSE' WHERE model = 'tiny-mistral' AND answer_kind = 'empty'",
+    )
+    damage(ledger, "UPDATE calls SET replied = 0, truth = 'failed' WHERE model = 'tiny-mistral'")
+    monkeypatch.setenv("DAGSTER_HOME", env["DAGSTER_HOME"])
+    key = "eu:tiny-mistral|identity_basic"
+    launch_runs([Launch(CHECKS_JOB, {RANGE_START_TAG: key, RANGE_END_TAG: key})])
+    page.open(f"{ui}/runs")
+    page.reload_until(CHECKS_JOB)
+    page.reload_until("Success")
+    open_check(page, ui, "eu:tiny-mistral", "identity_basic")
+    page.wait_for("the ledger says failed, the provider says succeeded")
+
+    switch_reconciliation(env, "start")
+    page.open(f"{ui}/runs")
+    page.reload_until("beacon/healing: attach")
+    open_check(page, ui, "eu:tiny-mistral", "identity_basic")
+    page.wait_for("provider: succeeded, ledger: completed, Dagster: completed")
+    assert report(env)["by_answer_kind"]["empty"] == 1
+    assert len(witness(env, "submissions")) == 3, "one call for each deployment, as before"
 
 
 def test_a_failing_data_test_shows_its_failing_rows(ui: str, env: dict[str, str], page: Page) -> None:
