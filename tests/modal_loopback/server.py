@@ -251,7 +251,9 @@ class Loopback:
         old = {name: os.environ.get(name) for name in new}
         os.environ.update(new)
         try:
-            client = modal.Client.from_env()  # one for the process: everything of the SDK uses it
+            # One for the process: everything of the SDK uses it. An earlier server's may be left.
+            modal.Client.from_env().close()
+            client = modal.Client.from_env()
             try:
                 yield
             finally:
