@@ -8,7 +8,7 @@ endif
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup run dev dev-modal test test-long check format incident bench bench-data-tests compare-dbt clean
+.PHONY: help setup run dev dev-modal test test-long check format chaos incident bench bench-data-tests compare-dbt clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 

@@ -22,6 +22,7 @@ from beacon_pipeline.checks import CheckName
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.records import CallFacts, Execution
 from beacon_pipeline.materialize import Materializer
+from beacon_pipeline.metrics import MetricCheck
 from beacon_pipeline.outcomes import outcomes_of_failure
 from beacon_pipeline.settings import database_url
 from beacon_pipeline.tags import HEALING_TAG
@@ -38,7 +39,7 @@ SKEW_SECONDS = 5.0  # of a rival's clock, either way
 # Two findings are true and stay, for there is nothing to heal: a model said nothing, and answers took long.
 TRUE_AND_STAYING = {
     check_cause(INFERENCE.to_user_string(), CheckName.NON_EMPTY_OUTPUT, of_partition=True),
-    check_cause(STATUS_METRICS.to_user_string(), "execution_time", of_partition=False),
+    check_cause(STATUS_METRICS.to_user_string(), MetricCheck.EXECUTION_TIME, of_partition=False),
 }
 
 LATE_FAILURE = CallFailure(code=FailureCode.WORKER_LOST, message="a report that comes late")
