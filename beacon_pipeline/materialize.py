@@ -121,7 +121,8 @@ class Materializer:
                 if all(e.id in work.reported for e in executions):
                     return
                 if plan.keys() != {Action.ASK}:
-                    work.poll_seconds = FIRST_POLL_SECONDS
+                    if plan.keys() != {Action.RESUBMIT}:
+                        work.poll_seconds = FIRST_POLL_SECONDS
                     executions = await self._executions(work)
                 continue
             if self._out_of_patience(waiting, work):
@@ -272,6 +273,7 @@ class Materializer:
             work.poll_seconds = min(work.poll_seconds * 2, SLOWEST_POLL_SECONDS)
         else:
             work.unreachable_since = None
+            work.poll_seconds = FIRST_POLL_SECONDS
             await self._write(self._ledger.record_accepted, call.id, provider_call_id)
 
     async def _settle(self, call: Call, work: _Round) -> None:

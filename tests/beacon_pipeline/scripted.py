@@ -71,6 +71,7 @@ class Behaviour:
     region: str | None = None  # None: where it was asked
     malformed: bool = False
     unavailable_fetches: int = 0
+    refused_submits: int = 0  # connections refused before one is taken
     duplicate_submits: int = 0
 
 
@@ -107,6 +108,9 @@ class ScriptedProvider:
         if behaviour.submit == "rejected":
             self.requests.append(request)
             raise SubmitRejected(CallFailure(code=FailureCode.REJECTED, message="as scripted"))
+        if behaviour.refused_submits:
+            behaviour.refused_submits -= 1
+            raise SubmitUnknown("connection refused")
         if first and behaviour.submit == "lost before":
             behaviour.submit = "accepted"
             raise SubmitUnknown("connection reset")

@@ -143,6 +143,19 @@ def test_out_of_patience_leaves_dispatched_and_the_next_one_attaches(asking: Ask
     assert len(work.provider.requests) == 1
 
 
+def test_a_provider_that_refuses_connections_is_tried_ever_more_slowly(asking: Ask) -> None:
+    work = asking(Behaviour(refused_submits=8))
+    slept: list[float] = []
+
+    async def count(seconds: float) -> None:
+        slept.append(seconds)
+
+    reported: list[Execution] = []
+    asyncio.run(work.materializer(sleep=count).materialize(work.job.id, CELLS, reported.extend))
+    assert [e.status for e in reported] == [Status.COMPLETED] * 2
+    assert slept[:8] == [0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+
+
 def test_a_lost_submit_is_left_dispatched_when_patience_runs_out(asking: Ask) -> None:
     work = asking(Behaviour(submit="lost"))
     assert [e.status for e in work.materialize(patience=0)] == [Status.DISPATCHED] * 2
