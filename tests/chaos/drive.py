@@ -89,6 +89,7 @@ def drive(
         chaos.wait_until_healed(names)
         chaos.hold(names)
     figures.seconds = time.monotonic() - started
+    assert figures.disturbances[Kind.WORKER_KILLED.value], "no run was killed: the seed says nothing"
     return figures
 
 

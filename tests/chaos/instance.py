@@ -26,6 +26,7 @@ from tests.databases import fresh_postgresql_database
 
 MODELS, REGIONS = ("one", "two"), ("us", "eu", "apac")
 DEADLINE_SECONDS = 8
+WORKER_PATIENCE_SECONDS = 5.0  # for a run to kill
 
 
 def a_catalog(folder: Path, questions: int) -> Path:
@@ -140,10 +141,13 @@ class Instance:
         return True
 
     def kill_worker(self, choice: float) -> bool:
-        """Kill one of the processes that execute runs. Whether there was one."""
-        workers = [p for p in self._processes() if "execute_run" in " ".join(_command(p))]
-        if not workers:
-            return False
+        """Kill one of the processes that execute runs, or the next one to come. Whether there was one."""
+        deadline = time.monotonic() + WORKER_PATIENCE_SECONDS
+        while not (workers := [p for p in self._processes() if _executes_a_run(p)]):
+            if time.monotonic() > deadline:
+                return False
+            self.ensure_daemon()
+            time.sleep(0.2)
         with suppress(psutil.NoSuchProcess):
             workers[int(choice * len(workers))].kill()
         return True
@@ -170,8 +174,9 @@ class Instance:
                 process.kill()
 
 
-def _command(process: psutil.Process) -> list[str]:
+def _executes_a_run(process: psutil.Process) -> bool:
+    # The code server spawns one process for each run, by `multiprocessing`.
     try:
-        return process.cmdline()
+        return "spawn_main" in " ".join(process.cmdline())
     except psutil.Error:
-        return []
+        return False
