@@ -25,6 +25,7 @@ from beacon_pipeline.schedules import catalog_schedules
 from beacon_pipeline.sensors.alerts import alert_sensor
 from beacon_pipeline.sensors.cancelled import cancelled_runs_sensor
 from beacon_pipeline.sensors.metrics import metrics_sensor
+from beacon_pipeline.sensors.reconciliation import INTERVAL_SECONDS as HEALING_INTERVAL_SECONDS
 from beacon_pipeline.sensors.reconciliation import reconciliation_sensor
 
 
@@ -33,10 +34,12 @@ def build_definitions(
     *,
     ledger: LedgerResource | None = None,
     providers: ProvidersResource | None = None,
+    healing_interval_seconds: int = HEALING_INTERVAL_SECONDS,
 ) -> dg.Definitions:
     """Everything in the code location, for a catalog (default: the one the environment names).
 
-    Raises CatalogError and ProjectError. ``ledger`` and ``providers`` may be replaced.
+    Raises CatalogError and ProjectError. ``ledger`` and ``providers`` may be replaced;
+    ``healing_interval_seconds`` is how often the record is looked at.
     """
     catalog = catalog or load_catalog()
     ledger = ledger or LedgerResource()
@@ -70,7 +73,7 @@ def build_definitions(
         ],
         schedules=[*catalog_schedules(catalog), ledger_checks_schedule()],
         sensors=[
-            reconciliation_sensor(catalog, [inference_job, checks_job]),
+            reconciliation_sensor(catalog, [inference_job, checks_job], healing_interval_seconds),
             alert_sensor(catalog),
             cancelled_runs_sensor(catalog),
             metrics_sensor(catalog),

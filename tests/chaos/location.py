@@ -1,7 +1,6 @@
-"""A code location on the local provider with a quick runtime, unreachable while a file says so."""
+"""The code location with the provider of `provider.py`, and a record that is looked at often."""
 
-from collections.abc import Callable
-from pathlib import Path
+import os
 
 import dagster as dg
 
@@ -10,46 +9,21 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.resources import ProvidersResource
-from inference.contract import CallState, ProviderTruth, Reply, ReplyUnavailable, Request, SubmitUnknown
-from inference.providers.local import LocalProvider
-from tests.inference.slow import SlowRuntime
+from tests.chaos.provider import ChaosProvider
 
-SECONDS_FOR_AN_ITEM = 0.05
+SEED_VARIABLE = "CHAOS_SEED"
 
 
-def outage_file() -> Path:
-    """While it exists, the provider cannot be reached."""
-    return settings.home() / "unreachable"
-
-
-class Unsteady(LocalProvider):
-    """Accepts a call and loses its answer, or says nothing at all, while it is unreachable."""
-
-    async def submit(self, request: Request) -> str:
-        call_id = await super().submit(request)
-        if outage_file().exists():
-            raise SubmitUnknown("the connection was lost after the request was accepted")
-        return call_id
-
-    async def poll(self, call_id: str) -> CallState:
-        if outage_file().exists():
-            return CallState(truth=ProviderTruth.UNREACHABLE, detail="connection refused")
-        return await super().poll(call_id)
-
-    async def fetch(self, call_id: str, request: Request) -> Reply:
-        if outage_file().exists():
-            raise ReplyUnavailable("connection refused")
-        return await super().fetch(call_id, request)
-
-
-class UnsteadyProviders(ProvidersResource):
+class ChaosProviders(ProvidersResource):
     def open(self, catalog: Catalog) -> Providers:
-        make: Callable[[Catalog], Unsteady] = lambda _: Unsteady(  # noqa: E731
-            settings.local_call_store(), load=lambda _: SlowRuntime(seconds=SECONDS_FOR_AN_ITEM)
-        )
-        return Providers(catalog, {"local": make})
+        return Providers(catalog, {"local": lambda _: chaos_provider()})
+
+
+def chaos_provider() -> ChaosProvider:
+    """The provider of the instance that the environment names."""
+    return ChaosProvider(settings.home() / "provider.db", int(os.environ[SEED_VARIABLE]))
 
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    return build_definitions(providers=UnsteadyProviders())
+    return build_definitions(providers=ChaosProviders(), healing_interval_seconds=2)

@@ -1,14 +1,27 @@
-"""A small chaos: kills, an outage and a locked database while runs ask; the record comes out whole."""
+"""A short chaos: one seed, every kind of disturbance. `make chaos` is the long one."""
 
 from pathlib import Path
 
-from tests.chaos.suite import KINDS, must_be_whole, plan, run
+import pytest
+
+from tests.chaos.drive import drive
+from tests.chaos.plan import Kind, plan
+
+SEED = 7
 
 
-def test_a_seed_makes_one_plan() -> None:
-    assert plan(7, 20) == plan(7, 20) != plan(8, 20)
-    assert {disturbance.kind for disturbance in plan(7, 40)} == set(KINDS)
+def test_a_seed_gives_the_same_plan_and_every_kind_of_disturbance() -> None:
+    planned = plan(SEED, seconds=75, each=4)
+    assert planned == plan(SEED, seconds=75, each=4)
+    assert planned != plan(SEED + 1, seconds=75, each=4)
+    assert {d.kind for d in planned} == set(Kind)
+    assert all(0 < d.at <= 75 for d in planned)
 
 
-def test_the_record_is_whole_after_chaos(tmp_path: Path) -> None:
-    must_be_whole(run(7, tmp_path, questions=10, count=4), 60)
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_chaos_heals(tmp_path: Path) -> None:
+    figures = drive(tmp_path, SEED, questions=4, jobs=1, seconds=25, each=1, postgresql=False)
+    print(figures)
+    assert (figures.executions, figures.paid_twice, figures.mismatches) == (24, 0, 0)
+    assert figures.disturbances.total() >= 4, "something did go wrong"
