@@ -13,9 +13,7 @@ from beacon_pipeline.consistency import Shown
 from beacon_pipeline.decide import CallStage, Facts, facts_of, stage_of
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution
-from beacon_pipeline.partitions import (
-    key_of,
-)
+from beacon_pipeline.partitions import key_of
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.reconcile import Case, Healing, View, reconcile
 from beacon_pipeline.resources import ProvidersResource
@@ -28,12 +26,10 @@ LOOK_SECONDS = 10.0  # for all of a tick's questions to providers together
 
 @dataclass(frozen=True)
 class Examined:
-    """One execution, what the provider and Dagster say of it, and what heals it."""
+    """One execution, what the provider says of it, and what heals it."""
 
     execution: Execution
     truth: ProviderTruth | None
-    materialized: Materialized | None
-    view: View
     healing: Healing
 
     @property
@@ -101,7 +97,7 @@ class Examiner:
                 newest=execution.id in newest,
                 told=execution.status is Status.CANCELLED or execution.dead_lettered_at is not None,
             )
-            found.append(Examined(execution, case.facts.truth, shown, case.view, reconcile(case)))
+            found.append(Examined(execution, case.facts.truth, reconcile(case)))
         return found
 
     def _facts(
