@@ -8,10 +8,12 @@ dies anywhere in here leaves a record from which the next one goes on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
@@ -19,7 +21,7 @@ import structlog
 from beacon_pipeline.catalog import Catalog, UnknownName
 from beacon_pipeline.decide import Action, Facts, decide, facts_of, retry_delay_seconds
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.records import Call, CallFacts, Cell, Execution
+from beacon_pipeline.ledger.records import Call, CallFacts, Cell, Execution, Outcome
 from beacon_pipeline.outcomes import outcomes_of_failure, outcomes_of_reply
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.readiness import check_configured, check_ready, deployments_to_ask
@@ -38,7 +40,9 @@ from inference.contract import (
 )
 
 FIRST_POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.1, 2.0
-READ_AGAIN_SECONDS = 30.0  # while calls are pending, the record is looked at this often for what others did
+# While a call is pending, the record is looked at this often for what others did: at one time of its own
+# for each deployment, or a thousand that were sent together are read together.
+READ_AGAIN_SECONDS = (20.0, 60.0)
 QUESTIONS_AT_ONCE = 64  # to providers, over all deployments of a run
 IN_HAND_SECONDS = 30.0  # from writing an intent to the record of its acceptance, at the very most
 FETCHES_AT_ONCE = 16  # of replies, which shall not wait behind the questions about other calls
@@ -48,6 +52,7 @@ log = structlog.get_logger()
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 OnSettled = Callable[[Sequence[Execution]], None]
+Judge = Callable[[Sequence[Execution]], Mapping[str, Outcome]]
 
 
 @dataclass
@@ -63,6 +68,7 @@ class _Round:
     poll_seconds: float = FIRST_POLL_SECONDS
     lost: set[str] = field(default_factory=set)  # calls whose submit got no answer here
     read_at: float = 0.0  # when the record was read, by the event loop's clock
+    read_again_seconds: float = field(default_factory=lambda: random.uniform(*READ_AGAIN_SECONDS))
     unreachable_since: datetime | None = None
 
 
@@ -146,9 +152,8 @@ class Materializer:
         truths = {state.truth for state in work.states.values()}
         ended = any(truth.is_final and truth is not ProviderTruth.SUCCEEDED for truth in truths)
         sent_by_others = any(call.provider_call_id is None for call in _calls_of(waiting))
-        return (
-            ended or sent_by_others or asyncio.get_running_loop().time() - work.read_at > READ_AGAIN_SECONDS
-        )
+        since_read = asyncio.get_running_loop().time() - work.read_at
+        return ended or sent_by_others or since_read > work.read_again_seconds
 
     def _plan(self, executions: Sequence[Execution], work: _Round) -> dict[Action, list[Execution]]:
         plan: dict[Action, list[Execution]] = {}
@@ -306,10 +311,9 @@ class Materializer:
             )
             await self._settle_failure(call, failure, facts, work)
             return
-        executions = await self._read(self._ledger.executions_on, call.id)
-        outcomes = outcomes_of_reply(
+        judge = partial(
+            outcomes_of_reply,
             reply,
-            executions,
             budget=self._catalog.settings.attempt_budget,
             read_region=self._catalog.read_region,
         )
@@ -323,8 +327,7 @@ class Materializer:
             started_at=reply.started_at,
             finished_at=reply.finished_at,
         )
-        await self._write(self._ledger.settle_call, call.id, outcomes, facts, actor=self._actor)
-        await self._report_ended(call, work)
+        await self._settle_as(call, judge, facts, work, Cause.REPLY)
 
     async def _interrupt(self, call: Call, work: _Round) -> None:
         failure = CallFailure(
@@ -336,24 +339,24 @@ class Materializer:
     async def _settle_failure(
         self, call: Call, failure: CallFailure, facts: CallFacts, work: _Round, cause: Cause = Cause.REPLY
     ) -> None:
-        executions = await self._read(self._ledger.executions_on, call.id)
         budget = self._catalog.settings.attempt_budget
-        outcomes = outcomes_of_failure(failure, executions, call.id, budget=budget)
-        await self._write(self._ledger.settle_call, call.id, outcomes, facts, actor=self._actor, cause=cause)
-        await self._report_ended(call, work)
+        judge = partial(outcomes_of_failure, failure, call_id=call.id, budget=budget)
+        await self._settle_as(call, judge, facts, work, cause)
 
-    async def _report_ended(self, call: Call, work: _Round) -> None:
+    async def _settle_as(
+        self, call: Call, judge: Judge, facts: CallFacts, work: _Round, cause: Cause
+    ) -> None:
         """Hand over what this call ended: it is not asked again here, whatever budget is left."""
-        ours = await self._unreported_on(call, work)
+        on_call = await self._write(
+            self._ledger.judge_call, call.id, judge, facts, actor=self._actor, cause=cause
+        )
+        ours = _unreported(on_call, work)
         self._report(work, [execution for execution in ours if execution.status.is_settled])
 
     async def _report_left(self, call: Call, work: _Round) -> None:
         """Hand over what this call carries, unsettled: patience ran out."""
-        self._report(work, await self._unreported_on(call, work))
-
-    async def _unreported_on(self, call: Call, work: _Round) -> list[Execution]:
         on_call = await self._read(self._ledger.executions_on, call.id)
-        return [e for e in on_call if e.cell in work.cells and e.id not in work.reported]
+        self._report(work, _unreported(on_call, work))
 
     async def cancel(self, job_id: str, cells: Sequence[Cell]) -> None:
         """Stop what is pending or in flight of these cells, and record it as the provider tells it.
@@ -418,6 +421,10 @@ async def _side_by_side(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Res
         first = group.exceptions[0]
         raise first from first.__cause__
     return [task.result() for task in running]
+
+
+def _unreported(executions: Sequence[Execution], work: _Round) -> list[Execution]:
+    return [e for e in executions if e.cell in work.cells and e.id not in work.reported]
 
 
 def _age(call: Call) -> float:

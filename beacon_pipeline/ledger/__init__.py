@@ -247,32 +247,66 @@ class Ledger(LedgerRepairs):
         report changes nothing, except that an answer always wins over a failure on record.
         """
         now = self._clock()
+        return self._database.write(
+            lambda c: self._settle(c, call_id, outcomes, facts, actor=actor, cause=cause, now=now)
+        )
 
-        def settle(connection: sa.Connection) -> list[str]:
-            statuses = lock_statuses(connection, list(outcomes))
-            open_on = open_attempts(connection, list(outcomes))
-            changes = [
-                change
-                for execution_id, outcome in outcomes.items()
-                if (
-                    change := change_for(
-                        execution_id,
-                        statuses[execution_id],
-                        outcome,
-                        attempt_open=open_on.get(execution_id) == call_id,
-                        other_attempt_open=open_on.get(execution_id) not in (None, call_id),
-                        cause=cause,
-                        at=now,
-                    )
-                )
-            ]
-            close_attempts(connection, call_id, outcomes, now)
-            applied = apply_changes(connection, changes, at=now, actor=actor)
-            supersede(connection, [c.execution_id for c in changes if c.target is Status.COMPLETED], now)
-            self._close_call(connection, call_id, facts, now)
-            return applied
+    def judge_call(
+        self,
+        call_id: str,
+        judge: Callable[[Sequence[Execution]], Mapping[str, Outcome]],
+        facts: CallFacts,
+        *,
+        actor: str,
+        cause: Cause = Cause.REPLY,
+    ) -> list[Execution]:
+        """As `settle_call`, with the outcomes that ``judge`` gives for the executions of the call.
+
+        ``judge`` may run several times, and must have no effect. Returns the call's executions, changed
+        or not, as they are on record then.
+        """
+        now = self._clock()
+
+        def settle(connection: sa.Connection) -> list[Execution]:
+            outcomes = judge(reading.executions_on(connection, call_id))
+            self._settle(connection, call_id, outcomes, facts, actor=actor, cause=cause, now=now)
+            return reading.executions_on(connection, call_id)
 
         return self._database.write(settle)
+
+    def _settle(
+        self,
+        connection: sa.Connection,
+        call_id: str,
+        outcomes: Mapping[str, Outcome],
+        facts: CallFacts,
+        *,
+        actor: str,
+        cause: Cause,
+        now: datetime,
+    ) -> list[str]:
+        statuses = lock_statuses(connection, list(outcomes))
+        open_on = open_attempts(connection, list(outcomes))
+        changes = [
+            change
+            for execution_id, outcome in outcomes.items()
+            if (
+                change := change_for(
+                    execution_id,
+                    statuses[execution_id],
+                    outcome,
+                    attempt_open=open_on.get(execution_id) == call_id,
+                    other_attempt_open=open_on.get(execution_id) not in (None, call_id),
+                    cause=cause,
+                    at=now,
+                )
+            )
+        ]
+        close_attempts(connection, call_id, outcomes, now)
+        applied = apply_changes(connection, changes, at=now, actor=actor)
+        supersede(connection, [c.execution_id for c in changes if c.target is Status.COMPLETED], now)
+        self._close_call(connection, call_id, facts, now)
+        return applied
 
     def _close_call(self, connection: sa.Connection, call_id: str, facts: CallFacts, now: datetime) -> None:
         still_without_reply = calls_table.c.replied.is_(False)

@@ -64,7 +64,8 @@ class Database:
         if self.is_sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         arguments = {"timeout": BUSY_TIMEOUT_SECONDS} if self.is_sqlite else {"connect_timeout": 10}
-        self.engine = sa.create_engine(parsed, pool_pre_ping=not self.is_sqlite, connect_args=arguments)
+        # Connections are not pinged first: a transaction that finds its own lost begins again anyway.
+        self.engine = sa.create_engine(parsed, connect_args=arguments)
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from beacon_pipeline.ledger import reading
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.reading import (
-    attempts_table,
     calls_table,
     chunks,
     executions_table,
@@ -102,8 +101,7 @@ class LedgerReader:
 
     def executions_on(self, call_id: str) -> list[Execution]:
         """The executions that a call carries."""
-        on_call = sa.select(attempts_table.c.execution_id).where(attempts_table.c.call_id == call_id)
-        return self._database.read(lambda c: reading.read_executions(c, executions_table.c.id.in_(on_call)))
+        return self._database.read(lambda c: reading.executions_on(c, call_id))
 
     def job(self, jobspec_id: str) -> Job | None:
         """The job with this ``jobspec_id``, or None."""

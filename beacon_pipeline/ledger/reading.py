@@ -117,6 +117,12 @@ def read_executions(connection: sa.Connection, *conditions: sa.ColumnElement[boo
     return [_execution_from(row, tuple(attempts.get(row["id"], ()))) for row in rows]
 
 
+def executions_on(connection: sa.Connection, call_id: str) -> list[Execution]:
+    """The executions that a call carries."""
+    on_call = sa.select(attempts_table.c.execution_id).where(attempts_table.c.call_id == call_id)
+    return read_executions(connection, executions_table.c.id.in_(on_call))
+
+
 def in_cells(cells: Sequence[Cell]) -> sa.ColumnElement[bool]:
     """The condition that an execution is in one of these places."""
     place = sa.tuple_(executions_table.c.region, executions_table.c.model, executions_table.c.question)

@@ -78,6 +78,7 @@ class ModalProvider:
         self._methods: dict[Deployment, Any] = {}
         # Kept while calls are pending: the SDK takes as long to make these as to ask with them.
         self._handles: dict[str, modal.FunctionCall[Any]] = {}
+        self._succeeded: dict[str, _Answer] = {}  # as polled, until they are fetched
         self._connected: modal.Client | None = None
 
     def check_configured(self) -> None:
@@ -116,14 +117,17 @@ class ModalProvider:
     async def poll(self, call_id: str) -> CallState:
         """What became of a call, or of the one that has its request."""
         answer = await self._answer_of(call_id)
-        if answer.state == SUCCEEDED and isinstance(notice := read_notice(answer.value), Rejected):
+        if answer.state != SUCCEEDED:
+            return answer.state
+        if isinstance(notice := read_notice(answer.value), Rejected):
             failure = CallFailure(code=FailureCode.REJECTED, message=notice.message)
             return CallState(truth=ProviderTruth.FAILED, failure=failure)
+        self._succeeded[call_id] = answer
         return answer.state
 
     async def fetch(self, call_id: str, request: Request) -> Reply:
         """The reply of a succeeded call."""
-        answer = await self._answer_of(call_id)
+        answer = self._succeeded.pop(call_id, None) or await self._answer_of(call_id)
         if answer.state != SUCCEEDED:
             why = answer.state.failure.message if answer.state.failure else answer.state.detail
             raise ReplyUnavailable(
@@ -175,6 +179,7 @@ class ModalProvider:
         """Forget the handles. The connection is the process's own, shared; the SDK closes it."""
         self._methods.clear()
         self._handles.clear()
+        self._succeeded.clear()
         self._connected = None
 
     async def _owner_of(self, request_id: str) -> str | None:
