@@ -29,7 +29,7 @@ dev-modal: setup ## the same with the models on a Modal of this machine: no acco
 	$(BIN)/python -m tests.modal_loopback.dev
 
 test: setup ## the test suite
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-long: setup ## the tests that take minutes each: whole lives of an instance, on both databases
 	$(BIN)/pytest -n auto --dist loadfile -m long

@@ -15,6 +15,15 @@ from tests.databases import KINDS, fresh_postgresql_database, postgresql_server
 settings.register_profile("beacon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("beacon")
 
+# Each takes a minute of real daemons and runs: begun first, none of them is what all others wait for.
+FIRST = ("test_ui", "test_modal_runs", "test_readme", "test_crash", "test_incident", "test_cli")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the files of FIRST before all others, and everything else in its own order."""
+    order = {name: position for position, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(FIRST)))
+
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:

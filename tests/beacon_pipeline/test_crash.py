@@ -16,7 +16,7 @@ from tests.beacon_pipeline.instances import (
     witness,
 )
 
-SELECTION = ("--region", "EU-West", "--model", "tiny-llama", "--model", "tiny-qwen")
+SELECTION = ("--region", "EU-West", "--model", "tiny-llama")
 
 
 def kill_the_first_run_in_mid_batch(env: dict[str, str]) -> int:
@@ -39,7 +39,7 @@ def test_killed_in_mid_batch_and_launched_again(tmp_path: Path, database_url: st
         killed = kill_the_first_run_in_mid_batch(env)
         assert first.wait() == 1, (tmp_path / "first.log").read_text()
     halfway = report(env)
-    assert halfway["executions"] == 16
+    assert halfway["executions"] == 8
     assert halfway["by_status"]["dispatched"] > 0
     assert halfway["by_status"]["failed"] == 0
 
@@ -47,17 +47,12 @@ def test_killed_in_mid_batch_and_launched_again(tmp_path: Path, database_url: st
     assert second.returncode == 0, second.stderr
     assert "continuing job" in second.stderr
     after = report(env)
-    assert (after["job"], after["executions"]) == (halfway["job"], 16)
-    assert after["by_status"]["completed"] == 16
+    assert (after["job"], after["executions"]) == (halfway["job"], 8)
+    assert after["by_status"]["completed"] == 8
     assert after["mismatches"] == 0
     submitted = Counter(item for call in witness(env, "submissions") for item in call["items"])
     generated = Counter(row["item"] for row in witness(env, "generations"))
-    assert len(submitted) == len(generated) == 16
+    assert len(submitted) == len(generated) == 8
     assert set(submitted.values()) == {1}
     assert set(generated.values()) == {1}
     assert len({row["process"] for row in witness(env, "generations")} - {killed}) >= 1
-
-    fresh = beacon(env, "run", "--region", "eu", "--model", "tiny-llama", "--question", "math_basic")
-    assert fresh.returncode == 0, fresh.stderr
-    assert "new job" in fresh.stderr
-    assert report(env)["executions"] == 1

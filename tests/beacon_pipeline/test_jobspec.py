@@ -36,10 +36,10 @@ def test_the_example_asks_exactly_its_cells() -> None:
     assert set(wanted.cells) == {
         Cell(region, model, question)
         for region, model in asked
-        for question in ("taiwan_status", "math_basic")
+        for question in ("taiwan_status", "hongkong_2019")
     }
     assert len(wanted.cells) == 10
-    assert wanted.name == "taiwan-outside-the-us"
+    assert wanted.name == "contested-places"
 
 
 def test_a_name_is_optional(jobspec: Path) -> None:
