@@ -13,6 +13,7 @@ MISSING = "missing"
 TIMED_OUT = "timed_out"
 DEAD_LETTERED = "dead_lettered"
 REGION_IMBALANCE = "region_imbalance"
+PROVIDER_UNREACHABLE = "provider_unreachable"
 LEDGER_UNAVAILABLE = "ledger_unavailable"
 SOURCE_UNREADABLE = "source_unreadable"
 
@@ -53,6 +54,11 @@ WORDINGS: Mapping[str, Wording] = {
         "region",
         "behind the others in a finished job",
         "compare the failures of these regions: an outage there must not be read as a difference in answers",
+    ),
+    PROVIDER_UNREACHABLE: Wording(
+        "provider",
+        "unreachable while executions wait",
+        "`beacon doctor` says what is wrong; until it is back no status changes and nothing is asked again",
     ),
     LEDGER_UNAVAILABLE: Wording(
         "ledger",

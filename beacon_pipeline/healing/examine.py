@@ -39,6 +39,19 @@ class Examined:
         return final and self.healing is Healing.NOTHING and self.execution.status.is_settled
 
     @property
+    def provider(self) -> str | None:
+        """Who has its newest call."""
+        call = self.execution.newest_call
+        return call.provider if call else None
+
+    @property
+    def was_told(self) -> bool:
+        """Whether the provider gave a word on it just now."""
+        call = self.execution.newest_call
+        asked = call is not None and call.confirmed_at is None
+        return asked and self.truth not in (None, ProviderTruth.UNREACHABLE)
+
+    @property
     def waits(self) -> bool:
         """Whether it is wrong, nobody works on it, and nothing can be done: its provider is unreachable."""
         return self.healing is Healing.WAIT and self.truth is ProviderTruth.UNREACHABLE

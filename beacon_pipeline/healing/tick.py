@@ -33,7 +33,7 @@ RUNS_A_TICK = 10
 ENDED_RUNS_A_TICK = 50
 JOBS_WATCHED_FOR = timedelta(days=7)
 
-ACTOR = "reconciliation"
+SENSOR = ACTOR = "reconciliation"
 
 log = structlog.get_logger()
 
@@ -48,6 +48,7 @@ class Cursor(BaseModel):
     ended_runs: datetime | None = None
     swept: int = 0  # partitions, in the catalog's order
     unknown_told: dict[str, int] = {}  # partition key -> storage id of the materialization told about
+    unreachable: dict[str, datetime] = {}  # provider -> since when executions wait for a word from it
 
     @property
     def is_at_start(self) -> bool:
@@ -140,15 +141,17 @@ class Reconciliation:
         unknown_told = dict(self._find_unknown(examined, cells, tick))
         if tick.left:
             # The walks stand still until their runs fit; what is requested is under way by then.
-            tick.cursor = cursor.model_copy(update={"unknown_told": unknown_told})
+            walked = cursor.model_copy(update={"unknown_told": unknown_told})
+            tick.cursor = self._with_unreachable(walked, examined, tick)
             return tick
-        tick.cursor = Cursor(
+        walked = Cursor(
             overdue=_next(overdue),
             unconfirmed=_next(unconfirmed),
             ended_runs=ended_runs,
             swept=(cursor.swept + SWEPT_A_TICK) if len(cells) == SWEPT_A_TICK else 0,
             unknown_told=unknown_told,
         )
+        tick.cursor = self._with_unreachable(walked, examined, tick)
         return tick
 
     def name_regions(self) -> int:
@@ -213,6 +216,16 @@ class Reconciliation:
         self._ledger.dead_letter(spent, actor=ACTOR, detail="the attempt budget is spent")
         tick.gave_up += len(spent)
         tick.waiting += sum(e.waits for e in examined)
+
+    def _with_unreachable(self, walked: Cursor, examined: Sequence[Examined], tick: Tick) -> Cursor:
+        """Keep which providers gave no word; one that nothing is known of now stays as it was."""
+        waited_for = {e.provider for e in examined if e.provider and e.waits}
+        heard = {e.provider for e in examined if e.provider and e.was_told}
+        whole_record = tick.cursor.is_at_start and walked.is_at_start
+        before = tick.cursor.unreachable
+        kept = waited_for | ({} if whole_record else before).keys() - heard
+        since = {provider: before.get(provider, self._now) for provider in sorted(kept)}
+        return walked.model_copy(update={"unreachable": since})
 
     def _request(self, examined: Sequence[Examined], tick: Tick) -> None:
         jobs = self._ledger.jobspec_ids({e.execution.job_id for e in examined})

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.healing.tick import Cursor, Reconciliation
+from beacon_pipeline.healing.tick import SENSOR, Cursor, Reconciliation
 from beacon_pipeline.launch import CHECKS_JOB
 from beacon_pipeline.partitions import cell_of, key_ranges
 from beacon_pipeline.resources import LedgerResource, ProvidersResource
@@ -29,7 +29,7 @@ def reconciliation_sensor(
     """
 
     @dg.sensor(
-        name="reconciliation",
+        name=SENSOR,
         jobs=jobs,
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,

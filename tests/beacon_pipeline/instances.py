@@ -38,8 +38,13 @@ def beacon(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[
 def switch_reconciliation(env: dict[str, str], way: str) -> None:
     """``start`` or ``stop`` the sensor that heals, as its switch in the UI does."""
     assert beacon(env, "jobs").returncode == 0  # now there is an instance
+    tell_sensor(env, way, "reconciliation")
+
+
+def tell_sensor(env: dict[str, str], *arguments: str) -> None:
+    """Run Dagster's own command for sensors."""
     workspace = env.get("BEACON_WORKSPACE", str(ROOT / "workspace.yaml"))
-    command = [console_script("dagster"), "sensor", way, "reconciliation", "-w", workspace]
+    command = [console_script("dagster"), "sensor", *arguments, "-w", workspace]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

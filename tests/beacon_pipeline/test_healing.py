@@ -173,8 +173,13 @@ def test_an_unreachable_provider_delays_healing_and_changes_nothing(
     tick = record.tick()
     assert (tick.runs, tick.waiting) == ([], len(CELLS))
     assert record.statuses() == {Status.DISPATCHED}
+    (since,) = record.cursor.unreachable.values()
+    record.tick()
+    assert record.cursor.unreachable == {"local": since}, "it is unreachable since it first was"
     record.provider.script[0].states = [SUCCEEDED]
-    record.heal(record.tick())
+    tick = record.tick()
+    assert record.cursor.unreachable == {}
+    record.heal(tick)
     assert record.statuses() == {Status.COMPLETED}
 
 

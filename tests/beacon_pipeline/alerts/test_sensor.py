@@ -21,11 +21,12 @@ from beacon_pipeline.alerts.incidents import Failing, Passing
 from beacon_pipeline.alerts.runs import first_positions, read_runs
 from beacon_pipeline.alerts.watch import watch
 from beacon_pipeline.assets import INFERENCE
+from beacon_pipeline.healing.tick import Cursor
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.sensors.alerts import alert_sensor
 from tests.beacon_pipeline.alerts.receivers import free_port, mail_server, webhook
 from tests.beacon_pipeline.alerts.write_checks import WRITTEN
-from tests.beacon_pipeline.instances import ROOT
+from tests.beacon_pipeline.instances import ROOT, environment, tell_sensor
 from tests.beacon_pipeline.scripted import Behaviour
 from tests.beacon_pipeline.test_definitions import CATALOG, KEYS, Location, by_prompt
 
@@ -229,6 +230,20 @@ def test_a_ledger_that_cannot_be_used_is_told_and_so_is_its_return(
     assert "SECRETTOKEN" not in down.body
     monkeypatch.setenv("BEACON_DATABASE_URL", database_url)
     assert watched.titles() == ["[Beacon] resolved: ledger cannot be used"]
+
+
+@on_files
+def test_a_provider_that_healing_waits_for_is_told_and_so_is_its_return(
+    watched: Watched, tmp_path: Path
+) -> None:
+    env = environment(tmp_path) | {"DAGSTER_HOME": str(tmp_path)}
+    down = Cursor(unreachable={"modal": datetime(2026, 11, 24, 9, 30, tzinfo=UTC)})
+    tell_sensor(env, "cursor", "reconciliation", "--set", down.model_dump_json())
+    tell_sensor(env, "start", "reconciliation")
+    assert watched.titles() == ["[Beacon] 1 provider unreachable while executions wait"]
+    assert watched.titles() == []
+    tell_sensor(env, "cursor", "reconciliation", "--set", Cursor().model_dump_json())
+    assert watched.titles() == ["[Beacon] resolved: providers unreachable while executions wait"]
 
 
 @on_files
