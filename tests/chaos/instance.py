@@ -26,7 +26,8 @@ from tests.databases import fresh_postgresql_database
 
 MODELS, REGIONS = ("one", "two"), ("us", "eu", "apac")
 DEADLINE_SECONDS = 8
-WORKER_PATIENCE_SECONDS = 5.0  # for a run to kill
+FIRST_WORKER_PATIENCE_SECONDS = 90.0  # for a run to kill: the daemon has only just begun
+WORKER_PATIENCE_SECONDS = 5.0
 
 
 def a_catalog(folder: Path, questions: int) -> Path:
@@ -120,6 +121,7 @@ class Instance:
         self.log = folder / "daemon.log"
         self._daemon: subprocess.Popen[bytes] | None = None
         self._not_before = 0.0
+        self._killed_a_worker = False
 
     def ensure_daemon(self) -> None:
         """Start the daemon unless it runs, or was killed a moment ago: what a supervisor does."""
@@ -142,7 +144,8 @@ class Instance:
 
     def kill_worker(self, choice: float) -> bool:
         """Kill one of the processes that execute runs, or the next one to come. Whether there was one."""
-        deadline = time.monotonic() + WORKER_PATIENCE_SECONDS
+        patience = WORKER_PATIENCE_SECONDS if self._killed_a_worker else FIRST_WORKER_PATIENCE_SECONDS
+        deadline = time.monotonic() + patience
         while not (workers := [p for p in self._processes() if _executes_a_run(p)]):
             if time.monotonic() > deadline:
                 return False
@@ -150,6 +153,7 @@ class Instance:
             time.sleep(0.2)
         with suppress(psutil.NoSuchProcess):
             workers[int(choice * len(workers))].kill()
+            self._killed_a_worker = True
         return True
 
     def _processes(self) -> list[psutil.Process]:
