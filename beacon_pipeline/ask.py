@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from beacon_pipeline.assets import QUESTIONS
+from beacon_pipeline.assets import CATALOG_DIGEST, MODELS, QUESTIONS
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.jobs import make_job, unfinished_job
 from beacon_pipeline.launch import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
@@ -57,7 +57,13 @@ def check_can_ask(
 
 
 def ask(
-    ledger: Ledger, catalog: Catalog, cells: Sequence[Cell], *, new_job: bool, actor: str = "beacon run"
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    catalog: Catalog,
+    cells: Sequence[Cell],
+    *,
+    new_job: bool,
+    actor: str = "beacon run",
 ) -> Asked:
     """Launch runs that bring these cells to their true state.
 
@@ -70,14 +76,16 @@ def ask(
     else:
         job = unfinished
         ledger.ensure_executions(job.id, cells, actor=actor)
-    return Asked(job, unfinished is not None, launch_job(catalog, job, cells))
+    return Asked(job, unfinished is not None, launch_job(instance, catalog, job, cells))
 
 
 class JobNameTaken(ValueError):
     """A submitted job has the name of one that was asked for other cells."""
 
 
-def submit(ledger: Ledger, catalog: Catalog, name: str | None, cells: Sequence[Cell]) -> Asked:
+def submit(
+    ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog, name: str | None, cells: Sequence[Cell]
+) -> Asked:
     """Launch the runs of exactly these cells, as the job of this name or as a new one.
 
     Submitting a name again goes on with its job: nothing that has an answer is asked again.
@@ -89,28 +97,43 @@ def submit(ledger: Ledger, catalog: Catalog, name: str | None, cells: Sequence[C
     job = make_job(
         ledger, catalog, name or new_jobspec_id("submit"), cells, source="submit", actor="beacon submit"
     )
-    return Asked(job, existing is not None, launch_job(catalog, job, cells))
+    return Asked(job, existing is not None, launch_job(instance, catalog, job, cells))
 
 
-def launch_job(catalog: Catalog, job: Job, cells: Sequence[Cell]) -> tuple[str, ...]:
-    """Queue a job's runs over these cells, one for each range of partitions; their run ids.
+def launch_job(
+    instance: dg.DagsterInstance, catalog: Catalog, job: Job, cells: Sequence[Cell]
+) -> tuple[str, ...]:
+    """Queue a job's runs over these cells, one for each range of partitions; the ids of all its runs.
+
+    Where the catalog changed since Dagster showed it, the run that shows it goes first.
 
     Raises LaunchError.
     """
-    launches = [Launch(CATALOG_JOB, {JOB_TAG: job.jobspec_id})]
+    launches = (
+        [] if _catalog_is_shown(instance, catalog) else [Launch(CATALOG_JOB, {JOB_TAG: job.jobspec_id})]
+    )
     launches += [
         Launch(INFERENCE_JOB, run_tags(catalog, job.jobspec_id, keys)) for keys in key_ranges(catalog, cells)
     ]
     return tuple(launch_runs(launches))
 
 
-def record_catalog(instance: dg.DagsterInstance) -> None:
-    """Launch the run that materializes the catalog's assets, unless there was one before.
+def record_catalog(instance: dg.DagsterInstance, catalog: Catalog) -> None:
+    """Launch the run that materializes the catalog's assets, unless Dagster shows them as they are now.
 
     Without it, the UI warns at every launch that what is upstream of ``inference`` is missing.
     """
-    if instance.get_latest_materialization_event(QUESTIONS) is None:
+    if not _catalog_is_shown(instance, catalog):
         launch_runs([Launch(CATALOG_JOB, {})])
+
+
+def _catalog_is_shown(instance: dg.DagsterInstance, catalog: Catalog) -> bool:
+    for asset in (QUESTIONS, MODELS):
+        event = instance.get_latest_materialization_event(asset)
+        shown = event.asset_materialization if event else None
+        if shown is None or shown.metadata.get(CATALOG_DIGEST) != dg.MetadataValue.text(catalog.digest):
+            return False
+    return True
 
 
 def new_jobspec_id(prefix: str = "ask", now: datetime | None = None) -> str:

@@ -38,7 +38,7 @@ def _job(catalog: Catalog, name: str, what: str, cells: Sequence[Cell]) -> dg.Jo
     @dg.op(name=f"launch_{name}", description=f"Make a new job and launch the runs that ask {what}.")
     def launch(context: dg.OpExecutionContext, ledger: dg.ResourceParam[LedgerResource]) -> dict[str, Any]:
         with ledger.open() as opened:
-            asked = ask(opened, catalog, cells, new_job=True, actor=f"run:{context.run_id}")
+            asked = ask(opened, context.instance, catalog, cells, new_job=True, actor=f"run:{context.run_id}")
         context.log.info(f"job {asked.job.jobspec_id}: {len(cells)} executions in {len(asked.run_ids)} runs")
         return {"job": asked.job.jobspec_id, "runs": list(asked.run_ids)}
 

@@ -16,7 +16,7 @@ settings.register_profile("beacon", deadline=None, suppress_health_check=[Health
 settings.load_profile("beacon")
 
 # Each takes a minute of real daemons and runs: begun first, none of them is what all others wait for.
-FIRST = ("test_ui", "test_modal_runs", "test_readme", "test_crash", "test_incident", "test_chaos", "test_cli")
+FIRST = ("test_ui", "test_modal_runs", "test_cli", "test_crash", "test_incident", "test_chaos")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

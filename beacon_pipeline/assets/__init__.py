@@ -8,3 +8,5 @@ QUESTIONS = dg.AssetKey("questions")
 MODELS = dg.AssetKey("models")
 INFERENCE = dg.AssetKey("inference")
 STATUS_METRICS = dg.AssetKey("status_metrics")
+
+CATALOG_DIGEST = "catalog_digest"  # in the metadata of what the catalog's assets materialized

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from beacon_pipeline.assets import MODELS, QUESTIONS
+from beacon_pipeline.assets import CATALOG_DIGEST, MODELS, QUESTIONS
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.model import Entry
 
@@ -57,7 +57,7 @@ def _result(catalog: Catalog, rows: Sequence[dict[str, str]]) -> dg.MaterializeR
     return dg.MaterializeResult(
         metadata={
             "catalog": catalog.name,
-            "catalog_digest": catalog.digest,
+            CATALOG_DIGEST: catalog.digest,
             "entries": len(rows),
             "table": dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows]),
         }

@@ -57,7 +57,7 @@ def run(
         raise BadInput("no model is served in the chosen regions")
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, new_job=new_job)
-        asked = ask(ledger, catalog, cells, new_job=new_job)
+        asked = ask(ledger, instance, catalog, cells, new_job=new_job)
         _tell(asked)
         _follow_and_exit(asked, ledger, catalog, instance, as_json)
 
@@ -84,7 +84,7 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
     wanted = read_jobspec(jobspec, catalog)
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), wanted.cells, new_job=True)
-        asked = submit_job(ledger, catalog, wanted.name, wanted.cells)
+        asked = submit_job(ledger, instance, catalog, wanted.name, wanted.cells)
         _tell(asked)
         if follow:
             _follow_and_exit(asked, ledger, catalog, instance, as_json)
@@ -95,7 +95,8 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
 
 def _tell(asked: Asked) -> None:
     verb = "continuing" if asked.continued else "new"
-    click.echo(f"{verb} job {asked.job.jobspec_id}: {len(asked.run_ids)} Dagster runs", err=True)
+    runs = "1 Dagster run" if len(asked.run_ids) == 1 else f"{len(asked.run_ids)} Dagster runs"
+    click.echo(f"{verb} job {asked.job.jobspec_id}: {runs}", err=True)
 
 
 def _follow_and_exit(

@@ -40,11 +40,12 @@ def dev(port: int, postgresql: bool) -> None:
 
 def _serve(port: int) -> None:
     from beacon_pipeline.ask import record_catalog
+    from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.instance import start_web_server
     from beacon_pipeline.instance.daemon import Daemon
 
     with open_ledger(), open_instance() as instance, Daemon(instance) as daemon:
-        record_catalog(instance)
+        record_catalog(instance, load_catalog())
         click.echo(f"Dagster UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
         server = start_web_server(port)
         try:

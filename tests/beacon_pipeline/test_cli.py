@@ -1,6 +1,7 @@
 """The ``beacon`` command as a person types it: what it prints, what it returns, and real runs behind it."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.beacon_pipeline.instances import beacon, environment, report, witness
+from tests.beacon_pipeline.test_readme import commands
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +53,19 @@ def test_the_matrix_and_one_partition_for_people(asked: dict[str, str]) -> None:
     assert [job["executions"] for job in listed] == [24]
 
 
-def test_asking_again_is_a_new_job_and_keeps_the_old_one(asked: dict[str, str]) -> None:
+def test_the_commands_of_the_readme_and_that_asking_again_keeps_the_old_job(asked: dict[str, str]) -> None:
     first = report(asked)["job"]
-    done = beacon(asked, "run", "--region", "eu", "--model", "tiny-qwen", "--question", "math_basic")
-    assert done.returncode == 0, done.stderr
-    assert "new job" in done.stderr
-    assert report(asked)["executions"] == 1
+    said = [line for line in commands() if line.startswith("beacon ")]
+    assert said[0] == "beacon run --region EU-West --model tiny-qwen"
+    again = beacon(asked, *shlex.split(said[0])[1:])
+    assert again.returncode == 0, again.stderr
+    assert "new job" in again.stderr
+    assert ": 1 Dagster run\n" in again.stderr, "the catalog did not change: its run is not launched again"
+    assert report(asked)["executions"] == 8
     assert report(asked, "--job", first)["executions"] == 24
+    for line in said[1:]:
+        done = beacon(asked, *shlex.split(line)[1:])
+        assert done.returncode == 0, (line, done.stderr)
 
 
 @pytest.mark.parametrize(

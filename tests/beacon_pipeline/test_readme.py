@@ -1,10 +1,8 @@
-"""Every command of the README is run: `beacon` ones here, `make` ones by CI or by the UI's test."""
+"""Every command of the README is run: `beacon` ones in `test_cli`, `make` ones by CI or another test."""
 
 import re
-import shlex
-from pathlib import Path
 
-from tests.beacon_pipeline.instances import ROOT, beacon, environment
+from tests.beacon_pipeline.instances import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN_ELSEWHERE = {
@@ -26,15 +24,6 @@ def commands() -> list[str]:
     indented = re.findall(r"^    (make [\w-]+)", README, re.MULTILINE)
     lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     return [*indented, *(line for line in lines if line)]
-
-
-def test_the_beacon_commands_do_what_they_say(tmp_path: Path) -> None:
-    env = environment(tmp_path)
-    said = [shlex.split(line)[1:] for line in commands() if line.startswith("beacon ")]
-    assert len(said) >= 6
-    for arguments in said:
-        done = beacon(env, *arguments)
-        assert done.returncode == 0, (arguments, done.stderr)
 
 
 def test_the_other_commands_are_run_by_ci() -> None:
