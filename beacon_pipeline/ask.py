@@ -105,9 +105,7 @@ def launch_job(
 ) -> tuple[str, ...]:
     """Queue a job's runs over these cells, one for each range of partitions; the ids of all its runs.
 
-    Where the catalog changed since Dagster showed it, the run that shows it goes first.
-
-    Raises LaunchError.
+    Where the catalog changed since Dagster showed it, the run that shows it goes first. Raises LaunchError.
     """
     launches = (
         [] if _catalog_is_shown(instance, catalog) else [Launch(CATALOG_JOB, {JOB_TAG: job.jobspec_id})]
