@@ -23,7 +23,7 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.specification import specified_cells
 from beacon_pipeline.tags import DEPLOYMENT_TAG, JOB_TAG, SCHEDULE_TAG
-from tests.beacon_pipeline.instances import beacon, environment, report, witness
+from tests.beacon_pipeline.instances import beacon, environment, report, switch_reconciliation, witness
 from tests.databases import fresh_postgresql_database
 
 PATIENCE_SECONDS = 240
@@ -143,6 +143,7 @@ class Life:
 
 @pytest.mark.long
 def test_one_life_of_an_instance(env: dict[str, str], tmp_path: Path) -> None:
+    switch_reconciliation(env, "stop")  # it would heal what the killed run left, before we look
     with (
         dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance,
         LedgerResource().open() as ledger,
