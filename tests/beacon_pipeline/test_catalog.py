@@ -86,6 +86,7 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch, folder: Path) 
         ("europe-west4", "eu"),
         ("ASIA", "apac"),
         ("asia-pacific", "apac"),
+        ("australia-southeast1", "apac"),
         ("ap-northeast-1", "apac"),
     ],
 )
@@ -97,7 +98,7 @@ def test_every_spelling_of_a_region_is_read(name: str, region: str) -> None:
 def test_a_region_is_never_guessed(name: str) -> None:
     catalog = load_catalog_once()
     found = catalog.read_region(name)
-    starts = {"us": ("us", "united", "northamerica"), "eu": ("eu",), "apac": ("ap", "as")}
+    starts = {"us": ("us", "united", "northamerica"), "eu": ("eu",), "apac": ("ap", "as", "aus")}
     assert found is None or name.strip().casefold().startswith(starts[found])
 
 
