@@ -4,8 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from beacon_pipeline.instance import console_script
 
@@ -47,6 +51,20 @@ def tell_sensor(env: dict[str, str], *arguments: str) -> None:
     command = [console_script("dagster"), "sensor", *arguments, "-w", workspace]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def processes_of(env: dict[str, str]) -> list[str]:
+    """The command lines of the processes that still work for this instance after half a minute."""
+    deadline = time.monotonic() + 30
+    while True:
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("DAGSTER_HOME") == env["DAGSTER_HOME"]:
+                    found.append(" ".join(process.cmdline()))
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
 
 
 def report(env: dict[str, str], *arguments: str) -> dict[str, Any]:

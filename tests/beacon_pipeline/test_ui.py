@@ -1,7 +1,5 @@
 """The Dagster UI as a person uses it, in a real browser: launch one region, see it go green, read checks."""
 
-import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +9,14 @@ from selenium.webdriver.common.keys import Keys
 
 from beacon_pipeline.launch import CHECKS_JOB, Launch, launch_runs
 from beacon_pipeline.tags import RANGE_END_TAG, RANGE_START_TAG
-from tests.beacon_pipeline.instances import BEACON, environment, report, switch_reconciliation, witness
+from tests.beacon_pipeline.instances import (
+    BEACON,
+    environment,
+    processes_of,
+    report,
+    switch_reconciliation,
+    witness,
+)
 from tests.beacon_pipeline.records import a_sound_record, damage
 from tests.browser import Page, free_port, needs_browser, open_page, wait_until_served
 
@@ -40,9 +45,10 @@ def ui(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterato
             wait_until_served(f"http://127.0.0.1:{port}")
             yield f"http://127.0.0.1:{port}"
         finally:
-            # As Ctrl-C does: all of its processes are told, and none is left behind.
-            os.killpg(served.pid, signal.SIGINT)
-            served.wait(60)
+            served.terminate()
+            assert served.wait(60) == 0
+    left = processes_of(env)
+    assert left == [], f"only `beacon dev` was told to end, and it left {left}"
 
 
 @pytest.fixture
