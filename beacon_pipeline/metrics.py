@@ -78,7 +78,7 @@ def metrics_of(statistics: Statistics, catalog: Catalog, *, not_shown: int, queu
     answers = statistics.by_answer_kind
     completed = sum(answers.values())
     writes = statistics.writes
-    rates = _completion_rates(statistics.due_by_region)
+    rates = completion_rates(statistics.due_by_region)
     gpu_seconds, unpriced, cost = _cost(statistics.computed, catalog)
     return Metrics(
         executions=statistics.executions,
@@ -109,11 +109,10 @@ def _part(some: int, of: int) -> float | None:
     return some / of if of else None
 
 
-def _completion_rates(due: Mapping[str, Mapping[Status, int]]) -> dict[str, float]:
-    """Which part each region completed of what should be completed by now; a person's cancel counts
-    for nothing."""
+def completion_rates(regions: Mapping[str, Mapping[Status, int]]) -> dict[str, float]:
+    """Which part each region completed of its executions; those that a person cancelled count for nothing."""
     rates = {}
-    for region, statuses in due.items():
+    for region, statuses in regions.items():
         asked = sum(count for status, count in statuses.items() if status is not Status.CANCELLED)
         if asked:
             rates[region] = statuses.get(Status.COMPLETED, 0) / asked

@@ -13,6 +13,7 @@ from beacon_pipeline.catalog import Settings
 from beacon_pipeline.display import one_line
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Standing
+from beacon_pipeline.metrics import completion_rates
 from beacon_pipeline.partitions import key_of
 from beacon_pipeline.vocabulary import Status
 
@@ -83,16 +84,6 @@ def imbalance_of(jobs: Mapping[str, StatusesByRegion], threshold: float, now: da
                 detail = f"{rate:.0%} completed, the best region {best:.0%}"
                 found.append(Failing(REGION_IMBALANCE, job, region, now, detail, link=asset_path(ASSET)))
     return Level(REGION_IMBALANCE, tuple(found), undecided)
-
-
-def completion_rates(regions: StatusesByRegion) -> dict[str, float]:
-    """Which part of its executions each region completed, of those that were not cancelled."""
-    rates = {}
-    for region, statuses in regions.items():
-        asked = sum(number for status, number in statuses.items() if status is not Status.CANCELLED)
-        if asked:
-            rates[region] = statuses.get(Status.COMPLETED, 0) / asked
-    return rates
 
 
 def is_finished(regions: StatusesByRegion) -> bool:
