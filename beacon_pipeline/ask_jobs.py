@@ -11,10 +11,10 @@ from typing import Any
 
 import dagster as dg
 
-from beacon_pipeline.ask import ask
+from beacon_pipeline.ask import ask, check_can_ask
 from beacon_pipeline.catalog import Catalog, Category
 from beacon_pipeline.ledger.records import Cell
-from beacon_pipeline.resources import LedgerResource
+from beacon_pipeline.resources import LedgerResource, ProvidersResource
 
 
 def ask_jobs(catalog: Catalog) -> list[dg.JobDefinition]:
@@ -36,8 +36,13 @@ def ask_jobs(catalog: Catalog) -> list[dg.JobDefinition]:
 
 def _job(catalog: Catalog, name: str, what: str, cells: Sequence[Cell]) -> dg.JobDefinition:
     @dg.op(name=f"launch_{name}", description=f"Make a new job and launch the runs that ask {what}.")
-    def launch(context: dg.OpExecutionContext, ledger: dg.ResourceParam[LedgerResource]) -> dict[str, Any]:
+    def launch(
+        context: dg.OpExecutionContext,
+        ledger: dg.ResourceParam[LedgerResource],
+        providers: dg.ResourceParam[ProvidersResource],
+    ) -> dict[str, Any]:
         with ledger.open() as opened:
+            check_can_ask(opened, catalog, providers.open(catalog), cells, new_job=True)
             asked = ask(opened, context.instance, catalog, cells, new_job=True, actor=f"run:{context.run_id}")
         context.log.info(f"job {asked.job.jobspec_id}: {len(cells)} executions in {len(asked.run_ids)} runs")
         return {"job": asked.job.jobspec_id, "runs": list(asked.run_ids)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -16,10 +16,10 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.jobs import asking_of
 from beacon_pipeline.launch import cancel_backfill, terminate_runs
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.records import Cell, Job
+from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.materialize import Materializer
 from beacon_pipeline.resources import ProvidersResource
-from beacon_pipeline.runs import backfill_of, cells_of_run, unfinished_runs
+from beacon_pipeline.runs import asks_models, backfill_of, cells_of_run, runs_after, unfinished_runs
 from beacon_pipeline.tags import ROOT_RUN_TAG
 
 STOP_SECONDS = 60  # a run that was told to stop cancels its calls first
@@ -80,21 +80,37 @@ def cancel_executions_of(
     providers: ProvidersResource,
     instance: dg.DagsterInstance,
 ) -> int:
-    """Cancel what a cancelled run leaves open; how many executions that were.
+    """Cancel what a cancelled run leaves open; how many executions that were."""
+    left = left_by_cancelled(run, ledger, catalog, instance)
+    if left:
+        job = ledger.job(_jobspec_id(run))
+        assert job is not None, "executions belong to a job"
+        cells = [execution.cell for execution in left]
+        cancel_cells(ledger, catalog, providers, job, cells, actor=f"run:{run.run_id}")
+    return len(left)
+
+
+def left_by_cancelled(
+    run: dg.DagsterRun, ledger: Ledger, catalog: Catalog, instance: dg.DagsterInstance
+) -> list[Execution]:
+    """The unsettled executions of a cancelled run.
 
     A run that was still queued never heard of it, and one whose process was killed cannot. What
-    another run of the same job works on is left to that one.
+    another run of the same job works on, or was asked for after the cancel, is that one's.
     """
+    job = ledger.job(_jobspec_id(run))
+    cells = cells_of_run(catalog, run.tags) if asks_models(run) else []
+    record = instance.get_run_record_by_id(run.run_id)
+    if job is None or not cells or record is None:
+        return []
+    others = [*unfinished_runs(instance, job), *runs_after(instance, job, record.update_timestamp)]
+    left = set(cells).difference(*(cells_of_run(catalog, other.tags) for other in others))
+    return [e for e in ledger.executions(job.id, sorted(left)) if not e.status.is_settled] if left else []
+
+
+def _jobspec_id(run: dg.DagsterRun) -> str:
     tags = dict(run.tags) | ({ROOT_RUN_TAG: run.root_run_id} if run.root_run_id else {})
-    job = ledger.job(asking_of(tags, run.run_id).jobspec_id)
-    cells: Collection[Cell] = cells_of_run(catalog, run.tags)
-    if job is None or not cells:
-        return 0
-    others = [cells_of_run(catalog, other.tags) for other in unfinished_runs(instance, job)]
-    cells = set(cells).difference(*others)
-    left = [e.cell for e in ledger.executions(job.id, list(cells)) if not e.status.is_settled]
-    cancel_cells(ledger, catalog, providers, job, left, actor=f"run:{run.run_id}")
-    return len(left)
+    return asking_of(tags, run.run_id).jobspec_id
 
 
 def _stop_runs(instance: dg.DagsterInstance, job: Job) -> tuple[int, dict[str, str]]:

@@ -71,7 +71,7 @@ def mismatch_with_dagster(execution: Execution, shown: Shown | None) -> Mismatch
     """Whether Dagster shows of this execution's partition what the ledger says.
 
     ``shown`` is None where the partition is not materialized. A partition that shows another
-    execution, of a newer or an older job, says nothing of this one.
+    execution, of a newer or an older job, says nothing of this one; one that shows none is of no job.
     """
     completed = execution.status is Status.COMPLETED
     if shown is None:
@@ -80,6 +80,13 @@ def mismatch_with_dagster(execution: Execution, shown: Shown | None) -> Mismatch
         return Mismatch(
             "the ledger says completed, Dagster shows the partition as not materialized",
             "launch the partition again: it materializes from the record, no model is asked",
+        )
+    if shown.execution_id is None:
+        return Mismatch(
+            f"the ledger says {execution.status.value}, Dagster shows a materialization of no execution",
+            "launch the partition again: it shows the ledger's record"
+            if completed
+            else "it was reported by hand: wipe it in the UI, or ask again in a new job",
         )
     if shown.execution_id != execution.id:
         return None

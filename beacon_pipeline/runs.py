@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import dagster as dg
 
+from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.launch import INFERENCE_JOB
 from beacon_pipeline.ledger.records import Cell, Job
 from beacon_pipeline.partitions import NotAPartitionKey, cells_between
 from beacon_pipeline.tags import BACKFILL_TAG, JOB_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
@@ -37,6 +40,17 @@ def unfinished_runs(instance: dg.DagsterInstance, job: Job) -> list[dg.DagsterRu
         tags.append({BACKFILL_TAG: backfill})
     found = [instance.get_runs(dg.RunsFilter(tags=wanted, statuses=UNFINISHED)) for wanted in tags]
     return list({run.run_id: run for runs in found for run in runs}.values())
+
+
+def runs_after(instance: dg.DagsterInstance, job: Job, moment: datetime) -> list[dg.DagsterRun]:
+    """The runs that work for a job and were made after a moment, ended ones too."""
+    wanted = dg.RunsFilter(tags={JOB_TAG: job.jobspec_id}, created_after=moment)
+    return list(instance.get_runs(wanted))
+
+
+def asks_models(run: dg.DagsterRun) -> bool:
+    """Whether a run materializes ``inference``, whoever launched it: backfills have a job of their own."""
+    return run.job_name == INFERENCE_JOB or INFERENCE in (run.asset_selection or ())
 
 
 def cells_of_run(catalog: Catalog, tags: Mapping[str, str]) -> list[Cell]:

@@ -64,7 +64,7 @@ class FailureCode(StrEnum):
     REJECTED = "rejected"  # the provider refused the request
     MALFORMED_REPLY = "malformed_reply"
     UNKNOWN_CALL = "unknown_call"  # the provider never heard of the call id
-    INTERRUPTED = "interrupted"  # a non-durable call was cut off; its result cannot be had
+    INTERRUPTED = "interrupted"  # whoever asked was cut off: before a call, or in one that is not durable
     PROVIDER_ERROR = "provider_error"  # anything else the provider calls its own error
 
     @property

@@ -23,14 +23,7 @@ def read_providers(instance: dg.DagsterInstance, location: str | None) -> Level:
         cursor = Cursor.read(getattr(state.instigator_data, "cursor", None))
         link = automation_path(of_location, "sensor", state.name)
         found += [
-            Failing(
-                PROVIDER_UNREACHABLE,
-                None,
-                provider,
-                since,
-                f"no word since {since:%Y-%m-%d %H:%M} UTC",
-                link=link,
-            )
-            for provider, since in cursor.unreachable.items()
+            Failing(PROVIDER_UNREACHABLE, None, provider, trouble.since, trouble.what, link=link)
+            for provider, trouble in cursor.unreachable.items()
         ]
     return Level(PROVIDER_UNREACHABLE, tuple(found))

@@ -99,8 +99,13 @@ def evaluations_of(
         )
 
 
-def unknown_evaluation(partition_key: str, newest: Materialized) -> dg.AssetCheckEvaluation:
-    """The failing check of a partition that Dagster shows and the ledger knows nothing of."""
+def unknown_evaluation(
+    partition_key: str, newest: Materialized, execution: Execution | None
+) -> dg.AssetCheckEvaluation:
+    """The failing check of a partition that Dagster shows from what the ledger does not have.
+
+    ``execution``: what the ledger has of the partition instead, if anything.
+    """
     return dg.AssetCheckEvaluation(
         asset_key=INFERENCE,
         check_name=CheckName.STATUS_CONSISTENCY.value,
@@ -108,10 +113,10 @@ def unknown_evaluation(partition_key: str, newest: Materialized) -> dg.AssetChec
         partition=partition_key,
         severity=SEVERITIES[CheckName.STATUS_CONSISTENCY],
         metadata={
-            "seen": "Dagster shows the partition as materialized, the ledger has no execution of it",
+            "seen": "Dagster shows the partition as materialized, the ledger has no such execution",
             "what_to_do": "was the ledger replaced, or the materialization reported by hand? "
             "Restore the ledger, or ask again in a new job",
-            "ledger": "nothing",
+            "ledger": execution.status.value if execution else "nothing",
             "dagster": newest.shown.status or "materialized without a status",
         },
         target_materialization_data=newest.target,

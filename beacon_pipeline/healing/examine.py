@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from beacon_pipeline.assets.events import Materialized
@@ -15,13 +15,15 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.partitions import key_of
 from beacon_pipeline.providers import Providers
+from beacon_pipeline.readiness import check_ready, deployments_of
 from beacon_pipeline.reconcile import Case, Healing, View, reconcile
 from beacon_pipeline.resources import ProvidersResource
 from beacon_pipeline.truths import states_of
 from beacon_pipeline.vocabulary import Status
-from inference.contract import CallState, NotConfigured, ProviderTruth
+from inference.contract import CallState, Deployment, NotConfigured, ProviderTruth
 
 LOOK_SECONDS = 10.0  # for all of a tick's questions to providers together
+NO_WORD = "it gives no word on their calls"
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,14 @@ class Examined:
     execution: Execution
     truth: ProviderTruth | None
     healing: Healing
+    provider: str  # that has its newest call, or would get the next
+    blocked: str | None = None  # why its deployment cannot be asked
 
     @property
     def confirms(self) -> bool:
         """Whether the provider was asked about a call that ended, and the record stands."""
         final = self.truth is not None and self.truth.is_final
         return final and self.healing is Healing.NOTHING and self.execution.status.is_settled
-
-    @property
-    def provider(self) -> str | None:
-        """Who has its newest call."""
-        call = self.execution.newest_call
-        return call.provider if call else None
 
     @property
     def was_told(self) -> bool:
@@ -52,9 +50,16 @@ class Examined:
         return asked and self.truth not in (None, ProviderTruth.UNREACHABLE)
 
     @property
+    def waits_for(self) -> str | None:
+        """What keeps it from being healed: it is wrong, nobody works on it, and nothing can be done now."""
+        if self.healing is not Healing.WAIT:
+            return None
+        return self.blocked or (NO_WORD if self.truth is ProviderTruth.UNREACHABLE else None)
+
+    @property
     def waits(self) -> bool:
-        """Whether it is wrong, nobody works on it, and nothing can be done: its provider is unreachable."""
-        return self.healing is Healing.WAIT and self.truth is ProviderTruth.UNREACHABLE
+        """Whether nothing can be done for it now."""
+        return self.waits_for is not None
 
 
 ShownBy = Callable[[Sequence[str]], Mapping[str, Materialized]]
@@ -110,8 +115,46 @@ class Examiner:
                 newest=execution.id in newest,
                 told=execution.status is Status.CANCELLED or execution.dead_lettered_at is not None,
             )
-            found.append(Examined(execution, case.facts.truth, reconcile(case)))
-        return found
+            found.append(Examined(execution, case.facts.truth, reconcile(case), self._provider_of(execution)))
+        return self._held_back(found)
+
+    def _provider_of(self, execution: Execution) -> str:
+        call = execution.newest_call
+        return call.provider if call else self._catalog.model(execution.model).provider.value
+
+    def _held_back(self, examined: list[Examined]) -> list[Examined]:
+        """Nothing is dispatched to what cannot be asked: a run would only fail at it."""
+        to_dispatch = [e.execution.cell for e in examined if e.healing is Healing.REDISPATCH]
+        if not to_dispatch:
+            return examined
+        blocked = asyncio.run(self._blocked(deployments_of(to_dispatch)))
+        return [
+            replace(e, healing=Healing.WAIT, blocked=why)
+            if e.healing is Healing.REDISPATCH
+            and (why := blocked.get(Deployment(region=e.execution.region, model=e.execution.model)))
+            else e
+            for e in examined
+        ]
+
+    async def _blocked(self, deployments: Sequence[Deployment]) -> dict[Deployment, str]:
+        """Why each of these deployments cannot be asked, for those of which that is known in time."""
+        providers = self._providers.open(self._catalog)
+
+        async def why_not(deployment: Deployment) -> str | None:
+            try:
+                async with asyncio.timeout(self._look_seconds):
+                    await check_ready(self._catalog, providers, [deployment])
+            except NotConfigured as reason:
+                return str(reason)
+            except TimeoutError:
+                pass  # the run that asks it finds out, and waits
+            return None
+
+        try:
+            reasons = await asyncio.gather(*(why_not(deployment) for deployment in deployments))
+        finally:
+            await providers.close()
+        return {d: why for d, why in zip(deployments, reasons, strict=True) if why is not None}
 
     def _facts(
         self, execution: Execution, states: Mapping[str, CallState], durable: Mapping[str, bool]

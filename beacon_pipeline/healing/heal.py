@@ -49,8 +49,8 @@ def look(
     """Look at everything on record once, settling what a write can settle."""
     ticks: list[Tick] = []
     requested: dict[str, HealingRun] = {}
-    cursor = Cursor()
-    while not ticks or not cursor.is_at_start:
+    cursor, through = Cursor(), Through()
+    while not through.all:
         looking = Reconciliation(
             ledger, instance, catalog, providers, deadline=untouched_for, runs_a_tick=None
         )
@@ -58,9 +58,34 @@ def look(
         ticks.append(tick)
         requested |= {run.wrong: run for run in tick.runs}
         cursor = tick.cursor
-    waiting, gave_up = sum(t.waiting for t in ticks), sum(t.gave_up for t in ticks)
-    unknown = {key for tick in ticks for key in tick.unknown}
-    return Pass(tuple(requested.values()), waiting, gave_up, len(unknown))
+        through = through.after(cursor)
+    return Pass(
+        tuple(requested.values()),
+        waiting=len(set[str]().union(*(tick.waiting for tick in ticks))),
+        gave_up=len(set[str]().union(*(tick.gave_up for tick in ticks))),
+        unknown=len({key for tick in ticks for key in tick.unknown}),
+    )
+
+
+@dataclass(frozen=True)
+class Through:
+    """Which walks have come to the end of the record: each begins again by itself, at its own time."""
+
+    overdue: bool = False
+    unconfirmed: bool = False
+    swept: bool = False
+
+    @property
+    def all(self) -> bool:
+        return self.overdue and self.unconfirmed and self.swept
+
+    def after(self, cursor: Cursor) -> Through:
+        """What is through after a tick that left the walks at ``cursor``."""
+        return Through(
+            self.overdue or cursor.overdue is None,
+            self.unconfirmed or cursor.unconfirmed is None,
+            self.swept or cursor.swept == 0,
+        )
 
 
 def heal(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,18 +12,18 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from beacon_pipeline.assets.events import newest_materializations
+from beacon_pipeline.cancel import left_by_cancelled
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.healing.examine import Examined, Examiner
 from beacon_pipeline.healing.runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
 from beacon_pipeline.jobs import asking_of, job_for
-from beacon_pipeline.launch import INFERENCE_JOB
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.watching import Position
 from beacon_pipeline.partitions import key_of
 from beacon_pipeline.reconcile import Healing
 from beacon_pipeline.resources import ProvidersResource
-from beacon_pipeline.runs import cells_of_run, cells_under_way
+from beacon_pipeline.runs import asks_models, cells_of_run, cells_under_way
 from beacon_pipeline.specification import specified_cells
 from beacon_pipeline.vocabulary import Status
 
@@ -32,14 +32,29 @@ SWEPT_A_TICK = 200  # partitions compared with what Dagster shows
 RUNS_A_TICK = 10
 ENDED_RUNS_A_TICK = 50
 JOBS_WATCHED_FOR = timedelta(days=7)
+FORGOTTEN_AFTER = timedelta(minutes=10)  # a trouble that no walk met again: it is over
+WITHOUT_ANSWER = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
 
 SENSOR = ACTOR = "reconciliation"
 
 log = structlog.get_logger()
 
 
+class Trouble(BaseModel):
+    """Something that reconciliation cannot put right: since when, when it was last seen, and what it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    since: datetime
+    seen: datetime
+    what: str
+
+
 class Cursor(BaseModel):
-    """Where the walks through the record stand; every walk starts again when it is through."""
+    """Where the walks through the record stand; every walk starts again when it is through.
+
+    The troubles are kept here for the alerts, which know nothing of providers.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,12 +63,8 @@ class Cursor(BaseModel):
     ended_runs: datetime | None = None
     swept: int = 0  # partitions, in the catalog's order
     unknown_told: dict[str, int] = {}  # partition key -> storage id of the materialization told about
-    unreachable: dict[str, datetime] = {}  # provider -> since when executions wait for a word from it
-
-    @property
-    def is_at_start(self) -> bool:
-        """Whether the next tick begins every walk anew."""
-        return self.overdue is None and self.unconfirmed is None and self.swept == 0
+    unreachable: dict[str, Trouble] = {}  # by the provider that executions wait for
+    gave_up: dict[str, Trouble] = {}  # by the first partition of what healing runs did not put right
 
     @classmethod
     def read(cls, text: str | None) -> Cursor:
@@ -71,17 +82,18 @@ class Tick:
     cursor: Cursor
     runs: list[HealingRun] = field(default_factory=list)
     unknown: dict[str, int] = field(default_factory=dict)  # partition key -> storage id, not told before
-    waiting: int = 0  # wrong, and nothing can be done now
+    waiting: set[str] = field(default_factory=set)  # executions: wrong, and nothing can be done now
     left: int = 0  # runs that did not fit into this tick
-    gave_up: int = 0
+    gave_up: set[str] = field(default_factory=set)  # executions
+    troubled: dict[str, str] = field(default_factory=dict)  # first partition of a run given up -> what it is
 
     @property
     def summary(self) -> str:
         told = {
             "runs requested": len(self.runs),
             "more runs to come": self.left,
-            "executions waiting": self.waiting,
-            "given up": self.gave_up,
+            "executions waiting": len(self.waiting),
+            "given up": len(self.gave_up),
             "partitions unknown to the ledger": len(self.unknown),
         }
         return ", ".join(f"{count} {name}" for name, count in told.items() if count) or "nothing is wrong"
@@ -138,11 +150,11 @@ class Reconciliation:
         tick = Tick(cursor)
         self._settle(examined, tick)
         self._request(examined, tick)
-        unknown_told = dict(self._find_unknown(examined, cells, tick))
+        unknown_told = dict(self._find_unknown(swept, cells, tick))
         if tick.left:
             # The walks stand still until their runs fit; what is requested is under way by then.
             walked = cursor.model_copy(update={"unknown_told": unknown_told})
-            tick.cursor = self._with_unreachable(walked, examined, tick)
+            tick.cursor = self._with_troubles(walked, examined, tick)
             return tick
         walked = Cursor(
             overdue=_next(overdue),
@@ -151,7 +163,7 @@ class Reconciliation:
             swept=(cursor.swept + SWEPT_A_TICK) if len(cells) == SWEPT_A_TICK else 0,
             unknown_told=unknown_told,
         )
-        tick.cursor = self._with_unreachable(walked, examined, tick)
+        tick.cursor = self._with_troubles(walked, examined, tick)
         return tick
 
     def name_regions(self) -> int:
@@ -181,7 +193,8 @@ class Reconciliation:
     def _ended_runs(self, since: datetime | None) -> tuple[set[str], datetime | None]:
         """The executions that runs left behind when they failed, and where the walk stands then.
 
-        What a run that was cancelled before it began should have asked is cancelled.
+        What a run that was cancelled before it began should have asked is cancelled, unless it was asked
+        again since.
         """
         records = self._instance.get_run_records(
             dg.RunsFilter(
@@ -195,18 +208,28 @@ class Reconciliation:
         abandoned: set[str] = set()
         for record in records:
             run = record.dagster_run
-            cells = cells_of_run(self._catalog, run.tags) if run.job_name == INFERENCE_JOB else []
-            if cells and run.status is dg.DagsterRunStatus.FAILURE:
-                abandoned.update(self._left_by(run, cells))
-            elif cells and (job := self._ledger.job(asking_of(run.tags, run.run_id).jobspec_id)):
-                pending = [e.id for e in self._ledger.executions(job.id, cells) if e.status is Status.PENDING]
+            if run.status is dg.DagsterRunStatus.CANCELED:
+                left = left_by_cancelled(run, self._ledger, self._catalog, self._instance)
+                pending = [execution.id for execution in left if execution.status is Status.PENDING]
                 self._ledger.cancel_pending(pending, actor=ACTOR)
+            elif asks_models(run) and (cells := cells_of_run(self._catalog, run.tags)):
+                abandoned.update(self._left_by(record, cells))
         return abandoned, records[-1].update_timestamp if records else since
 
-    def _left_by(self, run: dg.DagsterRun, cells: Sequence[Cell]) -> list[str]:
-        job = job_for(
-            self._ledger, self._catalog, asking_of(run.tags, run.run_id), cells, actor=f"run:{run.run_id}"
-        )
+    def _left_by(self, record: dg.RunRecord, cells: Sequence[Cell]) -> list[str]:
+        """The executions of a failed run, made now if it died before it could.
+
+        Of a run from before anything on record (the ledger was wiped or replaced) it is not known
+        what was paid for: a person decides whether that is asked again.
+        """
+        run = record.dagster_run
+        asking = asking_of(run.tags, run.run_id)
+        if self._ledger.job(asking.jobspec_id) is None:
+            oldest = self._ledger.oldest_job()
+            if oldest is None or record.create_timestamp < oldest.created_at:
+                log.warning("a failed run is older than the record", run=run.run_id, job=asking.jobspec_id)
+                return []
+        job = job_for(self._ledger, self._catalog, asking, cells, actor=f"run:{run.run_id}")
         return [execution.id for execution in self._ledger.executions(job.id, cells)]
 
     def _settle(self, examined: Sequence[Examined], tick: Tick) -> None:
@@ -214,18 +237,28 @@ class Reconciliation:
         self._ledger.confirm(sorted(confirmed))
         spent = [e.execution.id for e in examined if e.healing is Healing.DEAD_LETTER]
         self._ledger.dead_letter(spent, actor=ACTOR, detail="the attempt budget is spent")
-        tick.gave_up += len(spent)
-        tick.waiting += sum(e.waits for e in examined)
+        tick.gave_up.update(spent)
+        tick.waiting.update(e.execution.id for e in examined if e.waits)
 
-    def _with_unreachable(self, walked: Cursor, examined: Sequence[Examined], tick: Tick) -> Cursor:
-        """Keep which providers gave no word; one that nothing is known of now stays as it was."""
-        waited_for = {e.provider for e in examined if e.provider and e.waits}
-        heard = {e.provider for e in examined if e.provider and e.was_told}
-        whole_record = tick.cursor.is_at_start and walked.is_at_start
-        before = tick.cursor.unreachable
-        kept = waited_for | ({} if whole_record else before).keys() - heard
-        since = {provider: before.get(provider, self._now) for provider in sorted(kept)}
-        return walked.model_copy(update={"unreachable": since})
+    def _with_troubles(self, walked: Cursor, examined: Sequence[Examined], tick: Tick) -> Cursor:
+        """Keep what could not be put right: a provider until it gave a word, a run that was given up
+        until it is not met again."""
+        waited_for = {e.provider: e.waits_for for e in examined if e.waits_for}
+        heard = {e.provider for e in examined if e.was_told} - waited_for.keys()
+        before = {name: t for name, t in tick.cursor.unreachable.items() if name not in heard}
+        return walked.model_copy(
+            update={
+                "unreachable": self._seen_now(before, waited_for),
+                "gave_up": self._seen_now(tick.cursor.gave_up, tick.troubled),
+            }
+        )
+
+    def _seen_now(self, before: Mapping[str, Trouble], now: Mapping[str, str]) -> dict[str, Trouble]:
+        kept = {name: t for name, t in before.items() if self._now - t.seen < FORGOTTEN_AFTER}
+        for name, what in now.items():
+            since = kept[name].since if name in kept else self._now
+            kept[name] = Trouble(since=since, seen=self._now, what=what)
+        return kept
 
     def _request(self, examined: Sequence[Examined], tick: Tick) -> None:
         jobs = self._ledger.jobspec_ids({e.execution.job_id for e in examined})
@@ -238,29 +271,40 @@ class Reconciliation:
                 self._give_up(run, tick)
 
     def _give_up(self, run: HealingRun, tick: Tick) -> None:
-        """Runs changed nothing. What was never dispatched ends; for the rest a person is told."""
-        tick.gave_up += len(run.executions)
+        """Runs changed nothing. What was never dispatched ends; of the rest the alerts tell a person."""
+        ids = [execution.id for execution in run.executions]
+        tick.gave_up.update(ids)
         log.error("healing gave up", job=run.jobspec_id, healing=run.healing.value, first=run.keys.start)
         if run.healing is Healing.REDISPATCH:
-            ids = [execution.id for execution in run.executions]
             self._ledger.dead_letter(ids, actor=ACTOR, detail=f"{HEALING_RUNS} runs did not dispatch it")
+        else:
+            tick.troubled[run.keys.start] = (
+                f"{HEALING_RUNS} runs to {run.healing.value.replace('_', ' ')} changed nothing "
+                f"(job {run.jobspec_id}, {len(ids)} partitions)"
+            )
 
     def _find_unknown(
-        self, examined: Sequence[Examined], cells: Sequence[Cell], tick: Tick
+        self, swept: Sequence[Execution], cells: Sequence[Cell], tick: Tick
     ) -> Iterator[tuple[str, int]]:
-        """Find partitions that Dagster shows and the ledger knows nothing of; each is told once.
+        """Find partitions that Dagster shows from what the ledger does not have; each is told once.
 
-        Gives the storage id of the materialization of every such partition, by partition key.
+        Gives the storage id of the materialization of every such partition, by partition key. What
+        has an answer on record, or is still to get one, is shown anew from the record.
         """
-        recorded = {e.execution.cell for e in examined}
-        unrecorded = [key_of(cell) for cell in cells if cell not in recorded]
+        newest = {execution.cell: execution.status for execution in swept}
+        suspects = [key_of(cell) for cell in cells if newest.get(cell) in (None, *WITHOUT_ANSWER)]
+        shown = newest_materializations(self._instance, suspects)
+        ids = [m.shown.execution_id for m in shown.values() if m.shown.execution_id]
+        on_record = {execution.id for execution in self._ledger.executions_with_ids(ids)}
         told = tick.cursor.unknown_told
-        for key, materialized in newest_materializations(self._instance, unrecorded).items():
+        for key, materialized in shown.items():
+            if materialized.shown.execution_id in on_record:
+                continue
             if told.get(key) != materialized.target.storage_id:
                 tick.unknown[key] = materialized.target.storage_id
             yield key, materialized.target.storage_id
-        swept = {key_of(cell) for cell in cells}
-        yield from ((key, storage_id) for key, storage_id in told.items() if key not in swept)
+        looked_at = {key_of(cell) for cell in cells}
+        yield from ((key, storage_id) for key, storage_id in told.items() if key not in looked_at)
 
 
 def _next(walked: Sequence[Execution]) -> Position | None:

@@ -116,6 +116,10 @@ class LedgerReader:
         """The newest job, or None."""
         return next(iter(self.jobs(limit=1)), None)
 
+    def oldest_job(self) -> Job | None:
+        """The first job on record, or None."""
+        return self._one_job(sa.select(jobs_table).order_by(jobs_table.c.created_at).limit(1))
+
     def latest_job_with_open(self, cells: Sequence[Cell]) -> Job | None:
         """The newest job in which one of these cells is pending or dispatched, or None."""
         unsettled = [status.value for status in Status if not status.is_settled]

@@ -1,9 +1,11 @@
 """What the reconciliation sensor finds and heals, tick by tick, on a real Dagster instance."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -11,8 +13,10 @@ import sqlalchemy as sa
 
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.assets.events import newest_materializations
+from beacon_pipeline.healing import tick as ticks
+from beacon_pipeline.healing.heal import look
 from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
-from beacon_pipeline.launch import INFERENCE_JOB
+from beacon_pipeline.launch import CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import Cell, Execution
@@ -20,7 +24,7 @@ from beacon_pipeline.partitions import cells_between, key_of, partitions_definit
 from beacon_pipeline.requests import request_for
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.specification import specification_of
-from beacon_pipeline.tags import HEALING_TAG, JOB_TAG, RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.tags import BACKFILL_TAG, HEALING_TAG, JOB_TAG, RANGE_END_TAG, RANGE_START_TAG
 from beacon_pipeline.vocabulary import Status
 from inference.contract import FailureCode, ProviderTruth, Request
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted
@@ -106,7 +110,8 @@ def test_nothing_wrong_requests_nothing(instance: dg.DagsterInstance, ledger: Le
     tick = record.tick()
     assert (tick.runs, tick.unknown, tick.summary) == ([], {}, "nothing is wrong")
     assert record.provider.polls == polls, "what has its answer on record is not asked about"
-    assert record.cursor.is_at_start
+    cursor = record.cursor
+    assert (cursor.overdue, cursor.unconfirmed, cursor.swept) == (None, None, 0)
 
 
 def test_an_answer_that_nobody_read_is_read_and_not_paid_again(
@@ -171,11 +176,11 @@ def test_an_unreachable_provider_delays_healing_and_changes_nothing(
     assert call is not None
     ledger.record_accepted(call.id, asyncio.run(record.provider.submit(call.request)))
     tick = record.tick()
-    assert (tick.runs, tick.waiting) == ([], len(CELLS))
+    assert (tick.runs, len(tick.waiting)) == ([], len(CELLS))
     assert record.statuses() == {Status.DISPATCHED}
-    (since,) = record.cursor.unreachable.values()
+    since = record.cursor.unreachable["local"].since
     record.tick()
-    assert record.cursor.unreachable == {"local": since}, "it is unreachable since it first was"
+    assert record.cursor.unreachable["local"].since == since, "it is unreachable since it first was"
     record.provider.script[0].states = [SUCCEEDED]
     tick = record.tick()
     assert record.cursor.unreachable == {}
@@ -231,6 +236,80 @@ def test_a_later_mismatch_of_the_same_partition_is_another_thing(
     assert len(keys) == 2, "Dagster drops a run whose key was launched before"
 
 
+@pytest.mark.parametrize("reported", ["by hand", "of another ledger"])
+def test_a_green_partition_over_a_failed_execution_is_told_once(
+    instance: dg.DagsterInstance, ledger: Ledger, reported: str
+) -> None:
+    record = Record(instance, ledger, Behaviour(states=[LOST_WORKER]))
+    record.ask()
+    assert record.statuses() == {Status.FAILED}
+    metadata = {} if reported == "by hand" else {"execution": "of-another-ledger", "status": "completed"}
+    key = KEYS["math_basic"]
+    instance.report_runless_asset_event(dg.AssetMaterialization(INFERENCE, partition=key, metadata=metadata))
+    tick = record.tick()
+    assert (tick.runs, set(tick.unknown)) == ([], {key})
+    assert record.tick().unknown == {}
+    run = record.location.run(CHECKS_JOB, key)
+    consistency = record.location.checks(run.run_id)["status_consistency", key]
+    assert (consistency.passed, consistency.metadata["ledger"].value) == (False, "failed")
+
+
+def test_a_provider_that_is_not_configured_is_waited_for_and_no_run_fails_at_it(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.intend()
+    record.provider.configured = False
+    for _ in range(4):
+        tick = record.tick()
+        assert (tick.runs, len(tick.waiting), tick.gave_up) == ([], len(CELLS), set())
+    assert record.statuses() == {Status.PENDING}
+    assert record.cursor.unreachable["local"].what == "no token: log in with `scripted login`"
+    record.provider.configured = True
+    record.heal(record.tick())
+    assert record.statuses() == {Status.COMPLETED}
+
+
+def test_what_healing_runs_do_not_put_right_is_kept_for_a_person(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.ask()
+    instance.wipe_assets([INFERENCE])
+    for _ in range(3):
+        (run,) = record.tick().runs
+        assert run.healing.value == "correct_dagster"
+        definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
+        died = instance.create_run_for_job(
+            definition, tags=dict(run.launch(CATALOG).tags), status=dg.DagsterRunStatus.STARTED
+        )
+        instance.report_run_failed(died)
+    tick = record.tick()
+    assert (tick.runs, len(tick.gave_up)) == ([], len(CELLS))
+    assert record.statuses() == {Status.COMPLETED}
+    (trouble,) = record.cursor.gave_up.values()
+    assert "3 runs to correct dagster changed nothing" in trouble.what
+    record.location.ask(**{JOB_TAG: "mine"})
+    record.tick(after=timedelta(hours=2))
+    assert record.cursor.gave_up == {}
+
+
+def test_a_look_at_the_whole_record_meets_everything_once(
+    instance: dg.DagsterInstance, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ticks, "EXAMINED_A_TICK", 3)
+    monkeypatch.setattr(ticks, "SWEPT_A_TICK", 10)
+    record = Record(instance, ledger, Behaviour(states=[UNREACHABLE]))
+    record.intend()
+    call = ledger.open_call(record.executions(), _build, provider="local", actor="killed")
+    assert call is not None
+    ledger.record_accepted(call.id, asyncio.run(record.provider.submit(call.request)))
+    seen = look(ledger, instance, CATALOG, Scripted(record.provider), untouched_for=timedelta(0))
+    assert (seen.waiting, seen.gave_up, seen.unknown) == (len(CELLS), 0, 0)
+    pages = max(math.ceil(len(CELLS) / 3), math.ceil(len(CATALOG.cells()) / 10))
+    assert record.provider.polls <= pages + 1
+
+
 def test_a_partition_that_the_ledger_knows_nothing_of_is_told_once(
     instance: dg.DagsterInstance, ledger: Ledger
 ) -> None:
@@ -272,6 +351,7 @@ def test_a_run_that_failed_leaves_its_executions_to_the_next_tick(
 ) -> None:
     """The deadline has not passed, but the run that should have worked on them is gone."""
     record = Record(instance, ledger, Behaviour())
+    record.ask("before")
     definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
     tags = {JOB_TAG: "mine", RANGE_START_TAG: KEYS[ALL[0]], RANGE_END_TAG: KEYS[ALL[-1]]}
     run = instance.create_run_for_job(definition, tags=tags, status=dg.DagsterRunStatus.STARTED)
@@ -280,6 +360,54 @@ def test_a_run_that_failed_leaves_its_executions_to_the_next_tick(
     assert [(r.jobspec_id, r.healing.value, len(r.executions)) for r in tick.runs] == [
         ("mine", "redispatch", len(CELLS))
     ], "it had not even put them on record"
+
+
+def test_a_failed_run_of_a_backfill_leaves_its_executions_too(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.ask("before")
+    definition = record.location.definitions.resolve_implicit_global_asset_job_def()
+    tags = {BACKFILL_TAG: "abcd", RANGE_START_TAG: KEYS[ALL[0]], RANGE_END_TAG: KEYS[ALL[-1]]}
+    run = instance.create_run_for_job(
+        definition, tags=tags, status=dg.DagsterRunStatus.STARTED, asset_selection=frozenset({INFERENCE})
+    )
+    instance.report_run_failed(run)
+    tick = record.tick(after=timedelta(seconds=1))
+    assert [(r.jobspec_id, r.healing.value, len(r.executions)) for r in tick.runs] == [
+        ("backfill-abcd", "redispatch", len(CELLS))
+    ]
+
+
+def test_what_ran_before_the_ledger_was_wiped_is_not_paid_again(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour(states=[LOST_WORKER]))
+    record.ask()
+    (Path(instance.root_directory) / "ledger.db").unlink()
+    ledger.close()
+    ledger.migrate()
+    assert record.tick(after=timedelta(seconds=1)).runs == [], "nothing is on record at all"
+    record.intend(CELLS[:1], "after")
+    assert [run.jobspec_id for run in record.tick().runs] == ["after"]
+
+
+def test_asked_again_after_a_cancel_it_is_left_to_whoever_asks(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.intend()
+    definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
+    tags = {JOB_TAG: "mine", RANGE_START_TAG: KEYS[ALL[0]], RANGE_END_TAG: KEYS[ALL[-1]]}
+    run = instance.create_run_for_job(definition, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+    instance.report_run_canceled(run)
+    again = instance.create_run_for_job(definition, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    record.tick()
+    assert record.statuses() == {Status.PENDING}
+    instance.report_run_failed(again)
+    (healing,) = record.tick().runs
+    assert (healing.healing.value, len(healing.executions)) == ("redispatch", len(CELLS))
+    assert record.statuses() == {Status.PENDING}
 
 
 def test_a_run_cancelled_in_the_queue_is_not_asked_again(
@@ -310,7 +438,7 @@ def test_healing_is_bounded(instance: dg.DagsterInstance, ledger: Ledger) -> Non
         instance.report_run_failed(died)
     assert len(set(run_keys)) == 3
     tick = record.tick()
-    assert (tick.runs, tick.gave_up) == ([], len(CELLS))
+    assert (tick.runs, len(tick.gave_up)) == ([], len(CELLS))
     assert record.statuses() == {Status.FAILED}
     assert all(execution.dead_lettered_at for execution in record.executions())
     assert record.tick().summary == "nothing is wrong"

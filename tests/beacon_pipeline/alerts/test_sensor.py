@@ -21,7 +21,7 @@ from beacon_pipeline.alerts.incidents import Failing, Passing
 from beacon_pipeline.alerts.runs import first_positions, read_runs
 from beacon_pipeline.alerts.watch import watch
 from beacon_pipeline.assets import INFERENCE
-from beacon_pipeline.healing.tick import Cursor
+from beacon_pipeline.healing.tick import Cursor, Trouble
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.sensors.alerts import alert_sensor
 from tests.beacon_pipeline.alerts.receivers import free_port, mail_server, webhook
@@ -237,7 +237,8 @@ def test_a_provider_that_healing_waits_for_is_told_and_so_is_its_return(
     watched: Watched, tmp_path: Path
 ) -> None:
     env = environment(tmp_path) | {"DAGSTER_HOME": str(tmp_path)}
-    down = Cursor(unreachable={"modal": datetime(2026, 11, 24, 9, 30, tzinfo=UTC)})
+    now = datetime.now(UTC)
+    down = Cursor(unreachable={"modal": Trouble(since=now, seen=now, what="no Modal token")})
     tell_sensor(env, "cursor", "reconciliation", "--set", down.model_dump_json())
     tell_sensor(env, "start", "reconciliation")
     assert watched.titles() == ["[Beacon] 1 provider unreachable while executions wait"]
