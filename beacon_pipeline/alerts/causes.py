@@ -14,6 +14,7 @@ TIMED_OUT = "timed_out"
 DEAD_LETTERED = "dead_lettered"
 REGION_IMBALANCE = "region_imbalance"
 PROVIDER_UNREACHABLE = "provider_unreachable"
+HEALING_GAVE_UP = "healing_gave_up"
 LEDGER_UNAVAILABLE = "ledger_unavailable"
 SOURCE_UNREADABLE = "source_unreadable"
 
@@ -59,6 +60,11 @@ WORDINGS: Mapping[str, Wording] = {
         "provider",
         "unreachable while executions wait",
         "`beacon doctor` says what is wrong; until it is back no status changes and nothing is asked again",
+    ),
+    HEALING_GAVE_UP: Wording(
+        "partition range",
+        "that healing runs did not put right",
+        "open the newest run with the tag `beacon/healing` on it: its log says why",
     ),
     LEDGER_UNAVAILABLE: Wording(
         "ledger",

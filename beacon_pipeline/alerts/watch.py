@@ -24,10 +24,10 @@ from beacon_pipeline.alerts.delivery import Target, send_all, targets_from_envir
 from beacon_pipeline.alerts.incidents import Failing, Observation, Passing, advance
 from beacon_pipeline.alerts.memory import Memory, MemoryUnreadable
 from beacon_pipeline.alerts.messages import Message, message_of
-from beacon_pipeline.alerts.providers import read_providers
 from beacon_pipeline.alerts.record import read_record
 from beacon_pipeline.alerts.runs import first_positions, read_runs
 from beacon_pipeline.alerts.ticks import read_ticks
+from beacon_pipeline.alerts.troubles import read_troubles
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.display import one_line
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
@@ -121,8 +121,8 @@ def _look(
         found, memory.ticks = read_ticks(instance, location, memory.ticks)
         return found
 
-    def providers() -> Sequence[Observation]:
-        return [read_providers(instance, location)]
+    def troubles() -> Sequence[Observation]:
+        return read_troubles(instance, location)
 
     def record() -> Sequence[Observation]:
         with open_ledger() as ledger:
@@ -131,7 +131,7 @@ def _look(
     return [
         *_heard(SOURCE_UNREADABLE, "runs", runs, now),
         *_heard(SOURCE_UNREADABLE, "automations", automations, now),
-        *_heard(SOURCE_UNREADABLE, "providers", providers, now),
+        *_heard(SOURCE_UNREADABLE, "reconciliation", troubles, now),
         *_heard(LEDGER_UNAVAILABLE, "ledger", lambda: _within(LEDGER_PATIENCE_SECONDS, record), now),
     ]
 

@@ -233,18 +233,27 @@ def test_a_ledger_that_cannot_be_used_is_told_and_so_is_its_return(
 
 
 @on_files
-def test_a_provider_that_healing_waits_for_is_told_and_so_is_its_return(
+def test_what_reconciliation_cannot_put_right_is_told_and_so_is_its_end(
     watched: Watched, tmp_path: Path
 ) -> None:
     env = environment(tmp_path) | {"DAGSTER_HOME": str(tmp_path)}
     now = datetime.now(UTC)
-    down = Cursor(unreachable={"modal": Trouble(since=now, seen=now, what="no Modal token")})
+    down = Cursor(
+        unreachable={"modal": Trouble(since=now, seen=now, what="no Modal token")},
+        gave_up={KEYS["math_basic"]: Trouble(since=now, seen=now, what="3 runs changed nothing")},
+    )
     tell_sensor(env, "cursor", "reconciliation", "--set", down.model_dump_json())
     tell_sensor(env, "start", "reconciliation")
-    assert watched.titles() == ["[Beacon] 1 provider unreachable while executions wait"]
+    assert watched.titles() == [
+        "[Beacon] 1 provider unreachable while executions wait",
+        "[Beacon] 1 partition range that healing runs did not put right",
+    ]
     assert watched.titles() == []
     tell_sensor(env, "cursor", "reconciliation", "--set", Cursor().model_dump_json())
-    assert watched.titles() == ["[Beacon] resolved: providers unreachable while executions wait"]
+    assert watched.titles() == [
+        "[Beacon] resolved: providers unreachable while executions wait",
+        "[Beacon] resolved: partition ranges that healing runs did not put right",
+    ]
 
 
 @on_files

@@ -1,0 +1,36 @@
+"""What reconciliation cannot put right, read from where its sensor keeps it."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from beacon_pipeline.alerts.causes import HEALING_GAVE_UP, PROVIDER_UNREACHABLE
+from beacon_pipeline.alerts.incidents import Failing, Level
+from beacon_pipeline.alerts.links import asset_path, automation_path
+from beacon_pipeline.assets import INFERENCE
+from beacon_pipeline.healing.tick import SENSOR, Cursor
+
+
+def read_troubles(instance: dg.DagsterInstance, location: str | None) -> list[Level]:
+    """Providers that executions wait for, and partitions that healing runs did not put right.
+
+    As of the newest tick of reconciliation; of a sensor that is switched off nothing is said.
+    ``location`` limits it to one code location.
+    """
+    unreachable, gave_up = [], []
+    for state in instance.all_instigator_state():
+        of_location = state.origin.repository_origin.code_location_origin.location_name
+        if state.name != SENSOR or location not in (None, of_location) or not state.is_running:
+            continue
+        cursor = Cursor.read(getattr(state.instigator_data, "cursor", None))
+        link = automation_path(of_location, "sensor", state.name)
+        unreachable += [
+            Failing(PROVIDER_UNREACHABLE, None, provider, trouble.since, trouble.what, link=link)
+            for provider, trouble in cursor.unreachable.items()
+        ]
+        asset = INFERENCE.to_user_string()
+        gave_up += [
+            Failing(HEALING_GAVE_UP, None, key, trouble.since, trouble.what, link=asset_path(asset, key))
+            for key, trouble in cursor.gave_up.items()
+        ]
+    return [Level(PROVIDER_UNREACHABLE, tuple(unreachable)), Level(HEALING_GAVE_UP, tuple(gave_up))]
