@@ -100,7 +100,7 @@ def _told(passes: Sequence[Pass]) -> str:
     for number, seen in enumerate(passes, start=1):
         found = ", ".join(f"{count} to {word.replace('_', ' ')}" for word, count in seen.by_healing.items())
         runs = f" in {len(seen.runs)} runs" if seen.runs else ""
-        waiting = f"; {seen.waiting} wait for a provider that cannot be reached" if seen.waiting else ""
+        waiting = f"; {seen.waiting} wait for a provider that cannot be asked now" if seen.waiting else ""
         spent = f"; {seen.gave_up} given up, see `beacon status`" if seen.gave_up else ""
         lines.append(f"look {number}: {found or 'nothing to heal'}{runs}{waiting}{spent}")
     if unknown := passes[-1].unknown:
