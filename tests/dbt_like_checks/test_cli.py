@@ -1,6 +1,8 @@
 """The command line: what it prints and how it exits."""
 
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -213,3 +215,18 @@ def test_the_editor_schema_knows_every_test_and_resolves(shell: Shell) -> None:
         found = schema
         for step in reference.removeprefix("#/").split("/"):
             found = found[step]
+
+
+def test_help_waits_for_no_library_of_databases() -> None:
+    script = """if True:
+        import sys
+        from dbt_like_checks.cli import main
+        try:
+            main()
+        finally:
+            print({"sqlalchemy", "pydantic"} & set(sys.modules))"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--help"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith("Usage:")
+    assert done.stdout.splitlines()[-1] == "set()"
