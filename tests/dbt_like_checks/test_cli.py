@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dbt_like_checks import open_engine
-from dbt_like_checks.cli import main
+from dbt_like_checks.cli import run as run_command
 from tests.dbt_like_checks.conftest import PLANTED, fill
 
 Write = Callable[..., Path]
@@ -50,7 +50,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         monkeypatch.setattr("sys.argv", ["dbt-like-checks", *map(str, arguments)])
         code = 0
         try:
-            main()
+            run_command()
         except SystemExit as ended:
             code = int(ended.code or 0)
         captured = capsys.readouterr()
@@ -220,9 +220,9 @@ def test_the_editor_schema_knows_every_test_and_resolves(shell: Shell) -> None:
 def test_help_waits_for_no_library_of_databases() -> None:
     script = """if True:
         import sys
-        from dbt_like_checks.cli import main
+        from dbt_like_checks.cli import run
         try:
-            main()
+            run()
         finally:
             print({"sqlalchemy", "pydantic"} & set(sys.modules))"""
     done = subprocess.run(
