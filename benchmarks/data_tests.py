@@ -2,8 +2,9 @@
 
 On PostgreSQL, SQLite and DuckDB, each test against the SQL written by hand for the same number, over the
 same connections, round by round: the least of several counts, because the machine is shared. And the
-whole command against dbt's whole command, on DuckDB, from the shell, with as many threads; there the
-processors' seconds are told too, which other work on the machine changes less.
+whole command against dbt's whole command and against a program of one's own, on DuckDB, from the shell,
+dbt with as many threads; there the processors' seconds are told too, which other work on the machine
+changes less.
 
 `make bench-data-tests` runs it (it installs dbt in an environment of its own) and writes
 `benchmarks/data_tests.md`.
@@ -15,6 +16,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 
@@ -39,8 +42,8 @@ from dbt_like_checks import (
 from tests.compare_dbt import real_dbt
 from tests.databases import fresh_postgresql_database, postgresql_server
 
-ROUNDS = 5
-WHOLE_ROUNDS = 3
+ROUNDS = 10
+WHOLE_ROUNDS = 6
 THREADS = 2
 TABLE = Path(__file__).with_suffix(".md")
 
@@ -76,6 +79,16 @@ TABLES = (
     "country varchar, email varchar, note varchar, quantity integer, amount float, score float, "
     "created timestamp)",
 )
+# As little as a Python program can do: start, import the same two libraries, and ask.
+BY_HAND = """if True:
+    import json, sys
+    import sqlalchemy as sa
+    engine = sa.create_engine(sys.argv[1], connect_args={"read_only": True})
+    for statement in json.load(sys.stdin):
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement).scalar()
+"""
+Said = dict[str, tuple[str, int | None]]  # by test name: the status and the failures
 
 
 @dataclass(frozen=True)
@@ -151,41 +164,60 @@ def spelled(sql: str, engine: sa.Engine) -> str:
     return sql if engine.dialect.paramstyle in ("qmark", "named") else sql.replace("%", "%%")
 
 
-def whole_commands(folder: Path, database: Path) -> tuple[Whole, Whole, Whole]:
-    """dbt's first run, its best later one, and the best run here: from the shell, in turns."""
+def whole_commands(folder: Path, database: Path) -> dict[str, Whole]:
+    """Each command at its best, by its name: from the shell, in turns. Ours with all it does is the last."""
     project = real_dbt.prepare(folder, ("facts", "customers"))
     write_tests(project / "models")
-    dbt: list[Whole] = []
-    here: list[Whole] = []
-    verdicts: dict[str, real_dbt.Verdict] = {}
-    done = ""
+    url = f"duckdb:///{database}"
+    command = [str(Path(sys.executable).with_name("dbt-like-checks")), "test", str(project / "models")]
+    command += ["--url", url, "--threads", str(THREADS), "--output", "json"]
 
-    def run_dbt() -> None:
-        nonlocal verdicts
-        verdicts = real_dbt.run_tests(project, database, threads=THREADS)
+    def dbt() -> Said:
+        real_dbt.dbt(project, database, "test", "--threads", str(THREADS))
+        return said_in((project / "target" / "run_results.json").read_text(encoding="utf-8"))
 
-    def run_here() -> None:
-        nonlocal done
-        command = [str(Path(sys.executable).with_name("dbt-like-checks")), "test", str(project / "models")]
-        command += ["--url", f"duckdb:///{database}", "--threads", str(THREADS), "--output", "json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    def dbt_first() -> Said:
+        shutil.rmtree(project / "target", ignore_errors=True)  # what it parsed before
+        return dbt()
 
-    for _ in range(WHOLE_ROUNDS + 1):
-        dbt.append(timed(run_dbt))
-        here.append(timed(run_here))
-        same = {
-            r["unique_id"].split(".")[2]: (r["status"], r["failures"]) for r in json.loads(done)["results"]
-        }
-        assert same == {name: (said.status, said.failures) for name, said in verdicts.items()}
-    return dbt[0], least(dbt[1:]), least(here[1:])
+    def here(*options: str) -> Said:
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+        return said_in(done.stdout)
+
+    def by_hand() -> None:
+        statements = json.dumps([case.sql for case in CASES])
+        subprocess.run([sys.executable, "-c", BY_HAND, url], input=statements, text=True, check=True)
+
+    runs: dict[str, Callable[[], Said | None]] = {
+        "dbt test, first": dbt_first,
+        "dbt test, later (parsed before)": dbt,
+        "the 40 by hand, in a Python program": by_hand,
+        "dbt-like-checks test --sample 0 (counts only, as dbt)": partial(here, "--sample", "0"),
+        "dbt-like-checks test": here,
+    }
+    measured: dict[str, list[Whole]] = {name: [] for name in runs}
+    said: list[Said] = []
+    for _ in range(WHOLE_ROUNDS):
+        for name, run in runs.items():
+            taken, result = timed(run)
+            measured[name].append(taken)
+            said += [result] if result is not None else []
+    assert all(result == said[0] for result in said)
+    return {name: least(taken) for name, taken in measured.items()}
 
 
-def timed(run: Callable[[], None]) -> Whole:
-    """How long a function's child processes take."""
+def said_in(run_results: str) -> Said:
+    """What a run_results.json says of each test."""
+    results = json.loads(run_results)["results"]
+    return {each["unique_id"].split(".")[2]: (each["status"], each["failures"]) for each in results}
+
+
+def timed(run: Callable[[], Said | None]) -> tuple[Whole, Said | None]:
+    """How long a function's child processes take, and what it gives."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    run()
+    result = run()
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Whole(wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    return Whole(wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime), result
 
 
 def least(runs: Sequence[Whole]) -> Whole:
@@ -201,7 +233,7 @@ def in_order(tests: Iterable[DataTest]) -> list[DataTest]:
     return sorted(tests, key=lambda test: test.name)
 
 
-def table(measured: dict[str, list[Measured]], whole: tuple[Whole, Whole, Whole]) -> str:
+def table(measured: dict[str, list[Measured]], whole: dict[str, Whole]) -> str:
     """The result as Markdown."""
     lines = [
         "| database | 40 tests by hand, s | here, s | here / by hand | more for each test, ms |",
@@ -216,15 +248,11 @@ def table(measured: dict[str, list[Measured]], whole: tuple[Whole, Whole, Whole]
         f"| whole command, DuckDB, {THREADS} threads | s | CPU s | times as long as here | CPU |",
         "|---|---:|---:|---:|---:|",
     ]
-    first, later, here_whole = whole
-    for name, run in (
-        ("dbt test, first", first),
-        ("dbt test, later (parsed before)", later),
-        ("dbt-like-checks test", here_whole),
-    ):
+    *_, ours = whole.values()
+    for name, run in whole.items():
         lines.append(
             f"| {name} | {run.wall:.2f} | {run.cpu:.2f} "
-            f"| {run.wall / here_whole.wall:.1f} | {run.cpu / here_whole.cpu:.1f} |"
+            f"| {run.wall / ours.wall:.1f} | {run.cpu / ours.cpu:.1f} |"
         )
     return "\n".join(lines)
 

@@ -11,58 +11,13 @@ The package knows nothing of the program around it: it is given files and a data
 
 from __future__ import annotations
 
-from dbt_like_checks.compile import Query, Restriction, compile_test
-from dbt_like_checks.database import open_engine
-from dbt_like_checks.errors import (
-    CannotCompile,
-    DatabaseUnusable,
-    DataTestError,
-    Place,
-    Problem,
-    ProjectError,
-)
-from dbt_like_checks.generic.tested import ColumnName, OtherTable, Sql, Tested
-from dbt_like_checks.grammar import load_project
-from dbt_like_checks.project import Column, Config, DataTest, Model, Project, Relation, Severity
-from dbt_like_checks.registry import GenericTest, Registry, default_registry, generic_test
-from dbt_like_checks.results import Result, RunResults, Status, judge
-from dbt_like_checks.run import RunOptions, run_tests
-from dbt_like_checks.tables import Tables
-from dbt_like_checks.thresholds import Threshold
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "CannotCompile",
-    "Column",
-    "ColumnName",
-    "Config",
-    "DataTest",
-    "DataTestError",
-    "DatabaseUnusable",
-    "GenericTest",
-    "Model",
-    "OtherTable",
-    "Place",
-    "Problem",
-    "Project",
-    "ProjectError",
-    "Query",
-    "Registry",
-    "Relation",
-    "Restriction",
-    "Result",
-    "RunOptions",
-    "RunResults",
-    "Severity",
-    "Sql",
-    "Status",
-    "Tables",
-    "Tested",
-    "Threshold",
-    "compile_test",
-    "default_registry",
-    "generic_test",
-    "judge",
-    "load_project",
-    "open_engine",
-    "run_tests",
-]
+if TYPE_CHECKING:
+    from dbt_like_checks.api import *  # noqa: F403
+else:
+
+    def __getattr__(name: str) -> object:
+        # Imported when first asked for: the command's ``--help`` needs nothing of it.
+        return getattr(import_module("dbt_like_checks.api"), name)

@@ -6,11 +6,13 @@ Exit codes are dbt's: 0 all is well (warnings included), 1 a test failed or coul
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -180,8 +182,26 @@ def _selected(paths: tuple[Path, ...], select: tuple[str, ...], exclude: tuple[s
     return select_tests(load_project(*paths), select, exclude)
 
 
-def main() -> None:
-    """The entry point: every error of this package is said in plain lines, and exits with 2."""
+def main() -> NoReturn:
+    """The entry point of the shell: `run`, and the process ends at once.
+
+    Left to itself, Python would search all that was imported for garbage, while it is imported and at
+    the end: more than a tenth of the time of a small run. By the end the connections are closed and
+    nothing else is open.
+    """
+    gc.set_threshold(100_000)
+    code: object = 0
+    try:
+        run()
+    except SystemExit as ended:
+        code = ended.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0)
+
+
+def run() -> None:
+    """The command itself: every error of this package is said in plain lines, and exits with 2."""
     from dbt_like_checks.errors import DataTestError
     from dbt_like_checks.shown import visible
 

@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-import regex
 import sqlalchemy as sa
 
 from dbt_like_checks.dialects import REGEX_FUNCTION, Dialect
@@ -59,6 +58,9 @@ def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) 
                     "connect_args": {"read_only": not writable},
                     "execution_options": {OPENED_TO_READ: not writable},
                 }
+            # Every transaction here ends before its connection goes back; to DuckDB, a rollback
+            # where there is none is an exception, which costs as much as a small query.
+            options["pool_reset_on_return"] = None
     try:
         engine = sa.create_engine(parsed, **options)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
@@ -177,8 +179,12 @@ def _begin_sqlite(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
-# The module has a cache of its own, but asking it costs three times the search.
-_compiled = lru_cache(maxsize=128)(regex.compile)
+@lru_cache(maxsize=128)
+def _compiled(pattern: str) -> Any:
+    # The module has a cache of its own, but asking it costs three times the search.
+    import regex  # only SQLite needs it
+
+    return regex.compile(pattern)
 
 
 @contextmanager
@@ -218,6 +224,8 @@ def _limit_duckdb(connection: sa.Connection, timeout: float | None, undo: ExitSt
 def _refuse_several_statements(
     connection: sa.Connection, _cursor: object, statement: str, *_rest: object
 ) -> None:
+    if ";" not in statement:
+        return  # without one there is one statement, and asking would parse it twice
     driver: Any = connection.connection.driver_connection
     if len(driver.extract_statements(statement)) > 1:
         raise DatabaseUnusable("the SQL holds several statements: write one")

@@ -8,7 +8,6 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-import regex
 import sqlalchemy as sa
 
 from dbt_like_checks.errors import CannotCompile, DatabaseUnusable
@@ -153,6 +152,8 @@ def matches(dialect: Dialect, text: sa.ColumnElement[Any], pattern: str, flags: 
     bound = literal(whole)
     match dialect:
         case Dialect.SQLITE:
+            import regex  # only SQLite needs it
+
             try:
                 regex.compile(whole)
             except regex.error as error:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pydantic
 import yaml
 
-from dbt_like_checks import names
 from dbt_like_checks.configuration import CONFIG_KEYS, read_config
 from dbt_like_checks.document import Reader, is_null, kind_of
 from dbt_like_checks.errors import did_you_mean
+from dbt_like_checks.names import test_name, unique_id
 from dbt_like_checks.project import Column, Config, DataTest, Model
 from dbt_like_checks.references import Resolver
 from dbt_like_checks.registry import GenericTest, Registry, arguments_of
@@ -64,7 +64,7 @@ class EntryReader:
         identity = (subject.model.name, name_node.value, column, sorted(map(repr, given.items())))
         return DataTest(
             name=name,
-            unique_id=names.unique_id(self.project, name, *identity),
+            unique_id=unique_id(self.project, name, *identity),
             kind=generic.qualified_name,
             model=subject.model,
             column=column,
@@ -179,7 +179,7 @@ class EntryReader:
             arguments[COLUMN_NAME] = column.name
         package, dot, bare = kind.rpartition(".")
         prefixed = f"{package}{dot}{'source_' if subject.from_source else ''}{bare}"
-        return names.test_name(prefixed, subject.named, arguments)
+        return test_name(prefixed, subject.named, arguments)
 
 
 def _argument_problem(generic: GenericTest, name: str, kind: str, message: str) -> str:

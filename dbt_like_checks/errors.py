@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rapidfuzz import fuzz, process
-
 NEAR = 60  # of 100: how alike a name must be to be offered
 
 
@@ -66,5 +64,7 @@ class ProjectError(DataTestError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``": did you mean 'x'?"`` when a known name is near, else the empty string."""
+    from rapidfuzz import fuzz, process  # only for those who mistyped
+
     found = process.extractOne(name, list(known), scorer=fuzz.ratio, score_cutoff=NEAR)
     return f": did you mean {found[0]!r}?" if found else ""

@@ -1,6 +1,8 @@
 """The command line: what it prints and how it exits."""
 
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dbt_like_checks import open_engine
-from dbt_like_checks.cli import main
+from dbt_like_checks.cli import run as run_command
 from tests.dbt_like_checks.conftest import PLANTED, fill
 
 Write = Callable[..., Path]
@@ -48,7 +50,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         monkeypatch.setattr("sys.argv", ["dbt-like-checks", *map(str, arguments)])
         code = 0
         try:
-            main()
+            run_command()
         except SystemExit as ended:
             code = int(ended.code or 0)
         captured = capsys.readouterr()
@@ -213,3 +215,18 @@ def test_the_editor_schema_knows_every_test_and_resolves(shell: Shell) -> None:
         found = schema
         for step in reference.removeprefix("#/").split("/"):
             found = found[step]
+
+
+def test_help_waits_for_no_library_of_databases() -> None:
+    script = """if True:
+        import sys
+        from dbt_like_checks.cli import run
+        try:
+            run()
+        finally:
+            print({"sqlalchemy", "pydantic"} & set(sys.modules))"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--help"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith("Usage:")
+    assert done.stdout.splitlines()[-1] == "set()"
