@@ -125,6 +125,12 @@ TABLE: dict[str, tuple[Fault | None, Match, str]] = {
     "expired once": (faults.Expired(), ONCE, "completed substantive - 2 2"),
     "unknown once": (faults.Refused(status="NOT_FOUND", times=1), ALWAYS, "completed substantive - 2 2"),
     "unavailable for a while": (faults.unavailable(seconds=1.5), ALWAYS, "completed substantive - 1 1"),
+    # Each time that it is asked the SDK tries five times to download a result.
+    "result cannot be downloaded for a while": (
+        faults.ResultUnavailable(status=500, times=5),
+        ALWAYS,
+        "completed substantive - 1 1",
+    ),
     "token refused while polling": (
         faults.Refused(status="UNAUTHENTICATED", times=2),
         ALWAYS,

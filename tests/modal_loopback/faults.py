@@ -70,6 +70,13 @@ class Fault(Value):
         """Whether the server no longer has the outcome."""
         return False
 
+    def refuses_result(self, occasion: int) -> int | None:
+        """The HTTP status to answer the download of the result with; ``occasion`` counts from 1.
+
+        A fault that refuses the first one makes any result travel as a blob, however small.
+        """
+        return None
+
     @property
     def copies(self) -> int:
         """How often the outcome is in one answer."""
@@ -232,6 +239,20 @@ class Expired(Fault):
         return True
 
 
+class ResultUnavailable(Fault):
+    """The call ended as it ended, and its result cannot be downloaded, ``times`` times (None: ever).
+
+    The SDK tries five times in a row, and waits a second longer after each 503.
+    """
+
+    kind: Literal["result_unavailable"] = "result_unavailable"
+    status: int = 503
+    times: int | None = None
+
+    def refuses_result(self, occasion: int) -> int | None:
+        return self.status if self.times is None or occasion <= self.times else None
+
+
 class ReplyTwice(Fault):
     """The outcome is delivered twice in one answer."""
 
@@ -324,6 +345,7 @@ AnyFault = Annotated[
     | PendingFor
     | PendingUntilReleased
     | Expired
+    | ResultUnavailable
     | ReplyTwice
     | AnswerLost
     | TwoCalls

@@ -86,6 +86,7 @@ ENDS = [
     (faults.WorkerLost(), of.InternalFailure, of.InternalFailure),
     (faults.Terminated(), of.RemoteError, of.RemoteError),
     (faults.Expired(), of.OutputExpiredError, of.OutputExpiredError),
+    (faults.ResultUnavailable(status=500), of.ExecutionError, of.ExecutionError),
     (faults.PendingUntilReleased(), TimeoutError, TimeoutError),
     (faults.not_found(), of.NotFoundError, of.NotFoundError),
     (faults.unavailable(), of.ServiceError, of.ServiceError),
