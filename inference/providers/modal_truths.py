@@ -11,10 +11,15 @@ exception that it cannot unpickle, and also when it cannot download the result o
 With payloads in CBOR whatever the function raised arrives as `RemoteError`, so that an exception of
 ours in the container cannot pass for one of Modal's. A call cancelled at Modal is a `RemoteError`
 too, and only its text differs from a crash: whoever cancelled knows.
+
+A container that crashes while it starts is the exception to that: its exception, of any type, travels as
+a pickle and is raised here as it is, so that a ``TimeoutError`` of its own looks like *pending*. Only its
+traceback tells, so it is looked at before the table.
 """
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 
 import cbor2
@@ -22,6 +27,9 @@ import grpclib.exceptions
 import modal.exception as of
 
 from inference.contract import CallFailure, CallState, FailureCode, ProviderTruth
+
+# What the SDK itself raises of a result: each has rows in the table.
+_OF_A_RESULT = (of.FunctionTimeoutError, of.InternalFailure, of.RemoteError, of.ExecutionError)
 
 PENDING = CallState(truth=ProviderTruth.PENDING)
 SUCCEEDED = CallState(truth=ProviderTruth.SUCCEEDED)
@@ -44,7 +52,7 @@ class Row:
     meaning: Meaning
     begins: str = ""
 
-    def fits(self, error: Exception) -> bool:
+    def fits(self, error: BaseException) -> bool:
         return isinstance(error, self.kind) and str(error).startswith(self.begins)
 
 
@@ -88,8 +96,26 @@ TRUTHS: tuple[Row, ...] = (
 )
 
 
-def state_of(error: Exception) -> CallState:
+def raised_in_container(error: BaseException) -> bool:
+    """Whether an exception is a container's own, unpickled and raised again here.
+
+    The SDK puts the container's id before the files of its traceback, ``<ta-…>:/root/…``, to tell just
+    that; no file of this machine is named so. Where no traceback travelled, the last frame is the SDK's
+    own that reads a result and raises what is in it. It is private, and nothing public tells: under
+    another name it would not be recognized, and such a call would be unreachable, never failed.
+    """
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if any(code.co_filename.startswith("<ta-") for code in codes):
+        return True
+    return bool(codes) and codes[-1].co_name == "_process_result" and not isinstance(error, _OF_A_RESULT)
+
+
+def state_of(error: BaseException) -> CallState:
     """What became of a call, by the exception that asking for it raised."""
+    if raised_in_container(error):
+        told = f"a container raised {type(error).__name__}: {str(error).strip() or 'without a word'}"
+        failure = CallFailure(code=FailureCode.PROVIDER_ERROR, message=told)
+        return CallState(truth=ProviderTruth.FAILED, failure=failure)
     meaning = next((row.meaning for row in TRUTHS if row.fits(error)), _UNREACHABLE)
     told = str(error).strip() or meaning.words or type(error).__name__
     if meaning.truth is ProviderTruth.UNREACHABLE:

@@ -6,6 +6,7 @@ faults can befall one call. The table in ``test_loopback.py`` has what the SDK m
 
 from __future__ import annotations
 
+import builtins
 import copy
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -13,7 +14,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tests.modal_loopback.payloads import DataFormat, Outcome, Result, ended, failure, timed_out, worker_lost
+from tests.modal_loopback.payloads import (
+    DataFormat,
+    Outcome,
+    Result,
+    crashed_at_start,
+    ended,
+    failure,
+    timed_out,
+    worker_lost,
+)
 
 RefusalStatus = Literal[
     "UNAVAILABLE",
@@ -183,6 +193,18 @@ class RemoteTimeoutError(Fault):
         return failure(TimeoutError("the function's own"), data_format)
 
 
+class CrashAtStart(Fault):
+    """The container raises a builtin exception while it starts: as a pickle, whatever the payloads are."""
+
+    kind: Literal["crash_at_start"] = "crash_at_start"
+    error: Literal["LookupError", "OSError", "TimeoutError", "SystemExit"] = "LookupError"
+    traced: bool = True  # whether its traceback travels too
+
+    def instead(self, data_format: DataFormat) -> Outcome | None:
+        raised: BaseException = getattr(builtins, self.error)("as it started")
+        return crashed_at_start(raised, traced=self.traced)
+
+
 class FunctionTimeout(Fault):
     """The function runs out of its time."""
 
@@ -339,6 +361,7 @@ AnyFault = Annotated[
     | OtherRegion
     | RemoteException
     | RemoteTimeoutError
+    | CrashAtStart
     | FunctionTimeout
     | WorkerLost
     | Terminated
