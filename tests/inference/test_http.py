@@ -239,7 +239,7 @@ async def test_the_key_is_sent_and_never_shown(
     assert "unauthorized" in server.asked
     assert reply is not None
     texts = [reply.model_dump_json(), caplog.text, repr(server.endpoint(api_key=SecretStr(KEY)))]
-    assert not any(KEY in text for text in texts)
+    assert not any(KEY[:6] in text for text in texts)
     assert any("your key is ***" in item.message for item in reply.items if isinstance(item, ItemFailure))
 
 
