@@ -82,8 +82,8 @@ class ModalProvider:
         self._succeeded: dict[str, _Answer] = {}  # as polled, until they are fetched
         self._connected: modal.Client | None = None
 
-    def check_configured(self) -> None:
-        """Raises NotConfigured when there is no token. Makes no request."""
+    def check_configured(self, *deployments: Deployment) -> None:
+        """Raises NotConfigured when there is no token, one for all deployments. Makes no request."""
         has_token = config.get("token_id") and config.get("token_secret")
         if not (has_token or config.get("oauth_refresh_token")):
             raise NotConfigured(NO_TOKEN)
