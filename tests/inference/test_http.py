@@ -413,6 +413,12 @@ async def test_an_endpoint_is_looked_up_without_asking_a_model(
     assert server.bodies == []
 
 
+async def test_a_look_up_never_shows_the_key(asking: Ask, server: Server) -> None:
+    server.models = JSONResponse({"data": [{"id": f"a model for {KEY}"}]})
+    state = await asking(api_key=SecretStr(KEY)).provider.inspect(EU)
+    assert "lists a model for ***, not 'served'" in state.detail
+
+
 async def test_a_look_up_that_gets_no_answer_says_nothing_of_the_deployment(server: Server) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
