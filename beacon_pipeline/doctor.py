@@ -74,7 +74,10 @@ def examine_database(url: str) -> Diagnosis:
 
 
 def examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]:
-    """Whether each provider is configured, and each deployment is there as the catalog says."""
+    """Whether each provider is configured, and each deployment is there as the catalog says.
+
+    What one deployment lacks, the key of its endpoint say, is told of that one.
+    """
 
     async def examine() -> list[Diagnosis]:
         try:
@@ -111,10 +114,22 @@ async def _examine_providers(catalog: Catalog, providers: Providers) -> list[Dia
 async def _inspect(
     provider: Provider, deployments: Sequence[Deployment]
 ) -> dict[Deployment, DeploymentState]:
+    """What each deployment is like. Raises NotConfigured where all of them lack one and the same."""
     if not isinstance(provider, Inspectable):
         return {}
-    states = await asyncio.gather(*(provider.inspect(deployment) for deployment in deployments))
-    return dict(zip(deployments, states, strict=True))
+    inspections = [provider.inspect(deployment) for deployment in deployments]
+    found = await asyncio.gather(*inspections, return_exceptions=True)
+    if all(isinstance(state, NotConfigured) for state in found) and len(set(map(str, found))) == 1:
+        raise NotConfigured(str(found[0]))
+    states = {}
+    for deployment, state in zip(deployments, found, strict=True):
+        if isinstance(state, NotConfigured):
+            states[deployment] = DeploymentState(found=None, detail=str(state))
+        elif isinstance(state, BaseException):
+            raise state
+        else:
+            states[deployment] = state
+    return states
 
 
 def judge_deployment(

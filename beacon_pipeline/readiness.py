@@ -16,9 +16,9 @@ LOOKUPS_AT_ONCE = 16
 
 
 def check_configured(catalog: Catalog, providers: Providers, deployments: Iterable[Deployment]) -> None:
-    """Raises NotConfigured when a provider of these deployments lacks what it needs. Makes no request."""
+    """Raises NotConfigured when a provider lacks what these deployments need. Makes no request."""
     for deployment in deployments:
-        providers.for_model(catalog.model(deployment.model)).check_configured()
+        providers.for_model(catalog.model(deployment.model)).check_configured(deployment)
 
 
 async def check_ready(catalog: Catalog, providers: Providers, deployments: Iterable[Deployment]) -> None:

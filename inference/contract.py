@@ -315,8 +315,9 @@ class Provider(Protocol):
     name: str
     durable: bool
 
-    def check_configured(self) -> None:
-        """Raises NotConfigured with the way out when nothing could be sent. Makes no request."""
+    def check_configured(self, *deployments: Deployment) -> None:
+        """Raises NotConfigured with the way out when nothing could be sent, to anybody or to one of
+        these deployments. Makes no request."""
         ...
 
     async def submit(self, request: Request) -> str:

@@ -68,11 +68,11 @@ class ModelServer:
         self._answered_before = False
 
     def warm_up(self) -> None:
-        """Load the model. A model that cannot be loaded is told to whoever asks, not raised here:
-        a container that dies while it starts is started again and again, and paid for."""
+        """Load the model. Whatever that raises is raised again to whoever asks, who loads it again, and
+        not here: a container that dies while it starts is started again and again, and paid for."""
         try:
             self._runtime = self._load()
-        except (ModelUnavailable, GpuMissing):
+        except Exception:  # noqa: BLE001 - a CUDA that is out of memory is a plain RuntimeError, say
             self._runtime = None
 
     def answer(self, raw: object, call_id: str) -> dict[str, object]:

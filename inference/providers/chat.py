@@ -134,8 +134,9 @@ async def _once(
     try:
         answer = _read(item, body, time.monotonic() - started)
     except ValueError as problem:
-        raw = body.decode(errors="replace")[:RAW_LIMIT]
-        message = f"{endpoint.place} answered {_in_one_line(problem)}; it begins: {raw}"
+        said = _shown(endpoint, _in_one_line(problem), SAID_LIMIT)
+        raw = _shown(endpoint, body.decode(errors="replace"), RAW_LIMIT)
+        message = f"{endpoint.place} answered {said}; it begins: {raw}"
         raise _Refused(FailureCode.MALFORMED_REPLY, message) from None
     named = response.headers.get(endpoint.region_header) if endpoint.region_header else None
     return Told(answer, named or UNREPORTED_REGION)
@@ -189,12 +190,18 @@ async def _exchange(
 def _refusal(endpoint: Endpoint, response: httpx.Response, body: bytes) -> _Refused:
     said = body.decode(errors="replace")
     status = response.status_code
-    message = f"{endpoint.place} answered {status}: {said[:SAID_LIMIT] or response.reason_phrase}"
+    shown = _shown(endpoint, said, SAID_LIMIT) or response.reason_phrase
+    message = f"{endpoint.place} answered {status}: {shown}"
     if status in RETRIED_STATUSES or status >= 500:
         code = FailureCode.RATE_LIMITED if status == 429 else FailureCode.PROVIDER_ERROR
         return _Passing(code, message, retry_after_seconds(response.headers.get("Retry-After")))
     too_long = "context_length_exceeded" in said or "maximum context length" in said
     return _Refused(FailureCode.PROMPT_TOO_LONG if too_long else FailureCode.REJECTED, message)
+
+
+def _shown(endpoint: Endpoint, said: str, limit: int) -> str:
+    """The beginning of what an endpoint said. A key is replaced first: cut in two, it is not found."""
+    return endpoint.without_key(said)[:limit]
 
 
 def _read(item: Item, body: bytes, seconds: float) -> ItemAnswer:
@@ -204,7 +211,7 @@ def _read(item: Item, body: bytes, seconds: float) -> ItemAnswer:
     if choice.finish_reason == "content_filter":
         raise _Refused(FailureCode.REJECTED, "the endpoint's content filter withheld the answer")
     if choice.finish_reason not in FINISH_REASONS:
-        raise ValueError(f"an unknown finish reason, {choice.finish_reason[:40]!r}")
+        raise ValueError(f"an unknown finish reason, {choice.finish_reason!r}")
     text = choice.message.content if choice.message.content is not None else choice.message.refusal
     if text is None:
         raise ValueError("neither content nor refusal")

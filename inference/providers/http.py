@@ -94,15 +94,19 @@ class HttpProvider:
             follow_redirects=False,
         )
 
-    def check_configured(self) -> None:
-        """Raises NotConfigured where the key of a deployment's endpoint is missing or unfit to send."""
-        for deployment, endpoint in self._endpoints.items():
-            if problem := endpoint.key_problem:
+    def check_configured(self, *deployments: Deployment) -> None:
+        """Raises NotConfigured where the key of a deployment's endpoint is missing or unfit to send.
+
+        Each endpoint has a key of its own: one that is missing holds up no other.
+        """
+        for deployment in deployments:
+            endpoint = self._endpoints.get(deployment)
+            if endpoint is not None and (problem := endpoint.key_problem):
                 raise NotConfigured(f"the endpoint of {deployment} needs its API key: {problem}")
 
     async def inspect(self, deployment: Deployment) -> DeploymentState:
         """Whether the endpoint of a deployment answers, takes the key, and lists the model."""
-        self.check_configured()
+        self.check_configured(deployment)
         endpoint = self._endpoints.get(deployment)
         if endpoint is None:
             return DeploymentState(found=False, detail=f"no endpoint serves {deployment}")
@@ -110,7 +114,7 @@ class HttpProvider:
 
     async def submit(self, request: Request) -> str:
         """Begin to ask. A request that this object works on already is not begun again."""
-        self.check_configured()
+        self.check_configured(request.deployment)
         for call in self._calls.values():
             if call.request.id == request.id:
                 return call.id

@@ -69,7 +69,7 @@ class LocalProvider:
         self._looked_at: set[str] = set()
         self._closing = threading.Event()
 
-    def check_configured(self) -> None:
+    def check_configured(self, *deployments: Deployment) -> None:
         """Nothing is needed."""
 
     async def submit(self, request: Request) -> str:

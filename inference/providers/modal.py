@@ -17,8 +17,9 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-# Read by the SDK at each call. Pickled payloads would re-raise the container's own exceptions here,
-# where a remote TimeoutError looks like a call that is pending; and would unpickle what it sends.
+# Read by the SDK at each call. Pickled payloads would unpickle replies, and re-raise the function's own
+# exceptions here, where a remote TimeoutError looks like a call that is pending. One pickle is left that
+# no setting avoids: the exception of a container of ours that crashes while it starts (`modal_truths`).
 os.environ["MODAL_PAYLOAD_FORMAT"] = "cbor"
 
 import modal
@@ -49,7 +50,7 @@ from inference.modal_deployments import (
     read_notice,
     settings,
 )
-from inference.providers.modal_truths import SUCCEEDED, state_of
+from inference.providers.modal_truths import SUCCEEDED, raised_in_container, state_of
 
 DEADLINE_SECONDS = 30.0  # of one question to Modal; a dead server would hold the SDK for a minute
 
@@ -81,8 +82,8 @@ class ModalProvider:
         self._succeeded: dict[str, _Answer] = {}  # as polled, until they are fetched
         self._connected: modal.Client | None = None
 
-    def check_configured(self) -> None:
-        """Raises NotConfigured when there is no token. Makes no request."""
+    def check_configured(self, *deployments: Deployment) -> None:
+        """Raises NotConfigured when there is no token, one for all deployments. Makes no request."""
         has_token = config.get("token_id") and config.get("token_secret")
         if not (has_token or config.get("oauth_refresh_token")):
             raise NotConfigured(NO_TOKEN)
@@ -214,12 +215,15 @@ class ModalProvider:
             async with asyncio.timeout(self._deadline):
                 try:
                     return _Answer(SUCCEEDED, await (await self._call(call_id)).get.aio(timeout=0))
-                except Exception as error:  # noqa: BLE001 - the table has a meaning for every one
+                except BaseException as error:
+                    # A SystemExit of a container's is raised here as well; ours is not to be held up.
+                    if not isinstance(error, Exception) and not raised_in_container(error):
+                        raise
                     return _Answer(state_of(error), value=self._told(error))
         except TimeoutError as late:
             return _Answer(CallState(truth=ProviderTruth.UNREACHABLE, detail=self._told(late)))
 
-    def _told(self, error: Exception) -> str:
+    def _told(self, error: BaseException) -> str:
         told = str(error).strip() or f"no answer within {self._deadline:g} seconds"
         return f"{type(error).__name__}: {told}"
 

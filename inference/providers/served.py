@@ -51,7 +51,7 @@ async def look_up(client: httpx.AsyncClient, endpoint: Endpoint, deployment: Dep
         return _not_asked(deployment, f"{endpoint.place} answered {response.status_code}")
     served = _served(response)
     if served is not None and endpoint.model not in served:
-        told = ", ".join(sorted(served)[:NAMED_MODELS]) or "no model"
+        told = endpoint.without_key(", ".join(sorted(served)[:NAMED_MODELS])) or "no model"
         return DeploymentState(
             found=False,
             detail=f"{deployment}: {endpoint.place} lists {told}, not {endpoint.model!r}: "

@@ -89,7 +89,7 @@ class ScriptedProvider:
     polls: int = 0
     cancelled: list[str] = field(default_factory=list)
 
-    def check_configured(self) -> None:
+    def check_configured(self, *deployments: Deployment) -> None:
         if not self.configured:
             raise NotConfigured("no token: log in with `scripted login`")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import multiprocessing
 import os
 import socket
@@ -18,6 +19,7 @@ import yaml
 
 import beacon_pipeline.catalog
 from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.doctor import examine_providers
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.materialize import Materializer
@@ -31,6 +33,9 @@ from tests.inference.endpoints import KEY, Server, endpoint_server
 
 CELL = Cell("eu", "served", "asked")
 KEY_VARIABLE = "BEACON_TEST_ENDPOINT_KEY"
+MISSING_VARIABLE = "BEACON_TEST_MISSING_KEY"
+REFUSED_VARIABLE = "BEACON_TEST_REFUSED_KEY"
+LOCKED = {"id": "locked", "api_key_variable": MISSING_VARIABLE}
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +48,13 @@ def running_server() -> Iterator[Server]:
 def server(running_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv(KEY_VARIABLE, KEY)
+    monkeypatch.setenv(REFUSED_VARIABLE, "refused")
     running_server.forget()
     return running_server
 
 
-def a_catalog(folder: Path, url: str, prompt: str, **changes: Any) -> Catalog:
-    """One model at one endpoint, and one question, written as a person writes them."""
+def a_catalog(folder: Path, url: str, prompt: str, *others: dict[str, Any], **changes: Any) -> Catalog:
+    """One model at one endpoint, others like it, and one question, written as a person writes them."""
     model = {
         "id": "served",
         "name": "Served",
@@ -67,17 +73,21 @@ def a_catalog(folder: Path, url: str, prompt: str, **changes: Any) -> Catalog:
     question = {"id": "asked", "text": prompt, "category": "control", "sensitivity": "low"}
     demo = Path(beacon_pipeline.catalog.__file__).parent / "demo" / "regions.yaml"
     (folder / "regions.yaml").write_text(demo.read_text())
-    (folder / "models.yaml").write_text(yaml.safe_dump({"models": [model]}))
+    (folder / "models.yaml").write_text(
+        yaml.safe_dump({"models": [model, *(copy.deepcopy(model) | other for other in others)]})
+    )
     (folder / "questions.yaml").write_text(yaml.safe_dump({"questions": [question]}))
     return load_catalog(str(folder))
 
 
-async def materialize(ledger: Ledger, catalog: Catalog, job_id: str, **options: Any) -> list[Execution]:
+async def materialize(
+    ledger: Ledger, catalog: Catalog, job_id: str, cell: Cell = CELL, **options: Any
+) -> list[Execution]:
     reported: list[Execution] = []
     providers = Providers(catalog, SHIPPED)
     try:
         materializer = Materializer(ledger, catalog, providers, actor="test", sleep=no_sleep, **options)
-        await materializer.materialize(job_id, [CELL], reported.extend)
+        await materializer.materialize(job_id, [cell], reported.extend)
     finally:
         await providers.close()
     return reported
@@ -122,6 +132,34 @@ async def test_without_the_key_nothing_is_dispatched(
         await materialize(ledger, a_catalog(tmp_path, server.url, "answer"), job.id)
     assert [e.status for e in ledger.executions(job.id)] == [Status.PENDING]
     assert server.bodies == []
+
+
+async def test_a_missing_key_holds_up_its_own_gateway_only(
+    ledger: Ledger, tmp_path: Path, server: Server
+) -> None:
+    catalog = a_catalog(tmp_path, server.url, "eu", LOCKED)
+    locked = Cell("eu", "locked", "asked")
+    job = a_job(ledger, [CELL, locked])
+    (execution,) = await materialize(ledger, catalog, job.id)
+    assert (execution.cell, execution.status) == (CELL, Status.COMPLETED)
+    with pytest.raises(NotConfigured, match=f"eu:locked needs its API key: set {MISSING_VARIABLE}"):
+        await materialize(ledger, catalog, job.id, locked)
+    assert {e.cell: e.status for e in ledger.executions(job.id)}[locked] is Status.PENDING
+    assert len(server.bodies) == 1
+
+
+def test_the_doctor_tells_a_missing_key_and_what_is_well_beside_it(tmp_path: Path, server: Server) -> None:
+    refused = {"id": "refused", "api_key_variable": REFUSED_VARIABLE}
+    catalog = a_catalog(tmp_path, server.url, "eu", LOCKED, refused)
+    told = {d.subject: d for d in examine_providers(catalog, Providers(catalog, SHIPPED))}
+    assert [(subject, diagnosis.ok) for subject, diagnosis in told.items()] == [
+        ("provider http", True),
+        ("deployment eu:served", True),
+        ("deployment eu:locked", False),
+        ("deployment eu:refused", False),
+    ]
+    assert f"set {MISSING_VARIABLE}" in told["deployment eu:locked"].detail
+    assert f"refuses the key in {REFUSED_VARIABLE}" in told["deployment eu:refused"].detail
 
 
 async def test_with_a_model_that_is_not_served_nothing_is_dispatched(

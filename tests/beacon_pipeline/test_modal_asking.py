@@ -116,6 +116,24 @@ TABLE: dict[str, tuple[Fault | None, Match, str]] = {
     "remote exception once": (faults.RemoteException(), ONCE, "completed substantive - 2 2"),
     "remote exception always": (faults.RemoteException(), ALWAYS, "failed - provider_error 3 3"),
     "remote TimeoutError once": (faults.RemoteTimeoutError(), ONCE, "completed substantive - 2 2"),
+    "crash at start once": (faults.CrashAtStart(), ONCE, "completed substantive - 2 2"),
+    "crash at start always": (faults.CrashAtStart(), ALWAYS, "failed - provider_error 3 3"),
+    "crash at start, no traceback": (
+        faults.CrashAtStart(traced=False),
+        ONCE,
+        "completed substantive - 2 2",
+    ),
+    "TimeoutError at start": (
+        faults.CrashAtStart(error="TimeoutError"),
+        ONCE,
+        "completed substantive - 2 2",
+    ),
+    "OSError at start": (faults.CrashAtStart(error="OSError"), ONCE, "completed substantive - 2 2"),
+    "SystemExit at start": (
+        faults.CrashAtStart(error="SystemExit"),
+        ONCE,
+        "completed substantive - 2 2",
+    ),
     "function timeout once": (faults.FunctionTimeout(), ONCE, "completed substantive - 2 2"),
     "function timeout always": (faults.FunctionTimeout(), ALWAYS, "timed_out - timed_out 3 3"),
     "worker lost once": (faults.WorkerLost(), ONCE, "completed substantive - 2 2"),
@@ -125,6 +143,12 @@ TABLE: dict[str, tuple[Fault | None, Match, str]] = {
     "expired once": (faults.Expired(), ONCE, "completed substantive - 2 2"),
     "unknown once": (faults.Refused(status="NOT_FOUND", times=1), ALWAYS, "completed substantive - 2 2"),
     "unavailable for a while": (faults.unavailable(seconds=1.5), ALWAYS, "completed substantive - 1 1"),
+    # Each time that it is asked the SDK tries five times to download a result.
+    "result cannot be downloaded for a while": (
+        faults.ResultUnavailable(status=500, times=5),
+        ALWAYS,
+        "completed substantive - 1 1",
+    ),
     "token refused while polling": (
         faults.Refused(status="UNAUTHENTICATED", times=2),
         ALWAYS,

@@ -20,6 +20,7 @@ from pathlib import Path
 from inference.contract import (
     CallFailure,
     CallState,
+    Deployment,
     FailureCode,
     FinishReason,
     ItemAnswer,
@@ -120,7 +121,7 @@ class ChaosProvider:
     def _call(self, database: sqlite3.Connection, call_id: str) -> Accepted:
         return _read(database.execute("SELECT * FROM calls WHERE request_id = ?", [call_id]).fetchone())
 
-    def check_configured(self) -> None:
+    def check_configured(self, *deployments: Deployment) -> None:
         pass
 
     async def submit(self, request: Request) -> str:

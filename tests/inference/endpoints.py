@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from inference.providers.chat import RAW_LIMIT, SAID_LIMIT
 from inference.providers.endpoint import Endpoint
 
 KEY = "sk-very-secret-0123456789"
@@ -114,6 +115,10 @@ BEHAVIOURS: dict[str, Callable[[int], Response]] = {
     "unauthorized": lambda n: error(401, f"Incorrect API key provided: {KEY}"),
     "moved": lambda n: Response(status_code=307, headers={"location": "http://127.0.0.1:9/elsewhere"}),
     "quotes the key": lambda n: PlainTextResponse(f"your key is {KEY}"),
+    # Where a message of ours ends, whatever of the key is kept.
+    "quotes the key late": lambda n: PlainTextResponse("x" * (RAW_LIMIT - 10) + KEY),
+    "refuses with the key late": lambda n: PlainTextResponse("x" * (SAID_LIMIT - 10) + KEY, status_code=400),
+    "ends with the key": lambda n: JSONResponse(completion(finish_reason="x" * 30 + KEY * 20)),
 }
 
 

@@ -239,7 +239,7 @@ async def test_the_key_is_sent_and_never_shown(
     assert "unauthorized" in server.asked
     assert reply is not None
     texts = [reply.model_dump_json(), caplog.text, repr(server.endpoint(api_key=SecretStr(KEY)))]
-    assert not any(KEY in text for text in texts)
+    assert not any(KEY[:6] in text for text in texts)
     assert any("your key is ***" in item.message for item in reply.items if isinstance(item, ItemFailure))
 
 
@@ -413,6 +413,12 @@ async def test_an_endpoint_is_looked_up_without_asking_a_model(
     assert server.bodies == []
 
 
+async def test_a_look_up_never_shows_the_key(asking: Ask, server: Server) -> None:
+    server.models = JSONResponse({"data": [{"id": f"a model for {KEY}"}]})
+    state = await asking(api_key=SecretStr(KEY)).provider.inspect(EU)
+    assert "lists a model for ***, not 'served'" in state.detail
+
+
 async def test_a_look_up_that_gets_no_answer_says_nothing_of_the_deployment(server: Server) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -433,8 +439,27 @@ async def test_a_key_that_is_missing_or_unfit_is_not_configured(asking: Ask, val
     key = None if value is None else SecretStr(value)
     provider = asking(api_key=key, api_key_variable="BEACON_TEST_KEY").provider
     with pytest.raises(NotConfigured, match=r"eu:tiny needs its API key: .*BEACON_TEST_KEY") as caught:
-        provider.check_configured()
+        provider.check_configured(EU)
     assert KEY not in str(caught.value)
+
+
+async def test_a_missing_key_holds_up_its_own_endpoint_only(server: Server) -> None:
+    us = Deployment(region="us", model="tiny")
+    without_key = server.endpoint(api_key=None, api_key_variable="BEACON_TEST_KEY")
+    provider = HttpProvider({EU: server.endpoint(), us: without_key})
+    to_us = a_request("answer").model_copy(update={"id": "to-us", "deployment": us})
+    provider.check_configured(EU)
+    assert (
+        await settled(provider, await provider.submit(a_request("answer")))
+    ).truth is ProviderTruth.SUCCEEDED
+    assert (await provider.inspect(EU)).found
+    for asked in (provider.submit(to_us), provider.inspect(us)):
+        with pytest.raises(NotConfigured, match="us:tiny needs its API key: set BEACON_TEST_KEY"):
+            await asked
+    with pytest.raises(NotConfigured, match="us:tiny"):
+        provider.check_configured(EU, us)
+    assert len(server.bodies) == 1
+    await provider.close()
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,20 @@ async def test_what_cannot_be_decoded_is_a_success_with_a_malformed_reply(
     assert caught.value.raw == "None"
 
 
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize("error", ["LookupError", "TimeoutError", "OSError", "SystemExit"])
+async def test_a_crash_at_start_is_a_failure_of_the_call_whatever_was_raised(
+    server: Loopback, provider: ModalProvider, error: str, traced: bool
+) -> None:
+    fault = faults.CrashAtStart.model_validate({"error": error, "traced": traced})
+    server.inject(fault, Match(contains=f"crash-{error}-{traced}"))
+    call_id = await provider.submit(a_request(id=f"crash-{error}-{traced}"))
+    state = await provider.poll(call_id)
+    assert state.failure is not None
+    assert (state.truth, state.failure.code) == (ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR)
+    assert f"{error}: as it started" in state.failure.message
+
+
 async def test_a_cancel_that_does_not_arrive_is_told(server: Loopback, provider: ModalProvider) -> None:
     server.inject(faults.PendingUntilReleased(), Match(contains="stubborn"))
     server.inject(faults.unavailable(methods=(faults.CANCEL,)))

@@ -123,7 +123,14 @@ def test_a_model_that_cannot_be_loaded_is_a_final_error_of_each_item() -> None:
     assert (reply.provenance.weights_sha256, reply.provenance.device) == (None, None)
 
 
-@pytest.mark.parametrize("passing", [HubUnreachable("503"), GpuMissing("no GPU here")])
+@pytest.mark.parametrize(
+    "passing",
+    [
+        HubUnreachable("503"),
+        GpuMissing("no GPU here"),
+        RuntimeError("CUDA out of memory"),
+    ],
+)
 def test_what_may_pass_is_raised_and_tried_again(passing: Exception) -> None:
     faults = [passing, passing]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +16,9 @@ from tests.modal_loopback.ids import new_id
 from tests.modal_loopback.payloads import INLINE_BYTES
 
 MAX_BYTES = 1024**3
+
+Refuses = Callable[[int], int | None]
+"""Which download, counted from 1 -> the HTTP status to answer it with, if it is not to be answered."""
 
 
 class _DataOrBlob(Protocol):
@@ -27,6 +32,8 @@ class Blobs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "blobs"
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._refused: dict[str, Refuses] = {}
+        self._downloads: Counter[str] = Counter()
         self.base_url = ""  # known once the HTTP server listens
 
     def routes(self) -> list[web.RouteDef]:
@@ -49,12 +56,14 @@ class Blobs:
         """The data of a message that has it inline or as a blob."""
         return self.read(message.data_blob_id) if message.data_blob_id else message.data
 
-    def put_away(self, result: api_pb2.GenericResult) -> None:
-        """Move a result's data to a blob when it is too large to travel inline."""
-        if len(result.data) > INLINE_BYTES:
+    def put_away(self, result: api_pb2.GenericResult, refuses: Refuses | None = None) -> None:
+        """Move a result's data to a blob when it is too large to travel inline, or is to be refused."""
+        if len(result.data) > INLINE_BYTES or (result.data and refuses):
             blob_id = new_id("bl")
             self._path(blob_id).write_bytes(result.data)
             result.data_blob_id = blob_id
+        if refuses and result.data_blob_id:
+            self._refused[result.data_blob_id] = refuses
 
     def _url(self, blob_id: str) -> str:
         return f"{self.base_url}/blobs/{blob_id}"
@@ -67,5 +76,11 @@ class Blobs:
         self._path(request.match_info["id"]).write_bytes(content)
         return web.Response(headers={"ETag": f'"{hashlib.md5(content).hexdigest()}"'})
 
-    async def _get(self, request: web.Request) -> web.FileResponse:
-        return web.FileResponse(self._path(request.match_info["id"]))
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        blob_id = request.match_info["id"]
+        self._downloads[blob_id] += 1
+        refuses = self._refused.get(blob_id)
+        status = refuses(self._downloads[blob_id]) if refuses else None
+        if status is not None:
+            return web.Response(status=status, text="injected")
+        return web.FileResponse(self._path(blob_id))

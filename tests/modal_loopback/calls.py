@@ -195,7 +195,8 @@ class Calls:
         if call.outcome is not None:
             return
         call.outcome = self._rewritten(call, outcome)
-        self._blobs.put_away(call.outcome.result)
+        refusing = (active.fault.refuses_result for active in call.faults)
+        self._blobs.put_away(call.outcome.result, next((found for found in refusing if found(1)), None))
         call.ended.set()
         self._journal.write("finish", outcome=call.outcome.name, **call.about)
 

@@ -6,6 +6,7 @@ faults can befall one call. The table in ``test_loopback.py`` has what the SDK m
 
 from __future__ import annotations
 
+import builtins
 import copy
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -13,7 +14,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tests.modal_loopback.payloads import DataFormat, Outcome, Result, ended, failure, timed_out, worker_lost
+from tests.modal_loopback.payloads import (
+    DataFormat,
+    Outcome,
+    Result,
+    crashed_at_start,
+    ended,
+    failure,
+    timed_out,
+    worker_lost,
+)
 
 RefusalStatus = Literal[
     "UNAVAILABLE",
@@ -69,6 +79,13 @@ class Fault(Value):
     def forgets(self) -> bool:
         """Whether the server no longer has the outcome."""
         return False
+
+    def refuses_result(self, occasion: int) -> int | None:
+        """The HTTP status to answer the download of the result with; ``occasion`` counts from 1.
+
+        A fault that refuses the first one makes any result travel as a blob, however small.
+        """
+        return None
 
     @property
     def copies(self) -> int:
@@ -176,6 +193,18 @@ class RemoteTimeoutError(Fault):
         return failure(TimeoutError("the function's own"), data_format)
 
 
+class CrashAtStart(Fault):
+    """The container raises a builtin exception while it starts: as a pickle, whatever the payloads are."""
+
+    kind: Literal["crash_at_start"] = "crash_at_start"
+    error: Literal["LookupError", "OSError", "TimeoutError", "SystemExit"] = "LookupError"
+    traced: bool = True  # whether its traceback travels too
+
+    def instead(self, data_format: DataFormat) -> Outcome | None:
+        raised: BaseException = getattr(builtins, self.error)("as it started")
+        return crashed_at_start(raised, traced=self.traced)
+
+
 class FunctionTimeout(Fault):
     """The function runs out of its time."""
 
@@ -230,6 +259,20 @@ class Expired(Fault):
     @property
     def forgets(self) -> bool:
         return True
+
+
+class ResultUnavailable(Fault):
+    """The call ended as it ended, and its result cannot be downloaded, ``times`` times (None: ever).
+
+    The SDK tries five times in a row, and waits a second longer after each 503.
+    """
+
+    kind: Literal["result_unavailable"] = "result_unavailable"
+    status: int = 503
+    times: int | None = None
+
+    def refuses_result(self, occasion: int) -> int | None:
+        return self.status if self.times is None or occasion <= self.times else None
 
 
 class ReplyTwice(Fault):
@@ -318,12 +361,14 @@ AnyFault = Annotated[
     | OtherRegion
     | RemoteException
     | RemoteTimeoutError
+    | CrashAtStart
     | FunctionTimeout
     | WorkerLost
     | Terminated
     | PendingFor
     | PendingUntilReleased
     | Expired
+    | ResultUnavailable
     | ReplyTwice
     | AnswerLost
     | TwoCalls

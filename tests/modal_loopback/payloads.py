@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import cbor2
 from modal_proto import api_pb2
 
+from tests.modal_loopback.ids import new_id
+
 Result = api_pb2.GenericResult
 DataFormat: TypeAlias = api_pb2.DataFormat.ValueType
 INLINE_BYTES = 8 * 1024  # larger payloads of a spawned call travel as blobs
@@ -47,6 +49,26 @@ def failure(error: BaseException, data_format: DataFormat) -> Outcome:
     if data_format == api_pb2.DATA_FORMAT_PICKLE:
         result.data = pickle.dumps(error)
     return Outcome(result, data_format)
+
+
+def crashed_at_start(error: BaseException, *, traced: bool = True) -> Outcome:
+    """A container raised before it took an input: its exception travels as a pickle whatever the payloads
+    are, and where it can its traceback, with the container's id before each file."""
+    frame = {
+        "f_globals": {},
+        "f_locals": {},
+        "f_code": {"co_filename": f"<{new_id('ta')}>:/root/app.py", "co_name": "enter"},
+        "f_lineno": 1,
+    }
+    result = Result(
+        status=Result.GENERIC_STATUS_FAILURE,
+        exception=repr(error),
+        data=pickle.dumps(error),
+    )
+    if traced:
+        result.serialized_tb = pickle.dumps({"tb_frame": frame, "tb_lineno": 1, "tb_next": None})
+        result.tb_line_cache = pickle.dumps({})
+    return Outcome(result)
 
 
 def ended(status: Result.GenericStatus.ValueType, words: str) -> Outcome:

@@ -82,10 +82,14 @@ def test_a_malformed_reply_lacks_and_has_what_was_said(server: Loopback) -> None
 ENDS = [
     (faults.RemoteException(), of.RemoteError, RuntimeError),
     (faults.RemoteTimeoutError(), of.RemoteError, TimeoutError),  # as a pickle it looks like pending
+    (faults.CrashAtStart(), LookupError, LookupError),
+    (faults.CrashAtStart(error="TimeoutError"), TimeoutError, TimeoutError),  # it looks like pending
+    (faults.CrashAtStart(error="SystemExit"), SystemExit, SystemExit),
     (faults.FunctionTimeout(), of.FunctionTimeoutError, of.FunctionTimeoutError),
     (faults.WorkerLost(), of.InternalFailure, of.InternalFailure),
     (faults.Terminated(), of.RemoteError, of.RemoteError),
     (faults.Expired(), of.OutputExpiredError, of.OutputExpiredError),
+    (faults.ResultUnavailable(status=500), of.ExecutionError, of.ExecutionError),
     (faults.PendingUntilReleased(), TimeoutError, TimeoutError),
     (faults.not_found(), of.NotFoundError, of.NotFoundError),
     (faults.unavailable(), of.ServiceError, of.ServiceError),
@@ -105,8 +109,8 @@ def test_what_polling_raises(
     server: Loopback,
     payload_format: str,
     fault: faults.Fault,
-    as_cbor: type[Exception],
-    as_pickle: type[Exception],
+    as_cbor: type[BaseException],
+    as_pickle: type[BaseException],
 ) -> None:
     server.inject(fault)
     call = spawn()
