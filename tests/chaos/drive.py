@@ -58,6 +58,7 @@ class Figures:
     healing_runs: int = 0
     attempts: int = 0
     calls: int = 0
+    sent_again: int = 0
     truly_lost: int = 0
     paid_twice: int = 0
     mismatches: int = 0
@@ -68,7 +69,8 @@ class Figures:
         return (
             f"seed {self.seed} on {self.database}: {self.executions} executions; {told}; {self.runs} runs, "
             f"{self.failed_runs} failed, {self.healing_runs} healing; {self.calls} calls, "
-            f"{self.attempts} attempts, {self.truly_lost} answers truly lost, {self.paid_twice} paid twice; "
+            f"sent again {self.sent_again} times, {self.attempts} attempts, "
+            f"{self.truly_lost} answers truly lost, {self.paid_twice} paid twice; "
             f"{self.mismatches} mismatches; {self.seconds:.0f} s"
         )
 
@@ -250,6 +252,7 @@ class _Chaos:
                 else:
                     generated.setdefault(item, []).append(text)
         self._figures.calls = len(accepted)
+        self._figures.sent_again = sum(call.submissions - 1 for call in accepted)
         self._figures.paid_twice = sum(len(texts) - 1 for texts in generated.values())
         recorded = {attempt.call.id for e in executions for attempt in e.attempts}
         assert {call.request_id for call in accepted} <= recorded, "a call that nobody knows of"

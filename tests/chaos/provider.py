@@ -56,6 +56,8 @@ OTHERWISE_SECONDS = 4.0
 CLOCK_SKEW_SECONDS = 3600.0  # of the times that replies report
 LATE_FETCHES = 2  # of a late reply, which find nothing
 
+SECOND_IDS = 0.5  # of repeated submits are given another id, which leads to the call of the first
+
 LOSSES_END_AFTER = 12  # calls: from then on nothing is lost, so that every budget suffices
 
 
@@ -119,7 +121,8 @@ class ChaosProvider:
         return row is not None and time.time() < row[0]
 
     def _call(self, database: sqlite3.Connection, call_id: str) -> Accepted:
-        return _read(database.execute("SELECT * FROM calls WHERE request_id = ?", [call_id]).fetchone())
+        found = database.execute("SELECT * FROM calls WHERE request_id = ?", [_request_of(call_id)])
+        return _read(found.fetchone())
 
     def check_configured(self, *deployments: Deployment) -> None:
         pass
@@ -133,7 +136,10 @@ class ChaosProvider:
                 raise SubmitUnknown("connection refused")
             again = "UPDATE calls SET submissions = submissions + 1 WHERE request_id = ?"
             if database.execute(again, [request.id]).rowcount:
-                return request.id
+                call = self._call(database, request.id)
+                dice = random.Random(f"{self._seed}:{call.ordinal}:{call.submissions}:id")
+                second = dice.random() < SECOND_IDS
+                return f"{request.id}#{call.submissions}" if second else request.id
             ordinal = database.execute("SELECT count(*) FROM calls").fetchone()[0]
             dice = random.Random(f"{self._seed}:{ordinal}")
             fate = dice.choices(list(FATES), list(FATES.values()))[0]
@@ -172,7 +178,8 @@ class ChaosProvider:
         with self._database() as database:
             if self._is_cut_off(database):
                 raise ReplyUnavailable("connection refused")
-            database.execute("UPDATE calls SET fetches = fetches + 1 WHERE request_id = ?", [call_id])
+            fetched = "UPDATE calls SET fetches = fetches + 1 WHERE request_id = ?"
+            database.execute(fetched, [_request_of(call_id)])
             call = self._call(database, call_id)
         if call.fate == "late" and call.fetches <= LATE_FETCHES:
             raise ReplyUnavailable("connection reset while the reply came in")
@@ -216,10 +223,15 @@ class ChaosProvider:
 
     async def cancel(self, call_id: str) -> None:
         with self._database() as database:
-            database.execute("UPDATE calls SET cancelled = 1 WHERE request_id = ?", [call_id])
+            database.execute("UPDATE calls SET cancelled = 1 WHERE request_id = ?", [_request_of(call_id)])
 
     async def close(self) -> None:
         pass
+
+
+def _request_of(call_id: str) -> str:
+    """The request whose first call an id leads to."""
+    return call_id.partition("#")[0]
 
 
 def _read(row: tuple[object, ...]) -> Accepted:
