@@ -259,10 +259,15 @@ def test_a_partition_that_shows_something_else_is_a_mismatch(instance: dg.Dagste
     assert mismatches(instance) == 0
 
 
-def test_an_older_answer_shown_while_the_newest_has_none_is_no_mismatch(instance: dg.DagsterInstance) -> None:
+def test_an_older_answer_may_be_shown_while_the_newest_has_none_but_nothing_made_by_hand(
+    instance: dg.DagsterInstance,
+) -> None:
     Location(instance, Behaviour()).ask()
     Location(instance, Behaviour(results=fails(FailureCode.GENERATION_ERROR))).ask()
     assert mismatches(instance) == 0
+    by_hand = dg.AssetMaterialization(INFERENCE, partition=KEYS["math_basic"])
+    instance.report_runless_asset_event(by_hand)
+    assert mismatches(instance) == 1
 
 
 def test_the_incident_is_counted_once_it_has_healed(instance: dg.DagsterInstance) -> None:
