@@ -57,6 +57,9 @@ CLOCK_SKEW_SECONDS = 3600.0  # of the times that replies report
 LATE_FETCHES = 2  # of a late reply, which find nothing
 
 SECOND_IDS = 0.5  # of repeated submits are given another id, which leads to the call of the first
+SLOWEST_ANSWER_SECONDS = (
+    2.0  # to a submit, after the call was taken: a process may die meanwhile, or a rival ask
+)
 
 LOSSES_END_AFTER = 12  # calls: from then on nothing is lost, so that every budget suffices
 
@@ -153,6 +156,7 @@ class ChaosProvider:
                 [ordinal, request.id, items, request.deployment.region, fate, ready_at],
             )
             answer_is_lost = dice.random() < 0.3
+        time.sleep(dice.uniform(0, SLOWEST_ANSWER_SECONDS))
         if answer_is_lost:
             raise SubmitUnknown("connection reset after the call was accepted")
         return request.id
