@@ -279,7 +279,13 @@ class Materializer:
         else:
             work.unreachable_since = None
             work.poll_seconds = FIRST_POLL_SECONDS
-            await self._write(self._ledger.record_accepted, call.id, provider_call_id)
+            await self._record_accepted(call, provider_call_id)
+
+    async def _record_accepted(self, call: Call, provider_call_id: str) -> None:
+        """Go on with the id on record: another process that sent the same request may have been first."""
+        on_record = await self._write(self._ledger.record_accepted, call.id, provider_call_id)
+        if on_record != provider_call_id:
+            log.info("sent twice", call=call.id, on_record=on_record, also_accepted_as=provider_call_id)
 
     async def _settle(self, call: Call, work: _Round) -> None:
         state = work.states.pop(call.id)

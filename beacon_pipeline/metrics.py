@@ -17,6 +17,7 @@ from beacon_pipeline.ledger.statistics import Computed, Statistics
 from beacon_pipeline.vocabulary import AnswerKind, Status
 
 WINDOW = timedelta(hours=24)
+HOURS = WINDOW // timedelta(hours=1)
 
 # What the incident report asks for.
 MISMATCH_RATE = 0.0
@@ -38,13 +39,15 @@ class Metrics:
     """All figures. Rates are between 0 and 1, times in seconds, the cost in the currency of the
     catalog's prices.
 
-    ``status_mismatch_rate`` is by what is on record: the provider's last word known, and what
-    Dagster shows. ``gpu_seconds`` and ``cost_estimate`` are of the calls that say when they ran;
-    ``unpriced_gpu_seconds`` of those whose GPU has no price in the catalog.
+    ``mismatches`` are wrong now, by what is on record: the provider's last word known, and what
+    Dagster shows; their rate is to be zero. ``mismatches_healed`` were wrong, and have been set right
+    by what the provider said when it was asked again. ``gpu_seconds`` and ``cost_estimate`` are of the
+    calls that say when they ran; ``unpriced_gpu_seconds`` of those whose GPU has no price in the catalog.
     """
 
     executions: int
     mismatches: int
+    mismatches_healed: int
     status_mismatch_rate: float | None
     execution_seconds: Mapping[int, float]  # by percentile
     ledger_writes: int
@@ -66,15 +69,18 @@ class Metrics:
     cost_estimate: float
 
 
-def metrics_of(statistics: Statistics, catalog: Catalog, *, not_shown: int, queued_runs: int) -> Metrics:
-    """The figures. ``not_shown`` counts answers whose partition Dagster does not show as
-    materialized, ``queued_runs`` the Dagster runs that wait for their turn."""
+def metrics_of(
+    statistics: Statistics, catalog: Catalog, *, shown_otherwise: int, queued_runs: int
+) -> Metrics:
+    """The figures. ``shown_otherwise`` counts the executions of which Dagster shows something else than
+    the ledger has, and that the provider's word does not contradict; ``queued_runs`` the Dagster runs
+    that wait for their turn."""
     contradicted = sum(
         a.executions
         for a in statistics.agreements
         if contradicts(a.status, a.truth, refused=a.refused, answered=a.answered)
     )
-    mismatches = contradicted + not_shown
+    mismatches = contradicted + shown_otherwise
     answers = statistics.by_answer_kind
     completed = sum(answers.values())
     writes = statistics.writes
@@ -83,6 +89,7 @@ def metrics_of(statistics: Statistics, catalog: Catalog, *, not_shown: int, queu
     return Metrics(
         executions=statistics.executions,
         mismatches=mismatches,
+        mismatches_healed=statistics.repaired,
         status_mismatch_rate=_part(mismatches, statistics.executions),
         execution_seconds=statistics.seconds,
         ledger_writes=writes.committed + writes.failed,
@@ -148,7 +155,10 @@ def judge(metrics: Metrics, settings: Settings) -> dict[MetricCheck, Finding]:
 
 def _status_mismatch(metrics: Metrics, _settings: Settings) -> Finding:
     rate = metrics.status_mismatch_rate
-    seen = f"{metrics.mismatches} of {metrics.executions} executions: provider, ledger and Dagster differ"
+    seen = (
+        f"{metrics.mismatches} of {metrics.executions} executions: provider, ledger and Dagster differ now; "
+        f"{metrics.mismatches_healed} healed in the last {HOURS} hours"
+    )
     return _finding(
         rate is None or rate <= MISMATCH_RATE,
         seen,
@@ -203,13 +213,15 @@ _CHECKS: Mapping[MetricCheck, Callable[[Metrics, Settings], Finding]] = {
 
 @dataclass(frozen=True)
 class Refresh:
-    """When the figures were last taken: after which status change, and at what time."""
+    """When figures are taken: after which status change, which materialization, and at what time."""
 
-    transition: int
-    at: float  # seconds since the epoch
+    transition: int = 0
+    materialization: int = 0  # of inference: what Dagster shows changes without the ledger, too
+    at: float = 0.0  # seconds since the epoch
 
-    def is_due(self, *, newest_transition: int, unsettled: int, now: float, while_busy: float) -> bool:
-        """Whether to take them again: when a job has ended, and now and then while one goes on."""
+    def is_due(self, now: Refresh, *, unsettled: int, while_busy: float) -> bool:
+        """Whether to take them again now: when a job has ended or what Dagster shows of it has changed,
+        and now and then while one goes on."""
         if unsettled:
-            return now - self.at >= while_busy
-        return newest_transition != self.transition
+            return now.at - self.at >= while_busy
+        return (now.transition, now.materialization) != (self.transition, self.materialization)

@@ -204,8 +204,12 @@ class Ledger(LedgerRepairs):
         row = self._database.write(claim)
         return None if row is None else reading.call_from(row)
 
-    def record_accepted(self, call_id: str, provider_call_id: str) -> None:
-        """Keep the provider's call id. Repeating it changes nothing; another id raises ValueError."""
+    def record_accepted(self, call_id: str, provider_call_id: str) -> str:
+        """Keep the provider's call id; the first one stays. Returns the one on record.
+
+        A submit is at least once: when two processes send the same request, each may be given an id,
+        and either leads to the call that a durable provider runs. Raises LookupError.
+        """
         now = self._clock()
 
         def record(connection: sa.Connection) -> str:
@@ -216,9 +220,7 @@ class Ledger(LedgerRepairs):
             )
             return str(reading.read_call(connection, call_id)["provider_call_id"])
 
-        recorded = self._database.write(record)
-        if recorded != provider_call_id:
-            raise ValueError(f"call {call_id} is {recorded} at the provider, not {provider_call_id}")
+        return self._database.write(record)
 
     def request_cancel(self, call_id: str) -> None:
         """Keep that a person wants the call stopped; the first time counts."""

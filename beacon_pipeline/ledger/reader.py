@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -213,17 +213,11 @@ class LedgerReader:
         """
         return self._database.read(lambda c: read_statistics(c, since=since, overdue=overdue))
 
-    def completed_cells(self, since: datetime, *, besides: Collection[str]) -> set[Cell]:
-        """The cells that have an answer in a job of executions queued since then; jobs of these
-        ``jobspec_id`` are left out."""
+    def asked_cells(self, since: datetime) -> set[Cell]:
+        """The cells of the executions queued since then."""
         table = executions_table
-        query = (
-            sa.select(table.c.region, table.c.model, table.c.question)
-            .join(jobs_table, jobs_table.c.id == table.c.job_id)
-            .where(table.c.queued_at >= since, table.c.status == Status.COMPLETED.value)
-            .where(jobs_table.c.jobspec_id.not_in(list(besides)))
-            .distinct()
-        )
+        place = (table.c.region, table.c.model, table.c.question)
+        query = sa.select(*place).where(table.c.queued_at >= since).distinct()
         return self._database.read(lambda c: {Cell(*row) for row in c.execute(query)})
 
     def newest_transition(self) -> int:

@@ -175,6 +175,12 @@ class TransitionRow(Base):
         _one_of("from_status", Status, "from_word"),
         _one_of("to_status", Status, "to_word"),
         _one_of("cause", Cause, "cause_word"),
+        sa.Index(
+            "ix_transitions_repairs",
+            "at",
+            sqlite_where=sa.text("cause = 'repair'"),
+            postgresql_where=sa.text("cause = 'repair'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(

@@ -15,9 +15,10 @@ from beacon_pipeline.ledger.reading import (
     attempts_table,
     calls_table,
     executions_table,
+    transitions_table,
     write_counts_table,
 )
-from beacon_pipeline.vocabulary import AnswerKind, Status
+from beacon_pipeline.vocabulary import AnswerKind, Cause, Status
 from inference.contract import ProviderTruth
 
 PERCENTILES = (50, 95, 99)
@@ -53,7 +54,7 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Counts of the executions queued in a time, and of the calls and writes made in it."""
+    """Counts of the executions queued in a time, and of the calls, repairs and writes made in it."""
 
     executions: int
     due_by_region: Mapping[str, Mapping[Status, int]]  # settled, or unsettled past the deadline
@@ -66,6 +67,7 @@ class Statistics:
     seconds: Mapping[int, float]  # percentile -> execution time of completed ones; empty if there are none
     computed: tuple[Computed, ...]
     writes: WriteCounts
+    repaired: int  # executions whose status was false and was set right, of whatever time
 
 
 def read_statistics(connection: sa.Connection, *, since: datetime, overdue: datetime) -> Statistics:
@@ -87,6 +89,7 @@ def read_statistics(connection: sa.Connection, *, since: datetime, overdue: date
         seconds=_percentiles(connection, recent),
         computed=_computed(connection, since),
         writes=_writes(connection, since),
+        repaired=_repaired(connection, since),
     )
 
 
@@ -227,3 +230,14 @@ def _writes(connection: sa.Connection, since: datetime) -> WriteCounts:
         sa.func.sum(table.c.committed), sa.func.sum(table.c.retried), sa.func.sum(table.c.failed)
     ).where(table.c.hour >= hour)
     return WriteCounts(*(int(value or 0) for value in connection.execute(query).one()))
+
+
+def _repaired(connection: sa.Connection, since: datetime) -> int:
+    """A repair that ends or repeats an execution gave up on it, and put nothing right."""
+    table = transitions_table
+    query = sa.select(sa.func.count(table.c.execution_id.distinct())).where(
+        table.c.cause == Cause.REPAIR.value,
+        table.c.at >= since,
+        table.c.to_status.in_([Status.COMPLETED.value, Status.DISPATCHED.value]),
+    )
+    return connection.scalar(query) or 0

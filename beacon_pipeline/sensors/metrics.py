@@ -2,9 +2,11 @@
 
 import json
 import time
+from dataclasses import asdict
 
 import dagster as dg
 
+from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.assets.metrics import metrics_events
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.metrics import Refresh
@@ -29,22 +31,20 @@ def metrics_sensor(
         name="refresh_status_metrics",
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Takes the figures when a job has ended, and every five minutes while one goes on.",
+        description="Takes the figures when a job has ended or Dagster shows something else, "
+        "and every five minutes while a job goes on.",
     )
     def refresh_status_metrics(
         context: dg.SensorEvaluationContext, ledger: dg.ResourceParam[LedgerResource]
     ) -> dg.SensorResult | dg.SkipReason:
-        last = Refresh(**json.loads(context.cursor)) if context.cursor else Refresh(0, 0.0)
-        now = time.time()
+        last = Refresh(**json.loads(context.cursor)) if context.cursor else Refresh()
         with ledger.open() as opened:
-            newest, unsettled = opened.newest_transition(), opened.unsettled()
-            due = last.is_due(
-                newest_transition=newest, unsettled=unsettled, now=now, while_busy=while_busy_seconds
-            )
-            if not due:
+            unsettled = opened.unsettled()
+            shown = context.instance.fetch_materializations(INFERENCE, limit=1).records
+            now = Refresh(opened.newest_transition(), shown[0].storage_id if shown else 0, time.time())
+            if not last.is_due(now, unsettled=unsettled, while_busy=while_busy_seconds):
                 return dg.SkipReason(f"{unsettled} executions unsettled, nothing ended since")
             events = list(metrics_events(context.instance, opened, catalog))
-        cursor = json.dumps({"transition": newest, "at": now})
-        return dg.SensorResult(asset_events=events, cursor=cursor)
+        return dg.SensorResult(asset_events=events, cursor=json.dumps(asdict(now)))
 
     return refresh_status_metrics

@@ -84,6 +84,7 @@ class ScriptedProvider:
     durable: bool = True
     configured: bool = True
     deployed: bool | None = True  # None: could not be asked
+    new_ids: bool = False  # every submit gets an id of its own, that leads to the first call of the request
     requests: list[Request] = field(default_factory=list)  # distinct ones, in order: each one was paid for
     prefix: str = field(default_factory=lambda: uuid.uuid4().hex)  # of the call ids
     polls: int = 0
@@ -120,6 +121,8 @@ class ScriptedProvider:
             behaviour.duplicate_submits += 1
         if first and behaviour.submit == "lost":
             raise SubmitUnknown("connection reset")
+        if self.new_ids and not first:
+            return f"again-{behaviour.duplicate_submits}-{call_id}"
         return call_id
 
     async def poll(self, call_id: str) -> CallState:

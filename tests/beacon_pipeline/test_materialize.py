@@ -12,7 +12,7 @@ from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Job, Unsu
 from beacon_pipeline.materialize import Materializer
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.vocabulary import Cause, Status
-from inference.contract import CallFailure, FailureCode, NotConfigured, ProviderTruth
+from inference.contract import CallFailure, FailureCode, NotConfigured, ProviderTruth, Request
 from tests.beacon_pipeline.asking import a_job
 from tests.beacon_pipeline.scripted import (
     PENDING,
@@ -171,6 +171,34 @@ def test_a_lost_submit_to_a_provider_without_durable_calls_is_retried_within_bud
     assert [e.status for e in work.materialize()] == [Status.COMPLETED] * 2
     for execution in work.executions():
         assert [a.failure_code for a in execution.attempts] == [FailureCode.INTERRUPTED, None]
+
+
+class MeetingProvider(ScriptedProvider):
+    """Answers no submit before the request was submitted twice."""
+
+    met: asyncio.Barrier
+
+    async def submit(self, request: Request) -> str:
+        call_id = await super().submit(request)
+        await self.met.wait()
+        return call_id
+
+
+def test_two_runs_at_once_that_get_two_ids_of_one_call_both_end_well(ledger: Ledger) -> None:
+    provider = MeetingProvider([Behaviour()], new_ids=True)
+    work = Asking(ledger, provider, a_job(ledger, CELLS))
+    reported: list[list[Execution]] = [[], []]
+
+    async def both() -> None:
+        provider.met = asyncio.Barrier(2)
+        runs = [work.materializer().materialize(work.job.id, CELLS, told.extend) for told in reported]
+        await asyncio.gather(*runs)
+
+    asyncio.run(both())
+    assert [[e.status for e in told] for told in reported] == [[Status.COMPLETED] * 2] * 2
+    calls = {attempt.call.id for e in work.executions() for attempt in e.attempts}
+    assert (len(calls), len(provider.requests)) == (1, 1)
+    assert provider.script[0].duplicate_submits == 1
 
 
 def test_only_the_missing_item_of_a_batch_is_asked_again(asking: Ask) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from beacon_pipeline.assets import STATUS_METRICS
-from beacon_pipeline.assets.metrics import report_metrics, take_metrics
+from beacon_pipeline.assets import INFERENCE, STATUS_METRICS
+from beacon_pipeline.assets.events import materialization_of
+from beacon_pipeline.assets.metrics import take_metrics
 from beacon_pipeline.catalog import Settings, load_catalog
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.launch import INFERENCE_JOB
@@ -16,16 +17,18 @@ from beacon_pipeline.ledger import WriteCounts
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.ledger.statistics import Agreement, Computed, Statistics
 from beacon_pipeline.metrics import MetricCheck, Refresh, judge, metrics_of
+from beacon_pipeline.partitions import key_of
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.sensors.metrics import metrics_sensor
-from beacon_pipeline.tags import JOB_TAG
+from beacon_pipeline.tags import JOB_TAG, RANGE_END_TAG, RANGE_START_TAG
 from beacon_pipeline.vocabulary import AnswerKind, Status
-from inference.contract import ProviderTruth
+from inference.contract import FailureCode, ProviderTruth
 from tests.beacon_pipeline.asking import a_job
-from tests.beacon_pipeline.scripted import Behaviour
-from tests.beacon_pipeline.test_definitions import Location
+from tests.beacon_pipeline.location import KEYS, Location
+from tests.beacon_pipeline.scripted import Behaviour, ended, fails
 
 CATALOG = load_catalog("production")
+DEMO = load_catalog("demo")
 SOUND = Statistics(
     executions=100,
     due_by_region={"us": {Status.COMPLETED: 50}, "eu": {Status.COMPLETED: 49, Status.FAILED: 1}},
@@ -44,17 +47,20 @@ SOUND = Statistics(
         Computed("eu", "llama3.2-1b", "modal", 10, 1, 8, 50.0),
     ),
     writes=WriteCounts(committed=10_000, retried=3, failed=0),
+    repaired=0,
 )
-NOTHING = Statistics(0, {}, {}, (), 0, 0, 0, 0, {}, (), WriteCounts())
+NOTHING = Statistics(0, {}, {}, (), 0, 0, 0, 0, {}, (), WriteCounts(), 0)
 
 
-def failing(statistics: Statistics, *, not_shown: int = 0, settings: Settings = CATALOG.settings) -> set[str]:
-    metrics = metrics_of(statistics, CATALOG, not_shown=not_shown, queued_runs=0)
+def failing(
+    statistics: Statistics, *, shown_otherwise: int = 0, settings: Settings = CATALOG.settings
+) -> set[str]:
+    metrics = metrics_of(statistics, CATALOG, shown_otherwise=shown_otherwise, queued_runs=0)
     return {name.value for name, finding in judge(metrics, settings).items() if not finding.passed}
 
 
 def test_the_figures() -> None:
-    metrics = metrics_of(SOUND, CATALOG, not_shown=0, queued_runs=3)
+    metrics = metrics_of(SOUND, CATALOG, shown_otherwise=0, queued_runs=3)
     assert (metrics.mismatches, metrics.status_mismatch_rate) == (0, 0.0)
     assert metrics.completion_rate_by_region == {"us": 1.0, "eu": 0.98}
     assert metrics.region_imbalance == pytest.approx(0.02)
@@ -69,7 +75,7 @@ def test_the_figures() -> None:
 
 
 def test_what_was_not_measured_is_no_figure_and_fails_nothing() -> None:
-    metrics = metrics_of(NOTHING, CATALOG, not_shown=0, queued_runs=0)
+    metrics = metrics_of(NOTHING, CATALOG, shown_otherwise=0, queued_runs=0)
     unmeasured = (
         metrics.status_mismatch_rate,
         metrics.ledger_write_success_rate,
@@ -82,12 +88,11 @@ def test_what_was_not_measured_is_no_figure_and_fails_nothing() -> None:
 
 
 def test_local_models_cost_nothing_and_a_gpu_without_a_price_is_said() -> None:
-    demo = load_catalog("demo")
     local = replace(SOUND, computed=(Computed("us", "tiny-qwen", "local", 5, 5, 5, 100.0),))
-    metrics = metrics_of(local, demo, not_shown=0, queued_runs=0)
+    metrics = metrics_of(local, DEMO, shown_otherwise=0, queued_runs=0)
     assert (metrics.gpu_seconds, metrics.cost_estimate) == (0.0, 0.0)
     unpriced = CATALOG.model_copy(update={"settings": Settings()})
-    metrics = metrics_of(SOUND, unpriced, not_shown=0, queued_runs=0)
+    metrics = metrics_of(SOUND, unpriced, shown_otherwise=0, queued_runs=0)
     assert (metrics.gpu_seconds, metrics.unpriced_gpu_seconds, metrics.cost_estimate) == (150.0, 150.0, 0.0)
 
 
@@ -98,11 +103,12 @@ MISSING = {"us": {Status.COMPLETED: 50}, "eu": {Status.PENDING: 50}}
 
 
 @pytest.mark.parametrize(
-    ("statistics", "not_shown", "expected"),
+    ("statistics", "shown_otherwise", "expected"),
     [
         (SOUND, 0, set()),
         (replace(SOUND, agreements=(*SOUND.agreements, FALSE_FAILURE)), 0, {"status_mismatch"}),
         (SOUND, 1, {"status_mismatch"}),
+        (replace(SOUND, repaired=3), 0, set()),  # healed: nothing is wrong now
         (replace(SOUND, seconds={50: 1.0, 95: 60.0, 99: 60.0}), 0, {"execution_time"}),
         (replace(SOUND, seconds={50: 1.0, 95: 59.9, 99: 400.0}), 0, set()),
         (replace(SOUND, writes=WriteCounts(committed=999, failed=1)), 0, {"ledger_writes"}),
@@ -113,8 +119,17 @@ MISSING = {"us": {Status.COMPLETED: 50}, "eu": {Status.PENDING: 50}}
         (replace(SOUND, due_by_region=CANCELLED), 0, set()),
     ],
 )
-def test_the_incidents_thresholds(statistics: Statistics, not_shown: int, expected: set[str]) -> None:
-    assert failing(statistics, not_shown=not_shown) == expected
+def test_the_incidents_thresholds(statistics: Statistics, shown_otherwise: int, expected: set[str]) -> None:
+    assert failing(statistics, shown_otherwise=shown_otherwise) == expected
+
+
+def test_what_is_wrong_now_and_what_has_healed_are_told_apart() -> None:
+    metrics = metrics_of(replace(SOUND, repaired=3), CATALOG, shown_otherwise=1, queued_runs=0)
+    assert (metrics.mismatches, metrics.mismatches_healed) == (1, 3)
+    assert metrics.status_mismatch_rate == pytest.approx(0.01)
+    seen = judge(metrics, CATALOG.settings)[MetricCheck.STATUS_MISMATCH].seen
+    assert "1 of 100 executions" in seen
+    assert "3 healed" in seen
 
 
 def test_the_imbalance_that_is_tolerated_is_the_catalogs() -> None:
@@ -125,18 +140,21 @@ def test_the_imbalance_that_is_tolerated_is_the_catalogs() -> None:
 @pytest.mark.parametrize(
     ("newest", "unsettled", "seconds_later", "due"),
     [
-        (7, 0, 1, False),  # nothing happened since
-        (8, 0, 1, True),  # a job ended
-        (8, 5, 1, False),  # one goes on
-        (8, 5, 300, True),
-        (7, 5, 300, True),  # it stands still: all the more
-        (7, 0, 10_000, False),
+        ((7, 3), 0, 1, False),  # nothing happened since
+        ((8, 3), 0, 1, True),  # a job ended
+        ((7, 4), 0, 1, True),  # Dagster shows something else
+        ((8, 4), 5, 1, False),  # one goes on
+        ((8, 4), 5, 300, True),
+        ((7, 3), 5, 300, True),  # it stands still: all the more
+        ((7, 3), 0, 10_000, False),
     ],
 )
-def test_when_figures_are_taken_again(newest: int, unsettled: int, seconds_later: float, due: bool) -> None:
-    last = Refresh(transition=7, at=1000.0)
-    now = 1000.0 + seconds_later
-    assert last.is_due(newest_transition=newest, unsettled=unsettled, now=now, while_busy=300) is due
+def test_when_figures_are_taken_again(
+    newest: tuple[int, int], unsettled: int, seconds_later: float, due: bool
+) -> None:
+    last = Refresh(transition=7, materialization=3, at=1000.0)
+    now = Refresh(*newest, at=1000.0 + seconds_later)
+    assert last.is_due(now, unsettled=unsettled, while_busy=300) is due
 
 
 @pytest.fixture
@@ -157,7 +175,7 @@ def figures(instance: dg.DagsterInstance) -> dict[str, object]:
 def test_a_run_puts_the_figures_and_their_checks_on_record(instance: dg.DagsterInstance) -> None:
     with LedgerResource().open() as ledger:
         a_job(ledger, [Cell("eu", "tiny-qwen", "math_basic")])
-    job = build_definitions(load_catalog("demo")).resolve_implicit_global_asset_job_def()
+    job = build_definitions(DEMO).resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(instance=instance, asset_selection=[STATUS_METRICS])
     assert result.success
     told = figures(instance)
@@ -172,44 +190,109 @@ def test_a_run_puts_the_figures_and_their_checks_on_record(instance: dg.DagsterI
     assert all(e.passed for e in evaluations)
 
 
+def tick(instance: dg.DagsterInstance, cursor: str | None) -> dg.SensorResult | dg.SkipReason:
+    context = dg.build_sensor_context(
+        instance=instance, cursor=cursor, resources={"ledger": LedgerResource()}
+    )
+    told = metrics_sensor(DEMO)(context)
+    assert isinstance(told, dg.SensorResult | dg.SkipReason)
+    return told
+
+
+def passed(result: dg.SensorResult, name: MetricCheck) -> bool:
+    (verdict,) = [
+        event.passed
+        for event in result.asset_events
+        if isinstance(event, dg.AssetCheckEvaluation) and event.check_name == name.value
+    ]
+    return verdict
+
+
 def test_the_sensor_takes_them_without_a_run_and_only_when_something_ended(
     instance: dg.DagsterInstance,
 ) -> None:
-    demo = load_catalog("demo")
-    sensor = metrics_sensor(demo)
-
-    def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
-        context = dg.build_sensor_context(
-            instance=instance, cursor=cursor, resources={"ledger": LedgerResource()}
-        )
-        told = sensor(context)
-        assert isinstance(told, dg.SensorResult | dg.SkipReason)
-        return told
-
-    assert isinstance(tick(None), dg.SkipReason), "nothing was ever asked"
+    assert isinstance(tick(instance, None), dg.SkipReason), "nothing was ever asked"
     with LedgerResource().open() as ledger:
         job = a_job(ledger, [Cell("eu", "tiny-qwen", "math_basic")])
         ledger.cancel_pending([e.id for e in ledger.executions(job.id)], actor="test")
-    first = tick(None)
+    first = tick(instance, None)
     assert isinstance(first, dg.SensorResult)
     assert [type(event) for event in first.asset_events].count(dg.AssetMaterialization) == 1
     assert [type(event) for event in first.asset_events].count(dg.AssetCheckEvaluation) == 4
-    assert isinstance(tick(first.cursor), dg.SkipReason)
+    assert isinstance(tick(instance, first.cursor), dg.SkipReason)
+
+
+def mismatches(instance: dg.DagsterInstance) -> int:
+    with LedgerResource().open() as ledger:
+        return take_metrics(instance, ledger, DEMO).mismatches
 
 
 def test_an_answer_that_dagster_does_not_show_is_a_mismatch(instance: dg.DagsterInstance) -> None:
-    demo = load_catalog("demo")
     Location(instance, Behaviour()).ask()
+    assert mismatches(instance) == 0
+    instance.wipe_assets([INFERENCE])
+    assert mismatches(instance) == 8
+    instance.create_run_for_job(
+        build_definitions(DEMO).resolve_job_def(INFERENCE_JOB),
+        tags={RANGE_START_TAG: KEYS["math_basic"], RANGE_END_TAG: KEYS["math_basic"]},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert mismatches(instance) == 7, "a run is about to show one"
+
+
+def test_a_partition_that_shows_something_else_is_a_mismatch(instance: dg.DagsterInstance) -> None:
+    location = Location(instance, Behaviour())
+    location.ask()
     with LedgerResource().open() as ledger:
-        assert take_metrics(instance, ledger, demo).mismatches == 0
-        instance.wipe_assets([dg.AssetKey("inference")])
-        report_metrics(instance, ledger, demo)
         job = ledger.latest_job()
         assert job is not None
-        instance.create_run_for_job(
-            build_definitions(demo).resolve_job_def(INFERENCE_JOB),
-            tags={JOB_TAG: job.jobspec_id},
-            status=dg.DagsterRunStatus.STARTED,
-        )
-        assert take_metrics(instance, ledger, demo).mismatches == 0, "a run is about to show them"
-    assert figures(instance)["status_mismatches"] == 8
+        first, second, third, *_ = ledger.executions(job.id)
+    told = [
+        materialization_of(replace(first, status=Status.FAILED), job),
+        dg.AssetMaterialization(INFERENCE, partition=key_of(second.cell)),  # as by hand, in the UI
+        materialization_of(replace(third, id="of-an-older-job"), job),
+    ]
+    for wrong, materialization in enumerate(told, start=1):
+        instance.report_runless_asset_event(materialization)
+        assert mismatches(instance) == wrong
+    location.ask(**{JOB_TAG: job.jobspec_id})
+    assert mismatches(instance) == 0
+
+
+def test_an_older_answer_may_be_shown_while_the_newest_has_none_but_nothing_made_by_hand(
+    instance: dg.DagsterInstance,
+) -> None:
+    Location(instance, Behaviour()).ask()
+    Location(instance, Behaviour(results=fails(FailureCode.GENERATION_ERROR))).ask()
+    assert mismatches(instance) == 0
+    by_hand = dg.AssetMaterialization(INFERENCE, partition=KEYS["math_basic"])
+    instance.report_runless_asset_event(by_hand)
+    assert mismatches(instance) == 1
+
+
+def test_the_incident_is_counted_once_it_has_healed(instance: dg.DagsterInstance) -> None:
+    """A failure on record that the provider never reported: seen only by asking it."""
+    location = Location(instance, Behaviour(states=[ended(ProviderTruth.FAILED, FailureCode.WORKER_LOST)]))
+    location.ask(**{JOB_TAG: "mine"})
+    with LedgerResource().open() as ledger:
+        assert take_metrics(instance, ledger, DEMO).mismatches_healed == 0
+        location.provider.script = [Behaviour()]
+        location.ask(**{JOB_TAG: "mine"})
+        metrics = take_metrics(instance, ledger, DEMO)
+    assert (metrics.mismatches, metrics.mismatches_healed) == (0, 8)
+
+
+def test_the_figures_are_taken_again_when_dagster_has_changed(instance: dg.DagsterInstance) -> None:
+    location = Location(instance, Behaviour())
+    location.ask(**{JOB_TAG: "mine"})
+    first = tick(instance, None)
+    assert isinstance(first, dg.SensorResult)
+    assert isinstance(tick(instance, first.cursor), dg.SkipReason)
+    instance.wipe_assets([INFERENCE])
+    wrong = tick(instance, first.cursor)
+    assert isinstance(wrong, dg.SensorResult)
+    assert passed(wrong, MetricCheck.STATUS_MISMATCH) is False
+    location.ask(**{JOB_TAG: "mine"})  # nothing changes in the ledger
+    healed = tick(instance, wrong.cursor)
+    assert isinstance(healed, dg.SensorResult)
+    assert passed(healed, MetricCheck.STATUS_MISMATCH) is True

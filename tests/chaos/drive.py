@@ -58,6 +58,8 @@ class Figures:
     healing_runs: int = 0
     attempts: int = 0
     calls: int = 0
+    sent_again: int = 0
+    second_ids: int = 0
     truly_lost: int = 0
     paid_twice: int = 0
     mismatches: int = 0
@@ -68,6 +70,7 @@ class Figures:
         return (
             f"seed {self.seed} on {self.database}: {self.executions} executions; {told}; {self.runs} runs, "
             f"{self.failed_runs} failed, {self.healing_runs} healing; {self.calls} calls, "
+            f"sent again {self.sent_again} times, {self.second_ids} known by a later id; "
             f"{self.attempts} attempts, {self.truly_lost} answers truly lost, {self.paid_twice} paid twice; "
             f"{self.mismatches} mismatches; {self.seconds:.0f} s"
         )
@@ -250,9 +253,13 @@ class _Chaos:
                 else:
                     generated.setdefault(item, []).append(text)
         self._figures.calls = len(accepted)
+        self._figures.sent_again = sum(call.submissions - 1 for call in accepted)
         self._figures.paid_twice = sum(len(texts) - 1 for texts in generated.values())
-        recorded = {attempt.call.id for e in executions for attempt in e.attempts}
-        assert {call.request_id for call in accepted} <= recorded, "a call that nobody knows of"
+        recorded = {
+            attempt.call.id: attempt.call.provider_call_id for e in executions for attempt in e.attempts
+        }
+        self._figures.second_ids = sum(known_by not in (call, None) for call, known_by in recorded.items())
+        assert {call.request_id for call in accepted} <= recorded.keys(), "a call that nobody knows of"
         assert not any(call.cancelled for call in accepted), "nobody wished a call away"
         assert self._figures.paid_twice == 0, "an answer was paid twice"
         assert {e.id: [e.answer] for e in executions} == generated, "the answers generated, and no others"

@@ -56,6 +56,11 @@ OTHERWISE_SECONDS = 4.0
 CLOCK_SKEW_SECONDS = 3600.0  # of the times that replies report
 LATE_FETCHES = 2  # of a late reply, which find nothing
 
+SECOND_IDS = 0.5  # of repeated submits are given another id, which leads to the call of the first
+SLOWEST_ANSWER_SECONDS = (
+    2.0  # to a submit, after the call was taken: a process may die meanwhile, or a rival ask
+)
+
 LOSSES_END_AFTER = 12  # calls: from then on nothing is lost, so that every budget suffices
 
 
@@ -119,7 +124,8 @@ class ChaosProvider:
         return row is not None and time.time() < row[0]
 
     def _call(self, database: sqlite3.Connection, call_id: str) -> Accepted:
-        return _read(database.execute("SELECT * FROM calls WHERE request_id = ?", [call_id]).fetchone())
+        found = database.execute("SELECT * FROM calls WHERE request_id = ?", [_request_of(call_id)])
+        return _read(found.fetchone())
 
     def check_configured(self, *deployments: Deployment) -> None:
         pass
@@ -133,7 +139,10 @@ class ChaosProvider:
                 raise SubmitUnknown("connection refused")
             again = "UPDATE calls SET submissions = submissions + 1 WHERE request_id = ?"
             if database.execute(again, [request.id]).rowcount:
-                return request.id
+                call = self._call(database, request.id)
+                dice = random.Random(f"{self._seed}:{call.ordinal}:{call.submissions}:id")
+                second = dice.random() < SECOND_IDS
+                return f"{request.id}#{call.submissions}" if second else request.id
             ordinal = database.execute("SELECT count(*) FROM calls").fetchone()[0]
             dice = random.Random(f"{self._seed}:{ordinal}")
             fate = dice.choices(list(FATES), list(FATES.values()))[0]
@@ -147,6 +156,7 @@ class ChaosProvider:
                 [ordinal, request.id, items, request.deployment.region, fate, ready_at],
             )
             answer_is_lost = dice.random() < 0.3
+        time.sleep(dice.uniform(0, SLOWEST_ANSWER_SECONDS))
         if answer_is_lost:
             raise SubmitUnknown("connection reset after the call was accepted")
         return request.id
@@ -172,7 +182,8 @@ class ChaosProvider:
         with self._database() as database:
             if self._is_cut_off(database):
                 raise ReplyUnavailable("connection refused")
-            database.execute("UPDATE calls SET fetches = fetches + 1 WHERE request_id = ?", [call_id])
+            fetched = "UPDATE calls SET fetches = fetches + 1 WHERE request_id = ?"
+            database.execute(fetched, [_request_of(call_id)])
             call = self._call(database, call_id)
         if call.fate == "late" and call.fetches <= LATE_FETCHES:
             raise ReplyUnavailable("connection reset while the reply came in")
@@ -216,10 +227,15 @@ class ChaosProvider:
 
     async def cancel(self, call_id: str) -> None:
         with self._database() as database:
-            database.execute("UPDATE calls SET cancelled = 1 WHERE request_id = ?", [call_id])
+            database.execute("UPDATE calls SET cancelled = 1 WHERE request_id = ?", [_request_of(call_id)])
 
     async def close(self) -> None:
         pass
+
+
+def _request_of(call_id: str) -> str:
+    """The request whose first call an id leads to."""
+    return call_id.partition("#")[0]
 
 
 def _read(row: tuple[object, ...]) -> Accepted:

@@ -120,6 +120,28 @@ def test_the_figures_are_what_is_in_the_ledger(ledger: Ledger) -> None:
     assert (by_region["us"].calls, by_region["us"].measured_calls) == (2, 1)
 
 
+def test_a_repair_counts_where_a_false_status_was_set_right(ledger: Ledger, clock: Clock) -> None:
+    job = a_job(ledger, CELLS[:3])
+    found_running, answered_late, given_up = ledger.executions(job.id)
+
+    def call_of(execution: Execution) -> str:
+        (found,) = ledger.executions_with_ids([execution.id])
+        assert found.newest_call is not None
+        return found.newest_call.id
+
+    fail_falsely(ledger, found_running)
+    fail_falsely(ledger, answered_late)
+    ledger.dead_letter([given_up.id], actor="test", detail="the attempt budget is spent")
+    assert ledger.statistics(since=LONG_AGO, overdue=LONG_AGO).repaired == 0, "giving up sets nothing right"
+    ledger.reopen(call_of(found_running), [found_running.id], actor="test")
+    facts = CallFacts(truth=ProviderTruth.SUCCEEDED, replied=True)
+    for execution in (found_running, answered_late):
+        ledger.settle_call(call_of(execution), {execution.id: completed()}, facts, actor="test")
+    assert ledger.statistics(since=LONG_AGO, overdue=LONG_AGO).repaired == 2
+    clock.now += timedelta(days=2)
+    assert ledger.statistics(since=clock.now, overdue=LONG_AGO).repaired == 0
+
+
 def test_old_executions_do_not_count_and_overdue_ones_do(ledger: Ledger, clock: Clock) -> None:
     a_job(ledger, CELLS[:1], "old")
     clock.now += timedelta(days=2)
