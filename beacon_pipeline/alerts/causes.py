@@ -64,7 +64,8 @@ WORDINGS: Mapping[str, Wording] = {
     HEALING_GAVE_UP: Wording(
         "partition range",
         "that healing runs did not put right",
-        "open the newest run with the tag `beacon/healing` on it: its log says why",
+        "open the newest run with the tag `beacon/healing` on it: its log says why; "
+        "`beacon show PARTITION` has what is on record",
     ),
     LEDGER_UNAVAILABLE: Wording(
         "ledger",
