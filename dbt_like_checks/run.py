@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import sqlalchemy as sa
 
 from dbt_like_checks.compile import Query, Restriction, compile_test
-from dbt_like_checks.database import TIMEOUT_SECONDS, explain, is_file, open_engine, reading
+from dbt_like_checks.database import TIMEOUT_SECONDS, Reader, explain, is_file, open_engine
 from dbt_like_checks.dialects import Dialect
 from dbt_like_checks.errors import CannotCompile, DataTestError, QueryStopped
 from dbt_like_checks.project import DataTest, Relation
@@ -74,7 +75,8 @@ def run_tests(
     engine = opened or database
     assert isinstance(engine, sa.Engine)
     try:
-        return _Run(engine, options, registry or default_registry(), report).all(chosen)
+        with closing(Reader(engine, options.timeout)) as reader:
+            return _Run(engine, reader, options, registry or default_registry(), report).all(chosen)
     finally:
         if opened is not None:
             opened.dispose()
@@ -85,6 +87,7 @@ class _Run:
     """One run's state: what its threads share."""
 
     engine: sa.Engine
+    reader: Reader
     options: RunOptions
     registry: Registry
     report: Report | None
@@ -149,7 +152,7 @@ class _Run:
         return Result(test, Status.ERROR, None, message, compiled_code=query.sql if query else None)
 
     def _judged(self, test: DataTest, query: Query) -> Result:
-        with reading(self.engine, self.options.timeout) as connection:
+        with self.reader.reading() as connection:
             failures = _whole(connection.execute(query.count).scalar_one())
             verdict = judge(failures, test.config)
             rows: tuple[Row, ...] = ()
