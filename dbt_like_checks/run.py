@@ -146,10 +146,12 @@ class _Run:
             message = str(error)
         except sa.exc.SQLAlchemyError as error:
             message = explain(error, self.engine, self.options.timeout)
+            if isinstance(error, sa.exc.CompileError):
+                query = None  # there is no SQL of it to show either
         except (ArithmeticError, TypeError, ValueError) as error:
             # The driver's way to say that a value of the file is none for this database.
             message = f"a value cannot be sent to the database: {explain(error, self.engine)}"
-        return Result(test, Status.ERROR, None, message, compiled_code=query.sql if query else None)
+        return Result(test, Status.ERROR, None, message, query)
 
     def _judged(self, test: DataTest, query: Query) -> Result:
         with self.reader.reading() as connection:
@@ -160,7 +162,7 @@ class _Run:
                 rows, fault = self._sampled(connection, query)
                 verdict = replace(verdict, message=f"{verdict.message}{fault}")
         stored = self._stored(test, query) if self.options.stores(test) else None
-        return Result(test, verdict.status, verdict.failures, verdict.message, query.sql, rows, stored)
+        return Result(test, verdict.status, verdict.failures, verdict.message, query, rows, stored)
 
     def _sampled(self, connection: sa.Connection, query: Query) -> tuple[tuple[Row, ...], str]:
         """Some failing rows; or none, and what to add to the message: the verdict stands anyway."""
