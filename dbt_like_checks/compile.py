@@ -69,7 +69,7 @@ def compile_test(
     return Query(
         count=count,
         failing=_limited(failing, test.config.limit),
-        _driver=tables.engine.url.drivername,
+        _driver=tables.reader.engine.url.drivername,
         _with_keys=lambda: _limited(shown(), None),
         _limit=test.config.limit,
     )
@@ -100,7 +100,7 @@ def _tested(test: DataTest, tables: Tables, restrict: Restriction | None) -> Tes
     return Tested(
         table=table,
         rows=_rows(table, test.config.where, restrict),
-        dialect=tables.dialect,
+        dialect=tables.reader.dialect,
         read_table=tables.read,
         tested_column=test.column,
     )
@@ -136,7 +136,7 @@ def _failing_rows(generic: GenericTest, tested: Tested, test: DataTest) -> sa.Se
 
 
 def _singular(singular: Singular, tables: Tables) -> sa.TextualSelect:
-    quoting = tables.engine.dialect.identifier_preparer
+    quoting = tables.reader.engine.dialect.identifier_preparer
 
     def spelled(part: str | Relation) -> str:
         if isinstance(part, str):

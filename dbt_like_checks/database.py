@@ -83,13 +83,15 @@ def is_file(url: sa.URL) -> bool:
 class Reader:
     """Transactions on which nothing can be written and no statement outlives ``timeout`` seconds.
 
-    Any number of them, one after the other or in several threads, until it is closed.
+    Any number of them, one after the other or in several threads, until it is closed. Raises
+    DatabaseUnusable where the kind of database is not supported.
     """
 
     def __init__(self, engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> None:
-        self._kind = Dialect.of(engine.dialect.name)
-        self._timeout = timeout
-        self._engine = _single_statements(engine) if self._kind is Dialect.DUCKDB else engine
+        self.engine = engine
+        self.timeout = timeout
+        self.dialect = Dialect.of(engine.dialect.name)
+        self._connecting = _single_statements(engine) if self.dialect is Dialect.DUCKDB else engine
         self._watch = Watch(timeout) if timeout is not None else None
 
     def close(self) -> None:
@@ -100,12 +102,12 @@ class Reader:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection in such a transaction, given back when the block ends."""
-        with self._engine.connect() as connection, ExitStack() as undo:
-            match self._kind:
+        with self._connecting.connect() as connection, ExitStack() as undo:
+            match self.dialect:
                 case Dialect.POSTGRESQL:
-                    _prepare_postgresql(connection, self._timeout, undo, read_only=True)
+                    _prepare_postgresql(connection, self.timeout, undo, read_only=True)
                 case Dialect.SQLITE:
-                    _prepare_sqlite(connection, self._timeout, undo)
+                    _prepare_sqlite(connection, self.timeout, undo)
                     connection.exec_driver_sql("PRAGMA query_only = ON")
                     undo.callback(_quietly, connection, "PRAGMA query_only = OFF")
                     _begin_sqlite(connection)
@@ -118,13 +120,6 @@ class Reader:
                 yield connection
             finally:
                 _quietly_do(connection.rollback)
-
-
-@contextmanager
-def reading(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Iterator[sa.Connection]:
-    """A connection of one `Reader`, for a single transaction."""
-    with closing(Reader(engine, timeout)) as reader, reader.reading() as connection:
-        yield connection
 
 
 @contextmanager

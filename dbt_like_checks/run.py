@@ -76,7 +76,7 @@ def run_tests(
     assert isinstance(engine, sa.Engine)
     try:
         with closing(Reader(engine, options.timeout)) as reader:
-            return _Run(engine, reader, options, registry or default_registry(), report).all(chosen)
+            return _Run(reader, options, registry or default_registry(), report).all(chosen)
     finally:
         if opened is not None:
             opened.dispose()
@@ -86,15 +86,14 @@ def run_tests(
 class _Run:
     """One run's state: what its threads share."""
 
-    engine: sa.Engine
     reader: Reader
     options: RunOptions
     registry: Registry
     report: Report | None
 
     def __post_init__(self) -> None:
-        self.tables = Tables(self.engine, self.options.schema, self.options.timeout)
-        self.dialect = self.tables.dialect
+        self.engine = self.reader.engine
+        self.tables = Tables(self.reader, self.options.schema)
         self.stop = threading.Event()
 
     def all(self, tests: list[DataTest]) -> RunResults:
@@ -116,7 +115,7 @@ class _Run:
 
     def _threads(self) -> int:
         # A database in memory belongs to one connection.
-        in_memory = self.dialect is not Dialect.POSTGRESQL and not is_file(self.engine.url)
+        in_memory = self.reader.dialect is not Dialect.POSTGRESQL and not is_file(self.engine.url)
         return 1 if in_memory else max(self.options.threads, 1)
 
     def _one(self, index: int, total: int, test: DataTest) -> Result:
