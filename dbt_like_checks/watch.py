@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 LEAST_WAIT = 0.001  # seconds between two looks at the clock
 
@@ -57,5 +57,6 @@ class Watch:
             now = time.monotonic()
             for key in [key for key, (end, _) in self._running.items() if end <= now]:
                 _, interrupt = self._running.pop(key)
-                interrupt()
+                with suppress(Exception):  # its connection may be gone; the others are watched on
+                    interrupt()
             return min((end for end, _ in self._running.values()), default=now + self.seconds) - now
