@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dbt_like_checks.compile import Query, Restriction, compile_test
-from dbt_like_checks.database import open_engine
+from dbt_like_checks.database import Reader, open_engine
 from dbt_like_checks.errors import (
     CannotCompile,
     DatabaseUnusable,
@@ -37,6 +37,7 @@ __all__ = [
     "Project",
     "ProjectError",
     "Query",
+    "Reader",
     "Registry",
     "Relation",
     "Restriction",

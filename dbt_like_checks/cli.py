@@ -117,17 +117,17 @@ def compile_command(
 ) -> None:
     """Print the SQL of the tests, their values written out."""
     from dbt_like_checks.compile import compile_test
-    from dbt_like_checks.database import open_engine
+    from dbt_like_checks.database import Reader, open_engine
     from dbt_like_checks.errors import CannotCompile
     from dbt_like_checks.registry import default_registry
     from dbt_like_checks.shown import visible
     from dbt_like_checks.tables import Tables
 
     tests, registry = _selected(paths, select, exclude), default_registry()
-    engine = open_engine(url)
+    reader = Reader(open_engine(url), timeout)
     failed = False
     try:
-        tables = Tables(engine, schema, timeout)
+        tables = Tables(reader, schema)
         for each in tests:
             click.echo(f"-- {visible(each.name)} ({visible(str(each.place))})")
             try:
@@ -136,7 +136,8 @@ def compile_command(
                 failed = True
                 click.echo(f"-- {visible(str(error))}\n")
     finally:
-        engine.dispose()
+        reader.close()
+        reader.engine.dispose()
     sys.exit(FAILED if failed else 0)
 
 

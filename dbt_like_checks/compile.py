@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,15 +32,19 @@ class Query:
     """A compiled test.
 
     ``count`` gives one row with one number, the failures. ``failing`` selects the failing rows
-    within the test's ``limit``. ``sql`` is ``count`` for people to read, its values written out: it
-    is never run.
+    within the test's ``limit``.
     """
 
     count: sa.Select[Any]
     failing: sa.Select[Any]
-    sql: str
+    _driver: str
     _with_keys: Callable[[], sa.Select[Any]]  # made when asked: most tests pass
     _limit: int | None
+
+    @cached_property
+    def sql(self) -> str:
+        """``count`` for people to read, its values written out: it is never run."""
+        return readable(self.count, self._driver)
 
     def some_failing(self, most: int) -> sa.Select[Any]:
         """At most so many of the failing rows, with their primary key where the test is on rows."""
@@ -64,16 +69,21 @@ def compile_test(
     return Query(
         count=count,
         failing=_limited(failing, test.config.limit),
-        sql=readable(count, tables.engine),
+        _driver=tables.reader.engine.url.drivername,
         _with_keys=lambda: _limited(shown(), None),
         _limit=test.config.limit,
     )
 
 
-def readable(query: sa.Select[Any], engine: sa.Engine) -> str:
-    """The SQL of a query with its values written out, for people to read."""
-    dialect = _for_reading(engine.url.drivername)
-    return str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+def readable(query: sa.Select[Any], driver: str) -> str:
+    """The SQL of a query with its values written out, for people to read.
+
+    A value that has no written form stays a parameter: the query runs all the same.
+    """
+    dialect = _for_reading(driver)
+    with suppress(sa.exc.CompileError):
+        return str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    return str(query.compile(dialect=dialect))
 
 
 @cache
@@ -90,7 +100,7 @@ def _tested(test: DataTest, tables: Tables, restrict: Restriction | None) -> Tes
     return Tested(
         table=table,
         rows=_rows(table, test.config.where, restrict),
-        dialect=tables.dialect,
+        dialect=tables.reader.dialect,
         read_table=tables.read,
         tested_column=test.column,
     )
@@ -126,7 +136,7 @@ def _failing_rows(generic: GenericTest, tested: Tested, test: DataTest) -> sa.Se
 
 
 def _singular(singular: Singular, tables: Tables) -> sa.TextualSelect:
-    quoting = tables.engine.dialect.identifier_preparer
+    quoting = tables.reader.engine.dialect.identifier_preparer
 
     def spelled(part: str | Relation) -> str:
         if isinstance(part, str):

@@ -6,10 +6,9 @@ single statement, so that an owner's ``where`` cannot end it and begin another.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +17,7 @@ import sqlalchemy as sa
 
 from dbt_like_checks.dialects import REGEX_FUNCTION, Dialect
 from dbt_like_checks.errors import DatabaseUnusable, QueryStopped
+from dbt_like_checks.watch import Watch
 
 CONNECT_SECONDS = 10
 TIMEOUT_SECONDS = 300.0  # of one test's query, unless told otherwise
@@ -80,40 +80,63 @@ def is_file(url: sa.URL) -> bool:
     return bool(url.database) and url.database != ":memory:"
 
 
-@contextmanager
-def reading(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Iterator[sa.Connection]:
-    """A connection on which nothing can be written and no statement outlives ``timeout`` seconds."""
-    with engine.connect() as connection, ExitStack() as undo:
-        match Dialect.of(engine.dialect.name):
-            case Dialect.POSTGRESQL:
-                _prepare_postgresql(connection, timeout, undo, read_only=True)
-            case Dialect.SQLITE:
-                _prepare_sqlite(connection, timeout, undo)
-                connection.exec_driver_sql("PRAGMA query_only = ON")
-                undo.callback(_quietly, connection, "PRAGMA query_only = OFF")
-                _begin_sqlite(connection)
-            case Dialect.DUCKDB:
-                if not connection.get_execution_options().get(OPENED_TO_READ):
-                    connection.exec_driver_sql("ROLLBACK")
-                    connection.exec_driver_sql("BEGIN TRANSACTION READ ONLY")
-                _limit_duckdb(connection, timeout, undo)
-        try:
-            yield connection
-        finally:
-            _quietly_do(connection.rollback)
+class Reader:
+    """Transactions on which nothing can be written and no statement outlives ``timeout`` seconds.
+
+    Any number of them, one after the other or in several threads, until it is closed. Raises
+    DatabaseUnusable where the kind of database is not supported.
+    """
+
+    def __init__(self, engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> None:
+        self.engine = engine
+        self.timeout = timeout
+        self.dialect = Dialect.of(engine.dialect.name)
+        self._connecting = _single_statements(engine) if self.dialect is Dialect.DUCKDB else engine
+        self._watch = Watch(timeout) if timeout is not None else None
+
+    def close(self) -> None:
+        """No more of them begin."""
+        if self._watch is not None:
+            self._watch.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection in such a transaction, given back when the block ends."""
+        with self._connecting.connect() as connection, ExitStack() as undo:
+            match self.dialect:
+                case Dialect.POSTGRESQL:
+                    _prepare_postgresql(connection, self.timeout, undo, read_only=True)
+                case Dialect.SQLITE:
+                    _prepare_sqlite(connection, self.timeout, undo)
+                    connection.exec_driver_sql("PRAGMA query_only = ON")
+                    undo.callback(_quietly, connection, "PRAGMA query_only = OFF")
+                    _begin_sqlite(connection)
+                case Dialect.DUCKDB:
+                    if not connection.get_execution_options().get(OPENED_TO_READ):
+                        connection.exec_driver_sql("ROLLBACK")
+                        connection.exec_driver_sql("BEGIN TRANSACTION READ ONLY")
+                    _limit_duckdb(connection, self._watch, undo)
+            try:
+                yield connection
+            finally:
+                _quietly_do(connection.rollback)
 
 
 @contextmanager
 def writing(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Iterator[sa.Connection]:
     """A connection in a transaction that is kept when the block ends well."""
+    kind = Dialect.of(engine.dialect.name)
+    if kind is Dialect.DUCKDB:
+        engine = _single_statements(engine)
     with engine.connect() as connection, ExitStack() as undo:
-        match Dialect.of(engine.dialect.name):
+        match kind:
             case Dialect.POSTGRESQL:
                 _prepare_postgresql(connection, timeout, undo, read_only=False)
             case Dialect.SQLITE:
                 _prepare_sqlite(connection, timeout, undo)
             case Dialect.DUCKDB:
-                _limit_duckdb(connection, timeout, undo)
+                watch = undo.enter_context(closing(Watch(timeout))) if timeout is not None else None
+                _limit_duckdb(connection, watch, undo)
         yield connection
         connection.commit()
 
@@ -211,14 +234,17 @@ def _regular_expressions(driver: Any) -> Iterator[None]:
         raise
 
 
-def _limit_duckdb(connection: sa.Connection, timeout: float | None, undo: ExitStack) -> None:
+def _single_statements(engine: sa.Engine) -> sa.Engine:
+    """A DuckDB engine over the same connections that refuses several statements in one text."""
+    single = engine.execution_options()
+    sa.event.listen(single, "before_cursor_execute", _refuse_several_statements)
+    return single
+
+
+def _limit_duckdb(connection: sa.Connection, watch: Watch | None, undo: ExitStack) -> None:
     driver: Any = connection.connection.driver_connection
-    sa.event.listen(connection, "before_cursor_execute", _refuse_several_statements)
-    if timeout is not None:
-        timer = threading.Timer(timeout, driver.interrupt)
-        timer.daemon = True
-        timer.start()
-        undo.callback(timer.cancel)
+    if watch is not None:
+        undo.enter_context(watch.over(driver.interrupt))
 
 
 def _refuse_several_statements(

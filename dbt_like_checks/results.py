@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from dbt_like_checks.compile import Query
 from dbt_like_checks.project import Config, DataTest, Relation, Severity
 
 VALUE_LIMIT = 10_000  # characters of one value of a failing row in JSON
@@ -52,18 +53,24 @@ class Result:
     ``failures`` is None where it was not carried out. ``rows`` is a bounded sample of the failing
     rows, by column name, with the primary key where the test is on rows: values of the database,
     to be shown with care. ``stored_in`` is the table that holds all of them, where asked for.
+    ``query`` is what was run, None where the test could not be compiled.
     """
 
     test: DataTest
     status: Status
     failures: int | None
     message: str | None
-    compiled_code: str | None = None
+    query: Query | None = field(default=None, repr=False, compare=False)
     rows: tuple[Mapping[str, object], ...] = ()
     stored_in: Relation | None = None
     started_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     execution_time: float = 0.0  # seconds
     thread: str = ""
+
+    @property
+    def compiled_code(self) -> str | None:
+        """The SQL for people to read, written when first asked for: most tests pass and nobody does."""
+        return self.query.sql if self.query else None
 
     def to_json(self) -> dict[str, object]:
         """An entry of ``results`` in run_results.json, with the failing rows beside it."""

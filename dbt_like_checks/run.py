@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import sqlalchemy as sa
 
 from dbt_like_checks.compile import Query, Restriction, compile_test
-from dbt_like_checks.database import TIMEOUT_SECONDS, explain, is_file, open_engine, reading
+from dbt_like_checks.database import TIMEOUT_SECONDS, Reader, explain, is_file, open_engine
 from dbt_like_checks.dialects import Dialect
 from dbt_like_checks.errors import CannotCompile, DataTestError, QueryStopped
 from dbt_like_checks.project import DataTest, Relation
@@ -74,7 +75,8 @@ def run_tests(
     engine = opened or database
     assert isinstance(engine, sa.Engine)
     try:
-        return _Run(engine, options, registry or default_registry(), report).all(chosen)
+        with closing(Reader(engine, options.timeout)) as reader:
+            return _Run(reader, options, registry or default_registry(), report).all(chosen)
     finally:
         if opened is not None:
             opened.dispose()
@@ -84,14 +86,14 @@ def run_tests(
 class _Run:
     """One run's state: what its threads share."""
 
-    engine: sa.Engine
+    reader: Reader
     options: RunOptions
     registry: Registry
     report: Report | None
 
     def __post_init__(self) -> None:
-        self.tables = Tables(self.engine, self.options.schema, self.options.timeout)
-        self.dialect = self.tables.dialect
+        self.engine = self.reader.engine
+        self.tables = Tables(self.reader, self.options.schema)
         self.stop = threading.Event()
 
     def all(self, tests: list[DataTest]) -> RunResults:
@@ -113,7 +115,7 @@ class _Run:
 
     def _threads(self) -> int:
         # A database in memory belongs to one connection.
-        in_memory = self.dialect is not Dialect.POSTGRESQL and not is_file(self.engine.url)
+        in_memory = self.reader.dialect is not Dialect.POSTGRESQL and not is_file(self.engine.url)
         return 1 if in_memory else max(self.options.threads, 1)
 
     def _one(self, index: int, total: int, test: DataTest) -> Result:
@@ -143,13 +145,15 @@ class _Run:
             message = str(error)
         except sa.exc.SQLAlchemyError as error:
             message = explain(error, self.engine, self.options.timeout)
+            if isinstance(error, sa.exc.CompileError):
+                query = None  # there is no SQL of it to show either
         except (ArithmeticError, TypeError, ValueError) as error:
             # The driver's way to say that a value of the file is none for this database.
             message = f"a value cannot be sent to the database: {explain(error, self.engine)}"
-        return Result(test, Status.ERROR, None, message, compiled_code=query.sql if query else None)
+        return Result(test, Status.ERROR, None, message, query)
 
     def _judged(self, test: DataTest, query: Query) -> Result:
-        with reading(self.engine, self.options.timeout) as connection:
+        with self.reader.reading() as connection:
             failures = _whole(connection.execute(query.count).scalar_one())
             verdict = judge(failures, test.config)
             rows: tuple[Row, ...] = ()
@@ -157,7 +161,7 @@ class _Run:
                 rows, fault = self._sampled(connection, query)
                 verdict = replace(verdict, message=f"{verdict.message}{fault}")
         stored = self._stored(test, query) if self.options.stores(test) else None
-        return Result(test, verdict.status, verdict.failures, verdict.message, query.sql, rows, stored)
+        return Result(test, verdict.status, verdict.failures, verdict.message, query, rows, stored)
 
     def _sampled(self, connection: sa.Connection, query: Query) -> tuple[tuple[Row, ...], str]:
         """Some failing rows; or none, and what to add to the message: the verdict stands anyway."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from dbt_like_checks.database import TIMEOUT_SECONDS, explain, reading
+from dbt_like_checks.database import Reader, explain
 from dbt_like_checks.dialects import Dialect
 from dbt_like_checks.errors import CannotCompile, did_you_mean
 from dbt_like_checks.generic.tested import Table
@@ -16,18 +16,12 @@ from dbt_like_checks.project import Relation
 
 @dataclass
 class Tables:
-    """Looks tables up in ``engine``; ``schema`` is that of relations that name none. Thread-safe."""
+    """Looks tables up; ``schema`` is that of relations that name none. Thread-safe."""
 
-    engine: sa.Engine
+    reader: Reader
     schema: str | None = None
-    timeout: float | None = TIMEOUT_SECONDS
     _read: dict[Relation, Table] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def dialect(self) -> Dialect:
-        """The kind of database. Raises DatabaseUnusable where it is not supported."""
-        return Dialect.of(self.engine.dialect.name)
 
     def read(self, relation: Relation) -> Table:
         """A table with its columns and key. Raises CannotCompile where it does not exist."""
@@ -48,7 +42,7 @@ class Tables:
     def _look_at(self, relation: Relation) -> Table:
         nothing = sa.select(sa.text("*")).select_from(self.named(relation)).limit(0)
         try:
-            with reading(self.engine, self.timeout) as connection:
+            with self.reader.reading() as connection:
                 columns = tuple(connection.execute(nothing).keys())
                 key = self._primary_key(connection, relation)
         except sa.exc.DBAPIError as error:
@@ -58,18 +52,18 @@ class Tables:
     def _say_missing(self, relation: Relation, error: sa.exc.DBAPIError) -> str:
         schema = relation.schema or self.schema
         try:
-            with reading(self.engine, self.timeout) as connection:
+            with self.reader.reading() as connection:
                 inspector = sa.inspect(connection)
                 known = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
         except sa.exc.SQLAlchemyError:
-            return explain(error, self.engine, self.timeout)
+            return explain(error, self.reader.engine, self.reader.timeout)
         if relation.name in known:
-            return explain(error, self.engine, self.timeout)
+            return explain(error, self.reader.engine, self.reader.timeout)
         return f"no table {str(relation)!r} in the database{did_you_mean(relation.name, known)}"
 
     def _primary_key(self, connection: sa.Connection, relation: Relation) -> tuple[str, ...]:
         schema = relation.schema or self.schema
-        if self.dialect is not Dialect.DUCKDB:
+        if self.reader.dialect is not Dialect.DUCKDB:
             found = sa.inspect(connection).get_pk_constraint(relation.name, schema)
             return tuple(found["constrained_columns"])
         # duckdb_engine asks PostgreSQL's catalogs, which DuckDB has only in part.

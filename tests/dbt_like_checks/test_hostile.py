@@ -230,12 +230,15 @@ TOO_LONG = {
 }
 
 
-def test_a_query_that_runs_too_long_is_stopped(planted: str, write: Write) -> None:
-    path = write(TOO_LONG[kind_of(planted)], "tests/long.sql")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_query_that_runs_too_long_is_stopped(planted: str, write: Write, threads: int) -> None:
+    paths = [write(TOO_LONG[kind_of(planted)], f"tests/long_{number}.sql") for number in (1, 2)]
     after = write("SELECT 1 AS one", "tests/short.sql")
     began = time.monotonic()
-    long, short = run_tests(load_project(path, after), planted, RunOptions(timeout=0.3))
-    assert the_error([long]) == "stopped after 0.3 s: the query takes too long (--timeout gives it more)"
+    options = RunOptions(timeout=0.3, threads=threads)
+    *long, short = run_tests(load_project(*paths, after), planted, options)
+    for each in long:
+        assert the_error([each]) == "stopped after 0.3 s: the query takes too long (--timeout gives it more)"
     assert short.failures == 1
     assert time.monotonic() - began < 60  # it would have taken hours, or a minute of sleep
 

@@ -117,3 +117,34 @@ def test_a_function_that_fails_is_an_error_of_its_test(planted: str, write: Writ
     assert first.message == "the generic test 'shop.broken' must return a SQLAlchemy select, not str"
     assert second.message == "the generic test 'shop.raising' failed: RuntimeError: out of stock"
     assert third.status is Status.PASS
+
+
+class Unwritable(sa.ColumnElement[bool]):
+    """An expression that no database has."""
+
+    __visit_name__ = "unwritable"
+    inherit_cache = True
+
+
+def test_what_cannot_be_written_for_people_is_no_fault_of_the_test(planted: str, write: Write) -> None:
+    @generic_test(package="shop")
+    def at_most(tested: Tested, *, most: int) -> sa.Select[Any]:
+        # Bound without a type, a value is sent, but SQLAlchemy does not know how to write it.
+        return tested.failing(tested.column > sa.bindparam("most", most, sa.types.NullType()))
+
+    @generic_test(package="shop")
+    def unwritable(tested: Tested) -> sa.Select[Any]:
+        return tested.failing(Unwritable())
+
+    registry = Registry([*default_registry(), at_most, unwritable])
+    path = write(
+        "models: [{name: orders, columns: [{name: total, data_tests:"
+        " [{at_most: {arguments: {most: 50}}}, unwritable]}]}]"
+    )
+    results = run_tests(load_project(path, registry=registry), planted, registry=registry)
+    written, not_written = results
+    assert (written.status, written.failures) == (Status.FAIL, 2)
+    assert "total" in (written.compiled_code or "")
+    assert (not_written.status, not_written.compiled_code) == (Status.ERROR, None)
+    assert "Unwritable" in (not_written.message or "")
+    assert [result.to_json()["compiled"] for result in results] == [True, False]
