@@ -34,7 +34,7 @@ class Examined:
     truth: ProviderTruth | None
     healing: Healing
     provider: str  # that has its newest call, or would get the next
-    blocked: str | None = None  # why its deployment cannot be asked
+    waits_for: str | None = None  # why it is wrong, nobody works on it, and nothing can be done now
 
     @property
     def confirms(self) -> bool:
@@ -48,13 +48,6 @@ class Examined:
         call = self.execution.newest_call
         asked = call is not None and call.confirmed_at is None
         return asked and self.truth not in (None, ProviderTruth.UNREACHABLE)
-
-    @property
-    def waits_for(self) -> str | None:
-        """What keeps it from being healed: it is wrong, nobody works on it, and nothing can be done now."""
-        if self.healing is not Healing.WAIT:
-            return None
-        return self.blocked or (NO_WORD if self.truth is ProviderTruth.UNREACHABLE else None)
 
     @property
     def waits(self) -> bool:
@@ -115,8 +108,14 @@ class Examiner:
                 newest=execution.id in newest,
                 told=execution.status is Status.CANCELLED or execution.dead_lettered_at is not None,
             )
-            found.append(Examined(execution, case.facts.truth, reconcile(case), self._provider_of(execution)))
+            found.append(self._examined(execution, case))
         return self._held_back(found)
+
+    def _examined(self, execution: Execution, case: Case) -> Examined:
+        healing, truth = reconcile(case), case.facts.truth
+        left_alone = case.unattended or execution.status.is_settled
+        no_word = healing is Healing.WAIT and truth is ProviderTruth.UNREACHABLE and left_alone
+        return Examined(execution, truth, healing, self._provider_of(execution), NO_WORD if no_word else None)
 
     def _provider_of(self, execution: Execution) -> str:
         call = execution.newest_call
@@ -129,7 +128,7 @@ class Examiner:
             return examined
         blocked = asyncio.run(self._blocked(deployments_of(to_dispatch)))
         return [
-            replace(e, healing=Healing.WAIT, blocked=why)
+            replace(e, healing=Healing.WAIT, waits_for=why)
             if e.healing is Healing.REDISPATCH
             and (why := blocked.get(Deployment(region=e.execution.region, model=e.execution.model)))
             else e

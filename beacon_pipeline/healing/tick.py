@@ -32,7 +32,6 @@ SWEPT_A_TICK = 200  # partitions compared with what Dagster shows
 RUNS_A_TICK = 10
 ENDED_RUNS_A_TICK = 50
 JOBS_WATCHED_FOR = timedelta(days=7)
-FORGOTTEN_AFTER = timedelta(minutes=10)  # a trouble that no walk met again: it is over
 WITHOUT_ANSWER = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
 
 SENSOR = ACTOR = "reconciliation"
@@ -41,12 +40,11 @@ log = structlog.get_logger()
 
 
 class Trouble(BaseModel):
-    """Something that reconciliation cannot put right: since when, when it was last seen, and what it is."""
+    """Something that reconciliation cannot put right: since when, and what it is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     since: datetime
-    seen: datetime
     what: str
 
 
@@ -150,20 +148,25 @@ class Reconciliation:
         tick = Tick(cursor)
         self._settle(examined, tick)
         self._request(examined, tick)
-        unknown_told = dict(self._find_unknown(swept, cells, tick))
-        if tick.left:
-            # The walks stand still until their runs fit; what is requested is under way by then.
-            walked = cursor.model_copy(update={"unknown_told": unknown_told})
-            tick.cursor = self._with_troubles(walked, examined, tick)
-            return tick
-        walked = Cursor(
-            overdue=_next(overdue),
-            unconfirmed=_next(unconfirmed),
-            ended_runs=ended_runs,
-            swept=(cursor.swept + SWEPT_A_TICK) if len(cells) == SWEPT_A_TICK else 0,
-            unknown_told=unknown_told,
+        tick.cursor = tick.cursor.model_copy(
+            update={
+                "unknown_told": dict(self._find_unknown(swept, cells, tick)),
+                "unreachable": self._unreachable(
+                    examined, tick, whole=_is_whole(cursor, overdue, unconfirmed)
+                ),
+                "gave_up": self._gave_up(cells, tick),
+            }
         )
-        tick.cursor = self._with_troubles(walked, examined, tick)
+        if not tick.left:
+            # Else the walks stand still until their runs fit; what is requested is under way by then.
+            tick.cursor = tick.cursor.model_copy(
+                update={
+                    "overdue": _next(overdue),
+                    "unconfirmed": _next(unconfirmed),
+                    "ended_runs": ended_runs,
+                    "swept": (cursor.swept + SWEPT_A_TICK) if len(cells) == SWEPT_A_TICK else 0,
+                }
+            )
         return tick
 
     def name_regions(self) -> int:
@@ -240,25 +243,26 @@ class Reconciliation:
         tick.gave_up.update(spent)
         tick.waiting.update(e.execution.id for e in examined if e.waits)
 
-    def _with_troubles(self, walked: Cursor, examined: Sequence[Examined], tick: Tick) -> Cursor:
-        """Keep what could not be put right: a provider until it gave a word, a run that was given up
-        until it is not met again."""
-        waited_for = {e.provider: e.waits_for for e in examined if e.waits_for}
-        heard = {e.provider for e in examined if e.was_told} - waited_for.keys()
-        before = {name: t for name, t in tick.cursor.unreachable.items() if name not in heard}
-        return walked.model_copy(
-            update={
-                "unreachable": self._seen_now(before, waited_for),
-                "gave_up": self._seen_now(tick.cursor.gave_up, tick.troubled),
-            }
-        )
+    def _unreachable(self, examined: Sequence[Examined], tick: Tick, *, whole: bool) -> dict[str, Trouble]:
+        """The providers that executions wait for. Where this was not a look at all that may wait, one
+        that was waited for stays, until it gives a word."""
+        now = {e.provider: e.waits_for for e in examined if e.waits_for}
+        heard = {e.provider for e in examined if e.was_told}
+        before = {} if whole else tick.cursor.unreachable
+        kept = {name: trouble for name, trouble in before.items() if name not in heard}
+        return kept | self._since(tick.cursor.unreachable, now)
 
-    def _seen_now(self, before: Mapping[str, Trouble], now: Mapping[str, str]) -> dict[str, Trouble]:
-        kept = {name: t for name, t in before.items() if self._now - t.seen < FORGOTTEN_AFTER}
-        for name, what in now.items():
-            since = kept[name].since if name in kept else self._now
-            kept[name] = Trouble(since=since, seen=self._now, what=what)
-        return kept
+    def _gave_up(self, cells: Sequence[Cell], tick: Tick) -> dict[str, Trouble]:
+        """What runs did not put right, until the sweep comes by and does not meet it."""
+        swept = {key_of(cell) for cell in cells}
+        kept = {key: trouble for key, trouble in tick.cursor.gave_up.items() if key not in swept}
+        return kept | self._since(tick.cursor.gave_up, tick.troubled)
+
+    def _since(self, before: Mapping[str, Trouble], now: Mapping[str, str]) -> dict[str, Trouble]:
+        return {
+            name: Trouble(since=before[name].since if name in before else self._now, what=what)
+            for name, what in now.items()
+        }
 
     def _request(self, examined: Sequence[Examined], tick: Tick) -> None:
         jobs = self._ledger.jobspec_ids({e.execution.job_id for e in examined})
@@ -305,6 +309,12 @@ class Reconciliation:
             yield key, materialized.target.storage_id
         looked_at = {key_of(cell) for cell in cells}
         yield from ((key, storage_id) for key, storage_id in told.items() if key not in looked_at)
+
+
+def _is_whole(cursor: Cursor, *walked: Sequence[Execution]) -> bool:
+    """Whether these are all that are overdue or unconfirmed."""
+    from_the_start = cursor.overdue is None and cursor.unconfirmed is None
+    return from_the_start and all(_next(some) is None for some in walked)
 
 
 def _next(walked: Sequence[Execution]) -> Position | None:

@@ -188,6 +188,23 @@ def test_an_unreachable_provider_delays_healing_and_changes_nothing(
     assert record.statuses() == {Status.COMPLETED}
 
 
+def test_a_provider_is_waited_for_only_while_something_waits(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour(states=[UNREACHABLE]))
+    record.intend()
+    call = ledger.open_call(record.executions(), _build, provider="local", actor="killed")
+    assert call is not None
+    ledger.record_accepted(call.id, asyncio.run(record.provider.submit(call.request)))
+    record.tick()
+    assert set(record.cursor.unreachable) == {"local"}
+    record.provider.script[0].states = [SUCCEEDED]
+    record.ask()
+    assert record.statuses() == {Status.COMPLETED}
+    record.tick()
+    assert record.cursor.unreachable == {}, "nobody has to ask it anything more"
+
+
 def test_what_dagster_lost_is_materialized_from_the_record(
     instance: dg.DagsterInstance, ledger: Ledger
 ) -> None:

@@ -239,8 +239,8 @@ def test_what_reconciliation_cannot_put_right_is_told_and_so_is_its_end(
     env = environment(tmp_path) | {"DAGSTER_HOME": str(tmp_path)}
     now = datetime.now(UTC)
     down = Cursor(
-        unreachable={"modal": Trouble(since=now, seen=now, what="no Modal token")},
-        gave_up={KEYS["math_basic"]: Trouble(since=now, seen=now, what="3 runs changed nothing")},
+        unreachable={"modal": Trouble(since=now, what="no Modal token")},
+        gave_up={KEYS["math_basic"]: Trouble(since=now, what="3 runs changed nothing")},
     )
     tell_sensor(env, "cursor", "reconciliation", "--set", down.model_dump_json())
     tell_sensor(env, "start", "reconciliation")
