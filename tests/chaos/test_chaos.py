@@ -20,7 +20,7 @@ def test_a_seed_gives_the_same_plan_and_every_kind_of_disturbance() -> None:
 
 @pytest.mark.timeout(600)
 def test_chaos_heals(tmp_path: Path) -> None:
-    figures = drive(tmp_path, SEED, questions=2, jobs=1, seconds=12, each=1, postgresql=False)
+    figures = drive(tmp_path, SEED, questions=2, jobs=1, seconds=6, each=1, postgresql=False)
     print(figures)
     assert (figures.executions, figures.paid_twice, figures.mismatches) == (12, 0, 0)
     assert figures.disturbances.total() >= 4, "something did go wrong"
