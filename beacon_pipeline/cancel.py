@@ -13,14 +13,13 @@ from dataclasses import dataclass
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.jobs import asking_of
+from beacon_pipeline.jobs import asking_of_run
 from beacon_pipeline.launch import cancel_backfill, terminate_runs
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.materialize import Materializer
 from beacon_pipeline.resources import ProvidersResource
 from beacon_pipeline.runs import asks_models, backfill_of, cells_of_run, runs_after, unfinished_runs
-from beacon_pipeline.tags import ROOT_RUN_TAG
 
 STOP_SECONDS = 60  # a run that was told to stop cancels its calls first
 LOOK_SECONDS = 0.5
@@ -83,7 +82,7 @@ def cancel_executions_of(
     """Cancel what a cancelled run leaves open; how many executions that were."""
     left = left_by_cancelled(run, ledger, catalog, instance)
     if left:
-        job = ledger.job(_jobspec_id(run))
+        job = ledger.job(asking_of_run(run).jobspec_id)
         assert job is not None, "executions belong to a job"
         cells = [execution.cell for execution in left]
         cancel_cells(ledger, catalog, providers, job, cells, actor=f"run:{run.run_id}")
@@ -98,7 +97,7 @@ def left_by_cancelled(
     A run that was still queued never heard of it, and one whose process was killed cannot. What
     another run of the same job works on, or was asked for after the cancel, is that one's.
     """
-    job = ledger.job(_jobspec_id(run))
+    job = ledger.job(asking_of_run(run).jobspec_id)
     cells = cells_of_run(catalog, run.tags) if asks_models(run) else []
     record = instance.get_run_record_by_id(run.run_id)
     if job is None or not cells or record is None:
@@ -106,11 +105,6 @@ def left_by_cancelled(
     others = [*unfinished_runs(instance, job), *runs_after(instance, job, record.update_timestamp)]
     left = set(cells).difference(*(cells_of_run(catalog, other.tags) for other in others))
     return [e for e in ledger.executions(job.id, sorted(left)) if not e.status.is_settled] if left else []
-
-
-def _jobspec_id(run: dg.DagsterRun) -> str:
-    tags = dict(run.tags) | ({ROOT_RUN_TAG: run.root_run_id} if run.root_run_id else {})
-    return asking_of(tags, run.run_id).jobspec_id
 
 
 def _stop_runs(instance: dg.DagsterInstance, job: Job) -> tuple[int, dict[str, str]]:

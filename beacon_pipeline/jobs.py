@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import dagster as dg
+
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Job
@@ -41,6 +43,12 @@ def asking_of(tags: Mapping[str, str], run_id: str) -> Asking:
     if backfill := tags.get(BACKFILL_TAG):
         return Asking(f"backfill-{backfill}", "backfill", continues=True)
     return Asking(f"run-{tags.get(ROOT_RUN_TAG) or run_id}", "run", continues=True)
+
+
+def asking_of_run(run: dg.DagsterRun) -> Asking:
+    """Which job a run works for; Dagster keeps the run that it repeats beside its tags."""
+    root = {ROOT_RUN_TAG: run.root_run_id} if run.root_run_id else {}
+    return asking_of({**run.tags, **root}, run.run_id)
 
 
 def make_job(

@@ -24,8 +24,8 @@ from beacon_pipeline.alerts.memory import Positions, RunPosition
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.assets.events import JOB_METADATA
 from beacon_pipeline.display import one_line
-from beacon_pipeline.jobs import asking_of
-from beacon_pipeline.tags import JOB_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, ROOT_RUN_TAG
+from beacon_pipeline.jobs import asking_of_run
+from beacon_pipeline.tags import JOB_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 
 UNSTARTED = (
     dg.DagsterRunStatus.QUEUED,
@@ -181,8 +181,7 @@ def first_positions(instance: dg.DagsterInstance, now: datetime) -> Positions:
 def job_of(run: dg.DagsterRun) -> str:
     """The name of the job that a run works for: Beacon's where it has one, or else Dagster's own."""
     if JOB_TAG in run.tags or INFERENCE in (run.asset_selection or ()):
-        root = {ROOT_RUN_TAG: run.root_run_id} if run.root_run_id else {}
-        return asking_of({**run.tags, **root}, run.run_id).jobspec_id
+        return asking_of_run(run).jobspec_id
     return run.job_name
 
 

@@ -73,7 +73,7 @@ def _evaluations(
     materialized = newest_materializations(instance, keys)
     shown_ids = [m.shown.execution_id for m in materialized.values() if m.shown.execution_id]
     executions = {key_of(e.cell): e for e in ledger.executions_with_ids(shown_ids)}
-    unknown = sorted(materialized.keys() - executions.keys())
+    unknown = materialized.keys() - executions.keys()
     missing = [cell_of(key) for key in keys if key not in executions]
     executions |= {key_of(e.cell): e for e in ledger.newest_executions(missing)}
     truths = asyncio.run(_ask(providers.open(catalog), list(executions.values())))
@@ -83,7 +83,7 @@ def _evaluations(
         names = [name for name in chosen if key not in unknown or name is not CheckName.STATUS_CONSISTENCY]
         yield from evaluations_of(execution, truth, shown, names, job=jobs[execution.job_id])
     if CheckName.STATUS_CONSISTENCY in chosen:
-        for key in unknown:
+        for key in sorted(unknown):
             yield unknown_evaluation(key, materialized[key], executions.get(key))
 
 

@@ -13,7 +13,7 @@ from beacon_pipeline.assets.events import evaluations_of, materialization_of, ne
 from beacon_pipeline.cancel import cancel_cells
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.display import visible
-from beacon_pipeline.jobs import asking_of, job_for
+from beacon_pipeline.jobs import asking_of_run, job_for
 from beacon_pipeline.launch import deployment_tags
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
@@ -21,7 +21,7 @@ from beacon_pipeline.materialize import Materializer, OnSettled
 from beacon_pipeline.partitions import cell_of, key_of, partitions_definition
 from beacon_pipeline.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.stream import stream
-from beacon_pipeline.tags import JOB_TAG, ROOT_RUN_TAG
+from beacon_pipeline.tags import JOB_TAG
 from beacon_pipeline.vocabulary import Status
 from inference.contract import Deployment
 
@@ -74,10 +74,7 @@ def _bring_to_true_state(
     cells: Sequence[Cell],
 ) -> Events:
     actor = f"run:{context.run.run_id}"
-    tags = dict(context.run.tags)
-    if context.run.root_run_id:
-        tags[ROOT_RUN_TAG] = context.run.root_run_id
-    job = job_for(ledger, catalog, asking_of(tags, context.run.run_id), cells, actor=actor)
+    job = job_for(ledger, catalog, asking_of_run(context.run), cells, actor=actor)
     context.instance.add_run_tags(context.run.run_id, _told_tags(job, cells))
     context.log.info(f"job {job.jobspec_id}: {len(cells)} executions")
 

@@ -16,7 +16,7 @@ from beacon_pipeline.cancel import left_by_cancelled
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.healing.examine import Examined, Examiner
 from beacon_pipeline.healing.runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
-from beacon_pipeline.jobs import asking_of, job_for
+from beacon_pipeline.jobs import asking_of_run, job_for
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.watching import Position
@@ -226,7 +226,7 @@ class Reconciliation:
         what was paid for: a person decides whether that is asked again.
         """
         run = record.dagster_run
-        asking = asking_of(run.tags, run.run_id)
+        asking = asking_of_run(run)
         if self._ledger.job(asking.jobspec_id) is None:
             oldest = self._ledger.oldest_job()
             if oldest is None or record.create_timestamp < oldest.created_at:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.assets.events import newest_materializations
 from beacon_pipeline.healing import tick as ticks
 from beacon_pipeline.healing.heal import look
+from beacon_pipeline.healing.runs import HealingRun
 from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
 from beacon_pipeline.launch import CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.ledger import Ledger
@@ -84,6 +85,24 @@ class Record:
     def heal(self, tick: Tick) -> list[dg.DagsterRun]:
         """Do what the daemon does with the runs that a tick requests."""
         return [self.location.run(INFERENCE_JOB, **run.launch(CATALOG).tags) for run in tick.runs]
+
+    def run(
+        self, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED, tags: Mapping[str, str] | None = None
+    ) -> dg.DagsterRun:
+        """A run of inference that does nothing, over all questions for this job unless tags say otherwise."""
+        definition = self.location.definitions.resolve_job_def(INFERENCE_JOB)
+        ranged = {JOB_TAG: "mine", RANGE_START_TAG: KEYS[ALL[0]], RANGE_END_TAG: KEYS[ALL[-1]]}
+        return self.instance.create_run_for_job(definition, tags=dict(tags or ranged), status=status)
+
+    def die(self, healing: HealingRun) -> None:
+        """Launch a run that heals, and lose it before it does anything."""
+        self.instance.report_run_failed(self.run(tags=healing.launch(CATALOG).tags))
+
+    def accept(self) -> None:
+        """A call that the provider accepted from a process that was killed then."""
+        call = self.ledger.open_call(self.executions(), _build, provider="local", actor="killed")
+        assert call is not None
+        self.ledger.record_accepted(call.id, asyncio.run(self.provider.submit(call.request)))
 
     def sql(self, statement: str) -> None:
         """What other hands do to the record."""
@@ -172,9 +191,7 @@ def test_an_unreachable_provider_delays_healing_and_changes_nothing(
 ) -> None:
     record = Record(instance, ledger, Behaviour(states=[UNREACHABLE]))
     record.intend()
-    call = ledger.open_call(record.executions(), _build, provider="local", actor="killed")
-    assert call is not None
-    ledger.record_accepted(call.id, asyncio.run(record.provider.submit(call.request)))
+    record.accept()
     tick = record.tick()
     assert (tick.runs, len(tick.waiting)) == ([], len(CELLS))
     assert record.statuses() == {Status.DISPATCHED}
@@ -193,9 +210,7 @@ def test_a_provider_is_waited_for_only_while_something_waits(
 ) -> None:
     record = Record(instance, ledger, Behaviour(states=[UNREACHABLE]))
     record.intend()
-    call = ledger.open_call(record.executions(), _build, provider="local", actor="killed")
-    assert call is not None
-    ledger.record_accepted(call.id, asyncio.run(record.provider.submit(call.request)))
+    record.accept()
     record.tick()
     assert set(record.cursor.unreachable) == {"local"}
     record.provider.script[0].states = [SUCCEEDED]
@@ -296,11 +311,7 @@ def test_what_healing_runs_do_not_put_right_is_kept_for_a_person(
     for _ in range(3):
         (run,) = record.tick().runs
         assert run.healing.value == "correct_dagster"
-        definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
-        died = instance.create_run_for_job(
-            definition, tags=dict(run.launch(CATALOG).tags), status=dg.DagsterRunStatus.STARTED
-        )
-        instance.report_run_failed(died)
+        record.die(run)
     tick = record.tick()
     assert (tick.runs, len(tick.gave_up)) == ([], len(CELLS))
     assert record.statuses() == {Status.COMPLETED}
@@ -318,9 +329,7 @@ def test_a_look_at_the_whole_record_meets_everything_once(
     monkeypatch.setattr(ticks, "SWEPT_A_TICK", 10)
     record = Record(instance, ledger, Behaviour(states=[UNREACHABLE]))
     record.intend()
-    call = ledger.open_call(record.executions(), _build, provider="local", actor="killed")
-    assert call is not None
-    ledger.record_accepted(call.id, asyncio.run(record.provider.submit(call.request)))
+    record.accept()
     seen = look(ledger, instance, CATALOG, Scripted(record.provider), untouched_for=timedelta(0))
     assert (seen.waiting, seen.gave_up, seen.unknown) == (len(CELLS), 0, 0)
     pages = max(math.ceil(len(CELLS) / 3), math.ceil(len(CATALOG.cells()) / 10))
@@ -354,10 +363,7 @@ def test_what_a_run_works_on_is_left_alone(instance: dg.DagsterInstance, ledger:
     record.intend()
     tick = record.tick()
     assert [run.healing.value for run in tick.runs] == ["redispatch"]
-    definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
-    queued = instance.create_run_for_job(
-        definition, tags=dict(tick.runs[0].launch(CATALOG).tags), status=dg.DagsterRunStatus.STARTED
-    )
+    queued = record.run(tags=tick.runs[0].launch(CATALOG).tags)
     assert record.tick().runs == []
     instance.report_run_failed(queued)
     assert [run.healing.value for run in record.tick().runs] == ["redispatch"]
@@ -369,9 +375,7 @@ def test_a_run_that_failed_leaves_its_executions_to_the_next_tick(
     """The deadline has not passed, but the run that should have worked on them is gone."""
     record = Record(instance, ledger, Behaviour())
     record.ask("before")
-    definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
-    tags = {JOB_TAG: "mine", RANGE_START_TAG: KEYS[ALL[0]], RANGE_END_TAG: KEYS[ALL[-1]]}
-    run = instance.create_run_for_job(definition, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    run = record.run()
     instance.report_run_failed(run)
     tick = record.tick(after=timedelta(seconds=1))
     assert [(r.jobspec_id, r.healing.value, len(r.executions)) for r in tick.runs] == [
@@ -414,11 +418,9 @@ def test_asked_again_after_a_cancel_it_is_left_to_whoever_asks(
 ) -> None:
     record = Record(instance, ledger, Behaviour())
     record.intend()
-    definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
-    tags = {JOB_TAG: "mine", RANGE_START_TAG: KEYS[ALL[0]], RANGE_END_TAG: KEYS[ALL[-1]]}
-    run = instance.create_run_for_job(definition, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+    run = record.run(dg.DagsterRunStatus.NOT_STARTED)
     instance.report_run_canceled(run)
-    again = instance.create_run_for_job(definition, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    again = record.run()
     record.tick()
     assert record.statuses() == {Status.PENDING}
     instance.report_run_failed(again)
@@ -432,9 +434,7 @@ def test_a_run_cancelled_in_the_queue_is_not_asked_again(
 ) -> None:
     record = Record(instance, ledger, Behaviour())
     record.intend()
-    definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
-    tags = {JOB_TAG: "mine", RANGE_START_TAG: KEYS[ALL[0]], RANGE_END_TAG: KEYS[ALL[-1]]}
-    run = instance.create_run_for_job(definition, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+    run = record.run(dg.DagsterRunStatus.NOT_STARTED)
     instance.report_run_canceled(run)
     assert record.tick().runs == []
     assert record.statuses() == {Status.CANCELLED}
@@ -444,15 +444,11 @@ def test_healing_is_bounded(instance: dg.DagsterInstance, ledger: Ledger) -> Non
     """Runs that die before they do anything: three, then a dead letter."""
     record = Record(instance, ledger, Behaviour())
     record.intend()
-    definition = record.location.definitions.resolve_job_def(INFERENCE_JOB)
     run_keys = []
     for _ in range(3):
         (run,) = record.tick().runs
         run_keys.append(run.run_key)
-        died = instance.create_run_for_job(
-            definition, tags=dict(run.launch(CATALOG).tags), status=dg.DagsterRunStatus.STARTED
-        )
-        instance.report_run_failed(died)
+        record.die(run)
     assert len(set(run_keys)) == 3
     tick = record.tick()
     assert (tick.runs, len(tick.gave_up)) == ([], len(CELLS))
