@@ -24,7 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.beacon_pipeline.instances import BEACON, beacon, environment, report, witness
+from tests.beacon_pipeline.instances import BEACON, accepted_calls, beacon, environment, report, witness
 
 ROUTER = (
     "UPDATE executions SET status = 'failed', answer = NULL, answer_kind = NULL, finish_reason = NULL, "
@@ -79,14 +79,14 @@ def replay(folder: Path) -> Replay:
 
 
 def _kill_a_run_after_its_call_was_accepted(env: dict[str, str], folder: Path) -> None:
-    submitted = len(witness(env, "submissions"))
+    known = len(accepted_calls(env))
     with (folder / "killed.log").open("wb") as log:
         asking = subprocess.Popen([BEACON, "run", *KILLED_ASKS, "--new-job"], env=env, stdout=log, stderr=log)
         deadline = time.monotonic() + 120
-        while len(witness(env, "submissions")) == submitted:
-            assert time.monotonic() < deadline, "nothing was submitted within two minutes"
+        while len(accepted := accepted_calls(env)) == known:
+            assert time.monotonic() < deadline, "nothing was accepted within two minutes"
             time.sleep(0.02)
-        os.kill(witness(env, "submissions")[-1]["process"], signal.SIGKILL)
+        os.kill(accepted[-1]["process"], signal.SIGKILL)
         assert asking.wait() == 1, (folder / "killed.log").read_text()
 
 

@@ -10,7 +10,8 @@ A call is a folder named by its request id::
     owner.lock      held, by the operating system, by the process that runs it
 
 Beside the calls, ``submissions.jsonl`` and ``generations.jsonl`` tell everything that was ever
-accepted and generated: a witness that nothing was run twice.
+accepted and generated: a witness that nothing was run twice. A submission's line comes before its
+call, so a crash in between leaves one too many, never one too few.
 """
 
 from __future__ import annotations

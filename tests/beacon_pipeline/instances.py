@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from beacon_pipeline.instance import console_script
+from inference.providers.local_store import CallFolder
 
 ROOT = Path(__file__).parents[2]
 BEACON = str(Path(sys.executable).with_name("beacon"))
@@ -77,3 +78,9 @@ def witness(env: dict[str, str], name: str) -> list[dict[str, Any]]:
     """What the local provider says it accepted (``submissions``) or generated (``generations``)."""
     path = Path(env["DAGSTER_HOME"]) / "local_calls" / f"{name}.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+
+
+def accepted_calls(env: dict[str, str]) -> list[dict[str, Any]]:
+    """The submissions that survive a kill: a line of the witness comes a moment before its call exists."""
+    store = Path(env["DAGSTER_HOME"]) / "local_calls"
+    return [call for call in witness(env, "submissions") if CallFolder(store, call["call"]).is_accepted]
