@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,13 +20,12 @@ from beacon_pipeline.cli.support import (
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
-    from rich.console import Console
 
     from beacon_pipeline.ask import Asked
     from beacon_pipeline.catalog import Catalog
     from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.ledger import Ledger
-    from beacon_pipeline.ledger.records import Counts
+    from beacon_pipeline.ledger.records import Counts, Job
 
 
 @click.command()
@@ -49,6 +49,7 @@ def run(
     """
     from beacon_pipeline.ask import ask, check_can_ask
     from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.resources import ProvidersResource
 
     catalog = load_catalog()
@@ -57,9 +58,11 @@ def run(
         raise BadInput("no model is served in the chosen regions")
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, new_job=new_job)
-        asked = ask(ledger, instance, catalog, cells, new_job=new_job)
-        _tell(asked)
-        _follow_and_exit(asked, ledger, catalog, instance, as_json)
+        with Daemon(instance) as daemon:  # it gets ready while the runs are launched
+            asked = ask(ledger, instance, catalog, cells, new_job=new_job)
+            _tell(asked)
+            _follow_with_progress(asked, ledger, instance, daemon)
+        _report_and_exit(asked.job, ledger, catalog, instance, as_json)
 
 
 @click.command()
@@ -76,7 +79,7 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
     from beacon_pipeline.ask import check_can_ask
     from beacon_pipeline.ask import submit as submit_job
     from beacon_pipeline.catalog import load_catalog
-    from beacon_pipeline.instance.daemon import is_alive
+    from beacon_pipeline.instance.daemon import Daemon, is_alive
     from beacon_pipeline.jobspec import read_jobspec
     from beacon_pipeline.resources import ProvidersResource
 
@@ -84,10 +87,13 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
     wanted = read_jobspec(jobspec, catalog)
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), wanted.cells, new_job=True)
-        asked = submit_job(ledger, instance, catalog, wanted.name, wanted.cells)
-        _tell(asked)
+        with Daemon(instance) if follow else nullcontext() as daemon:
+            asked = submit_job(ledger, instance, catalog, wanted.name, wanted.cells)
+            _tell(asked)
+            if daemon is not None:
+                _follow_with_progress(asked, ledger, instance, daemon)
         if follow:
-            _follow_and_exit(asked, ledger, catalog, instance, as_json)
+            _report_and_exit(asked.job, ledger, catalog, instance, as_json)
         if not is_alive(instance):
             click.echo("no daemon is running: `beacon dev` starts the queued runs", err=True)
         print_report(report_of(ledger, catalog, asked.job), as_json)
@@ -99,30 +105,14 @@ def _tell(asked: Asked) -> None:
     click.echo(f"{verb} job {asked.job.jobspec_id}: {runs}", err=True)
 
 
-def _follow_and_exit(
-    asked: Asked, ledger: Ledger, catalog: Catalog, instance: DagsterInstance, as_json: bool
-) -> NoReturn:
+def _follow_with_progress(asked: Asked, ledger: Ledger, instance: DagsterInstance, daemon: Daemon) -> None:
     from rich.console import Console
-
-    from beacon_pipeline.assets.metrics import report_metrics
-    from beacon_pipeline.instance.daemon import Daemon
-
-    with Daemon(instance) as daemon:
-        _follow_with_progress(asked, ledger, instance, daemon, Console(stderr=True))
-    report_metrics(instance, ledger, catalog)
-    report = report_of(ledger, catalog, asked.job)
-    print_report(report, as_json)
-    sys.exit(0 if report.all_completed else 1)
-
-
-def _follow_with_progress(
-    asked: Asked, ledger: Ledger, instance: DagsterInstance, daemon: Daemon, console: Console
-) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from beacon_pipeline.ask import follow
     from beacon_pipeline.vocabulary import Status
 
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("asking")
@@ -139,3 +129,14 @@ def _follow_with_progress(
                 f"stopped watching; nothing is lost: `beacon run` goes on with {asked.job.jobspec_id}"
             )
             sys.exit(1)
+
+
+def _report_and_exit(
+    job: Job, ledger: Ledger, catalog: Catalog, instance: DagsterInstance, as_json: bool
+) -> NoReturn:
+    from beacon_pipeline.assets.metrics import report_metrics
+
+    report_metrics(instance, ledger, catalog)
+    report = report_of(ledger, catalog, job)
+    print_report(report, as_json)
+    sys.exit(0 if report.all_completed else 1)

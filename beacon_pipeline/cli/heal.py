@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline.cli.support import open_ledger, plain_errors
+from beacon_pipeline.cli.support import open_instance, open_ledger, plain_errors
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -39,7 +39,6 @@ def reconcile(seconds: float, as_json: bool) -> None:
     Nothing that the provider still has is asked or paid for again. Exits with 0 when everything
     agrees in the end, 1 when something could not be healed now.
     """
-    import dagster as dg
     from rich.console import Console
 
     from beacon_pipeline.catalog import load_catalog
@@ -48,7 +47,7 @@ def reconcile(seconds: float, as_json: bool) -> None:
     from beacon_pipeline.resources import ProvidersResource
 
     console = Console(stderr=True)
-    with open_ledger() as ledger, dg.DagsterInstance.get() as instance, Daemon(instance) as daemon:
+    with open_ledger() as ledger, open_instance() as instance, Daemon(instance) as daemon:
 
         def wait(run_ids: Sequence[str]) -> None:
             with console.status(f"healing in {len(run_ids)} Dagster runs"):

@@ -82,6 +82,8 @@ def open_instance() -> Iterator[DagsterInstance]:
 
     try:
         instance = dg.DagsterInstance.get()
+        # Opening one makes its tables: here, before a daemon and a launch want to make them at once.
+        _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
     except (sa.exc.OperationalError, DagsterPostgresException) as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
         raise InstanceError(f"Dagster's database ({DATABASE_VARIABLE}) cannot be used: {reason}") from None

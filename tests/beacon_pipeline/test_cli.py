@@ -53,18 +53,20 @@ def test_the_matrix_and_one_partition_for_people(asked: dict[str, str]) -> None:
     assert [job["executions"] for job in listed] == [24]
 
 
-def test_the_commands_of_the_readme_and_that_asking_again_keeps_the_old_job(asked: dict[str, str]) -> None:
-    first = report(asked)["job"]
+def test_the_commands_of_the_readme_and_that_asking_again_keeps_the_old_job(tmp_path: Path) -> None:
+    env = environment(tmp_path, location="tests.beacon_pipeline.locations.quick")
+    assert beacon(env, "run", "--region", "EU-West").returncode == 0
+    first = report(env)["job"]
     said = [line for line in commands() if line.startswith("beacon ")]
     assert said[0] == "beacon run --region EU-West --model tiny-qwen"
-    again = beacon(asked, *shlex.split(said[0])[1:])
+    again = beacon(env, *shlex.split(said[0])[1:])
     assert again.returncode == 0, again.stderr
     assert "new job" in again.stderr
     assert ": 1 Dagster run\n" in again.stderr, "the catalog did not change: its run is not launched again"
-    assert report(asked)["executions"] == 8
-    assert report(asked, "--job", first)["executions"] == 24
+    assert report(env)["executions"] == 8
+    assert report(env, "--job", first)["executions"] == 24
     for line in said[1:]:
-        done = beacon(asked, *shlex.split(line)[1:])
+        done = beacon(env, *shlex.split(line)[1:])
         assert done.returncode == 0, (line, done.stderr)
 
 

@@ -12,12 +12,15 @@ from tests.inference.slow import SlowRuntime
 
 
 class SlowProviders(ProvidersResource):
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds  # of each item
+
     def open(self, catalog: Catalog) -> Providers:
         return Providers(
             catalog,
             {
                 "local": lambda _: LocalProvider(
-                    settings.local_call_store(), load=lambda _: SlowRuntime(seconds=0.3), batch_size=1
+                    settings.local_call_store(), load=lambda _: SlowRuntime(self.seconds), batch_size=1
                 )
             },
         )
@@ -25,4 +28,4 @@ class SlowProviders(ProvidersResource):
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    return build_definitions(providers=SlowProviders())
+    return build_definitions(providers=SlowProviders(seconds=0.3))
