@@ -16,7 +16,7 @@ from beacon_pipeline.instance.configuration import (
     write_configuration,
 )
 from beacon_pipeline.tags import DEPLOYMENT_TAG, REGION_TAG
-from tests.beacon_pipeline.instances import ROOT, beacon, environment
+from tests.beacon_pipeline.instances import beacon, environment
 
 CATALOG = load_catalog("production")
 
@@ -47,6 +47,8 @@ def test_dagster_takes_the_local_one(tmp_path: Path) -> None:
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.run_monitoring_enabled
         assert instance.get_concurrency_config().run_queue_config is not None
+        interval = getattr(instance.run_coordinator, "dequeue_interval_seconds", None)
+        assert interval == 1, "a launch does not wait for the queue"
 
 
 def test_it_follows_the_catalog_until_someone_owns_it(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ def test_an_unreachable_database_of_dagster_is_one_line_without_its_password(tmp
         DATABASE_VARIABLE: "postgresql://u:hunter2@127.0.0.1:1/d",
         "BEACON_DATABASE_URL": f"sqlite:///{tmp_path / 'ledger.db'}",
     }
-    done = beacon(env, "submit", str(ROOT / "examples" / "jobspec.yaml"))
+    done = beacon(env, "reconcile")
     assert done.returncode == 2
     assert DATABASE_VARIABLE in done.stderr
     assert "hunter2" not in done.stderr + done.stdout
