@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import dagster as dg
 import sqlalchemy as sa
@@ -23,8 +22,7 @@ from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.resources import LedgerResource
-from benchmarks.orchestration import fresh_instance
-from tests.databases import fresh_postgresql_database, postgresql_server
+from benchmarks.subjects import both_databases, fresh_instance
 
 EXECUTIONS, JOBS, RUNS, EVALUATIONS = 30_000, 10, 10_000, 90_000
 NEW = 5_000
@@ -177,9 +175,9 @@ def main() -> None:
         f"{os.cpu_count()} CPUs ({platform.machine()}), Dagster {dg.__version__}\n",
         "| database | tick in which | seconds | messages |\n|---|---|---:|---:|",
     ]
-    with TemporaryDirectory() as folder, postgresql_server(Path(folder) / "pg") as server:
-        for name, url in (("SQLite", None), ("PostgreSQL", fresh_postgresql_database(server))):
-            lines += measure(name, url)
+    with both_databases() as databases:
+        for name, fresh_url in databases.items():
+            lines += measure(name, fresh_url())
     text = "\n".join(lines)
     print(text)
     TABLE.write_text(

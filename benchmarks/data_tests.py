@@ -13,8 +13,6 @@ changes less.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import resource
 import shutil
 import statistics
@@ -32,6 +30,7 @@ import sqlalchemy as sa
 import yaml
 
 from benchmarks.data_tests_cases import CASES, CUSTOMERS, ROWS, schema
+from benchmarks.report import keep, machine
 from dbt_like_checks import (
     DataTest,
     RunOptions,
@@ -272,12 +271,7 @@ def main() -> None:
             fill(url)
             measured[name] = measure(url, tests)
         whole = whole_commands(folder / "whole", folder / "facts.duckdb")
-    machine = f"{os.cpu_count()} CPUs ({platform.machine()}), shared, Python {platform.python_version()}"
-    text = f"{machine}; {real_dbt.version()}\n\n{table(measured, whole)}"
-    print(text)
-    before, _, after = TABLE.read_text().partition("<!-- measured -->") if TABLE.exists() else ("", "", "")
-    _, _, notes = after.partition("<!-- /measured -->")
-    TABLE.write_text(f"{before}<!-- measured -->\n{text}\n<!-- /measured -->{notes}")
+    keep(TABLE, f"{machine()}; {real_dbt.version()}\n\n{table(measured, whole)}")
 
 
 if __name__ == "__main__":

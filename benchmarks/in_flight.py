@@ -40,9 +40,10 @@ from beacon_pipeline.materialize import Materializer
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.vocabulary import Status
 from benchmarks.report import keep, machine
-from inference.contract import FinishReason, ItemAnswer, Provenance, Reply, Request, token_digest
+from inference.contract import FinishReason, ItemAnswer, Reply, Request, token_digest
 from inference.modal_deployments import APP_NAME, class_name
 from tests.databases import fresh_postgresql_database, postgresql_server
+from tests.inference.provenance import made_up_provenance
 from tests.modal_loopback import Call, Loopback, Match
 from tests.modal_loopback.faults import PendingFor
 
@@ -51,17 +52,6 @@ PENDING_SECONDS = (30.0, 60.0)  # of each call: long enough that all of them are
 GROUPS = 100  # of calls that are pending equally long
 SAMPLE_SECONDS = 0.25
 TABLE = Path(__file__).with_suffix(".md")
-
-EMPTY = Provenance(
-    model_revision="r",
-    weights_sha256="w",
-    tokenizer_sha256="t",
-    dtype="bfloat16",
-    device="none",
-    engine="none",
-    libraries={},
-    batch_size=1,
-)
 
 
 def answer(call: Call) -> dict[str, Any]:
@@ -89,7 +79,7 @@ def answer(call: Call) -> dict[str, Any]:
         cold_start=False,
         started_at=now,
         finished_at=now,
-        provenance=EMPTY,
+        provenance=made_up_provenance("none", len(items)),
         items=tuple(items),
     )
     return reply.model_dump(mode="json")

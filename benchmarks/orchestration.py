@@ -16,11 +16,9 @@ because (c) has neither a queue nor processes to start.
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,10 +33,8 @@ from dagster._core.events import (  # noqa: TID251
     StepMaterializationData,
 )
 
-import beacon_pipeline.catalog
-import beacon_pipeline.instance
 from beacon_pipeline.assets import INFERENCE
-from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.instance.daemon import Daemon
 from beacon_pipeline.launch import INFERENCE_JOB, Launch, launch_runs
@@ -46,7 +42,7 @@ from beacon_pipeline.partitions import key_of, key_ranges
 from beacon_pipeline.tags import RANGE_END_TAG, RANGE_START_TAG
 from benchmarks.instant import Instant
 from benchmarks.report import keep, machine
-from tests.databases import fresh_postgresql_database, postgresql_server
+from benchmarks.subjects import FreshDatabase, a_catalog, both_databases, fresh_instance, seconds_of
 
 QUESTIONS = 80  # × 3 models × 3 regions = 720 executions
 SAMPLED_RUNS = 6  # of (a): one run takes long enough to be measured by few
@@ -60,37 +56,6 @@ class Measured:
     way: str
     executions: int
     milliseconds: float  # for each execution
-
-
-def a_catalog_of_720(folder: Path) -> Catalog:
-    """The demo catalog with eighty questions."""
-    demo = Path(beacon_pipeline.catalog.__file__).parent / "demo"
-    regions, models = (yaml.safe_load((demo / f"{name}.yaml").read_text()) for name in ("regions", "models"))
-    for model in models["models"]:
-        model["folder"] = str((demo / model["folder"]).resolve())
-    questions = [
-        {"id": f"q{n:02d}", "text": f"What is {n} plus {n}?", "category": "control", "sensitivity": "low"}
-        for n in range(QUESTIONS)
-    ]
-    for name, content in (("regions", regions), ("models", models), ("questions", {"questions": questions})):
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
-    return load_catalog(str(folder))
-
-
-@contextmanager
-def fresh_instance(database_url: str | None) -> Iterator[dg.DagsterInstance]:
-    """An empty Dagster instance and an empty ledger: files, or both in one PostgreSQL database."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        shipped = Path(beacon_pipeline.instance.__file__).with_name("local.yaml")
-        configuration = yaml.safe_load(shipped.read_text())
-        os.environ["BEACON_DATABASE_URL"] = database_url or f"sqlite:///{folder}/ledger.db"
-        if database_url is not None:
-            psycopg2_url = database_url.replace("postgresql://", "postgresql+psycopg2://")
-            configuration["storage"] = {"postgres": {"postgres_url": psycopg2_url}}
-        Path(folder, "dagster.yaml").write_text(yaml.safe_dump(configuration))
-        os.environ["DAGSTER_HOME"] = folder
-        with dg.DagsterInstance.get() as instance:
-            yield instance
 
 
 def launch_and_wait(instance: dg.DagsterInstance, ranges: Sequence[tuple[str, str]]) -> None:
@@ -144,13 +109,7 @@ def write_the_same(instance: dg.DagsterInstance, events: Sequence[DagsterEvent])
         instance.report_dagster_event(event, run_id)
 
 
-def seconds_of(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def measure(database: str, catalog: Catalog, fresh_url: Callable[[], str | None]) -> Iterator[Measured]:
+def measure(database: str, catalog: Catalog, fresh_url: FreshDatabase) -> Iterator[Measured]:
     cells = catalog.cells((), (), ())
     ranges = [(keys.start, keys.end) for keys in key_ranges(catalog, cells)]
     singles = [(key_of(cell), key_of(cell)) for cell in cells[:: len(cells) // SAMPLED_RUNS]]
@@ -195,19 +154,14 @@ def table(rows: Sequence[Measured]) -> str:
 
 def main() -> None:
     rows: list[Measured] = []
-    with tempfile.TemporaryDirectory() as folder, postgresql_server(Path(folder) / "pg") as server:
-        catalog_folder = Path(folder) / "catalog"
-        catalog_folder.mkdir()
-        catalog = a_catalog_of_720(catalog_folder)
-        os.environ["BEACON_CATALOG"] = str(catalog_folder)
-        workspace = Path(folder) / "workspace.yaml"
+    with a_catalog(questions=QUESTIONS) as (catalog, folder), both_databases() as databases:
+        workspace = folder / "workspace.yaml"
         module = {"module_name": "benchmarks.instant", "location_name": "beacon"}
         module["working_directory"] = str(Path(__file__).parents[1])
         workspace.write_text(yaml.safe_dump({"load_from": [{"python_module": module}]}))
         os.environ["BEACON_WORKSPACE"] = str(workspace)
-        with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
-            rows += measure("SQLite", catalog, lambda: None)
-            rows += measure("PostgreSQL", catalog, lambda: fresh_postgresql_database(server))
+        for name, fresh_url in databases.items():
+            rows += measure(name, catalog, fresh_url)
     keep(TABLE, f"{machine()}\n\n{table(rows)}")
 
 

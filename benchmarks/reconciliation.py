@@ -11,19 +11,16 @@ from __future__ import annotations
 
 import os
 import statistics
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing, redirect_stderr
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 import sqlalchemy as sa
-import yaml
 
-import beacon_pipeline.catalog
 from beacon_pipeline.assets.events import materialization_of
-from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
@@ -31,13 +28,12 @@ from beacon_pipeline.ledger.records import CallFacts, Execution
 from beacon_pipeline.ledger.types import Moment
 from beacon_pipeline.requests import request_for
 from beacon_pipeline.resources import LedgerResource
-from benchmarks.orchestration import fresh_instance, seconds_of
 from benchmarks.report import keep, machine
+from benchmarks.subjects import FreshDatabase, a_catalog, both_databases, fresh_instance, seconds_of
 from inference.contract import ProviderTruth
 from tests.beacon_pipeline.asking import MOMENT, completed
 from tests.beacon_pipeline.location import Scripted
 from tests.beacon_pipeline.scripted import Behaviour, ScriptedProvider
-from tests.databases import fresh_postgresql_database, postgresql_server
 
 MODELS, QUESTIONS, JOBS = 10, 100, 10  # × 3 regions: 3,000 partitions, 30,000 executions
 TICKS = 5
@@ -52,23 +48,6 @@ class Measured:
     milliseconds: float  # of the median tick
     slowest: float
     requested: int  # runs, by one tick
-
-
-def a_catalog_of_3000(folder: Path) -> Catalog:
-    """Thirty deployments, a hundred questions."""
-    demo = Path(beacon_pipeline.catalog.__file__).parent / "demo"
-    regions = yaml.safe_load((demo / "regions.yaml").read_text())
-    (model, *_) = yaml.safe_load((demo / "models.yaml").read_text())["models"]
-    model["folder"] = str((demo / model["folder"]).resolve())
-    models = [model | {"id": f"m{n}"} for n in range(MODELS)]
-    questions = [
-        {"id": f"q{n:03d}", "text": f"What is {n} plus {n}?", "category": "control", "sensitivity": "low"}
-        for n in range(QUESTIONS)
-    ]
-    content = {"regions": regions, "models": {"models": models}, "questions": {"questions": questions}}
-    for name, value in content.items():
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(value))
-    return load_catalog(str(folder))
 
 
 def fill(ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog) -> None:
@@ -122,7 +101,7 @@ def tick(instance: dg.DagsterInstance, catalog: Catalog, cursor: Cursor) -> Tick
         return Reconciliation(ledger, instance, catalog, Scripted(provider)).tick(cursor)
 
 
-def measure(database: str, catalog: Catalog, fresh_url: Callable[[], str | None]) -> Iterator[Measured]:
+def measure(database: str, catalog: Catalog, fresh_url: FreshDatabase) -> Iterator[Measured]:
     with fresh_instance(fresh_url()) as instance:
         with LedgerResource().open() as ledger:
             fill(ledger, instance, catalog)
@@ -151,14 +130,9 @@ def table(rows: list[Measured]) -> str:
 
 def main() -> None:
     rows: list[Measured] = []
-    with tempfile.TemporaryDirectory() as folder, postgresql_server(Path(folder) / "pg") as server:
-        catalog_folder = Path(folder) / "catalog"
-        catalog_folder.mkdir()
-        catalog = a_catalog_of_3000(catalog_folder)
-        os.environ["BEACON_CATALOG"] = str(catalog_folder)
-        with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
-            rows += measure("SQLite", catalog, lambda: None)
-            rows += measure("PostgreSQL", catalog, lambda: fresh_postgresql_database(server))
+    with a_catalog(questions=QUESTIONS, copies=MODELS) as (catalog, _), both_databases() as databases:
+        for name, fresh_url in databases.items():
+            rows += measure(name, catalog, fresh_url)
     keep(TABLE, f"{machine()}\n\n{table(rows)}")
 
 

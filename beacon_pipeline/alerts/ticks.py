@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -11,6 +12,10 @@ from beacon_pipeline.alerts.causes import TICK_FAILED
 from beacon_pipeline.alerts.faults import innermost
 from beacon_pipeline.alerts.incidents import Failing, Observation, Passing
 from beacon_pipeline.alerts.links import automation_path
+
+if TYPE_CHECKING:
+    # What the instance gives has no public name.
+    from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick  # noqa: TID251
 
 LOOKED_BACK = 10  # ticks of one sensor or schedule; whether it fails now, the newest one says
 
@@ -28,10 +33,7 @@ def read_ticks(
     """
     found: list[Observation] = []
     newest = dict(seen)
-    for state in instance.all_instigator_state():
-        of_location = state.origin.repository_origin.code_location_origin.location_name
-        if location not in (None, of_location):
-            continue
+    for of_location, state in instigators(instance, location):
         kind, last = state.instigator_type.value.lower(), seen.get(state.selector_id)
         ticks = instance.get_ticks(
             state.instigator_origin_id, state.selector_id, limit=1 if last is None else LOOKED_BACK
@@ -45,7 +47,15 @@ def read_ticks(
     return found, newest
 
 
-def _observations(ticks: Sequence[dg.InstigatorTick], subject: str, link: str) -> Iterator[Observation]:
+def instigators(instance: dg.DagsterInstance, location: str | None) -> Iterator[tuple[str, InstigatorState]]:
+    """Every sensor and schedule that Dagster knows, after the name of its code location."""
+    for state in instance.all_instigator_state():
+        of_location = state.origin.repository_origin.code_location_origin.location_name
+        if location in (None, of_location):
+            yield of_location, state
+
+
+def _observations(ticks: Sequence[InstigatorTick], subject: str, link: str) -> Iterator[Observation]:
     for tick in ticks:
         at = datetime.fromtimestamp(tick.end_timestamp or tick.timestamp, UTC)
         if tick.status.value == FAILURE:

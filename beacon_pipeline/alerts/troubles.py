@@ -7,6 +7,7 @@ import dagster as dg
 from beacon_pipeline.alerts.causes import HEALING_GAVE_UP, PROVIDER_UNREACHABLE
 from beacon_pipeline.alerts.incidents import Failing, Level
 from beacon_pipeline.alerts.links import asset_path, automation_path
+from beacon_pipeline.alerts.ticks import instigators
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.healing.tick import SENSOR, Cursor
 
@@ -18,9 +19,8 @@ def read_troubles(instance: dg.DagsterInstance, location: str | None) -> list[Le
     ``location`` limits it to one code location.
     """
     unreachable, gave_up = [], []
-    for state in instance.all_instigator_state():
-        of_location = state.origin.repository_origin.code_location_origin.location_name
-        if state.name != SENSOR or location not in (None, of_location) or not state.is_running:
+    for of_location, state in instigators(instance, location):
+        if state.name != SENSOR or not state.is_running:
             continue
         cursor = Cursor.read(getattr(state.instigator_data, "cursor", None))
         link = automation_path(of_location, "sensor", state.name)

@@ -14,10 +14,10 @@ from inference.contract import (
     GenerationParameters,
     Item,
     ModelSource,
-    Provenance,
     ProviderTruth,
     Request,
 )
+from tests.inference.provenance import made_up_provenance
 
 CELLS = [Cell("eu", "tiny", f"q{n}") for n in range(3)]
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -50,16 +50,7 @@ def completed(answer: str = "fine", region: str = "eu") -> Completed:
         output_tokens=2,
         output_token_sha256=hashlib.sha256(answer.encode("utf-8", "surrogatepass")).hexdigest(),
         executed_region=region,
-        provenance=Provenance(
-            model_revision="r",
-            weights_sha256="w",
-            tokenizer_sha256="t",
-            dtype="float32",
-            device="cpu",
-            engine="transformers",
-            libraries={"torch": "2"},
-            batch_size=3,
-        ),
+        provenance=made_up_provenance("transformers", 3),
         cold_start=False,
         started_at=MOMENT,
         completed_at=MOMENT,

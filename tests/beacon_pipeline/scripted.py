@@ -19,7 +19,6 @@ from inference.contract import (
     ItemResult,
     MalformedReply,
     NotConfigured,
-    Provenance,
     ProviderTruth,
     Reply,
     ReplyUnavailable,
@@ -29,6 +28,7 @@ from inference.contract import (
     token_digest,
 )
 from inference.inspection import DeploymentState
+from tests.inference.provenance import made_up_provenance
 
 PENDING = CallState(truth=ProviderTruth.PENDING)
 SUCCEEDED = CallState(truth=ProviderTruth.SUCCEEDED)
@@ -152,16 +152,7 @@ class ScriptedProvider:
             cold_start=True,
             started_at=now,
             finished_at=now,
-            provenance=Provenance(
-                model_revision="r",
-                weights_sha256="w",
-                tokenizer_sha256="t",
-                dtype="float32",
-                device="cpu",
-                engine="scripted",
-                libraries={},
-                batch_size=len(request.items),
-            ),
+            provenance=made_up_provenance("scripted", len(request.items)),
             items=tuple(behaviour.results(item) for item in request.items),
         )
 

@@ -26,7 +26,6 @@ from inference.contract import (
     ItemAnswer,
     ItemFailure,
     ItemResult,
-    Provenance,
     ProviderTruth,
     Reply,
     ReplyUnavailable,
@@ -34,6 +33,7 @@ from inference.contract import (
     SubmitUnknown,
     token_digest,
 )
+from tests.inference.provenance import made_up_provenance
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -198,16 +198,7 @@ class ChaosProvider:
             cold_start=False,
             started_at=finished_at - timedelta(seconds=1),
             finished_at=finished_at,
-            provenance=Provenance(
-                model_revision="r",
-                weights_sha256="w",
-                tokenizer_sha256="t",
-                dtype="float32",
-                device="cpu",
-                engine="chaos",
-                libraries={},
-                batch_size=len(call.items),
-            ),
+            provenance=made_up_provenance("chaos", len(call.items)),
             items=tuple(self._result(call, item) for item in call.items),
         )
 

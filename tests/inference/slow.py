@@ -14,6 +14,7 @@ from inference.contract import (
     Provenance,
     token_digest,
 )
+from tests.inference.provenance import made_up_provenance
 
 
 class SlowRuntime:
@@ -43,16 +44,7 @@ class SlowRuntime:
         ]
 
     def provenance(self, batch_size: int) -> Provenance:
-        return Provenance(
-            model_revision="r",
-            weights_sha256="w",
-            tokenizer_sha256="t",
-            dtype="float32",
-            device="cpu",
-            engine="slow",
-            libraries={},
-            batch_size=batch_size,
-        )
+        return made_up_provenance("slow", batch_size)
 
 
 def load_slow(_source: ModelSource) -> SlowRuntime:
