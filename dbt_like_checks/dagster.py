@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from dbt_like_checks.dagster_partitions import Filter, Partitioning
 from dbt_like_checks.errors import DatabaseUnusable, DataTestError
 from dbt_like_checks.grammar import load_project
+from dbt_like_checks.names import identifier
 from dbt_like_checks.project import SINGULAR, DataTest
 from dbt_like_checks.registry import Registry, default_registry
 from dbt_like_checks.results import Result, Status
@@ -135,7 +136,7 @@ def table_of(test: DataTest) -> str | None:
 
 def check_name(test: DataTest) -> str:
     """The test's name in the letters that Dagster allows."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", test.name)
+    return identifier(test.name)
 
 
 def _checks_on(
@@ -153,7 +154,7 @@ def _checks_on(
                 f" from {by_name[name].place}: give one of the two tests another name"
             )
         by_name[name] = test
-    op_name = "data_tests_on_" + re.sub(r"[^A-Za-z0-9_]", "_", "__".join(asset.path))
+    op_name = "data_tests_on_" + identifier("__".join(asset.path))
 
     @dg.multi_asset_check(
         name=op_name,
@@ -175,9 +176,12 @@ def _spec(
     return dg.AssetCheckSpec(
         name,
         asset=asset,
-        description=test.description or what_it_says,
+        description=visible(test.description or what_it_says or ""),
         blocking=blocking,
-        metadata={"declared_in": f"{Path(test.place.file).name}:{test.place.line}", "kind": test.kind},
+        metadata={
+            "declared_in": visible(f"{Path(test.place.file).name}:{test.place.line}"),
+            "kind": test.kind,
+        },
     )
 
 

@@ -24,6 +24,11 @@ def test_name(kind: str, model: str, arguments: Mapping[str, object]) -> str:
     return f"{kind.replace('.', '_')}_{model}_{cleaned}"
 
 
+def identifier(name: str) -> str:
+    """``name`` in the letters of an identifier, which are those that Dagster allows."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
 def alias(name: str) -> str:
     """``name`` where it may name a table, else its beginning and a hash of it."""
     if len(name.encode()) <= ALIAS_LIMIT:
