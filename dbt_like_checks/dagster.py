@@ -5,7 +5,7 @@ about. Values of the database are untrusted: they reach Dagster's pages as plain
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from dbt_like_checks.dagster_partitions import Filter, Partitioning
 from dbt_like_checks.errors import DatabaseUnusable, DataTestError
 from dbt_like_checks.grammar import load_project
-from dbt_like_checks.names import identifier
+from dbt_like_checks.names import digest, identifier
 from dbt_like_checks.project import SINGULAR, DataTest
 from dbt_like_checks.registry import Registry, default_registry
 from dbt_like_checks.results import Result, Status
@@ -51,25 +51,26 @@ class _Runner:
     partitioning: Partitioning | None
 
     def check(
-        self, asset: dg.AssetKey, tests: Sequence[DataTest], tags: Mapping[str, str]
+        self, asset: dg.AssetKey, tests: Mapping[str, DataTest], tags: Mapping[str, str]
     ) -> Iterator[dg.AssetCheckResult]:
+        """The results of enabled tests by the names of their checks."""
         target = self.target()
         keys = self.partitioning.keys_of(tags) if self.partitioning else []
         options = target.options
         if self.partitioning and keys:
             options = replace(options, restrict=self.partitioning.restriction(keys))
         try:
-            results = run_tests(tests, target.database, options, registry=self.registry)
+            results = run_tests(tests.values(), target.database, options, registry=self.registry)
         except DatabaseUnusable as error:
             raise dg.Failure(visible(str(error)), allow_retries=False) from None
         not_carried_out = []
-        for result in results:
+        for name, result in zip(tests, results, strict=True):
             if result.status in (Status.ERROR, Status.SKIPPED):
                 not_carried_out.append(result)
                 continue
             yield dg.AssetCheckResult(
                 asset_key=asset,
-                check_name=check_name(result.test),
+                check_name=name,
                 passed=result.status is Status.PASS,
                 severity=severity_of(result),
                 metadata=metadata_of(result, keys),
@@ -96,7 +97,7 @@ def build_asset_checks(
     ``partition_filter`` a run over partitions looks only at their rows (see `Partitioning`).
     ``blocking`` checks of severity error keep downstream assets from running.
 
-    Raises ProjectError for a bad file and CheckError where two tests of an asset have one name.
+    Raises ProjectError for a bad file and CheckError where an asset has a test twice.
     """
     registry = registry or default_registry()
     tests: Iterable[DataTest]
@@ -134,9 +135,22 @@ def table_of(test: DataTest) -> str | None:
     return relations[0].name if relations else None
 
 
-def check_name(test: DataTest) -> str:
-    """The test's name in the letters that Dagster allows."""
-    return identifier(test.name)
+def by_check_name(tests: Sequence[DataTest]) -> dict[str, DataTest]:
+    """The tests of one asset by the names of their checks: their own, in the letters that Dagster allows.
+
+    Where several have one name, each has its own hash behind it, which no other test changes.
+    Raises CheckError where a test is there twice.
+    """
+    times = Counter(identifier(test.name) for test in tests)
+    by_name: dict[str, DataTest] = {}
+    for test in tests:
+        name = identifier(test.name)
+        if times[name] > 1:
+            name = f"{name}_{digest(test.unique_id)}"
+        twin = by_name.setdefault(name, test)
+        if twin is not test:
+            raise CheckError(f"{test.place}: the test {test.name!r} is there already, from {twin.place}")
+    return by_name
 
 
 def _checks_on(
@@ -145,15 +159,7 @@ def _checks_on(
     runner: _Runner,
     block: Callable[[DataTest], bool],
 ) -> dg.AssetChecksDefinition:
-    by_name: dict[str, DataTest] = {}
-    for test in tests:
-        name = check_name(test)
-        if name in by_name:
-            raise CheckError(
-                f"{test.place}: the check {name!r} of {asset.to_user_string()!r} is there already,"
-                f" from {by_name[name].place}: give one of the two tests another name"
-            )
-        by_name[name] = test
+    by_name = by_check_name(tests)
     op_name = "data_tests_on_" + identifier("__".join(asset.path))
 
     @dg.multi_asset_check(
@@ -163,7 +169,7 @@ def _checks_on(
     )
     def data_tests(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         chosen = {key.name for key in context.selected_asset_check_keys}
-        selected = [test for name, test in by_name.items() if name in chosen]
+        selected = {name: test for name, test in by_name.items() if name in chosen}
         yield from runner.check(asset, selected, context.run.tags)
 
     return data_tests

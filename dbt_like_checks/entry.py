@@ -57,7 +57,8 @@ class EntryReader:
         column = self._column(generic, given, subject, name_node)
         arguments = self._validated(generic, given, name_node)
         config = self._config(entries)
-        name = self._text(entries, "name") or self._test_name(name_node.value, given, subject, column)
+        own_name = self._text(entries, "name")
+        name = own_name or self._test_name(name_node.value, given, subject, column)
         description = self._text(entries, "description") or ""
         if len(self.reader.problems) > before:
             return None
@@ -72,6 +73,7 @@ class EntryReader:
             config=config,
             description=description,
             place=self.reader.place(node),
+            named=own_name is not None,
             inherited_tags=subject.tags,
         )
 

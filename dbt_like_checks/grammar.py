@@ -204,21 +204,22 @@ class _Loading:
                 config=read_config({**described.config, **own_config}, report),
                 description=described.description,
                 place=place,
+                named=True,
                 sql=query,
             )
         )
 
     def check_names(self) -> None:
-        """Report names that two tests share, and properties of singular tests that do not exist."""
+        """Report tests that are told apart by nothing, and properties of singular tests that do not exist."""
         first: dict[str, DataTest] = {}
-        for test in self.tests:
-            if test.name in first:
+        for test in (test for test in self.tests if test.config.enabled):
+            # Equal names that nobody chose are no problem: dbt tells their tests apart by the unique ids.
+            twin = first.setdefault(test.name if test.named else test.unique_id, test)
+            if twin is not test:
                 message = (
-                    f"a test called {test.name!r} is already at {first[test.name].place}:"
-                    " give one of them another 'name'"
+                    f"a test called {test.name!r} is already at {twin.place}: give one of them another 'name'"
                 )
                 self.problems.append(Problem(test.place, message))
-            first.setdefault(test.name, test)
         known = [test.name for test in self.tests if test.sql is not None]
         for name, described in self.properties.items():
             if described.place is not None:

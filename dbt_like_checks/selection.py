@@ -32,7 +32,7 @@ def select_tests(
 
 
 def _key(test: DataTest) -> str:
-    return test.name
+    return test.unique_id
 
 
 def _matching(tests: Sequence[DataTest], criteria: Sequence[str], option: str) -> set[str]:

@@ -296,11 +296,46 @@ def test_a_code_block_cannot_be_left() -> None:
     assert code_block("a ```` b") == "`````sql\na ```` b\n`````"
 
 
-def test_checks_of_one_asset_need_different_names(tmp_path: Path) -> None:
+def names_of(checks: Sequence[dg.AssetChecksDefinition]) -> list[str]:
+    return [spec.name for definition in checks for spec in definition.check_specs]
+
+
+def test_tests_of_one_name_have_checks_whose_names_depend_on_nothing_else(
+    locate: Locate, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'd.db'}"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (价格 TEXT, 数量 TEXT, a TEXT)")
+        connection.exec_driver_sql("INSERT INTO t VALUES (NULL, 'x', 'x')")
+    engine.dispose()
+    columns = ["价格", "数量", "a"]
+    named: dict[tuple[str, ...], list[str]] = {}
+    for order in (columns, columns[::-1]):
+        listed = [f"{{name: {name}, data_tests: [not_null]}}" for name in order]
+        (tmp_path / "t.yml").write_text(
+            f"models: [{{name: t, columns: [{', '.join(listed)}]}}]", encoding="utf-8"
+        )
+        checks = build_asset_checks(tmp_path / "t.yml", resolve={"t": "visits"}, target=Target(url))
+        named[tuple(order)] = names_of(checks)
+        found = failures(locate(checks).run())
+        assert [found[name] for name in names_of(checks)] == [int(name == "价格") for name in order]
+    price, amount, plain = named[tuple(columns)]
+    assert plain == "not_null_t_a"
+    assert price != amount
+    assert {price[:12], amount[:12]} == {"not_null_t__"}
+    assert named[tuple(columns[::-1])] == [plain, amount, price]
     for name in ("a b", "a-b"):
-        (tmp_path / f"{name}.sql").write_text("select 1")
-    with pytest.raises(CheckError, match="give one of the two tests another name"):
-        build_asset_checks(tmp_path, resolve=lambda _: "t", target=Target("sqlite://"))
+        (tmp_path / "sql" / f"{name}.sql").parent.mkdir(exist_ok=True)
+        (tmp_path / "sql" / f"{name}.sql").write_text("select 1")
+    checks = build_asset_checks(tmp_path / "sql", resolve=lambda _: "t", target=Target("sqlite://"))
+    assert len(set(names_of(checks))) == 2
+
+
+def test_a_test_is_one_check(file: Path) -> None:
+    tests = [*load_project(file), *load_project(file)]
+    with pytest.raises(CheckError, match="is there already, from"):
+        build_asset_checks(tests, resolve=lambda _: "t", target=Target("sqlite://"))
 
 
 def test_options_reach_the_run(locate: Locate, file: Path, url: str) -> None:

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dbt_like_checks import Column, DataTest, Project, ProjectError, Relation, Severity, load_project
+from dbt_like_checks.selection import select_tests
 
 Write = Callable[..., Path]
 
@@ -130,6 +131,42 @@ def test_unique_ids_have_dbts_shape_and_stay(write: Write) -> None:
     assert first.unique_id.startswith("test.shop.not_null_a_b.")
     assert len(first.unique_id.rpartition(".")[2]) == 10
     assert [first.unique_id, second.unique_id] == [test.unique_id for test in load_project(path, name="shop")]
+
+
+EQUALLY_NAMED = """
+models:
+  - name: orders
+    data_tests:
+      - dbt_utils.expression_is_true: {arguments: {expression: total > id}}
+      - dbt_utils.expression_is_true: {arguments: {expression: total < id}}
+    columns:
+      - name: 价格
+        data_tests: [not_null]
+      - name: 数量
+        data_tests:
+          - not_null
+          - not_null: {config: {enabled: false}}
+          - unique: {name: not_null_orders__}
+          - unique: {name: not_null_orders__, config: {enabled: false}}
+"""
+
+
+def test_different_tests_may_have_one_automatic_name(write: Write) -> None:
+    tests = load_project(write(EQUALLY_NAMED)).tests
+    enabled = [test for test in tests if test.config.enabled]
+    assert [test.name for test in enabled] == [
+        "dbt_utils_expression_is_true_orders_total_id",
+        "dbt_utils_expression_is_true_orders_total_id",
+        *["not_null_orders__"] * 3,
+    ]
+    assert len({test.unique_id for test in enabled}) == 5
+    assert select_tests(tests, ["not_null_orders__,test_name:not_null"]) == enabled[2:4]
+
+
+def test_a_name_that_is_written_is_one_tests(write: Write) -> None:
+    text = EQUALLY_NAMED.replace("- not_null\n", "- not_null: {name: not_null_orders__}\n")
+    (problem,) = problems_of(write(text))
+    assert ":14:13: a test called 'not_null_orders__' is already at " in problem
 
 
 WRONG = """
