@@ -15,7 +15,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from dbt_like_checks.dagster_partitions import Filter, Partitioning
-from dbt_like_checks.errors import DatabaseUnusable, DataTestError
+from dbt_like_checks.errors import CheckError, DatabaseUnusable
 from dbt_like_checks.grammar import load_project
 from dbt_like_checks.names import digest, identifier
 from dbt_like_checks.project import SINGULAR, DataTest
@@ -36,10 +36,6 @@ class Target:
 
     database: sa.Engine | str = field(repr=False)
     options: RunOptions = field(default_factory=RunOptions)
-
-
-class CheckError(DataTestError):
-    """The tests cannot be made checks; one line with the test and its place."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,8 @@ def build_asset_checks(
     ``partition_filter`` a run over partitions looks only at their rows (see `Partitioning`).
     ``blocking`` checks of severity error keep downstream assets from running.
 
-    Raises ProjectError for a bad file and CheckError where an asset has a test twice.
+    Raises ProjectError for a bad file, and CheckError where an asset has a test twice or
+    ``partition_filter`` does not fit the partitions.
     """
     registry = registry or default_registry()
     tests: Iterable[DataTest]
@@ -211,7 +208,8 @@ def metadata_of(result: Result, keys: Sequence[str] = ()) -> dict[str, dg.Metada
     if result.compiled_code:
         metadata["compiled_sql"] = dg.MetadataValue.md(code_block(result.compiled_code))
     if keys:
-        metadata["partitions"] = text(_named(keys))
+        whole = "" if result.query and result.query.restricted else "all rows, not only those of "
+        metadata["partitions"] = text(f"{whole}{_named(keys)}")
     if result.stored_in:
         metadata["stored_in"] = text(visible(str(result.stored_in)))
     return metadata

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -42,13 +42,18 @@ class Table:
     from_clause: sa.FromClause
 
 
-def exact_name(wanted: str, columns: Sequence[str], *, quoted: bool, table: object) -> str:
-    """The column called ``wanted``, in another case unless quoted. Raises CannotCompile."""
+def find_name(wanted: str, columns: Collection[str], *, quoted: bool = False) -> str | None:
+    """The column called ``wanted``, in another case unless quoted; None where there is none."""
     if wanted in columns:
         return wanted
     alike = [name for name in columns if name.casefold() == wanted.casefold()]
-    if len(alike) == 1 and not quoted:
-        return alike[0]
+    return alike[0] if len(alike) == 1 and not quoted else None
+
+
+def exact_name(wanted: str, columns: Sequence[str], *, quoted: bool, table: object) -> str:
+    """The column called ``wanted``, in another case unless quoted. Raises CannotCompile."""
+    if found := find_name(wanted, columns, quoted=quoted):
+        return found
     raise CannotCompile(f"no column {wanted!r} in {str(table)!r}{did_you_mean(wanted, columns)}")
 
 
@@ -56,7 +61,8 @@ def exact_name(wanted: str, columns: Sequence[str], *, quoted: bool, table: obje
 class Tested:
     """What one test is on.
 
-    ``rows`` is the table, or the part of it that ``where`` leaves, as something to select from.
+    ``rows`` is the table, or the part of it that ``where`` and the run leave, as something to select
+    from; ``restricted``: the run is about a part only.
     ``sampling``: the rows are to be shown, so the primary key belongs with them; otherwise they
     are only counted, and anything more would cost time.
     """
@@ -68,6 +74,7 @@ class Tested:
     dialect: Dialect
     read_table: Callable[[Relation], Table]
     tested_column: Column | None = None
+    restricted: bool = False
     sampling: bool = False
 
     @property

@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from dbt_like_checks import RunOptions, load_project
-from dbt_like_checks.dagster import CheckError, Target, build_asset_checks, code_block
+from dbt_like_checks.dagster import Target, build_asset_checks, code_block
+from dbt_like_checks.errors import CheckError
 from tests.databases import fresh_postgresql_database
 
 VISITS = """
@@ -160,7 +161,7 @@ def test_a_run_over_partitions_looks_at_their_rows_only_with_one_query_for_each_
         resolve={"visits": "visits", "rooms": "visits"},
         target=Target(url),
         partitions_def=DAILY,
-        partition_filter={"day": "day"},
+        partition_filter={"day": "DAY"},  # found in another case, as columns are
     )
     location = locate(checks, DAILY)
     # A table without the partition's column is looked at whole.
@@ -174,6 +175,8 @@ def test_a_run_over_partitions_looks_at_their_rows_only_with_one_query_for_each_
     assert len(several.get_asset_check_evaluations()) == 3
     shown = evaluations(several)["not_null_visits_guest"].metadata["partitions"].value
     assert shown == "2026-01-03, 2026-01-04, 2026-01-05"
+    whole = evaluations(several)["unique_rooms_room"].metadata["partitions"].value
+    assert whole == "all rows, not only those of 2026-01-03, 2026-01-04, 2026-01-05"
     materialized = location.run("everything", partition="2026-01-04")
     assert failures(materialized) == rooms | {"not_null_visits_guest": 1, "unique_visits_guest": 0}
 
@@ -204,6 +207,49 @@ def test_two_dimensions(
     )
     found = failures(locate(checks, ROOM_BY_DAY).run(**tags))
     assert (found["not_null_visits_guest"], found["unique_visits_guest"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("partitions", "filter_by"),
+    [(ROOM_BY_DAY, {"dayx": "day", "room": "room"}), (ROOM_BY_DAY, {"day": "day"}), (DAILY, {})],
+)
+def test_a_mapping_that_does_not_fit_the_partitions_is_refused(
+    file: Path, partitions: Any, filter_by: dict[str, str]
+) -> None:
+    with pytest.raises(CheckError, match="partition_filter has columns for"):
+        build_asset_checks(
+            file,
+            resolve={"visits": "visits"},
+            target=Target("sqlite://"),
+            partitions_def=partitions,
+            partition_filter=filter_by,
+        )
+
+
+@pytest.mark.parametrize("written", ["2024-01-01T10:30:00", "2024-01-01 10:30:00.5"])
+def test_a_moment_is_in_its_hour_however_sqlite_writes_it(
+    locate: Locate, tmp_path: Path, written: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'd.db'}"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE visits (guest TEXT, at TEXT)")
+        connection.exec_driver_sql("INSERT INTO visits VALUES (NULL, ?)", (written,))
+    engine.dispose()
+    (tmp_path / "t.yml").write_text(
+        "models: [{name: visits, columns: [{name: guest, data_tests: [not_null]}]}]"
+    )
+    hourly = dg.HourlyPartitionsDefinition("2024-01-01-00:00", end_date="2024-01-02-00:00")
+    checks = build_asset_checks(
+        tmp_path / "t.yml",
+        resolve={"visits": "visits"},
+        target=Target(url),
+        partitions_def=hourly,
+        partition_filter={"hour": "at"},
+    )
+    location = locate(checks, hourly)
+    found = [failures(location.run(partition=f"2024-01-01-{hour}:00")) for hour in ("09", "10", "11")]
+    assert [each["not_null_visits_guest"] for each in found] == [0, 1, 0]
 
 
 def test_a_partition_key_may_stand_for_several_columns(locate: Locate, file: Path, url: str) -> None:

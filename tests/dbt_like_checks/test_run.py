@@ -76,7 +76,7 @@ def test_a_group_shows_its_first_key(planted: str, write: Write) -> None:
 
 
 def test_a_run_may_be_about_some_rows_only(planted: str, write: Write) -> None:
-    def paid(columns: object) -> sa.ColumnElement[bool] | None:
+    def paid(columns: object, _dialect: object) -> sa.ColumnElement[bool] | None:
         assert isinstance(columns, dict)
         return columns["status"] == literal("paid") if "status" in columns else None
 
