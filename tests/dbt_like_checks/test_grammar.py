@@ -105,8 +105,8 @@ def test_a_real_dbt_schema_loads_unchanged(write: Write) -> None:
         "positive_lifetime",
         "unique_dim_customers_id",
         "not_null_dim_customers_id",
-        "accepted_values_dim_customers_region__us__eu__2024_01_01",
-        "relationships_dim_customers_region__code__source_raw_regions_",
+        "accepted_values_dim_customers__region___us__eu__2024_01_01",
+        "relationships_dim_customers__region___code__source_raw_regions_",
         "every_region_has_a_code",
     ]
     positive = tests["positive_lifetime"]
@@ -114,10 +114,10 @@ def test_a_real_dbt_schema_loads_unchanged(write: Write) -> None:
     assert positive.description == "Lifetimes are never negative"
     assert tests["not_null_dim_customers_id"].config.where == "region is not null"
     assert tests["not_null_dim_customers_id"].tags == {"core", "key"}
-    accepted = tests["accepted_values_dim_customers_region__us__eu__2024_01_01"]
+    accepted = tests["accepted_values_dim_customers__region___us__eu__2024_01_01"]
     assert accepted.column == Column("region", quote=True)
     assert (accepted.config.severity, accepted.tags) == (Severity.WARN, {"core", "nightly"})
-    related = tests["relationships_dim_customers_region__code__source_raw_regions_"]
+    related = tests["relationships_dim_customers__region___code__source_raw_regions_"]
     assert related.arguments == {"to": Relation("regions_v2", "landing"), "field": "code"}
     assert (related.config.limit, str(related.config.error_if), related.config.enabled) == (100, ">10", False)
     source = tests["every_region_has_a_code"]
@@ -275,6 +275,51 @@ def test_one_problem(write: Write, text: str, message: str) -> None:
     with pytest.raises(ProjectError) as caught:
         load_project(write(text))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        (
+            "accepted_values: {values: [a, [b]]}",
+            "'accepted_values': values: item 2: Input should be a valid boolean, integer, number, datetime, "
+            "date or string",
+        ),
+        (
+            "accepted_range: {min_value: [1]}",
+            "'dbt_utils.accepted_range': min_value: Input should be a valid integer, number, datetime, date"
+            " or string",
+        ),
+        ("accepted_range: {min_value: ''}", "'dbt_utils.accepted_range': min_value: must be SQL text"),
+        (
+            "accepted_range: {max_value: \"{{ var('x') }}\"}",
+            "'dbt_utils.accepted_range': max_value: Jinja is not understood here: write plain SQL",
+        ),
+        (
+            "expression_is_true: {expression: \"> {{ var('x') }}\"}",
+            "'dbt_utils.expression_is_true': expression: Jinja is not understood here: write plain SQL",
+        ),
+    ],
+)
+def test_a_wrong_argument_is_one_problem(write: Write, test: str, said: str) -> None:
+    (problem,) = problems_of(write(f"models: [{{name: t, columns: [{{name: a, data_tests: [{test}]}}]}}]"))
+    assert problem.partition(": ")[2] == said
+
+
+def test_names_are_those_of_dbt(write: Write) -> None:
+    columns = """
+    - {name: 'na:me %', quote: true, data_tests: [not_null]}
+    - {name: '"Order"', data_tests: [not_null]}
+    - {name: status, data_tests: [accepted_values: {values: [paid, null]}]}
+    - {name: cust, data_tests: [relationships: {to: ref('mc'), field: '"Order"'}]}
+"""
+    tests = load_project(write(f"models:\n- name: mo\n  columns:{columns}"))
+    assert [test.name for test in tests] == [
+        "not_null_mo__na_me_",
+        "not_null_mo__Order_",
+        "accepted_values_mo_status__paid__None",
+        "relationships_mo_cust___Order___ref_mc_",
+    ]
 
 
 def test_anchors_and_merge_keys(write: Write) -> None:
