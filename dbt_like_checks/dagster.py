@@ -128,8 +128,7 @@ def table_of(test: DataTest) -> str | None:
     """The name of the model a test is on; for a singular test, of the first table it refers to."""
     if test.model is not None:
         return test.model.name
-    relations = [part for part in test.sql.parts if not isinstance(part, str)] if test.sql else []
-    return relations[0].name if relations else None
+    return test.others[0].name if test.others else None
 
 
 def by_check_name(tests: Sequence[DataTest]) -> dict[str, DataTest]:

@@ -99,6 +99,12 @@ class DataTest:
         """Its own tags, its column's and its model's: what ``tag:`` selects by."""
         return self.config.tags | self.inherited_tags
 
+    @property
+    def others(self) -> tuple[Relation, ...]:
+        """The tables that it refers to, beside the one it is on."""
+        named = self.sql.parts if self.sql else self.arguments.values()
+        return tuple(value for value in named if isinstance(value, Relation))
+
 
 @dataclass(frozen=True)
 class Singular:

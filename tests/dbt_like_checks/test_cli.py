@@ -155,6 +155,45 @@ def test_selection(shell: Shell, write: Write) -> None:
     }
 
 
+ODDLY_NAMED = """
+models:
+  - name: orders
+    columns:
+      - name: customer
+        data_tests:
+          - not_null
+          - relationships: {name: 'weird: name, 100 %', to: ref('customers'), field: id}
+          - relationships: {name: of_a_source, to: "source('raw', 'regions')", field: id}
+  - name: customers
+    config: {alias: clients}
+    columns: [{name: id, data_tests: [unique]}]
+  - name: order lines
+    columns: [{name: id, data_tests: [unique]}]
+sources: [{name: raw, schema: landing, tables: [{name: regions}]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("criteria", "expected"),
+    [
+        ("customers", ["weird: name, 100 %", "unique_customers_id", "lost"]),
+        ("orders", ["not_null_orders_customer", "weird: name, 100 %", "of_a_source", "lost"]),
+        ("raw.regions", ["of_a_source"]),
+        ("source:raw", ["of_a_source"]),
+        ("weird: name, 100 %", ["weird: name, 100 %"]),
+        ("order lines", ["unique_order lines_id"]),
+        ("orders,test_name:relationships", ["weird: name, 100 %", "of_a_source"]),
+    ],
+)
+def test_a_table_selects_what_is_on_it_or_refers_to_it(
+    shell: Shell, write: Write, criteria: str, expected: list[str]
+) -> None:
+    path = write(ODDLY_NAMED)
+    sql = write("select * from {{ ref('orders') }} join {{ ref('customers') }} using (id)", "lost.sql")
+    code, out, err = shell("list", path, sql, "--select", criteria)
+    assert (code, err, out.splitlines()) == (0, "", expected)
+
+
 def test_compile_prints_sql_and_what_cannot_be_compiled(shell: Shell, database: str, write: Write) -> None:
     code, out, _ = shell("compile", write(MIXED), "--url", database)
     assert code == 1
