@@ -22,7 +22,7 @@ from dbt_like_checks.project import SINGULAR, DataTest
 from dbt_like_checks.registry import Registry, default_registry
 from dbt_like_checks.results import Result, Status
 from dbt_like_checks.run import RunOptions, run_tests
-from dbt_like_checks.shown import visible
+from dbt_like_checks.shown import as_text, visible
 
 CELL_LIMIT = 300  # characters of one value shown in a table of failing rows
 PARTITIONS_NAMED = 5
@@ -233,7 +233,7 @@ def _cell(value: object) -> str | int | float | bool | None:
         return value
     if isinstance(value, float) and value == value and abs(value) != float("inf"):
         return value
-    shown = visible(str(value))
+    shown = visible(as_text(value))
     return shown if len(shown) <= CELL_LIMIT else f"{shown[:CELL_LIMIT]}… ({len(shown)} characters)"
 
 
@@ -250,4 +250,5 @@ def _named(keys: Sequence[str]) -> str:
 
 def _not_carried_out(results: Sequence[Result]) -> str:
     lines = [f"{visible(result.test.name)}: {visible(result.message or 'no reason')}" for result in results]
-    return f"{len(results)} data tests could not be carried out:\n" + "\n".join(lines)
+    tests = "1 data test" if len(results) == 1 else f"{len(results)} data tests"
+    return f"{tests} could not be carried out:\n" + "\n".join(lines)

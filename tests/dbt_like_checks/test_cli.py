@@ -1,6 +1,7 @@
 """The command line: what it prints and how it exits."""
 
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -96,6 +97,14 @@ def test_values_of_the_database_cannot_write_to_the_terminal(
         _, out, _ = shell(*arguments)
         assert "\x1b[2J" not in out
         assert "\u202e" not in out
+
+
+def test_junit_is_xml_whatever_the_names_are(shell: Shell, database: str, write: Write) -> None:
+    path = write('select 1 as "a\uffff\ufffe\U0001fffe\x0bb"', "odd.sql")
+    _, out, _ = shell("test", path, "--url", database, "--output", "junit")
+    failure = ElementTree.fromstring(out).find(".//failure")
+    assert failure is not None
+    assert failure.text == r"a\u{ffff}\u{fffe}\u{1fffe}\u{b}b=1"
 
 
 def test_json_has_the_shape_of_run_results(shell: Shell, database: str, write: Write) -> None:
@@ -231,6 +240,18 @@ def test_what_cannot_be_done_exits_with_two(
     assert (code, out) == (2, "")
     assert said in err
     assert "Traceback" not in err
+
+
+def test_the_editor_schema_takes_a_severity_in_any_case(shell: Shell, write: Write) -> None:
+    schema = json.loads(shell("schema")[1])
+    offered, other = schema["$defs"]["config"]["properties"]["severity"]["anyOf"]
+    for severity in ("error", "warn", "Warn", "ERROR", "fatal"):
+        path = write(
+            f"models: [{{name: t, data_tests: [{{recency: {{config: {{severity: {severity}}}}}}}]}}]"
+        )
+        loads = "severity" not in shell("list", path)[2]
+        taken = severity in offered["enum"] or re.search(other["pattern"], severity) is not None
+        assert taken is loads, severity
 
 
 def test_the_editor_schema_knows_every_test_and_resolves(shell: Shell) -> None:

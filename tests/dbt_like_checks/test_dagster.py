@@ -295,7 +295,9 @@ def test_a_test_that_cannot_be_carried_out_fails_the_run_and_not_the_other_check
     assert not result.success
     assert set(failures(result)) == {"not_null_visits_guest", "unique_visits_guest"}
     (step,) = [event for event in result.all_events if event.is_step_failure]
-    assert "no table 'nobody_asked_for'" in step.step_failure_data.error_display_string
+    told = step.step_failure_data.error_display_string
+    assert "1 data test could not be carried out:" in told
+    assert "no table 'nobody_asked_for'" in told
 
 
 def test_without_a_database_the_run_says_so_in_a_line_without_the_password(
