@@ -6,6 +6,7 @@ wherever they are declared, and then for their tests. All problems are reported 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -52,7 +53,7 @@ def load_project(*paths: str | Path, name: str = "checks", registry: Registry | 
     ``name`` stands in the tests' unique ids. Raises ProjectError with every problem of every file.
     """
     problems: list[Problem] = []
-    files = project_files(paths, problems)
+    files = _files(paths, problems)
     loading = _Loading(name, registry or default_registry(), problems)
     for path in files:
         if path.suffix != ".sql" and (root := read_yaml(path, problems)) is not None:
@@ -68,6 +69,14 @@ def load_project(*paths: str | Path, name: str = "checks", registry: Registry | 
     if problems:
         raise ProjectError(problems)
     return Project(tuple(loading.tests), tuple(loading.models))
+
+
+def _files(paths: Iterable[str | Path], problems: list[Problem]) -> list[Path]:
+    try:
+        return project_files(paths, problems)
+    except OSError as error:  # a folder that may not be looked into, a name that cannot be one
+        problems.append(Problem(Place(str(error.filename)), f"cannot be read: {error.strerror}"))
+        return []
 
 
 @dataclass

@@ -388,6 +388,11 @@ def test_files_that_cannot_be_read(tmp_path: Path, write: Write) -> None:
     ]
 
 
+def test_a_path_that_cannot_be_looked_at_is_a_problem_too() -> None:
+    (problem,) = problems_of(Path("x" * 5000 + ".yml"))
+    assert problem.endswith(".yml:1:1: cannot be read: File name too long")
+
+
 def test_a_folder_is_searched_as_dbt_lays_it_out(write: Write, tmp_path: Path) -> None:
     model = "models: [{name: a, columns: [{name: b, data_tests: [not_null]}]}]"
     write(model, "project/models/schema.yml")
