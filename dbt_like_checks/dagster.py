@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from dbt_like_checks.dagster_partitions import Filter, Partitioning
 from dbt_like_checks.errors import CheckError, DatabaseUnusable
 from dbt_like_checks.grammar import load_project
-from dbt_like_checks.names import digest, identifier
+from dbt_like_checks.names import identifier, short_hash
 from dbt_like_checks.project import SINGULAR, DataTest
 from dbt_like_checks.registry import Registry, default_registry
 from dbt_like_checks.results import Result, Status
@@ -142,7 +142,7 @@ def by_check_name(tests: Sequence[DataTest]) -> dict[str, DataTest]:
     for test in tests:
         name = identifier(test.name)
         if times[name] > 1:
-            name = f"{name}_{digest(test.unique_id)}"
+            name = f"{name}_{short_hash(test.unique_id)}"
         twin = by_name.setdefault(name, test)
         if twin is not test:
             raise CheckError(f"{test.place}: the test {test.name!r} is there already, from {twin.place}")

@@ -34,18 +34,18 @@ def alias(name: str) -> str:
     if len(name.encode()) <= ALIAS_LIMIT:
         return name
     beginning = re.sub(r"[^0-9a-zA-Z_]+", "_", name)[:PREFIX]
-    return f"{beginning}_{_md5(name)}"
+    return f"{beginning}_{_digest(name)}"
 
 
 def unique_id(project: str, name: str, *identity: object) -> str:
     """dbt's shape, ``test.<project>.<name>.<hash>``; the hash is of what the test is."""
-    return f"test.{project}.{name}.{digest(repr(identity))}"
+    return f"test.{project}.{name}.{short_hash(repr(identity))}"
 
 
-def digest(text: str) -> str:
+def short_hash(text: str) -> str:
     """Ten characters that stand for a text, as in dbt's unique ids."""
-    return _md5(text)[-10:]
+    return _digest(text)[-10:]
 
 
-def _md5(text: str) -> str:
+def _digest(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
