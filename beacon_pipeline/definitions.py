@@ -38,7 +38,7 @@ def build_definitions(
 ) -> dg.Definitions:
     """Everything in the code location, for a catalog (default: the one the environment names).
 
-    Raises CatalogError and ProjectError. ``ledger`` and ``providers`` may be replaced;
+    Raises CatalogError. ``ledger`` and ``providers`` may be replaced;
     ``healing_interval_seconds`` is how often the record is looked at.
     """
     catalog = catalog or load_catalog()

@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass
 from beacon_pipeline.catalog import Catalog, CatalogError, load_catalog
 from beacon_pipeline.deployments import modal_deployments
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
+from beacon_pipeline.ledger_checks.project import own_checks
 from beacon_pipeline.providers import Providers
+from dbt_like_checks import ProjectError
 from inference.contract import Deployment, NotConfigured, Provider
 from inference.inspection import DeploymentState, Inspectable
 from inference.modal_deployments import settings_of
@@ -50,6 +52,15 @@ def examine_catalog() -> tuple[Catalog | None, list[Diagnosis]]:
     return catalog, [
         Diagnosis("catalog", ok=True, detail=f"{catalog.name} ({catalog.digest[:12]}): {counts}")
     ]
+
+
+def examine_own_checks(catalog: Catalog) -> list[Diagnosis]:
+    """Whether the data tests in the catalog's folder, if there are any, can be read."""
+    try:
+        found = own_checks(catalog)
+    except ProjectError as error:
+        return [Diagnosis("own checks", ok=False, detail=str(problem)) for problem in error.problems]
+    return [Diagnosis("own checks", ok=True, detail=f"{len(found)} data tests")] if found else []
 
 
 def examine_database(url: str) -> Diagnosis:

@@ -10,14 +10,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dbt_like_checks.dialects import written
+from dbt_like_checks.dialects import Dialect, written
 from dbt_like_checks.errors import CannotCompile
 from dbt_like_checks.generic.tested import Table, Tested
 from dbt_like_checks.project import DataTest, Relation, Singular
 from dbt_like_checks.registry import GenericTest, Registry
 from dbt_like_checks.tables import Tables
 
-Restriction = Callable[[Mapping[str, sa.ColumnElement[Any]]], sa.ColumnElement[bool] | None]
+Restriction = Callable[[Mapping[str, sa.ColumnElement[Any]], Dialect], sa.ColumnElement[bool] | None]
 """Which rows of a tested table a run is about, given its columns by name; None: all of them.
 
 Like ``where`` it applies to the tested table only. Bind the values in it.
@@ -32,11 +32,12 @@ class Query:
     """A compiled test.
 
     ``count`` gives one row with one number, the failures. ``failing`` selects the failing rows
-    within the test's ``limit``.
+    within the test's ``limit``. ``restricted``: both are about a part of the table's rows only.
     """
 
     count: sa.Select[Any]
     failing: sa.Select[Any]
+    restricted: bool
     _driver: str
     _with_keys: Callable[[], sa.Select[Any]]  # made when asked: most tests pass
     _limit: int | None
@@ -58,17 +59,18 @@ def compile_test(
     if test.sql is not None:
         failing: Rows = _singular(test.sql, tables)
         shown: Callable[[], Rows] = partial(_singular, test.sql, tables)
-        counted_by = COUNT
+        counted_by, restricted = COUNT, False
     else:
         generic = registry.find(test.kind)
         tested = _tested(test, tables, restrict)
         failing = _failing_rows(generic, tested, test)
         shown = partial(_failing_rows, generic, replace(tested, sampling=True), test)
-        counted_by = generic.count
+        counted_by, restricted = generic.count, tested.restricted
     count = _count(failing, test.config.fail_calc or counted_by, test.config.limit)
     return Query(
         count=count,
         failing=_limited(failing, test.config.limit),
+        restricted=restricted,
         _driver=tables.reader.engine.url.drivername,
         _with_keys=lambda: _limited(shown(), None),
         _limit=test.config.limit,
@@ -96,22 +98,23 @@ def _for_reading(driver: str) -> sa.Dialect:
 def _tested(test: DataTest, tables: Tables, restrict: Restriction | None) -> Tested:
     if test.model is None:
         raise CannotCompile("a generic test needs a model")
-    table = tables.read(test.model.relation)
+    table, dialect = tables.read(test.model.relation), tables.reader.dialect
+    columns = {name: table.from_clause.c[name] for name in table.columns}
+    restriction = restrict(columns, dialect) if restrict else None
     return Tested(
         table=table,
-        rows=_rows(table, test.config.where, restrict),
-        dialect=tables.reader.dialect,
+        rows=_rows(table, test.config.where, restriction),
+        dialect=dialect,
         read_table=tables.read,
         tested_column=test.column,
+        restricted=restriction is not None,
     )
 
 
-def _rows(table: Table, where: str | None, restrict: Restriction | None) -> sa.FromClause:
-    columns = {name: table.from_clause.c[name] for name in table.columns}
-    restriction = restrict(columns) if restrict else None
+def _rows(table: Table, where: str | None, restriction: sa.ColumnElement[bool] | None) -> sa.FromClause:
     if where is None and restriction is None:
         return table.from_clause
-    rows = sa.select(*columns.values())
+    rows = sa.select(*(table.from_clause.c[name] for name in table.columns))
     if where is not None:
         rows = rows.where(written(where))
     if restriction is not None:

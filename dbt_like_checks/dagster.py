@@ -5,7 +5,7 @@ about. Values of the database are untrusted: they reach Dagster's pages as plain
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,13 +15,14 @@ import dagster as dg
 import sqlalchemy as sa
 
 from dbt_like_checks.dagster_partitions import Filter, Partitioning
-from dbt_like_checks.errors import DatabaseUnusable, DataTestError
+from dbt_like_checks.errors import CheckError, DatabaseUnusable
 from dbt_like_checks.grammar import load_project
+from dbt_like_checks.names import identifier, short_hash
 from dbt_like_checks.project import SINGULAR, DataTest
 from dbt_like_checks.registry import Registry, default_registry
 from dbt_like_checks.results import Result, Status
 from dbt_like_checks.run import RunOptions, run_tests
-from dbt_like_checks.shown import visible
+from dbt_like_checks.shown import as_text, visible
 
 CELL_LIMIT = 300  # characters of one value shown in a table of failing rows
 PARTITIONS_NAMED = 5
@@ -37,10 +38,6 @@ class Target:
     options: RunOptions = field(default_factory=RunOptions)
 
 
-class CheckError(DataTestError):
-    """The tests cannot be made checks; one line with the test and its place."""
-
-
 @dataclass(frozen=True)
 class _Runner:
     """Runs tests for a Dagster run and tells their results."""
@@ -50,25 +47,26 @@ class _Runner:
     partitioning: Partitioning | None
 
     def check(
-        self, asset: dg.AssetKey, tests: Sequence[DataTest], tags: Mapping[str, str]
+        self, asset: dg.AssetKey, tests: Mapping[str, DataTest], tags: Mapping[str, str]
     ) -> Iterator[dg.AssetCheckResult]:
+        """The results of enabled tests by the names of their checks."""
         target = self.target()
         keys = self.partitioning.keys_of(tags) if self.partitioning else []
         options = target.options
         if self.partitioning and keys:
             options = replace(options, restrict=self.partitioning.restriction(keys))
         try:
-            results = run_tests(tests, target.database, options, registry=self.registry)
+            results = run_tests(tests.values(), target.database, options, registry=self.registry)
         except DatabaseUnusable as error:
             raise dg.Failure(visible(str(error)), allow_retries=False) from None
         not_carried_out = []
-        for result in results:
+        for name, result in zip(tests, results, strict=True):
             if result.status in (Status.ERROR, Status.SKIPPED):
                 not_carried_out.append(result)
                 continue
             yield dg.AssetCheckResult(
                 asset_key=asset,
-                check_name=check_name(result.test),
+                check_name=name,
                 passed=result.status is Status.PASS,
                 severity=severity_of(result),
                 metadata=metadata_of(result, keys),
@@ -95,7 +93,8 @@ def build_asset_checks(
     ``partition_filter`` a run over partitions looks only at their rows (see `Partitioning`).
     ``blocking`` checks of severity error keep downstream assets from running.
 
-    Raises ProjectError for a bad file and CheckError where two tests of an asset have one name.
+    Raises ProjectError for a bad file, and CheckError where an asset has a test twice or
+    ``partition_filter`` does not fit the partitions.
     """
     registry = registry or default_registry()
     tests: Iterable[DataTest]
@@ -129,13 +128,25 @@ def table_of(test: DataTest) -> str | None:
     """The name of the model a test is on; for a singular test, of the first table it refers to."""
     if test.model is not None:
         return test.model.name
-    relations = [part for part in test.sql.parts if not isinstance(part, str)] if test.sql else []
-    return relations[0].name if relations else None
+    return test.others[0].name if test.others else None
 
 
-def check_name(test: DataTest) -> str:
-    """The test's name in the letters that Dagster allows."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", test.name)
+def by_check_name(tests: Sequence[DataTest]) -> dict[str, DataTest]:
+    """The tests of one asset by the names of their checks: their own, in the letters that Dagster allows.
+
+    Where several have one name, each has its own hash behind it, which no other test changes.
+    Raises CheckError where a test is there twice.
+    """
+    times = Counter(identifier(test.name) for test in tests)
+    by_name: dict[str, DataTest] = {}
+    for test in tests:
+        name = identifier(test.name)
+        if times[name] > 1:
+            name = f"{name}_{short_hash(test.unique_id)}"
+        twin = by_name.setdefault(name, test)
+        if twin is not test:
+            raise CheckError(f"{test.place}: the test {test.name!r} is there already, from {twin.place}")
+    return by_name
 
 
 def _checks_on(
@@ -144,16 +155,8 @@ def _checks_on(
     runner: _Runner,
     block: Callable[[DataTest], bool],
 ) -> dg.AssetChecksDefinition:
-    by_name: dict[str, DataTest] = {}
-    for test in tests:
-        name = check_name(test)
-        if name in by_name:
-            raise CheckError(
-                f"{test.place}: the check {name!r} of {asset.to_user_string()!r} is there already,"
-                f" from {by_name[name].place}: give one of the two tests another name"
-            )
-        by_name[name] = test
-    op_name = "data_tests_on_" + re.sub(r"[^A-Za-z0-9_]", "_", "__".join(asset.path))
+    by_name = by_check_name(tests)
+    op_name = "data_tests_on_" + identifier("__".join(asset.path))
 
     @dg.multi_asset_check(
         name=op_name,
@@ -162,7 +165,7 @@ def _checks_on(
     )
     def data_tests(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         chosen = {key.name for key in context.selected_asset_check_keys}
-        selected = [test for name, test in by_name.items() if name in chosen]
+        selected = {name: test for name, test in by_name.items() if name in chosen}
         yield from runner.check(asset, selected, context.run.tags)
 
     return data_tests
@@ -175,9 +178,12 @@ def _spec(
     return dg.AssetCheckSpec(
         name,
         asset=asset,
-        description=test.description or what_it_says,
+        description=visible(test.description or what_it_says or ""),
         blocking=blocking,
-        metadata={"declared_in": f"{Path(test.place.file).name}:{test.place.line}", "kind": test.kind},
+        metadata={
+            "declared_in": visible(f"{Path(test.place.file).name}:{test.place.line}"),
+            "kind": test.kind,
+        },
     )
 
 
@@ -201,7 +207,8 @@ def metadata_of(result: Result, keys: Sequence[str] = ()) -> dict[str, dg.Metada
     if result.compiled_code:
         metadata["compiled_sql"] = dg.MetadataValue.md(code_block(result.compiled_code))
     if keys:
-        metadata["partitions"] = text(_named(keys))
+        whole = "" if result.query and result.query.restricted else "all rows, not only those of "
+        metadata["partitions"] = text(f"{whole}{_named(keys)}")
     if result.stored_in:
         metadata["stored_in"] = text(visible(str(result.stored_in)))
     return metadata
@@ -226,7 +233,7 @@ def _cell(value: object) -> str | int | float | bool | None:
         return value
     if isinstance(value, float) and value == value and abs(value) != float("inf"):
         return value
-    shown = visible(str(value))
+    shown = visible(as_text(value))
     return shown if len(shown) <= CELL_LIMIT else f"{shown[:CELL_LIMIT]}… ({len(shown)} characters)"
 
 
@@ -243,4 +250,5 @@ def _named(keys: Sequence[str]) -> str:
 
 def _not_carried_out(results: Sequence[Result]) -> str:
     lines = [f"{visible(result.test.name)}: {visible(result.message or 'no reason')}" for result in results]
-    return f"{len(results)} data tests could not be carried out:\n" + "\n".join(lines)
+    tests = "1 data test" if len(results) == 1 else f"{len(results)} data tests"
+    return f"{tests} could not be carried out:\n" + "\n".join(lines)

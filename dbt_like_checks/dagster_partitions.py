@@ -12,7 +12,9 @@ import dagster as dg
 import sqlalchemy as sa
 
 from dbt_like_checks.compile import Restriction
-from dbt_like_checks.dialects import literal
+from dbt_like_checks.dialects import Dialect, comparable, literal
+from dbt_like_checks.errors import CheckError
+from dbt_like_checks.generic.tested import find_name
 
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
@@ -28,11 +30,20 @@ class Partitioning:
 
     ``filter`` maps each dimension's name to a column (with one dimension, any name), or is a function
     from a partition key to the values of columns. A time window is met by a column of dates or moments
-    in the time zone of the partitions; anything else by equality.
+    in the time zone of the partitions; anything else by equality. Raises CheckError for a mapping that
+    does not fit the dimensions.
     """
 
     definition: dg.PartitionsDefinition[str]
     filter: Filter
+
+    def __post_init__(self) -> None:
+        if callable(self.filter):
+            return
+        given, expected = sorted(self.filter), sorted(self._dimensions() or list(self.filter)[:1])
+        if not given or given != expected:
+            wanted = f"one for each of {expected}" if expected else "one column"
+            raise CheckError(f"partition_filter has columns for {given}: give {wanted}")
 
     def keys_of(self, tags: Mapping[str, str]) -> list[str]:
         """The partition keys that a run with these tags is about; none: all rows."""
@@ -45,12 +56,18 @@ class Partitioning:
         """The rows of these partitions; all rows of a table that lacks one of the columns."""
         places = [self._place(key) for key in keys]
 
-        def restrict(columns: Columns) -> sa.ColumnElement[bool] | None:
-            if not places or not set(places[0]) <= set(columns):
-                return None
-            return _any_place(columns, places)
+        def restrict(columns: Columns, dialect: Dialect) -> sa.ColumnElement[bool] | None:
+            names = {name: find_name(name, columns) for name in places[0]}
+            found = {name: columns[exact] for name, exact in names.items() if exact is not None}
+            return _any_place(dialect, found, places) if len(found) == len(names) else None
 
         return restrict
+
+    def _dimensions(self) -> dict[str, dg.PartitionsDefinition[Any]]:
+        """The dimensions by name; none where there is only one, without a name."""
+        if isinstance(self.definition, dg.MultiPartitionsDefinition):
+            return {each.name: each.partitions_def for each in self.definition.partitions_defs}
+        return {}
 
     def _place(self, key: str) -> dict[str, Any]:
         """The value, or time window, of each column in a partition."""
@@ -58,7 +75,7 @@ class Partitioning:
             return dict(self.filter(key))
         if isinstance(self.definition, dg.MultiPartitionsDefinition):
             by_dimension = self.definition.get_partition_key_from_str(key).keys_by_dimension
-            definitions = {each.name: each.partitions_def for each in self.definition.partitions_defs}
+            definitions = self._dimensions()
             return {
                 column: _value(definitions[dimension], by_dimension[dimension])
                 for dimension, column in self.filter.items()
@@ -72,24 +89,31 @@ def _value(definition: dg.PartitionsDefinition[str], key: str) -> Any:
     return key
 
 
-def _any_place(columns: Columns, places: Sequence[Mapping[str, Any]]) -> sa.ColumnElement[bool]:
+def _any_place(
+    dialect: Dialect, columns: Columns, places: Sequence[Mapping[str, Any]]
+) -> sa.ColumnElement[bool]:
     """Rows in any of the places: column by column where these are every combination of the columns'
     values, as a range of Dagster's is; otherwise place by place."""
     values = {column: list(dict.fromkeys(place[column] for place in places)) for column in places[0]}
     distinct = {tuple(place.values()) for place in places}
     if prod(len(several) for several in values.values()) == len(distinct):
-        return sa.and_(*(_any_value(columns[column], several) for column, several in values.items()))
-    one_each = ((_any_value(columns[column], [value]) for column, value in place.items()) for place in places)
+        return sa.and_(*(_any_value(dialect, columns[column], several) for column, several in values.items()))
+    one_each = (
+        (_any_value(dialect, columns[column], [value]) for column, value in place.items()) for place in places
+    )
     return sa.or_(*(sa.and_(*conditions) for conditions in one_each))
 
 
-def _any_value(column: sa.ColumnElement[Any], values: Iterable[Any]) -> sa.ColumnElement[bool]:
+def _any_value(
+    dialect: Dialect, column: sa.ColumnElement[Any], values: Iterable[Any]
+) -> sa.ColumnElement[bool]:
     windows: list[dg.TimeWindow] = []
     plain: list[Any] = []
     for value in values:
         (windows if isinstance(value, dg.TimeWindow) else plain).append(value)
+    moment = comparable(dialect, column)
     conditions = [
-        sa.and_(column >= literal(_moment(start)), column < literal(_moment(end)))
+        sa.and_(moment >= literal(_moment(start)), moment < literal(_moment(end)))
         for start, end in _joined(windows)
     ]
     if plain:
@@ -109,6 +133,6 @@ def _joined(windows: Iterable[dg.TimeWindow]) -> list[tuple[datetime, datetime]]
 
 
 def _moment(moment: datetime) -> Any:
-    # A day's beginning as a date: in SQLite's text order it comes before every moment of that day.
+    # A day's beginning as a date: any column of dates or moments can be compared with it.
     local = moment.replace(tzinfo=None)
     return local.date() if local.time() == time() else local

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pydantic
 import yaml
+from pydantic_core import ErrorDetails
 
 from dbt_like_checks.configuration import CONFIG_KEYS, read_config
 from dbt_like_checks.document import Reader, is_null, kind_of
@@ -19,6 +21,7 @@ from dbt_like_checks.registry import GenericTest, Registry, arguments_of
 Entries = dict[str, tuple[yaml.Node, yaml.Node]]
 OWN_KEYS = frozenset(("arguments", "config", "description", "name", "test_name"))
 COLUMN_NAME = "column_name"
+NOT_OF_TYPE = "Input should be a valid "  # how pydantic begins to say so
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class EntryReader:
         column = self._column(generic, given, subject, name_node)
         arguments = self._validated(generic, given, name_node)
         config = self._config(entries)
-        name = self._text(entries, "name") or self._test_name(name_node.value, given, subject, column)
+        own_name = self._text(entries, "name")
+        name = own_name or self._test_name(name_node.value, given, subject, column)
         description = self._text(entries, "description") or ""
         if len(self.reader.problems) > before:
             return None
@@ -72,6 +76,7 @@ class EntryReader:
             config=config,
             description=description,
             place=self.reader.place(node),
+            named=own_name is not None,
             inherited_tags=subject.tags,
         )
 
@@ -144,10 +149,9 @@ class EntryReader:
         try:
             return arguments_of(generic, values, {"resolve": self.resolver.resolve})
         except pydantic.ValidationError as error:
-            for detail in error.errors(include_url=False, include_context=False, include_input=False):
-                name = str(detail["loc"][0]) if detail["loc"] else ""
+            for name, details in _by_place(error):
                 node = given[name][0] if name in given else at
-                self.reader.report(node, _argument_problem(generic, name, detail["type"], detail["msg"]))
+                self.reader.report(node, _argument_problem(generic, name, details))
             return {}
 
     def _config(self, entries: Entries) -> Config:
@@ -176,16 +180,37 @@ class EntryReader:
     ) -> str:
         arguments = {name: value for name, (_, value) in given.items()}
         if column is not None:
-            arguments[COLUMN_NAME] = column.name
+            arguments[COLUMN_NAME] = f'"{column.name}"' if column.quote else column.name
         package, dot, bare = kind.rpartition(".")
         prefixed = f"{package}{dot}{'source_' if subject.from_source else ''}{bare}"
         return test_name(prefixed, subject.named, arguments)
 
 
-def _argument_problem(generic: GenericTest, name: str, kind: str, message: str) -> str:
+def _by_place(error: pydantic.ValidationError) -> Iterator[tuple[str, list[ErrorDetails]]]:
+    """The name of an argument for each value that is wrong, and what is wrong with that value.
+
+    There are several errors where it may be of several types: one for each.
+    """
+    places: dict[tuple[str | int, ...], list[ErrorDetails]] = defaultdict(list)
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        name, *below = detail["loc"] or ("",)
+        places[name, *(step for step in below if isinstance(step, int))].append(detail)
+    for place, details in places.items():
+        yield str(place[0]), details
+
+
+def _argument_problem(generic: GenericTest, name: str, details: list[ErrorDetails]) -> str:
     test = repr(generic.qualified_name)
-    if kind == "extra_forbidden":
-        return f"{test} has no argument {name!r}{did_you_mean(name, generic.arguments.model_fields)}"
-    if kind == "missing":
-        return f"{test} needs the argument {name!r}"
-    return f"{test}: {name}: {message.removeprefix('Value error, ')}"
+    match details[0]["type"]:
+        case "extra_forbidden":
+            return f"{test} has no argument {name!r}{did_you_mean(name, generic.arguments.model_fields)}"
+        case "missing":
+            return f"{test} needs the argument {name!r}"
+    messages = [detail["msg"] for detail in details]
+    # An error of the type that was meant says more than that it is none of the others.
+    said = [message for message in messages if not message.startswith(NOT_OF_TYPE)]
+    if not said:
+        *kinds, last = (message.removeprefix(NOT_OF_TYPE) for message in messages)
+        said = [f"{NOT_OF_TYPE}{', '.join(kinds)} or {last}" if kinds else f"{NOT_OF_TYPE}{last}"]
+    item = next((f" item {step + 1}:" for step in details[0]["loc"] if isinstance(step, int)), "")
+    return f"{test}: {name}:{item} {said[0].removeprefix('Value error, ')}"

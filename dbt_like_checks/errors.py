@@ -4,6 +4,7 @@
     - ``ProjectError``: files that cannot be used, every problem at once
     - ``CannotCompile``: one test does not fit the table it is on; the others still run
     - ``QueryStopped``: the database gave a test's query up, for a reason it cannot say itself
+    - ``CheckError``: the tests cannot be made Dagster checks
     - ``DatabaseUnusable``: the database cannot be reached or is of a kind not supported
 """
 
@@ -25,6 +26,10 @@ class CannotCompile(DataTestError):
 
 class QueryStopped(DataTestError):
     """A query was given up for a reason that the database's own error does not tell."""
+
+
+class CheckError(DataTestError):
+    """The tests cannot be made Dagster checks as asked."""
 
 
 class DatabaseUnusable(DataTestError):

@@ -6,6 +6,7 @@ wherever they are declared, and then for their tests. All problems are reported 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -52,7 +53,7 @@ def load_project(*paths: str | Path, name: str = "checks", registry: Registry | 
     ``name`` stands in the tests' unique ids. Raises ProjectError with every problem of every file.
     """
     problems: list[Problem] = []
-    files = project_files(paths, problems)
+    files = _files(paths, problems)
     loading = _Loading(name, registry or default_registry(), problems)
     for path in files:
         if path.suffix != ".sql" and (root := read_yaml(path, problems)) is not None:
@@ -68,6 +69,14 @@ def load_project(*paths: str | Path, name: str = "checks", registry: Registry | 
     if problems:
         raise ProjectError(problems)
     return Project(tuple(loading.tests), tuple(loading.models))
+
+
+def _files(paths: Iterable[str | Path], problems: list[Problem]) -> list[Path]:
+    try:
+        return project_files(paths, problems)
+    except OSError as error:  # a folder that may not be looked into, a name that cannot be one
+        problems.append(Problem(Place(str(error.filename)), f"cannot be read: {error.strerror}"))
+        return []
 
 
 @dataclass
@@ -204,21 +213,22 @@ class _Loading:
                 config=read_config({**described.config, **own_config}, report),
                 description=described.description,
                 place=place,
+                named=True,
                 sql=query,
             )
         )
 
     def check_names(self) -> None:
-        """Report names that two tests share, and properties of singular tests that do not exist."""
+        """Report tests that are told apart by nothing, and properties of singular tests that do not exist."""
         first: dict[str, DataTest] = {}
-        for test in self.tests:
-            if test.name in first:
+        for test in (test for test in self.tests if test.config.enabled):
+            # Equal names that nobody chose are no problem: dbt tells their tests apart by the unique ids.
+            twin = first.setdefault(test.name if test.named else test.unique_id, test)
+            if twin is not test:
                 message = (
-                    f"a test called {test.name!r} is already at {first[test.name].place}:"
-                    " give one of them another 'name'"
+                    f"a test called {test.name!r} is already at {twin.place}: give one of them another 'name'"
                 )
                 self.problems.append(Problem(test.place, message))
-            first.setdefault(test.name, test)
         known = [test.name for test in self.tests if test.sql is not None]
         for name, described in self.properties.items():
             if described.place is not None:

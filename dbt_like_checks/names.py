@@ -24,6 +24,11 @@ def test_name(kind: str, model: str, arguments: Mapping[str, object]) -> str:
     return f"{kind.replace('.', '_')}_{model}_{cleaned}"
 
 
+def identifier(name: str) -> str:
+    """``name`` in the letters of an identifier, which are those that Dagster allows."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
 def alias(name: str) -> str:
     """``name`` where it may name a table, else its beginning and a hash of it."""
     if len(name.encode()) <= ALIAS_LIMIT:
@@ -34,7 +39,12 @@ def alias(name: str) -> str:
 
 def unique_id(project: str, name: str, *identity: object) -> str:
     """dbt's shape, ``test.<project>.<name>.<hash>``; the hash is of what the test is."""
-    return f"test.{project}.{name}.{_digest(repr(identity))[-10:]}"
+    return f"test.{project}.{name}.{short_hash(repr(identity))}"
+
+
+def short_hash(text: str) -> str:
+    """Ten characters that stand for a text, as in dbt's unique ids."""
+    return _digest(text)[-10:]
 
 
 def _digest(text: str) -> str:

@@ -73,7 +73,8 @@ class Config:
 
 @dataclass(frozen=True)
 class DataTest:
-    """One declared test. ``name`` is unique in its project.
+    """One declared test. ``unique_id`` is unique in its project; so is ``name`` where the file gives
+    it (``named``), while dbt's automatic names may be equal: they keep only the letters of ASCII.
 
     ``kind`` is the generic test's qualified name (``not_null``, ``dbt_utils.accepted_range``), or
     ``singular``; then ``sql`` is the file's query and ``model`` is None. ``arguments`` are validated
@@ -89,6 +90,7 @@ class DataTest:
     config: Config
     description: str
     place: Place
+    named: bool = False
     sql: Singular | None = None
     inherited_tags: frozenset[str] = frozenset()
 
@@ -96,6 +98,12 @@ class DataTest:
     def tags(self) -> frozenset[str]:
         """Its own tags, its column's and its model's: what ``tag:`` selects by."""
         return self.config.tags | self.inherited_tags
+
+    @property
+    def others(self) -> tuple[Relation, ...]:
+        """The tables that it refers to, beside the one it is on."""
+        named = self.sql.parts if self.sql else self.arguments.values()
+        return tuple(value for value in named if isinstance(value, Relation))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from dbt_like_checks.compile import Query
 from dbt_like_checks.project import Config, DataTest, Relation, Severity
+from dbt_like_checks.shown import as_text
 
 VALUE_LIMIT = 10_000  # characters of one value of a failing row in JSON
 SCHEMA_VERSION = "https://schemas.getdbt.com/dbt/run-results/v6.json"
@@ -139,5 +140,5 @@ def _stamp(moment: dt.datetime) -> str:
 def _json_value(value: object) -> object:
     if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    text = str(value)
+    text = as_text(value)
     return text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}…"

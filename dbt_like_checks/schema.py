@@ -13,6 +13,10 @@ Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
 TAGS: Schema = {"oneOf": [TEXT, {"type": "array", "items": TEXT}]}
 THRESHOLD: Schema = {"type": "string", "examples": ["!= 0", "> 10", "between 5 and 10"]}
+# In any case, as dbt reads it; editors offer the first two.
+SEVERITY: Schema = {
+    "anyOf": [{"enum": ["error", "warn"]}, {"pattern": "^([eE][rR][rR][oO][rR]|[wW][aA][rR][nN])$"}]
+}
 
 
 def json_schema(registry: Registry) -> Schema:
@@ -68,7 +72,7 @@ def _config() -> Schema:
             "error_if": THRESHOLD,
             "fail_calc": TEXT,
             "limit": {"type": "integer", "minimum": 1},
-            "severity": {"enum": ["error", "warn", "ERROR", "WARN"]},
+            "severity": SEVERITY,
             "store_failures": {"type": "boolean"},
             "store_failures_as": {"enum": ["table", "ephemeral"]},
             "tags": TAGS,

@@ -1,17 +1,19 @@
 """``--select`` and ``--exclude``, in the part of dbt's syntax that fits tests.
 
 Criteria between spaces add up, criteria between commas must all hold: ``tag:nightly orders,unique*``.
-A criterion is ``tag:…``, ``test_name:…`` (the kind of test), ``source:…`` or the name of a test,
-model or source table; ``*`` stands for anything.
+A criterion is ``tag:…``, ``test_name:…`` (the kind of test), ``source:…`` or the name of a test, or of
+a model or source table that it is on or refers to; ``*`` stands for anything. What is a name from end to
+end, with its spaces, commas and colons, is that name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from dbt_like_checks.errors import DataTestError, did_you_mean
-from dbt_like_checks.project import DataTest
+from dbt_like_checks.project import DataTest, Project, Relation
 
 
 class NothingSelected(DataTestError):
@@ -19,63 +21,82 @@ class NothingSelected(DataTestError):
 
 
 def select_tests(
-    tests: Iterable[DataTest], select: Sequence[str] = (), exclude: Sequence[str] = ()
+    tests: Project | Iterable[DataTest], select: Sequence[str] = (), exclude: Sequence[str] = ()
 ) -> list[DataTest]:
     """The enabled tests that meet a criterion of ``select`` and none of ``exclude``, in their order.
 
     Without ``select`` all are meant. Raises NothingSelected.
     """
-    enabled = [test for test in tests if test.config.enabled]
-    wanted = _matching(enabled, select, "--select") if select else set(map(_key, enabled))
-    unwanted = _matching(enabled, exclude, "--exclude") if exclude else set()
-    return [test for test in enabled if _key(test) in wanted - unwanted]
+    listed = list(tests)
+    declared = tests.models if isinstance(tests, Project) else [test.model for test in listed if test.model]
+    models = {model.relation: model.name for model in declared}
+    candidates = [_Candidate.of(test, models) for test in listed if test.config.enabled]
+    wanted = _matching(candidates, select, "--select") if select else set(candidates)
+    unwanted = _matching(candidates, exclude, "--exclude") if exclude else set()
+    chosen = wanted - unwanted
+    return [each.test for each in candidates if each in chosen]
 
 
-def _key(test: DataTest) -> str:
-    return test.name
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A test, and what it can be selected by.
+
+    ``tables``: those it is on or refers to. ``sources``: of these those of sources, ``raw.orders``, and
+    the sources themselves.
+    """
+
+    test: DataTest
+    tables: frozenset[str]
+    sources: frozenset[str]
+    kinds: frozenset[str]
+
+    @classmethod
+    def of(cls, test: DataTest, models: Mapping[Relation, str]) -> _Candidate:
+        on = [test.model.name] if test.model else []
+        tables = frozenset((*on, *(models.get(other, str(other)) for other in test.others)))
+        of_sources = [name for name in tables if "." in name]
+        sources = frozenset((*of_sources, *(name.partition(".")[0] for name in of_sources)))
+        return cls(test, tables, sources, frozenset((test.kind, test.kind.rpartition(".")[2])))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What it may be called by, without saying what that is."""
+        return self.tables | self.sources | {self.test.name}
 
 
-def _matching(tests: Sequence[DataTest], criteria: Sequence[str], option: str) -> set[str]:
-    found: set[str] = set()
-    for union in (part for given in criteria for part in given.split()):
-        conditions = [_condition(part) for part in union.split(",") if part]
-        matching = {_key(test) for test in tests if conditions and all(holds(test) for holds in conditions)}
+def _matching(candidates: Sequence[_Candidate], criteria: Sequence[str], option: str) -> set[_Candidate]:
+    names = frozenset(name for each in candidates for name in each.names)
+    found: set[_Candidate] = set()
+    for union in (part for given in criteria for part in _split(given, None, names)):
+        conditions = [_condition(part, names) for part in _split(union, ",", names) if part]
+        matching = [each for each in candidates if conditions and all(holds(each) for holds in conditions)]
         if not matching:
-            raise NothingSelected(f"{option}: no test meets {union!r}{did_you_mean(union, _known(tests))}")
-        found |= matching
+            tags = {f"tag:{tag}" for each in candidates for tag in each.test.tags}
+            raise NothingSelected(f"{option}: no test meets {union!r}{did_you_mean(union, names | tags)}")
+        found.update(matching)
     return found
 
 
-def _condition(criterion: str) -> Callable[[DataTest], bool]:
+def _split(text: str, separator: str | None, names: frozenset[str]) -> list[str]:
+    return [text] if text in names else text.split(separator)
+
+
+def _condition(criterion: str, names: frozenset[str]) -> Callable[[_Candidate], bool]:
     method, colon, value = criterion.partition(":")
-    if not colon:
-        return lambda test: any(fnmatchcase(name, criterion) for name in _names(test))
+    if criterion in names or not colon:
+        return lambda each: criterion in each.names or _any_like(each.names, criterion)
     match method:
         case "tag":
-            return lambda test: any(fnmatchcase(tag, value) for tag in test.tags)
+            return lambda each: _any_like(each.test.tags, value)
         case "test_name":
-            return lambda test: any(fnmatchcase(name, value) for name in _kinds(test))
+            return lambda each: _any_like(each.kinds, value)
         case "source":
-            return lambda test: any(
-                fnmatchcase(name, value) for name in _names(test)[1:] if test.model and "." in test.model.name
-            )
+            return lambda each: _any_like(each.sources, value)
         case _:
             raise NothingSelected(
                 f"unknown selection {method + ':'!r}: use tag:, test_name:, source: or a name"
             )
 
 
-def _names(test: DataTest) -> list[str]:
-    """What a test may be called by: itself, its model, and of a source table also its source."""
-    if test.model is None:
-        return [test.name]
-    source, dot, _ = test.model.name.partition(".")
-    return [test.name, test.model.name, *([source] if dot else [])]
-
-
-def _kinds(test: DataTest) -> set[str]:
-    return {test.kind, test.kind.rpartition(".")[2]}
-
-
-def _known(tests: Iterable[DataTest]) -> set[str]:
-    return {name for test in tests for name in (*_names(test), *(f"tag:{tag}" for tag in test.tags))}
+def _any_like(names: Iterable[str], pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names)

@@ -11,7 +11,7 @@ import click
 
 from dbt_like_checks.project import DataTest
 from dbt_like_checks.results import Result, RunResults, Status
-from dbt_like_checks.shown import visible
+from dbt_like_checks.shown import as_text, visible
 
 WIDTH = 80  # columns of a line up to its brackets, as dbt's
 VALUE_LIMIT = 80  # characters of one value shown
@@ -107,7 +107,7 @@ def shown_row(row: Mapping[str, object]) -> str:
 
 
 def _shown_value(value: object) -> str:
-    text = "NULL" if value is None else repr(value) if isinstance(value, str) else str(value)
+    text = "NULL" if value is None else repr(value) if isinstance(value, str) else as_text(value)
     text = visible(text).replace("\n", "\\n")
     return text if len(text) <= VALUE_LIMIT else f"{text[: VALUE_LIMIT - 1]}…"
 

@@ -1,14 +1,21 @@
 """The ledger as an asset, and its data tests as the asset's checks: after each job, and every day."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.ledger_checks.project import ledger_checks, ledger_target
+from beacon_pipeline.display import visible
+from beacon_pipeline.ledger_checks.project import (
+    OWN_CHECKS_LOAD,
+    ledger_target,
+    own_checks,
+    shipped_checks,
+)
 from beacon_pipeline.resources import LedgerResource
+from dbt_like_checks import DataTest, Problem, ProjectError
 from dbt_like_checks.dagster import Target, build_asset_checks
 
 LEDGER = dg.AssetKey("ledger")
@@ -31,13 +38,44 @@ def ledger_asset() -> dg.AssetSpec:
 
 
 def ledger_asset_checks(catalog: Catalog, ledger: LedgerResource) -> list[dg.AssetChecksDefinition]:
-    """One check on ``ledger`` for each data test. Raises ProjectError."""
+    """One check on ``ledger`` for each data test, and one that says whether the catalog's own are among them.
+
+    A fault in those stops nobody else's work: what ships is checked, and that check fails.
+    """
+    own: Sequence[DataTest] = ()
+    problems: Sequence[Problem] = ()
+    try:
+        own = own_checks(catalog)
+    except ProjectError as error:
+        problems = error.problems
 
     def target() -> Target:
         with ledger.open():  # brings the schema up to date
             return Target(*ledger_target())
 
-    return build_asset_checks(ledger_checks(catalog), resolve=lambda _test: LEDGER, target=target)
+    tests = [*shipped_checks(), *own]
+    return [_own_checks_load(problems), *build_asset_checks(tests, resolve=lambda _: LEDGER, target=target)]
+
+
+def _own_checks_load(problems: Sequence[Problem]) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=LEDGER,
+        name=OWN_CHECKS_LOAD,
+        description="The data tests in the catalog's checks folder, if there is one, can be read.",
+    )
+    def own_checks_load() -> dg.AssetCheckResult:
+        if not problems:
+            return dg.AssetCheckResult(passed=True)
+        return dg.AssetCheckResult(
+            passed=False,
+            metadata={
+                "seen": visible("\n".join(map(str, problems))),
+                "what_to_do": "mend these lines and reload the code location: until then none of the "
+                "catalog's own tests runs. `beacon check` says what is left",
+            },
+        )
+
+    return own_checks_load
 
 
 def ledger_checks_schedule() -> dg.ScheduleDefinition:

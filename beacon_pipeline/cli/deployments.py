@@ -63,12 +63,19 @@ def doctor(as_json: bool) -> None:
     Exit code 0 when all is well, 1 when something is missing.
     """
     from beacon_pipeline import settings
-    from beacon_pipeline.doctor import examine_catalog, examine_database, examine_providers, versions
+    from beacon_pipeline.doctor import (
+        examine_catalog,
+        examine_database,
+        examine_own_checks,
+        examine_providers,
+        versions,
+    )
     from beacon_pipeline.resources import ProvidersResource
 
     catalog, diagnoses = examine_catalog()
     diagnoses = [versions(), *diagnoses, examine_database(settings.database_url())]
     if catalog is not None:
+        diagnoses += examine_own_checks(catalog)
         diagnoses += examine_providers(catalog, ProvidersResource().open(catalog))
     if as_json:
         click.echo(json.dumps([diagnosis.to_json() for diagnosis in diagnoses], indent=2))

@@ -23,72 +23,55 @@ def cardinality_equality(tested: Tested, *, to: OtherTable, field: ColumnName) -
     return sa.select(*differing.c)
 
 
-@generic_test(package=PACKAGE, column="none", count="sum(coalesce(diff_count, 0))")
+@generic_test(package=PACKAGE, column="none", count="sum(diff_count)")
 def equal_rowcount(
     tested: Tested, *, compare_model: OtherTable, group_by_columns: GroupBy = ()
 ) -> sa.Select[Any]:
     """There are as many rows as in another table, in each group. Fails by the difference."""
-    here, there, joined = _row_counts(tested, tested.other(compare_model), group_by_columns)
-    ours, theirs = sa.func.coalesce(here.c.rows, 0), sa.func.coalesce(there.c.rows, 0)
-    return sa.select(
-        *_sides(here, there, group_by_columns),
-        ours.label("count_a"),
-        theirs.label("count_b"),
-        sa.func.abs(ours - theirs).label("diff_count"),
-    ).select_from(joined)
+    both = _row_counts(tested, tested.other(compare_model), group_by_columns)
+    return sa.select(*both.c, sa.func.abs(both.c.count_a - both.c.count_b).label("diff_count"))
 
 
-@generic_test(package=PACKAGE, column="none", count="sum(coalesce(row_count_delta, 0))")
+@generic_test(package=PACKAGE, column="none", count="sum(row_count_delta)")
 def fewer_rows_than(
     tested: Tested, *, compare_model: OtherTable, group_by_columns: GroupBy = ()
 ) -> sa.Select[Any]:
     """There are fewer rows than in another table, in each group. Fails by the excess, if equal by 1."""
-    here, there, joined = _row_counts(tested, tested.other(compare_model), group_by_columns)
-    ours, theirs = here.c.rows, there.c.rows
+    both = _row_counts(tested, tested.other(compare_model), group_by_columns)
+    ours, theirs = both.c.count_a, both.c.count_b
     delta = sa.case((ours > theirs, ours - theirs), (ours == theirs, 1), else_=0)
-    return sa.select(
-        *_sides(here, there, group_by_columns),
-        ours.label("count_our_model"),
-        theirs.label("count_comparison_model"),
-        delta.label("row_count_delta"),
-    ).select_from(joined)
+    return sa.select(*both.c, delta.label("row_count_delta"))
 
 
 def _occurrences(column: sa.ColumnElement[Any]) -> sa.Select[Any]:
     return sa.select(column.label("value_field"), sa.func.count().label("num_rows")).group_by(column)
 
 
-def _row_counts(
-    tested: Tested, other: Table, group_by: GroupBy
-) -> tuple[sa.Subquery, sa.Subquery, sa.FromClause]:
-    """The rows per group of both tables, and both joined; an empty table has no group at all."""
-    here = _per_group(tested.rows, tested.all_named(group_by)).subquery("a")
-    there = _per_group(other.from_clause, [column_of(other, name) for name in group_by]).subquery("b")
-    matching = [here.c[f"group_{n}"] == there.c[f"group_{n}"] for n in range(len(group_by))]
-    return here, there, here.join(there, sa.and_(here.c.all_rows == there.c.all_rows, *matching), full=True)
+def _row_counts(tested: Tested, other: Table, group_by: GroupBy) -> sa.Subquery:
+    """The rows of both tables side by side, in each group that either has.
 
-
-def _per_group(rows: sa.FromClause, groups: list[sa.ColumnElement[Any]]) -> sa.Select[Any]:
-    # Of an empty table dbt-utils counts nothing, not zero: it groups by a constant as well.
-    constant: sa.ColumnElement[Any] = sa.literal_column("1").label("all_rows")
-    if not groups:
-        # The same without a group, which would make SQLite sort the whole table.
-        counted = sa.select(sa.func.count().label("rows")).select_from(rows).subquery("counted")
-        return sa.select(constant, counted.c.rows).where(counted.c.rows > 0)
-    labelled = [group.label(f"group_{n}") for n, group in enumerate(groups)]
-    return (
-        sa.select(constant, *labelled, sa.func.count().label("rows"))
-        .select_from(rows)
-        .group_by(constant, *groups)
+    A table without rows, and one without a group's, has 0 of them. In dbt-utils it has NULL, which
+    differs from nothing: the very table that lost all its rows would pass.
+    """
+    zero: sa.ColumnElement[int] = sa.literal_column("0")
+    here = _per_group(tested.rows, tested.all_named(group_by), sa.func.count(), zero)
+    there = _per_group(
+        other.from_clause, [column_of(other, name) for name in group_by], zero, sa.func.count()
     )
+    sides = sa.union_all(here, there).subquery("sides")
+    groups = [sides.c[f"group_{n}"] for n in range(len(group_by))]
+    shown = [group.label(name) for name, group in zip(group_by, groups, strict=True)]
+    counts = [sa.func.max(sides.c[name]).label(name) for name in ("count_a", "count_b")]
+    return sa.select(*shown, *counts).group_by(*groups).subquery("both_sides")
 
 
-def _sides(here: sa.Subquery, there: sa.Subquery, group_by: GroupBy) -> list[sa.ColumnElement[Any]]:
-    return [
-        side.c[f"group_{n}"].label(f"{name}_{letter}")
-        for n, name in enumerate(group_by)
-        for side, letter in ((here, "a"), (there, "b"))
-    ]
+def _per_group(
+    rows: sa.FromClause, groups: list[sa.ColumnElement[Any]], *counts: sa.ColumnElement[int]
+) -> sa.Select[Any]:
+    labelled = [group.label(f"group_{n}") for n, group in enumerate(groups)]
+    count_a, count_b = counts
+    counted = sa.select(*labelled, count_a.label("count_a"), count_b.label("count_b"))
+    return counted.select_from(rows).group_by(*groups)
 
 
 TESTS = (cardinality_equality, equal_rowcount, fewer_rows_than)

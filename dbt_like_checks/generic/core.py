@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import Annotated, Any
 
 import pydantic
 import sqlalchemy as sa
 
-from dbt_like_checks.dialects import literal, written
+from dbt_like_checks.dialects import Dialect, literal, written
 from dbt_like_checks.generic.tested import ColumnName, OtherTable, Tested, column_of
 from dbt_like_checks.registry import generic_test
 
-Accepted = pydantic.StrictBool | pydantic.StrictInt | pydantic.StrictFloat | dt.datetime | dt.date | str
+Accepted = (
+    pydantic.StrictBool | pydantic.StrictInt | pydantic.StrictFloat | dt.datetime | dt.date | str | None
+)
 AcceptedValues = Annotated[tuple[Accepted, ...], pydantic.Field(min_length=1)]
 
 
@@ -43,10 +46,8 @@ def accepted_values(tested: Tested, *, values: AcceptedValues, quote: bool = Tru
 
     With ``quote: false`` a text in the list is an SQL expression.
     """
-    accepted = [
-        literal(str(value)) if quote else written(value) if isinstance(value, str) else literal(value)
-        for value in values
-    ]
+    spell = partial(_as_text, tested.dialect) if quote else _as_expression
+    accepted = [spelled for value in values for spelled in spell(value)]
     return (
         sa.select(
             tested.column.label("value_field"),
@@ -56,6 +57,18 @@ def accepted_values(tested: Tested, *, values: AcceptedValues, quote: bool = Tru
         .where(tested.column.not_in(accepted))
         .group_by(tested.column)
     )
+
+
+def _as_text(dialect: Dialect, value: Accepted) -> list[sa.ColumnElement[Any]]:
+    # dbt compares with a text, which its databases read as the column's type. SQLite has no booleans:
+    # in a column of them, true is the number 1.
+    also = [literal(value)] if isinstance(value, bool) and dialect is Dialect.SQLITE else []
+    return [literal(str(value)), *also]
+
+
+def _as_expression(value: Accepted) -> list[sa.ColumnElement[Any]]:
+    # A null is what Python calls it, as in dbt: no expression, rather than one that nothing differs from.
+    return [written(str(value)) if value is None or isinstance(value, str) else literal(value)]
 
 
 @generic_test()

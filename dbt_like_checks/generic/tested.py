@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pydantic
 import sqlalchemy as sa
 
+from dbt_like_checks.configuration import sql_text
 from dbt_like_checks.dialects import Dialect
 from dbt_like_checks.errors import CannotCompile, did_you_mean
 from dbt_like_checks.project import Column, Relation
@@ -29,7 +30,11 @@ OtherTable = Annotated[
 ]
 ColumnName = Annotated[str, pydantic.Field(min_length=1, description="a column of the tested table")]
 ColumnNames = Annotated[tuple[ColumnName, ...], pydantic.Field(min_length=1)]
-Sql = Annotated[str, pydantic.Field(min_length=1, description="an SQL expression, run read-only as written")]
+Sql = Annotated[
+    str,
+    pydantic.AfterValidator(sql_text),
+    pydantic.Field(description="an SQL expression, run read-only as written"),
+]
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,28 @@ class Table:
     from_clause: sa.FromClause
 
 
+def find_name(wanted: str, columns: Collection[str], *, quoted: bool = False) -> str | None:
+    """The column called ``wanted``, in another case unless quoted; None where there is none.
+
+    It may be written as in SQL, ``"Order"``, which is dbt's way to quote a name in an argument.
+    """
+    bare = _unquoted(wanted)
+    for name in (wanted, bare):
+        if name in columns:
+            return name
+    alike = [name for name in columns if name.casefold() == bare.casefold()]
+    return alike[0] if len(alike) == 1 and not quoted else None
+
+
+def _unquoted(name: str) -> str:
+    quoted = len(name) > 2 and name.startswith('"') and name.endswith('"')
+    return name[1:-1].replace('""', '"') if quoted else name
+
+
 def exact_name(wanted: str, columns: Sequence[str], *, quoted: bool, table: object) -> str:
     """The column called ``wanted``, in another case unless quoted. Raises CannotCompile."""
-    if wanted in columns:
-        return wanted
-    alike = [name for name in columns if name.casefold() == wanted.casefold()]
-    if len(alike) == 1 and not quoted:
-        return alike[0]
+    if found := find_name(wanted, columns, quoted=quoted):
+        return found
     raise CannotCompile(f"no column {wanted!r} in {str(table)!r}{did_you_mean(wanted, columns)}")
 
 
@@ -56,7 +76,8 @@ def exact_name(wanted: str, columns: Sequence[str], *, quoted: bool, table: obje
 class Tested:
     """What one test is on.
 
-    ``rows`` is the table, or the part of it that ``where`` leaves, as something to select from.
+    ``rows`` is the table, or the part of it that ``where`` and the run leave, as something to select
+    from; ``restricted``: the run is about a part only.
     ``sampling``: the rows are to be shown, so the primary key belongs with them; otherwise they
     are only counted, and anything more would cost time.
     """
@@ -68,6 +89,7 @@ class Tested:
     dialect: Dialect
     read_table: Callable[[Relation], Table]
     tested_column: Column | None = None
+    restricted: bool = False
     sampling: bool = False
 
     @property
@@ -84,7 +106,7 @@ class Tested:
     def named(self, name: str, *, quoted: bool = False) -> sa.ColumnElement[Any]:
         """A column of the tested table, in another case unless ``quoted``. Raises CannotCompile."""
         # SQLite and DuckDB find a quoted name in any case; PostgreSQL does not.
-        exact = quoted and self.dialect is Dialect.POSTGRESQL
+        exact = (quoted or _unquoted(name) != name) and self.dialect is Dialect.POSTGRESQL
         found = exact_name(name, self.table.columns, quoted=exact, table=self.table.relation)
         return self.rows.c[found]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
@@ -15,9 +16,10 @@ import pytest
 import sqlalchemy as sa
 
 from beacon_pipeline.assets.ledger import LEDGER, LEDGER_CHECKS_JOB, ledger_checks_sensor
+from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger_checks.project import ledger_checks, ledger_target
+from beacon_pipeline.ledger_checks.project import OWN_CHECKS_LOAD, ledger_checks, ledger_target
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.vocabulary import LEGAL_TRANSITIONS, AnswerKind, Cause, Status
 from dbt_like_checks import RunOptions, RunResults, run_tests
@@ -202,31 +204,33 @@ def test_one_shell_command_for_analysts(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+SOUND = """
+models:
+  - name: executions
+    columns:
+      - name: id
+        data_tests: [not_null]
+      - name: model
+        data_tests:
+          - accepted_values: {name: only_these_models, arguments: {values: [tiny-llama]}}
+"""
+
+
+def with_own(folder: Path, text: str | None) -> Catalog:
+    """The catalog with a file of one's own in its checks folder, or with nothing in it."""
+    (folder / "checks").mkdir()
+    if text is not None:
+        (folder / "checks" / "own.yml").write_text(text)
+    return CATALOG.model_copy(update={"folder": folder})
+
+
 def test_the_catalogs_folder_may_hold_more(tmp_path: Path, record: str) -> None:
-    (tmp_path / "checks").mkdir()
-    own = {
-        "models": [
-            {
-                "name": "executions",
-                "columns": [
-                    {
-                        "name": "model",
-                        "data_tests": [
-                            {
-                                "accepted_values": {
-                                    "name": "only_these_models",
-                                    "arguments": {"values": ["tiny-llama"]},
-                                }
-                            }
-                        ],
-                    }
-                ],
-            }
-        ]
-    }
-    (tmp_path / "checks" / "own.yml").write_text(json.dumps(own))
-    tests = ledger_checks(CATALOG.model_copy(update={"folder": tmp_path}))
+    shipped, tests = ledger_checks(CATALOG), ledger_checks(with_own(tmp_path, SOUND))
     assert unwell(run_tests([test for test in tests if test.name == "only_these_models"], *ledger_target()))
+    # Of two tests that say the same, the one that ships is called as ever.
+    added = [test.name for test in tests if test not in shipped]
+    assert added == ["own_not_null_executions_id", "only_these_models"]
+    assert tests[: len(shipped)] == shipped
 
 
 @pytest.fixture
@@ -240,7 +244,7 @@ def test_in_dagster_they_are_checks_on_the_ledger(record: str, instance: dg.Dags
     damage(record, "UPDATE executions SET region = 'EU' WHERE region = 'eu' AND question <> 'q3'")
     result = definitions.resolve_job_def(LEDGER_CHECKS_JOB).execute_in_process(instance=instance)
     evaluations = {e.check_name: e for e in result.get_asset_check_evaluations()}
-    assert len(evaluations) == len(ledger_checks(CATALOG))
+    assert evaluations.keys() == {test.name for test in ledger_checks(CATALOG)} | {OWN_CHECKS_LOAD}
     assert {e.asset_key for e in evaluations.values()} == {LEDGER}
     alias = evaluations["executions_region_is_canonical"]
     assert (alias.passed, alias.severity) == (False, dg.AssetCheckSeverity.ERROR)
@@ -249,6 +253,53 @@ def test_in_dagster_they_are_checks_on_the_ledger(record: str, instance: dg.Dags
     assert [row.data["region"] for row in rows.records] == ["EU"] * 3
     assert all(row.data["id"] for row in rows.records), "the row can be found again"
     assert evaluations["regions_complete_alike"].severity is dg.AssetCheckSeverity.WARN
+
+
+def test_tests_of_ones_own_are_checks_beside_those_that_ship(
+    tmp_path: Path, record: str, instance: dg.DagsterInstance
+) -> None:
+    evaluations = evaluated(with_own(tmp_path, SOUND), instance)
+    shipped = {test.name for test in ledger_checks(CATALOG)}
+    added = evaluations.keys() - shipped
+    assert added == {OWN_CHECKS_LOAD, "own_not_null_executions_id", "only_these_models"}
+    assert evaluations[OWN_CHECKS_LOAD].passed
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SOUND.replace("not_null", "nut_null"), "own.yml:6:22: unknown test 'nut_null': did you mean"),
+        (f"{SOUND}      - [", "not YAML"),
+        (None, "no .yml, .yaml or .sql file in this folder"),
+    ],
+)
+def test_a_fault_in_tests_of_ones_own_stops_nobody_elses_work(
+    tmp_path: Path, record: str, instance: dg.DagsterInstance, text: str | None, said: str
+) -> None:
+    evaluations = evaluated(with_own(tmp_path, text), instance)
+    assert evaluations.keys() == {test.name for test in ledger_checks(CATALOG)} | {OWN_CHECKS_LOAD}
+    told = evaluations[OWN_CHECKS_LOAD]
+    assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert said in str(told.metadata["seen"].value)
+
+
+def evaluated(catalog: Catalog, instance: dg.DagsterInstance) -> dict[str, dg.AssetCheckEvaluation]:
+    job = build_definitions(catalog).resolve_job_def(LEDGER_CHECKS_JOB)
+    result = job.execute_in_process(instance=instance)
+    return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
+
+
+def test_the_shell_tells_a_fault_in_tests_of_ones_own(tmp_path: Path) -> None:
+    folder = tmp_path / "catalog"
+    shutil.copytree(CATALOG.folder, folder)
+    with_own(folder, SOUND.replace("not_null", "nut_null"))
+    env = environment(tmp_path) | {"BEACON_CATALOG": str(folder)}
+    for arguments, code in ((("check",), 2), (("doctor", "--json"), 1)):
+        done = beacon(env, *arguments)
+        assert done.returncode == code, (done.stdout, done.stderr)
+        told = done.stdout + done.stderr
+        assert "checks/own.yml:6:22: unknown test 'nut_null'" in told
+        assert "Traceback" not in told
 
 
 def test_they_run_once_after_each_job(

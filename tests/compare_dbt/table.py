@@ -51,8 +51,8 @@ def written(
         "dbt's hub, which no package index has; their tests ran as macros written for this comparison",
         "after the published ones ([why](../tests/compare_dbt/project/packages/README.md)). Real dbt parsed",
         "the file, applied the configuration, ran the query and judged; that the published macros of today",
-        "count the same is not shown. An *error* is the same refusal on both sides: two empty tables have",
-        "no row counts to compare.",
+        "count the same is not shown. Left out is counting the rows of two tables where one, or a group of",
+        "one, has none: dbt-utils lets that pass, and [here it fails](dbt-like-checks.md).",
         "",
     ]
     return "\n".join(lines)

@@ -31,6 +31,10 @@ INSERT INTO steps VALUES ('x', 1, '2024-01-30'), ('x', 2, '2024-01-31'), ('x', 4
 ('y', 1, '2024-03-01'), ('y', 2, '2024-03-03')
 CREATE TABLE "odd "" table; --" (id integer PRIMARY KEY, "we""ird; col" text, "Größe" text)
 INSERT INTO "odd "" table; --" VALUES (1, 'x', 'ja'), (2, NULL, 'nein'), (3, 'x', NULL)
+CREATE TABLE paid_orders (status text)
+INSERT INTO paid_orders VALUES ('paid'), ('paid')
+CREATE TABLE flags (flag boolean, text text, "Order" integer)
+INSERT INTO flags VALUES (true, 'True', 1), (false, 'False', 2), (NULL, 'None', NULL)
 """
 
 

@@ -1,6 +1,7 @@
 """The command line: what it prints and how it exits."""
 
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -98,6 +99,14 @@ def test_values_of_the_database_cannot_write_to_the_terminal(
         assert "\u202e" not in out
 
 
+def test_junit_is_xml_whatever_the_names_are(shell: Shell, database: str, write: Write) -> None:
+    path = write('select 1 as "a\uffff\ufffe\U0001fffe\x0bb"', "odd.sql")
+    _, out, _ = shell("test", path, "--url", database, "--output", "junit")
+    failure = ElementTree.fromstring(out).find(".//failure")
+    assert failure is not None
+    assert failure.text == r"a\u{ffff}\u{fffe}\u{1fffe}\u{b}b=1"
+
+
 def test_json_has_the_shape_of_run_results(shell: Shell, database: str, write: Write) -> None:
     code, out, _ = shell("test", write(MIXED), "--url", database, "--output", "json")
     document = json.loads(out)
@@ -155,6 +164,45 @@ def test_selection(shell: Shell, write: Write) -> None:
     }
 
 
+ODDLY_NAMED = """
+models:
+  - name: orders
+    columns:
+      - name: customer
+        data_tests:
+          - not_null
+          - relationships: {name: 'weird: name, 100 %', to: ref('customers'), field: id}
+          - relationships: {name: of_a_source, to: "source('raw', 'regions')", field: id}
+  - name: customers
+    config: {alias: clients}
+    columns: [{name: id, data_tests: [unique]}]
+  - name: order lines
+    columns: [{name: id, data_tests: [unique]}]
+sources: [{name: raw, schema: landing, tables: [{name: regions}]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("criteria", "expected"),
+    [
+        ("customers", ["weird: name, 100 %", "unique_customers_id", "lost"]),
+        ("orders", ["not_null_orders_customer", "weird: name, 100 %", "of_a_source", "lost"]),
+        ("raw.regions", ["of_a_source"]),
+        ("source:raw", ["of_a_source"]),
+        ("weird: name, 100 %", ["weird: name, 100 %"]),
+        ("order lines", ["unique_order lines_id"]),
+        ("orders,test_name:relationships", ["weird: name, 100 %", "of_a_source"]),
+    ],
+)
+def test_a_table_selects_what_is_on_it_or_refers_to_it(
+    shell: Shell, write: Write, criteria: str, expected: list[str]
+) -> None:
+    path = write(ODDLY_NAMED)
+    sql = write("select * from {{ ref('orders') }} join {{ ref('customers') }} using (id)", "lost.sql")
+    code, out, err = shell("list", path, sql, "--select", criteria)
+    assert (code, err, out.splitlines()) == (0, "", expected)
+
+
 def test_compile_prints_sql_and_what_cannot_be_compiled(shell: Shell, database: str, write: Write) -> None:
     code, out, _ = shell("compile", write(MIXED), "--url", database)
     assert code == 1
@@ -192,6 +240,18 @@ def test_what_cannot_be_done_exits_with_two(
     assert (code, out) == (2, "")
     assert said in err
     assert "Traceback" not in err
+
+
+def test_the_editor_schema_takes_a_severity_in_any_case(shell: Shell, write: Write) -> None:
+    schema = json.loads(shell("schema")[1])
+    offered, other = schema["$defs"]["config"]["properties"]["severity"]["anyOf"]
+    for severity in ("error", "warn", "Warn", "ERROR", "fatal"):
+        path = write(
+            f"models: [{{name: t, data_tests: [{{recency: {{config: {{severity: {severity}}}}}}}]}}]"
+        )
+        loads = "severity" not in shell("list", path)[2]
+        taken = severity in offered["enum"] or re.search(other["pattern"], severity) is not None
+        assert taken is loads, severity
 
 
 def test_the_editor_schema_knows_every_test_and_resolves(shell: Shell) -> None:

@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from dbt_like_checks import RunOptions, load_project
-from dbt_like_checks.dagster import CheckError, Target, build_asset_checks, code_block
+from dbt_like_checks.dagster import Target, build_asset_checks, code_block
+from dbt_like_checks.errors import CheckError
 from tests.databases import fresh_postgresql_database
 
 VISITS = """
@@ -160,7 +161,7 @@ def test_a_run_over_partitions_looks_at_their_rows_only_with_one_query_for_each_
         resolve={"visits": "visits", "rooms": "visits"},
         target=Target(url),
         partitions_def=DAILY,
-        partition_filter={"day": "day"},
+        partition_filter={"day": "DAY"},  # found in another case, as columns are
     )
     location = locate(checks, DAILY)
     # A table without the partition's column is looked at whole.
@@ -174,6 +175,8 @@ def test_a_run_over_partitions_looks_at_their_rows_only_with_one_query_for_each_
     assert len(several.get_asset_check_evaluations()) == 3
     shown = evaluations(several)["not_null_visits_guest"].metadata["partitions"].value
     assert shown == "2026-01-03, 2026-01-04, 2026-01-05"
+    whole = evaluations(several)["unique_rooms_room"].metadata["partitions"].value
+    assert whole == "all rows, not only those of 2026-01-03, 2026-01-04, 2026-01-05"
     materialized = location.run("everything", partition="2026-01-04")
     assert failures(materialized) == rooms | {"not_null_visits_guest": 1, "unique_visits_guest": 0}
 
@@ -204,6 +207,49 @@ def test_two_dimensions(
     )
     found = failures(locate(checks, ROOM_BY_DAY).run(**tags))
     assert (found["not_null_visits_guest"], found["unique_visits_guest"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("partitions", "filter_by"),
+    [(ROOM_BY_DAY, {"dayx": "day", "room": "room"}), (ROOM_BY_DAY, {"day": "day"}), (DAILY, {})],
+)
+def test_a_mapping_that_does_not_fit_the_partitions_is_refused(
+    file: Path, partitions: Any, filter_by: dict[str, str]
+) -> None:
+    with pytest.raises(CheckError, match="partition_filter has columns for"):
+        build_asset_checks(
+            file,
+            resolve={"visits": "visits"},
+            target=Target("sqlite://"),
+            partitions_def=partitions,
+            partition_filter=filter_by,
+        )
+
+
+@pytest.mark.parametrize("written", ["2024-01-01T10:30:00", "2024-01-01 10:30:00.5"])
+def test_a_moment_is_in_its_hour_however_sqlite_writes_it(
+    locate: Locate, tmp_path: Path, written: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'd.db'}"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE visits (guest TEXT, at TEXT)")
+        connection.exec_driver_sql("INSERT INTO visits VALUES (NULL, ?)", (written,))
+    engine.dispose()
+    (tmp_path / "t.yml").write_text(
+        "models: [{name: visits, columns: [{name: guest, data_tests: [not_null]}]}]"
+    )
+    hourly = dg.HourlyPartitionsDefinition("2024-01-01-00:00", end_date="2024-01-02-00:00")
+    checks = build_asset_checks(
+        tmp_path / "t.yml",
+        resolve={"visits": "visits"},
+        target=Target(url),
+        partitions_def=hourly,
+        partition_filter={"hour": "at"},
+    )
+    location = locate(checks, hourly)
+    found = [failures(location.run(partition=f"2024-01-01-{hour}:00")) for hour in ("09", "10", "11")]
+    assert [each["not_null_visits_guest"] for each in found] == [0, 1, 0]
 
 
 def test_a_partition_key_may_stand_for_several_columns(locate: Locate, file: Path, url: str) -> None:
@@ -249,7 +295,9 @@ def test_a_test_that_cannot_be_carried_out_fails_the_run_and_not_the_other_check
     assert not result.success
     assert set(failures(result)) == {"not_null_visits_guest", "unique_visits_guest"}
     (step,) = [event for event in result.all_events if event.is_step_failure]
-    assert "no table 'nobody_asked_for'" in step.step_failure_data.error_display_string
+    told = step.step_failure_data.error_display_string
+    assert "1 data test could not be carried out:" in told
+    assert "no table 'nobody_asked_for'" in told
 
 
 def test_without_a_database_the_run_says_so_in_a_line_without_the_password(
@@ -296,11 +344,46 @@ def test_a_code_block_cannot_be_left() -> None:
     assert code_block("a ```` b") == "`````sql\na ```` b\n`````"
 
 
-def test_checks_of_one_asset_need_different_names(tmp_path: Path) -> None:
+def names_of(checks: Sequence[dg.AssetChecksDefinition]) -> list[str]:
+    return [spec.name for definition in checks for spec in definition.check_specs]
+
+
+def test_tests_of_one_name_have_checks_whose_names_depend_on_nothing_else(
+    locate: Locate, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'd.db'}"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (价格 TEXT, 数量 TEXT, a TEXT)")
+        connection.exec_driver_sql("INSERT INTO t VALUES (NULL, 'x', 'x')")
+    engine.dispose()
+    columns = ["价格", "数量", "a"]
+    named: dict[tuple[str, ...], list[str]] = {}
+    for order in (columns, columns[::-1]):
+        listed = [f"{{name: {name}, data_tests: [not_null]}}" for name in order]
+        (tmp_path / "t.yml").write_text(
+            f"models: [{{name: t, columns: [{', '.join(listed)}]}}]", encoding="utf-8"
+        )
+        checks = build_asset_checks(tmp_path / "t.yml", resolve={"t": "visits"}, target=Target(url))
+        named[tuple(order)] = names_of(checks)
+        found = failures(locate(checks).run())
+        assert [found[name] for name in names_of(checks)] == [int(name == "价格") for name in order]
+    price, amount, plain = named[tuple(columns)]
+    assert plain == "not_null_t_a"
+    assert price != amount
+    assert {price[:12], amount[:12]} == {"not_null_t__"}
+    assert named[tuple(columns[::-1])] == [plain, amount, price]
     for name in ("a b", "a-b"):
-        (tmp_path / f"{name}.sql").write_text("select 1")
-    with pytest.raises(CheckError, match="give one of the two tests another name"):
-        build_asset_checks(tmp_path, resolve=lambda _: "t", target=Target("sqlite://"))
+        (tmp_path / "sql" / f"{name}.sql").parent.mkdir(exist_ok=True)
+        (tmp_path / "sql" / f"{name}.sql").write_text("select 1")
+    checks = build_asset_checks(tmp_path / "sql", resolve=lambda _: "t", target=Target("sqlite://"))
+    assert len(set(names_of(checks))) == 2
+
+
+def test_a_test_is_one_check(file: Path) -> None:
+    tests = [*load_project(file), *load_project(file)]
+    with pytest.raises(CheckError, match="is there already, from"):
+        build_asset_checks(tests, resolve=lambda _: "t", target=Target("sqlite://"))
 
 
 def test_options_reach_the_run(locate: Locate, file: Path, url: str) -> None:

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dbt_like_checks import Column, DataTest, Project, ProjectError, Relation, Severity, load_project
+from dbt_like_checks.selection import select_tests
 
 Write = Callable[..., Path]
 
@@ -104,8 +105,8 @@ def test_a_real_dbt_schema_loads_unchanged(write: Write) -> None:
         "positive_lifetime",
         "unique_dim_customers_id",
         "not_null_dim_customers_id",
-        "accepted_values_dim_customers_region__us__eu__2024_01_01",
-        "relationships_dim_customers_region__code__source_raw_regions_",
+        "accepted_values_dim_customers__region___us__eu__2024_01_01",
+        "relationships_dim_customers__region___code__source_raw_regions_",
         "every_region_has_a_code",
     ]
     positive = tests["positive_lifetime"]
@@ -113,10 +114,10 @@ def test_a_real_dbt_schema_loads_unchanged(write: Write) -> None:
     assert positive.description == "Lifetimes are never negative"
     assert tests["not_null_dim_customers_id"].config.where == "region is not null"
     assert tests["not_null_dim_customers_id"].tags == {"core", "key"}
-    accepted = tests["accepted_values_dim_customers_region__us__eu__2024_01_01"]
+    accepted = tests["accepted_values_dim_customers__region___us__eu__2024_01_01"]
     assert accepted.column == Column("region", quote=True)
     assert (accepted.config.severity, accepted.tags) == (Severity.WARN, {"core", "nightly"})
-    related = tests["relationships_dim_customers_region__code__source_raw_regions_"]
+    related = tests["relationships_dim_customers__region___code__source_raw_regions_"]
     assert related.arguments == {"to": Relation("regions_v2", "landing"), "field": "code"}
     assert (related.config.limit, str(related.config.error_if), related.config.enabled) == (100, ">10", False)
     source = tests["every_region_has_a_code"]
@@ -130,6 +131,42 @@ def test_unique_ids_have_dbts_shape_and_stay(write: Write) -> None:
     assert first.unique_id.startswith("test.shop.not_null_a_b.")
     assert len(first.unique_id.rpartition(".")[2]) == 10
     assert [first.unique_id, second.unique_id] == [test.unique_id for test in load_project(path, name="shop")]
+
+
+EQUALLY_NAMED = """
+models:
+  - name: orders
+    data_tests:
+      - dbt_utils.expression_is_true: {arguments: {expression: total > id}}
+      - dbt_utils.expression_is_true: {arguments: {expression: total < id}}
+    columns:
+      - name: 价格
+        data_tests: [not_null]
+      - name: 数量
+        data_tests:
+          - not_null
+          - not_null: {config: {enabled: false}}
+          - unique: {name: not_null_orders__}
+          - unique: {name: not_null_orders__, config: {enabled: false}}
+"""
+
+
+def test_different_tests_may_have_one_automatic_name(write: Write) -> None:
+    tests = load_project(write(EQUALLY_NAMED)).tests
+    enabled = [test for test in tests if test.config.enabled]
+    assert [test.name for test in enabled] == [
+        "dbt_utils_expression_is_true_orders_total_id",
+        "dbt_utils_expression_is_true_orders_total_id",
+        *["not_null_orders__"] * 3,
+    ]
+    assert len({test.unique_id for test in enabled}) == 5
+    assert select_tests(tests, ["not_null_orders__,test_name:not_null"]) == enabled[2:4]
+
+
+def test_a_name_that_is_written_is_one_tests(write: Write) -> None:
+    text = EQUALLY_NAMED.replace("- not_null\n", "- not_null: {name: not_null_orders__}\n")
+    (problem,) = problems_of(write(text))
+    assert ":14:13: a test called 'not_null_orders__' is already at " in problem
 
 
 WRONG = """
@@ -240,6 +277,51 @@ def test_one_problem(write: Write, text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        (
+            "accepted_values: {values: [a, [b]]}",
+            "'accepted_values': values: item 2: Input should be a valid boolean, integer, number, datetime, "
+            "date or string",
+        ),
+        (
+            "accepted_range: {min_value: [1]}",
+            "'dbt_utils.accepted_range': min_value: Input should be a valid integer, number, datetime, date"
+            " or string",
+        ),
+        ("accepted_range: {min_value: ''}", "'dbt_utils.accepted_range': min_value: must be SQL text"),
+        (
+            "accepted_range: {max_value: \"{{ var('x') }}\"}",
+            "'dbt_utils.accepted_range': max_value: Jinja is not understood here: write plain SQL",
+        ),
+        (
+            "expression_is_true: {expression: \"> {{ var('x') }}\"}",
+            "'dbt_utils.expression_is_true': expression: Jinja is not understood here: write plain SQL",
+        ),
+    ],
+)
+def test_a_wrong_argument_is_one_problem(write: Write, test: str, said: str) -> None:
+    (problem,) = problems_of(write(f"models: [{{name: t, columns: [{{name: a, data_tests: [{test}]}}]}}]"))
+    assert problem.partition(": ")[2] == said
+
+
+def test_names_are_those_of_dbt(write: Write) -> None:
+    columns = """
+    - {name: 'na:me %', quote: true, data_tests: [not_null]}
+    - {name: '"Order"', data_tests: [not_null]}
+    - {name: status, data_tests: [accepted_values: {values: [paid, null]}]}
+    - {name: cust, data_tests: [relationships: {to: ref('mc'), field: '"Order"'}]}
+"""
+    tests = load_project(write(f"models:\n- name: mo\n  columns:{columns}"))
+    assert [test.name for test in tests] == [
+        "not_null_mo__na_me_",
+        "not_null_mo__Order_",
+        "accepted_values_mo_status__paid__None",
+        "relationships_mo_cust___Order___ref_mc_",
+    ]
+
+
 def test_anchors_and_merge_keys(write: Write) -> None:
     path = write(
         """
@@ -304,6 +386,11 @@ def test_files_that_cannot_be_read(tmp_path: Path, write: Write) -> None:
         "no such file or folder",
         "not UTF-8 text",
     ]
+
+
+def test_a_path_that_cannot_be_looked_at_is_a_problem_too() -> None:
+    (problem,) = problems_of(Path("x" * 5000 + ".yml"))
+    assert problem.endswith(".yml:1:1: cannot be read: File name too long")
 
 
 def test_a_folder_is_searched_as_dbt_lays_it_out(write: Write, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ on true {% for column in groups %} and ours.{{ column }} = theirs.{{ column }}{%
 
 {% test equal_rowcount(model, compare_model, group_by_columns=[]) %}
 {{ config(fail_calc="sum(coalesce(difference, 0))") }}
-select abs(coalesce(ours, 0) - coalesce(theirs, 0)) as difference
+select abs(ours - theirs) as difference
 from ({{ dbt_utils._row_counts(model, compare_model, group_by_columns) }}) counted
 {% endtest %}
 
