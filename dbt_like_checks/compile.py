@@ -145,8 +145,8 @@ def _singular(singular: Singular, tables: Tables) -> sa.TextualSelect:
         names = [schema, part.name] if schema else [part.name]
         return ".".join(quoting.quote_identifier(name) for name in names)
 
-    # A colon would begin a parameter for SQLAlchemy; the owner's SQL has none.
-    sql = "".join(map(spelled, singular.parts)).replace("\\", "\\\\").replace(":", r"\:")
+    # A colon would begin a parameter for SQLAlchemy; the owner's SQL has none. Nothing else is special to it.
+    sql = "".join(map(spelled, singular.parts)).replace(":", r"\:")
     # The newline ends a comment that the query may end with.
     return sa.text(f"{sql}\n").columns()
 

@@ -97,6 +97,14 @@ def test_a_singular_test(planted: str, write: Write) -> None:
     assert "'50%'" in (result.compiled_code or "")
 
 
+def test_the_text_of_a_singular_test_reaches_the_database_as_it_is(planted: str, write: Write) -> None:
+    texts = [r"\w+$", r"\\", r"a\:b", r"\\:b", "::x", ":x:y:", "%(x)s %% {x}", "größe"]
+    columns = ", ".join(f"'{text}' as c{number}" for number, text in enumerate(texts))
+    (result,) = run_tests(load_project(write(f"select {columns}", "tests/texts.sql")), planted)
+    assert list(result.rows[0].values()) == texts
+    assert all(f"'{text}'" in (result.compiled_code or "") for text in texts)
+
+
 def test_stored_failures_are_all_of_them_in_a_table_of_their_own(url: str, write: Write) -> None:
     before = everything(url)
     tests = (
