@@ -24,7 +24,6 @@ Like ``where`` it applies to the tested table only. Bind the values in it.
 """
 
 COUNT = "count(*)"
-Rows = sa.Select[Any] | sa.TextualSelect
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ def compile_test(
 ) -> Query:
     """Compile one test for a database. Raises CannotCompile where it does not fit its table."""
     if test.sql is not None:
-        failing: Rows = _singular(test.sql, tables)
-        shown: Callable[[], Rows] = partial(_singular, test.sql, tables)
+        failing = _singular(test.sql, tables)
+        shown = partial(_singular, test.sql, tables)
         counted_by = COUNT
     else:
         generic = registry.find(test.kind)
@@ -70,7 +69,7 @@ def compile_test(
         count=count,
         failing=_limited(failing, test.config.limit),
         _driver=tables.reader.engine.url.drivername,
-        _with_keys=lambda: _limited(shown(), None),
+        _with_keys=shown,
         _limit=test.config.limit,
     )
 
@@ -135,7 +134,7 @@ def _failing_rows(generic: GenericTest, tested: Tested, test: DataTest) -> sa.Se
     return selected
 
 
-def _singular(singular: Singular, tables: Tables) -> sa.TextualSelect:
+def _singular(singular: Singular, tables: Tables) -> sa.Select[Any]:
     quoting = tables.reader.engine.dialect.identifier_preparer
 
     def spelled(part: str | Relation) -> str:
@@ -148,16 +147,15 @@ def _singular(singular: Singular, tables: Tables) -> sa.TextualSelect:
     # A colon would begin a parameter for SQLAlchemy; the owner's SQL has none. Nothing else is special to it.
     sql = "".join(map(spelled, singular.parts)).replace(":", r"\:")
     # The newline ends a comment that the query may end with.
-    return sa.text(f"{sql}\n").columns()
+    rows = sa.text(f"{sql}\n").columns().subquery("dbt_failing")
+    return sa.select(sa.literal_column("*")).select_from(rows)
 
 
-def _limited(rows: Rows, limit: int | None) -> sa.Select[Any]:
-    if isinstance(rows, sa.TextualSelect):
-        rows = sa.select(sa.text("*")).select_from(rows.subquery("dbt_failing"))
+def _limited(rows: sa.Select[Any], limit: int | None) -> sa.Select[Any]:
     return rows if limit is None else rows.limit(limit)
 
 
-def _count(rows: Rows, counted_by: str, limit: int | None) -> sa.Select[Any]:
-    inner = rows if limit is None else _limited(rows, limit)
+def _count(rows: sa.Select[Any], counted_by: str, limit: int | None) -> sa.Select[Any]:
+    inner = _limited(rows, limit).subquery("dbt_internal_test")
     number = sa.func.count() if counted_by == COUNT else sa.literal_column(counted_by)
-    return sa.select(number.label("failures")).select_from(inner.subquery("dbt_internal_test"))
+    return sa.select(number.label("failures")).select_from(inner)

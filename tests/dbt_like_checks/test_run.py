@@ -105,6 +105,17 @@ def test_the_text_of_a_singular_test_reaches_the_database_as_it_is(planted: str,
     assert all(f"'{text}'" in (result.compiled_code or "") for text in texts)
 
 
+def stored_rows(url: str, result: Result) -> list[dict[str, object]]:
+    """What is in the table that a result says it is stored in."""
+    assert result.stored_in is not None
+    engine = open_engine(url)
+    table = sa.table(result.stored_in.name, schema=result.stored_in.schema)
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(sa.literal_column("*")).select_from(table)).mappings().all()
+    engine.dispose()
+    return [dict(row) for row in rows]
+
+
 def test_stored_failures_are_all_of_them_in_a_table_of_their_own(url: str, write: Write) -> None:
     before = everything(url)
     tests = (
@@ -117,14 +128,8 @@ def test_stored_failures_are_all_of_them_in_a_table_of_their_own(url: str, write
     assert [result.status for result in results.values()] == [Status.FAIL] * 3
     after = everything(url)
     assert {name: after[name] for name in before} == before
-    engine = open_engine(url)
-    with engine.connect() as connection:
-        for result in results.values():
-            assert result.stored_in is not None
-            name = engine.dialect.identifier_preparer.quote_identifier(result.stored_in.name)
-            where = f"{result.stored_in.schema}.{name}" if result.stored_in.schema else name
-            assert len(connection.exec_driver_sql(f"SELECT * FROM {where}").all()) == result.failures
-    engine.dispose()
+    for result in results.values():
+        assert len(stored_rows(url, result)) == result.failures
     if url.startswith("sqlite"):
         assert all(name.startswith("dbt_test__audit__") for name in after.keys() - before.keys())
 
@@ -136,6 +141,15 @@ def test_one_test_may_store_its_failures_alone(url: str, write: Write) -> None:
     )
     stored = [result.stored_in is not None for result in ran(write, url, tests).values()]
     assert stored == [True, False]
+
+
+def test_a_singular_test_stores_its_failures(url: str, write: Write) -> None:
+    text = (
+        "{{ config(store_failures=True, limit=2) }} select id, status from {{ ref('orders') }} where id > 4"
+    )
+    (result,) = run_tests(load_project(write(text, "tests/late.sql")), url)
+    assert (result.status, result.failures) == (Status.FAIL, 2)
+    assert stored_rows(url, result) == [{"id": 5, "status": "  "}, {"id": 6, "status": ""}]
 
 
 def test_threads_give_the_same_results_in_the_same_order(planted: str, write: Write) -> None:
