@@ -134,6 +134,8 @@ def writing(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Itera
                 _prepare_postgresql(connection, timeout, undo, read_only=False)
             case Dialect.SQLITE:
                 _prepare_sqlite(connection, timeout, undo)
+                # The driver begins no transaction for a CREATE; the old table goes only for a new one.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             case Dialect.DUCKDB:
                 watch = undo.enter_context(closing(Watch(timeout))) if timeout is not None else None
                 _limit_duckdb(connection, watch, undo)

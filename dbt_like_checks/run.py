@@ -20,7 +20,7 @@ from dbt_like_checks.errors import CannotCompile, DataTestError
 from dbt_like_checks.project import DataTest, Relation
 from dbt_like_checks.registry import Registry, default_registry
 from dbt_like_checks.results import Result, RunResults, Status, judge
-from dbt_like_checks.store import store_failures
+from dbt_like_checks.store import FailureStore
 from dbt_like_checks.tables import Tables
 
 SAMPLE_ROWS = 10  # failing rows shown per test, unless told otherwise
@@ -76,7 +76,7 @@ def run_tests(
     assert isinstance(engine, sa.Engine)
     try:
         with closing(Reader(engine, options.timeout)) as reader:
-            return _Run(reader, options, registry or default_registry(), report).all(chosen)
+            return _Run(reader, options, registry or default_registry(), chosen, report).all()
     finally:
         if opened is not None:
             opened.dispose()
@@ -89,17 +89,19 @@ class _Run:
     reader: Reader
     options: RunOptions
     registry: Registry
+    tests: list[DataTest]
     report: Report | None
 
     def __post_init__(self) -> None:
         self.engine = self.reader.engine
+        self.store = FailureStore(self.engine, self.options.timeout, self.tests)
         self.tables = Tables(self.reader, self.options.schema)
         self.stop = threading.Event()
 
-    def all(self, tests: list[DataTest]) -> RunResults:
+    def all(self) -> RunResults:
         """Every test's result."""
         began = time.monotonic()
-        numbered = [(index, len(tests), test) for index, test in enumerate(tests, start=1)]
+        numbered = [(index, len(self.tests), test) for index, test in enumerate(self.tests, start=1)]
         threads = self._threads()
         if threads == 1:
             results = [self._one(*each) for each in numbered]
@@ -165,7 +167,7 @@ class _Run:
                     rows = tuple(dict(row) for row in found)
         if self.options.stores(test):
             with self._noting(faults, "the failing rows cannot be stored"):
-                stored = store_failures(self.engine, test, query, self.options.timeout)
+                stored = self.store.keep(test, query)
         message = "; ".join(filter(None, (verdict.message, *faults))) or None
         return Result(test, verdict.status, verdict.failures, message, query, rows, stored)
 

@@ -152,6 +152,40 @@ def test_a_singular_test_stores_its_failures(url: str, write: Write) -> None:
     assert stored_rows(url, result) == [{"id": 5, "status": "  "}, {"id": 6, "status": ""}]
 
 
+def test_failures_are_stored_from_several_threads(url: str, write: Write) -> None:
+    tests = ", ".join(f"{{not_null: {{name: t{number}}}}}" for number in range(16))
+    options = RunOptions(store_failures=True, threads=4)
+    results = ran(write, url, f"columns: [{{name: status, data_tests: [{tests}]}}]", options)
+    assert [(result.message, len(stored_rows(url, result))) for result in results.values()] == [
+        ("Got 1 result, configured to fail if != 0", 1)
+    ] * 16
+
+
+def test_tests_whose_names_differ_only_in_case_do_not_share_a_table(url: str, write: Write) -> None:
+    tests = "columns: [{name: status, data_tests: [{not_null: {name: abc}}, {unique: {name: Abc}}, unique]}]"
+    results = ran(write, url, tests, RunOptions(store_failures=True))
+    assert [list(stored_rows(url, result)[0]) for result in results.values()] == [
+        ["status"],
+        ["unique_field", "n_records"],
+        ["unique_field", "n_records"],
+    ]
+
+
+def test_a_view_in_the_place_of_stored_failures_is_replaced(url: str, write: Write) -> None:
+    tests = "columns: [{name: status, data_tests: [not_null]}]"
+    (result,) = ran(write, url, tests, RunOptions(store_failures=True)).values()
+    assert result.stored_in is not None
+    engine = open_engine(url, writable=True)
+    quote = engine.dialect.identifier_preparer.quote_identifier
+    place = ".".join(quote(part) for part in (result.stored_in.schema, result.stored_in.name) if part)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP TABLE {place}")
+        connection.exec_driver_sql(f"CREATE VIEW {place} AS SELECT 1 AS one")
+    engine.dispose()
+    (again,) = ran(write, url, tests, RunOptions(store_failures=True)).values()
+    assert stored_rows(url, again) == [{"status": None}]
+
+
 def test_threads_give_the_same_results_in_the_same_order(planted: str, write: Write) -> None:
     alone = ran(write, planted, CONFIGURED)
     together = ran(write, planted, CONFIGURED, RunOptions(threads=4))
