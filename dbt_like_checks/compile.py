@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import Any
 
 import sqlalchemy as sa
 
 from dbt_like_checks.dialects import written
 from dbt_like_checks.errors import CannotCompile
-from dbt_like_checks.generic.tested import Table, Tested
+from dbt_like_checks.generic.tested import Purpose, Table, Tested
 from dbt_like_checks.project import DataTest, Relation, Singular
 from dbt_like_checks.registry import GenericTest, Registry
 from dbt_like_checks.tables import Tables
@@ -30,24 +30,27 @@ COUNT = "count(*)"
 class Query:
     """A compiled test.
 
-    ``count`` gives one row with one number, the failures. ``failing`` selects the failing rows
-    within the test's ``limit``.
+    ``count`` gives one row with one number, the failures.
     """
 
     count: sa.Select[Any]
-    failing: sa.Select[Any]
-    _driver: str
-    _with_keys: Callable[[], sa.Select[Any]]  # made when asked: most tests pass
+    _failing: Callable[[Purpose], sa.Select[Any]]  # the rows, selected when asked for: most tests pass
     _limit: int | None
+    _driver: str
 
     @cached_property
     def sql(self) -> str:
         """``count`` for people to read, its values written out: it is never run."""
         return readable(self.count, self._driver)
 
+    @property
+    def failing(self) -> sa.Select[Any]:
+        """The failing rows within the test's ``limit``, as they are stored."""
+        return _limited(self._failing(Purpose.STORE), self._limit)
+
     def some_failing(self, most: int) -> sa.Select[Any]:
         """At most so many of the failing rows, with their primary key where the test is on rows."""
-        return self._with_keys().limit(most if self._limit is None else min(most, self._limit))
+        return self._failing(Purpose.SAMPLE).limit(most if self._limit is None else min(most, self._limit))
 
 
 def compile_test(
@@ -55,23 +58,23 @@ def compile_test(
 ) -> Query:
     """Compile one test for a database. Raises CannotCompile where it does not fit its table."""
     if test.sql is not None:
-        failing = _singular(test.sql, tables)
-        shown = partial(_singular, test.sql, tables)
+        singular = _singular(test.sql, tables)
         counted_by = COUNT
+
+        def failing(purpose: Purpose) -> sa.Select[Any]:
+            return singular
+
     else:
         generic = registry.find(test.kind)
         tested = _tested(test, tables, restrict)
-        failing = _failing_rows(generic, tested, test)
-        shown = partial(_failing_rows, generic, replace(tested, sampling=True), test)
         counted_by = generic.count
-    count = _count(failing, test.config.fail_calc or counted_by, test.config.limit)
-    return Query(
-        count=count,
-        failing=_limited(failing, test.config.limit),
-        _driver=tables.reader.engine.url.drivername,
-        _with_keys=shown,
-        _limit=test.config.limit,
-    )
+
+        def failing(purpose: Purpose) -> sa.Select[Any]:
+            return _failing_rows(generic, replace(tested, purpose=purpose), test)
+
+    limit = test.config.limit
+    count = _count(failing(Purpose.COUNT), test.config.fail_calc or counted_by, limit)
+    return Query(count, failing, limit, tables.reader.engine.url.drivername)
 
 
 def readable(query: sa.Select[Any], driver: str) -> str:

@@ -16,7 +16,7 @@ from dbt_like_checks import (
     run_tests,
 )
 from dbt_like_checks.dialects import literal
-from tests.dbt_like_checks.conftest import everything
+from tests.dbt_like_checks.conftest import NewDatabase, everything, fill
 
 Write = Callable[..., Path]
 
@@ -183,7 +183,41 @@ def test_a_view_in_the_place_of_stored_failures_is_replaced(url: str, write: Wri
         connection.exec_driver_sql(f"CREATE VIEW {place} AS SELECT 1 AS one")
     engine.dispose()
     (again,) = ran(write, url, tests, RunOptions(store_failures=True)).values()
-    assert stored_rows(url, again) == [{"status": None}]
+    assert [row["status"] for row in stored_rows(url, again)] == [None]
+
+
+def test_rows_are_stored_whole_and_groups_as_they_are_counted(url: str, write: Write) -> None:
+    tests = """columns: [
+      {name: status, data_tests: [
+        {not_null: {name: a, config: {where: id > 2}}},
+        {dbt_utils.not_empty_string: {name: b, arguments: {trim_whitespace: false}}},
+        {dbt_expectations.expect_column_value_lengths_to_equal: {name: f, value: 4}},
+        {accepted_values: {name: c, values: [paid, lost, größe, '']}}]},
+      {name: total, data_tests: [
+        {dbt_utils.accepted_range: {name: d, max_value: 69}},
+        {dbt_utils.expression_is_true: {name: e, expression: '< 70'}}]},
+      {name: customer, data_tests: [{relationships: {name: g, to: steps, field: n}}]}]"""
+    results = ran(write, url, tests, RunOptions(store_failures=True))
+    columns = ["id", "status", "total", "customer", "placed"]
+    assert {name: [*stored_rows(url, result)[0]] for name, result in results.items()} == {
+        **dict.fromkeys("abdef", columns),
+        "c": ["value_field", "n_records"],
+        "g": ["from_field"],
+    }
+
+
+def test_what_cannot_be_stored_leaves_the_table_as_it_was(make_database: NewDatabase, write: Write) -> None:
+    url = make_database("sqlite")
+    tests = "columns: [{name: id, data_tests: [not_null]}]"
+    fill(url, "CREATE TABLE made (m)\nINSERT INTO made VALUES (1)")
+    fill(url, "CREATE VIEW orders AS SELECT NULL AS id, m AS n FROM made")
+    (before,) = ran(write, url, tests, RunOptions(store_failures=True)).values()
+    too_large = "SELECT NULL AS id, abs(-9223372036854775807 - m) AS n FROM made"
+    fill(url, f"DROP VIEW orders\nCREATE VIEW orders AS {too_large}")
+    (result,) = ran(write, url, tests, RunOptions(store_failures=True)).values()
+    assert (result.status, result.failures, result.stored_in) == (Status.FAIL, 1, None)
+    assert "the failing rows cannot be stored: integer overflow" in (result.message or "")
+    assert stored_rows(url, before) == [{"id": None, "n": 1}]
 
 
 def test_threads_give_the_same_results_in_the_same_order(planted: str, write: Write) -> None:
