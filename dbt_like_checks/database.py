@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
 
@@ -23,6 +23,10 @@ CONNECT_SECONDS = 10
 TIMEOUT_SECONDS = 300.0  # of one test's query, unless told otherwise
 REGEX_SECONDS = 1.0  # of one regular expression on one value, on SQLite
 PROGRESS_STEPS = 10_000  # of SQLite's machine between two looks at the clock
+# Of a URL's query only these are no secret: the value of any other is never shown.
+SHOWN_OPTIONS = frozenset(
+    ("access_mode", "application_name", "connect_timeout", "dbname", "host", "hostaddr", "mode", "options")
+).union(("port", "sslmode", "target_session_attrs", "uri", "user"))
 OPENED_TO_READ = "dbt_like_checks_opened_to_read"  # on a DuckDB engine that cannot write at all
 TIMED_OUT = "57014"  # PostgreSQL's code of a statement that ran out of time
 
@@ -30,13 +34,13 @@ TIMED_OUT = "57014"  # PostgreSQL's code of a statement that ran out of time
 def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) -> sa.Engine:
     """An engine for a database that exists; a file is opened to read only unless ``writable``.
 
-    Raises DatabaseUnusable, which never shows the password.
+    Raises DatabaseUnusable, which shows neither the password nor another secret of the URL.
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):  # the latter of a port that is no number
         raise DatabaseUnusable("not a database URL: write for example sqlite:///file.db") from None
-    given = parsed.render_as_string(hide_password=True)
+    given = parsed.set(query={}).render_as_string(hide_password=True)
     dialect = Dialect.of(parsed.get_backend_name())
     options: dict[str, Any] = {}
     match dialect:
@@ -70,8 +74,7 @@ def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) 
             pass
     except sa.exc.DBAPIError as error:
         engine.dispose()
-        shown = _without_secrets(given, engine)
-        raise DatabaseUnusable(f"{shown}: {explain(error, engine)}") from None
+        raise DatabaseUnusable(f"{given}: {explain(error, engine)}") from None
     return engine
 
 
@@ -163,11 +166,16 @@ def _ran_out_of_time(original: BaseException, text: str) -> bool:
 
 
 def _without_secrets(text: str, engine: sa.Engine) -> str:
-    secrets = [engine.url.password, engine.url.query.get("password")]
-    for secret in secrets:
-        if isinstance(secret, str) and secret:
-            text = text.replace(secret, "***")
+    for secret in _secrets(engine.url):
+        for form in {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}:
+            text = text.replace(form, "***")
     return text
+
+
+def _secrets(url: sa.URL) -> list[str]:
+    options = url.normalized_query.items()
+    values = [value for name, several in options if name not in SHOWN_OPTIONS for value in several]
+    return sorted(filter(None, (url.password, *values)), key=len, reverse=True)
 
 
 def _prepare_postgresql(

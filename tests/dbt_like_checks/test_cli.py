@@ -175,6 +175,7 @@ def test_the_url_from_the_environment(
         (["test"], "Missing argument 'PATHS...'"),
         (["test", "{good}"], "Missing option '--url'"),
         (["test", "{good}", "--url", "nonsense"], "not a database URL"),
+        (["test", "{good}", "--url", "postgresql://ada:geheim@host:port/x"], "not a database URL"),
         (["test", "{good}", "--url", "sqlite:///gone.db"], "sqlite:///gone.db: unable to open database file"),
         (["test", "gone.yml", "--url", "sqlite://"], "gone.yml:1:1: no such file or folder"),
         (["test", "{bad}", "--url", "sqlite://"], "unknown test 'nut_null': did you mean 'not_null'?"),
@@ -192,6 +193,16 @@ def test_what_cannot_be_done_exits_with_two(
     assert (code, out) == (2, "")
     assert said in err
     assert "Traceback" not in err
+
+
+def test_what_nobody_foresaw_exits_with_two() -> None:
+    command = "from dbt_like_checks.cli import main; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", command, "schema"], stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.returncode == 2
+    assert b"No space left on device" in done.stderr
 
 
 def test_the_editor_schema_knows_every_test_and_resolves(shell: Shell) -> None:
