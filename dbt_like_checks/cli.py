@@ -124,7 +124,7 @@ def compile_command(
     from dbt_like_checks.tables import Tables
 
     tests, registry = _selected(paths, select, exclude), default_registry()
-    reader = Reader(open_engine(url), timeout)
+    reader = Reader(open_engine(url, timeout=timeout), timeout)
     failed = False
     try:
         tables = Tables(reader, schema)

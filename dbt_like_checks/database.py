@@ -6,6 +6,7 @@ single statement, so that an owner's ``where`` cannot end it and begin another.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -20,6 +21,7 @@ from dbt_like_checks.errors import DatabaseUnusable, QueryStopped
 from dbt_like_checks.watch import Watch
 
 CONNECT_SECONDS = 10
+LOCK_SECONDS = 5.0  # at most, that another's lock on a SQLite file is waited for
 TIMEOUT_SECONDS = 300.0  # of one test's query, unless told otherwise
 REGEX_SECONDS = 1.0  # of one regular expression on one value, on SQLite
 PROGRESS_STEPS = 10_000  # of SQLite's machine between two looks at the clock
@@ -28,11 +30,20 @@ SHOWN_OPTIONS = frozenset(
     ("access_mode", "application_name", "connect_timeout", "dbname", "host", "hostaddr", "mode", "options")
 ).union(("port", "sslmode", "target_session_attrs", "uri", "user"))
 OPENED_TO_READ = "dbt_like_checks_opened_to_read"  # on a DuckDB engine that cannot write at all
+PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
 TIMED_OUT = "57014"  # PostgreSQL's code of a statement that ran out of time
 
 
-def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) -> sa.Engine:
+def open_engine(
+    url: str | sa.URL,
+    *,
+    writable: bool = False,
+    threads: int = 1,
+    timeout: float | None = TIMEOUT_SECONDS,
+) -> sa.Engine:
     """An engine for a database that exists; a file is opened to read only unless ``writable``.
+
+    ``timeout``: that of its queries, which bounds the wait for another's lock on a SQLite file.
 
     Raises DatabaseUnusable, which shows neither the password nor another secret of the URL.
     """
@@ -52,6 +63,8 @@ def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) 
                 "pool_size": threads,
             }
         case Dialect.SQLITE:
+            wait = LOCK_SECONDS if timeout is None else min(timeout, LOCK_SECONDS)
+            options = {"connect_args": {"timeout": wait}}
             if is_file(parsed):
                 mode = "rw" if writable else "ro"
                 path = f"file:{quote(str(parsed.database))}"
@@ -156,6 +169,12 @@ def explain(error: BaseException, engine: sa.Engine, timeout: float | None = Non
     if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
         text = f"the connection was lost: {text}"
     return _without_secrets(text.splitlines()[0].strip(), engine)
+
+
+def is_locked(error: sa.exc.DBAPIError) -> bool:
+    """Whether another's lock on a SQLite file was waited for in vain."""
+    code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return bool(code & PRIMARY_CODE == sqlite3.SQLITE_BUSY)
 
 
 def _ran_out_of_time(original: BaseException, text: str) -> bool:

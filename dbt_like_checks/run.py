@@ -71,7 +71,7 @@ def run_tests(
     opened = None
     if isinstance(database, str):
         writable = any(options.stores(test) for test in chosen)
-        opened = open_engine(database, writable=writable, threads=options.threads)
+        opened = open_engine(database, writable=writable, threads=options.threads, timeout=options.timeout)
     engine = opened or database
     assert isinstance(engine, sa.Engine)
     try:

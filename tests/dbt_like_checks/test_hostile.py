@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from dbt_like_checks import (
     run_tests,
 )
 from dbt_like_checks.terminal import summary
-from tests.dbt_like_checks.conftest import everything
+from tests.dbt_like_checks.conftest import PLANTED, everything, fill
 
 Write = Callable[..., Path]
 NewDatabase = Callable[[str], str]
@@ -181,6 +182,18 @@ def test_a_value_that_a_database_does_not_take_stops_one_test_only(
     assert second.failures == (1 if quote else 0)
 
 
+def test_a_table_is_found_in_another_case_with_its_key(planted: str, write: Write) -> None:
+    path = write("models: [{name: Orders, columns: [{name: Status, data_tests: [not_null]}]}]")
+    (result,) = run_tests(load_project(path), planted)
+    if kind_of(planted) == "postgresql":
+        assert the_error([result]) == "no table 'Orders' in the database: did you mean 'orders'?"
+    else:
+        assert (result.message, result.rows) == (
+            "Got 1 result, configured to fail if != 0",
+            ({"id": 4, "status": None},),
+        )
+
+
 def test_a_table_that_vanishes_during_the_run(url: str, write: Write) -> None:
     engine = open_engine(url, writable=True)
 
@@ -243,6 +256,21 @@ def test_a_query_that_runs_too_long_is_stopped(planted: str, write: Write, threa
         assert the_error([each]) == "stopped after 0.3 s: the query takes too long (--timeout gives it more)"
     assert short.failures == 1
     assert time.monotonic() - began < 60  # it would have taken hours, or a minute of sleep
+
+
+def test_a_lock_is_waited_for_once_and_no_longer_than_a_query_may_take(
+    make_database: NewDatabase, write: Write
+) -> None:
+    url = make_database("sqlite")
+    fill(url, PLANTED)
+    named = [{"not_null": {"name": f"t{number}"}} for number in range(8)]
+    project = load_project(on_orders(write, *named, column="id"))
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        results = list(run_tests(project, url, RunOptions(timeout=0.4)))
+    assert [the_error([result]) for result in results] == ["database is locked"] * 8
+    assert time.monotonic() - began < 30  # each with the driver's own wait, it would be a minute
 
 
 def test_a_regular_expression_that_takes_too_long_is_stopped(
