@@ -124,7 +124,7 @@ def compile_command(
     from dbt_like_checks.tables import Tables
 
     tests, registry = _selected(paths, select, exclude), default_registry()
-    reader = Reader(open_engine(url), timeout)
+    reader = Reader(open_engine(url, timeout=timeout), timeout)
     failed = False
     try:
         tables = Tables(reader, schema)
@@ -202,7 +202,10 @@ def main() -> NoReturn:
 
 
 def run() -> None:
-    """The command itself: every error of this package is said in plain lines, and exits with 2."""
+    """The command itself: every error of this package is said in plain lines, and exits with 2.
+
+    So does what nobody foresaw, with its traceback.
+    """
     from dbt_like_checks.errors import DataTestError
     from dbt_like_checks.shown import visible
 
@@ -216,6 +219,10 @@ def run() -> None:
         click.echo(visible(str(error)), err=True)
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
+    except Exception:  # noqa: BLE001  dbt tells a failed test from a failed command by the exit code
+        import traceback
+
+        traceback.print_exc()
     else:
         return
     sys.exit(UNUSABLE)

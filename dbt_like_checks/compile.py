@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import Any
 
 import sqlalchemy as sa
 
 from dbt_like_checks.dialects import Dialect, written
 from dbt_like_checks.errors import CannotCompile
-from dbt_like_checks.generic.tested import Table, Tested
+from dbt_like_checks.generic.tested import Purpose, Table, Tested
 from dbt_like_checks.project import DataTest, Relation, Singular
 from dbt_like_checks.registry import GenericTest, Registry
 from dbt_like_checks.tables import Tables
@@ -24,32 +24,35 @@ Like ``where`` it applies to the tested table only. Bind the values in it.
 """
 
 COUNT = "count(*)"
-Rows = sa.Select[Any] | sa.TextualSelect
 
 
 @dataclass(frozen=True)
 class Query:
     """A compiled test.
 
-    ``count`` gives one row with one number, the failures. ``failing`` selects the failing rows
-    within the test's ``limit``. ``restricted``: both are about a part of the table's rows only.
+    ``count`` gives one row with one number, the failures. ``restricted``: it is about a part of the
+    table's rows only.
     """
 
     count: sa.Select[Any]
-    failing: sa.Select[Any]
-    restricted: bool
-    _driver: str
-    _with_keys: Callable[[], sa.Select[Any]]  # made when asked: most tests pass
+    _failing: Callable[[Purpose], sa.Select[Any]]  # the rows, selected when asked for: most tests pass
     _limit: int | None
+    _driver: str
+    restricted: bool
 
     @cached_property
     def sql(self) -> str:
         """``count`` for people to read, its values written out: it is never run."""
         return readable(self.count, self._driver)
 
+    @property
+    def failing(self) -> sa.Select[Any]:
+        """The failing rows within the test's ``limit``, as they are stored."""
+        return _limited(self._failing(Purpose.STORE), self._limit)
+
     def some_failing(self, most: int) -> sa.Select[Any]:
         """At most so many of the failing rows, with their primary key where the test is on rows."""
-        return self._with_keys().limit(most if self._limit is None else min(most, self._limit))
+        return self._failing(Purpose.SAMPLE).limit(most if self._limit is None else min(most, self._limit))
 
 
 def compile_test(
@@ -57,24 +60,23 @@ def compile_test(
 ) -> Query:
     """Compile one test for a database. Raises CannotCompile where it does not fit its table."""
     if test.sql is not None:
-        failing: Rows = _singular(test.sql, tables)
-        shown: Callable[[], Rows] = partial(_singular, test.sql, tables)
+        singular = _singular(test.sql, tables)
         counted_by, restricted = COUNT, False
+
+        def failing(purpose: Purpose) -> sa.Select[Any]:
+            return singular
+
     else:
         generic = registry.find(test.kind)
         tested = _tested(test, tables, restrict)
-        failing = _failing_rows(generic, tested, test)
-        shown = partial(_failing_rows, generic, replace(tested, sampling=True), test)
         counted_by, restricted = generic.count, tested.restricted
-    count = _count(failing, test.config.fail_calc or counted_by, test.config.limit)
-    return Query(
-        count=count,
-        failing=_limited(failing, test.config.limit),
-        restricted=restricted,
-        _driver=tables.reader.engine.url.drivername,
-        _with_keys=lambda: _limited(shown(), None),
-        _limit=test.config.limit,
-    )
+
+        def failing(purpose: Purpose) -> sa.Select[Any]:
+            return _failing_rows(generic, replace(tested, purpose=purpose), test)
+
+    limit = test.config.limit
+    count = _count(failing(Purpose.COUNT), test.config.fail_calc or counted_by, limit)
+    return Query(count, failing, limit, tables.reader.engine.url.drivername, restricted)
 
 
 def readable(query: sa.Select[Any], driver: str) -> str:
@@ -138,7 +140,7 @@ def _failing_rows(generic: GenericTest, tested: Tested, test: DataTest) -> sa.Se
     return selected
 
 
-def _singular(singular: Singular, tables: Tables) -> sa.TextualSelect:
+def _singular(singular: Singular, tables: Tables) -> sa.Select[Any]:
     quoting = tables.reader.engine.dialect.identifier_preparer
 
     def spelled(part: str | Relation) -> str:
@@ -148,19 +150,18 @@ def _singular(singular: Singular, tables: Tables) -> sa.TextualSelect:
         names = [schema, part.name] if schema else [part.name]
         return ".".join(quoting.quote_identifier(name) for name in names)
 
-    # A colon would begin a parameter for SQLAlchemy; the owner's SQL has none.
-    sql = "".join(map(spelled, singular.parts)).replace("\\", "\\\\").replace(":", r"\:")
+    # A colon would begin a parameter for SQLAlchemy; the owner's SQL has none. Nothing else is special to it.
+    sql = "".join(map(spelled, singular.parts)).replace(":", r"\:")
     # The newline ends a comment that the query may end with.
-    return sa.text(f"{sql}\n").columns()
+    rows = sa.text(f"{sql}\n").columns().subquery("dbt_failing")
+    return sa.select(sa.literal_column("*")).select_from(rows)
 
 
-def _limited(rows: Rows, limit: int | None) -> sa.Select[Any]:
-    if isinstance(rows, sa.TextualSelect):
-        rows = sa.select(sa.text("*")).select_from(rows.subquery("dbt_failing"))
+def _limited(rows: sa.Select[Any], limit: int | None) -> sa.Select[Any]:
     return rows if limit is None else rows.limit(limit)
 
 
-def _count(rows: Rows, counted_by: str, limit: int | None) -> sa.Select[Any]:
-    inner = rows if limit is None else _limited(rows, limit)
+def _count(rows: sa.Select[Any], counted_by: str, limit: int | None) -> sa.Select[Any]:
+    inner = _limited(rows, limit).subquery("dbt_internal_test")
     number = sa.func.count() if counted_by == COUNT else sa.literal_column(counted_by)
-    return sa.select(number.label("failures")).select_from(inner.subquery("dbt_internal_test"))
+    return sa.select(number.label("failures")).select_from(inner)

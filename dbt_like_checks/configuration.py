@@ -18,7 +18,8 @@ WITHOUT_EFFECT = frozenset(("alias", "database", "group", "schema"))
 def read_config(values: Mapping[str, object], report: Report) -> Config:
     """A Config of plain values. What is wrong is reported and left at its default."""
     read: dict[str, Any] = {}
-    for key, value in values.items():
+    # In the order of the keys: store_failures_as, the newer of the two, wins over store_failures.
+    for key, value in sorted(values.items()):
         if key in WITHOUT_EFFECT or value is None:
             continue
         if key not in _READERS:

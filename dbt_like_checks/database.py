@@ -6,12 +6,13 @@ single statement, so that an owner's ``where`` cannot end it and begin another.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
 
@@ -20,23 +21,37 @@ from dbt_like_checks.errors import DatabaseUnusable, QueryStopped
 from dbt_like_checks.watch import Watch
 
 CONNECT_SECONDS = 10
+LOCK_SECONDS = 5.0  # at most, that another's lock on a SQLite file is waited for
 TIMEOUT_SECONDS = 300.0  # of one test's query, unless told otherwise
 REGEX_SECONDS = 1.0  # of one regular expression on one value, on SQLite
 PROGRESS_STEPS = 10_000  # of SQLite's machine between two looks at the clock
+# Of a URL's query only these are no secret: the value of any other is never shown.
+SHOWN_OPTIONS = frozenset(
+    ("access_mode", "application_name", "connect_timeout", "dbname", "host", "hostaddr", "mode", "options")
+).union(("port", "sslmode", "target_session_attrs", "uri", "user"))
 OPENED_TO_READ = "dbt_like_checks_opened_to_read"  # on a DuckDB engine that cannot write at all
+PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
 TIMED_OUT = "57014"  # PostgreSQL's code of a statement that ran out of time
 
 
-def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) -> sa.Engine:
+def open_engine(
+    url: str | sa.URL,
+    *,
+    writable: bool = False,
+    threads: int = 1,
+    timeout: float | None = TIMEOUT_SECONDS,
+) -> sa.Engine:
     """An engine for a database that exists; a file is opened to read only unless ``writable``.
 
-    Raises DatabaseUnusable, which never shows the password.
+    ``timeout``: that of its queries, which bounds the wait for another's lock on a SQLite file.
+
+    Raises DatabaseUnusable, which shows neither the password nor another secret of the URL.
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):  # the latter of a port that is no number
         raise DatabaseUnusable("not a database URL: write for example sqlite:///file.db") from None
-    given = parsed.render_as_string(hide_password=True)
+    given = parsed.set(query={}).render_as_string(hide_password=True)
     dialect = Dialect.of(parsed.get_backend_name())
     options: dict[str, Any] = {}
     match dialect:
@@ -48,6 +63,8 @@ def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) 
                 "pool_size": threads,
             }
         case Dialect.SQLITE:
+            wait = LOCK_SECONDS if timeout is None else min(timeout, LOCK_SECONDS)
+            options = {"connect_args": {"timeout": wait}}
             if is_file(parsed):
                 mode = "rw" if writable else "ro"
                 path = f"file:{quote(str(parsed.database))}"
@@ -70,8 +87,7 @@ def open_engine(url: str | sa.URL, *, writable: bool = False, threads: int = 1) 
             pass
     except sa.exc.DBAPIError as error:
         engine.dispose()
-        shown = _without_secrets(given, engine)
-        raise DatabaseUnusable(f"{shown}: {explain(error, engine)}") from None
+        raise DatabaseUnusable(f"{given}: {explain(error, engine)}") from None
     return engine
 
 
@@ -134,6 +150,8 @@ def writing(engine: sa.Engine, timeout: float | None = TIMEOUT_SECONDS) -> Itera
                 _prepare_postgresql(connection, timeout, undo, read_only=False)
             case Dialect.SQLITE:
                 _prepare_sqlite(connection, timeout, undo)
+                # The driver begins no transaction for a CREATE; the old table goes only for a new one.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             case Dialect.DUCKDB:
                 watch = undo.enter_context(closing(Watch(timeout))) if timeout is not None else None
                 _limit_duckdb(connection, watch, undo)
@@ -153,6 +171,12 @@ def explain(error: BaseException, engine: sa.Engine, timeout: float | None = Non
     return _without_secrets(text.splitlines()[0].strip(), engine)
 
 
+def is_locked(error: sa.exc.DBAPIError) -> bool:
+    """Whether another's lock on a SQLite file was waited for in vain."""
+    code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return bool(code & PRIMARY_CODE == sqlite3.SQLITE_BUSY)
+
+
 def _ran_out_of_time(original: BaseException, text: str) -> bool:
     if getattr(original, "sqlstate", None) == TIMED_OUT:
         return True
@@ -161,11 +185,16 @@ def _ran_out_of_time(original: BaseException, text: str) -> bool:
 
 
 def _without_secrets(text: str, engine: sa.Engine) -> str:
-    secrets = [engine.url.password, engine.url.query.get("password")]
-    for secret in secrets:
-        if isinstance(secret, str) and secret:
-            text = text.replace(secret, "***")
+    for secret in _secrets(engine.url):
+        for form in {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}:
+            text = text.replace(form, "***")
     return text
+
+
+def _secrets(url: sa.URL) -> list[str]:
+    options = url.normalized_query.items()
+    values = [value for name, several in options if name not in SHOWN_OPTIONS for value in several]
+    return sorted(filter(None, (url.password, *values)), key=len, reverse=True)
 
 
 def _prepare_postgresql(

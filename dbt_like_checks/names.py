@@ -31,10 +31,13 @@ def identifier(name: str) -> str:
 
 def alias(name: str) -> str:
     """``name`` where it may name a table, else its beginning and a hash of it."""
-    if len(name.encode()) <= ALIAS_LIMIT:
-        return name
+    return name if len(name.encode()) <= ALIAS_LIMIT else hashed(name, name)
+
+
+def hashed(name: str, identity: str) -> str:
+    """A table's name: the beginning of ``name`` and a hash of ``identity``."""
     beginning = re.sub(r"[^0-9a-zA-Z_]+", "_", name)[:PREFIX]
-    return f"{beginning}_{_digest(name)}"
+    return f"{beginning}_{_digest(identity)}"
 
 
 def unique_id(project: str, name: str, *identity: object) -> str:

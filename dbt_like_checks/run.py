@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -16,11 +16,11 @@ import sqlalchemy as sa
 from dbt_like_checks.compile import Query, Restriction, compile_test
 from dbt_like_checks.database import TIMEOUT_SECONDS, Reader, explain, is_file, open_engine
 from dbt_like_checks.dialects import Dialect
-from dbt_like_checks.errors import CannotCompile, DataTestError, QueryStopped
+from dbt_like_checks.errors import CannotCompile, DataTestError
 from dbt_like_checks.project import DataTest, Relation
 from dbt_like_checks.registry import Registry, default_registry
 from dbt_like_checks.results import Result, RunResults, Status, judge
-from dbt_like_checks.store import store_failures
+from dbt_like_checks.store import FailureStore
 from dbt_like_checks.tables import Tables
 
 SAMPLE_ROWS = 10  # failing rows shown per test, unless told otherwise
@@ -71,12 +71,12 @@ def run_tests(
     opened = None
     if isinstance(database, str):
         writable = any(options.stores(test) for test in chosen)
-        opened = open_engine(database, writable=writable, threads=options.threads)
+        opened = open_engine(database, writable=writable, threads=options.threads, timeout=options.timeout)
     engine = opened or database
     assert isinstance(engine, sa.Engine)
     try:
         with closing(Reader(engine, options.timeout)) as reader:
-            return _Run(reader, options, registry or default_registry(), report).all(chosen)
+            return _Run(reader, options, registry or default_registry(), chosen, report).all()
     finally:
         if opened is not None:
             opened.dispose()
@@ -89,17 +89,19 @@ class _Run:
     reader: Reader
     options: RunOptions
     registry: Registry
+    tests: list[DataTest]
     report: Report | None
 
     def __post_init__(self) -> None:
         self.engine = self.reader.engine
+        self.store = FailureStore(self.engine, self.options.timeout, self.tests)
         self.tables = Tables(self.reader, self.options.schema)
         self.stop = threading.Event()
 
-    def all(self, tests: list[DataTest]) -> RunResults:
+    def all(self) -> RunResults:
         """Every test's result."""
         began = time.monotonic()
-        numbered = [(index, len(tests), test) for index, test in enumerate(tests, start=1)]
+        numbered = [(index, len(self.tests), test) for index, test in enumerate(self.tests, start=1)]
         threads = self._threads()
         if threads == 1:
             results = [self._one(*each) for each in numbered]
@@ -153,31 +155,29 @@ class _Run:
         return Result(test, Status.ERROR, None, message, query)
 
     def _judged(self, test: DataTest, query: Query) -> Result:
+        faults: list[str] = []
+        rows: tuple[Row, ...] = ()
+        stored: Relation | None = None
         with self.reader.reading() as connection:
             failures = _whole(connection.execute(query.count).scalar_one())
             verdict = judge(failures, test.config)
-            rows: tuple[Row, ...] = ()
             if verdict.status is not Status.PASS and self.options.sample:
-                rows, fault = self._sampled(connection, query)
-                verdict = replace(verdict, message=f"{verdict.message}{fault}")
-        stored = self._stored(test, query) if self.options.stores(test) else None
-        return Result(test, verdict.status, verdict.failures, verdict.message, query, rows, stored)
+                with self._noting(faults, "its rows cannot be shown"):
+                    found = connection.execute(query.some_failing(self.options.sample)).mappings()
+                    rows = tuple(dict(row) for row in found)
+        if self.options.stores(test):
+            with self._noting(faults, "the failing rows cannot be stored"):
+                stored = self.store.keep(test, query)
+        message = "; ".join(filter(None, (verdict.message, *faults))) or None
+        return Result(test, verdict.status, verdict.failures, message, query, rows, stored)
 
-    def _sampled(self, connection: sa.Connection, query: Query) -> tuple[tuple[Row, ...], str]:
-        """Some failing rows; or none, and what to add to the message: the verdict stands anyway."""
+    @contextmanager
+    def _noting(self, faults: list[str], what: str) -> Iterator[None]:
+        """The verdict stands whatever goes wrong in the block: it becomes one of ``faults``."""
         try:
-            found = connection.execute(query.some_failing(self.options.sample)).mappings().all()
-            return tuple(dict(row) for row in found), ""
-        except sa.exc.SQLAlchemyError as error:
-            reason = explain(error, self.engine, self.options.timeout)
-            return (), f" (its rows cannot be shown: {reason})"
-
-    def _stored(self, test: DataTest, query: Query) -> Relation:
-        try:
-            return store_failures(self.engine, test, query, self.options.timeout)
-        except sa.exc.SQLAlchemyError as error:
-            reason = explain(error, self.engine, self.options.timeout)
-            raise QueryStopped(f"the failing rows cannot be stored: {reason}") from None
+            yield
+        except (DataTestError, sa.exc.SQLAlchemyError) as error:
+            faults.append(f"{what}: {explain(error, self.engine, self.options.timeout)}")
 
 
 def _whole(count: object) -> int:

@@ -71,10 +71,19 @@ def _literal_keywords(call: str) -> dict[str, object]:
     try:
         parsed = ast.parse(call.strip(), mode="eval").body
         if isinstance(parsed, ast.Call) and not parsed.args:
-            return {word.arg: ast.literal_eval(word.value) for word in parsed.keywords if word.arg}
+            words = {word.arg: _JinjaConstants().visit(word.value) for word in parsed.keywords if word.arg}
+            return {name: ast.literal_eval(value) for name, value in words.items()}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         parsed = None
     raise ValueError("config(…) takes names with plain values: config(severity='warn')")
+
+
+class _JinjaConstants(ast.NodeTransformer):
+    """Jinja's ``true``, ``false`` and ``none``, which it takes in Python's spelling as well."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        constants = {"true": True, "false": False, "none": None}
+        return ast.Constant(constants[node.id]) if node.id in constants else node
 
 
 def _place(path: Path, text: str, offset: int) -> Place:

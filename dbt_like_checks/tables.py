@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from dbt_like_checks.database import Reader, explain
+from dbt_like_checks.database import Reader, explain, is_locked
 from dbt_like_checks.dialects import Dialect
 from dbt_like_checks.errors import CannotCompile, did_you_mean
 from dbt_like_checks.generic.tested import Table
 from dbt_like_checks.project import Relation
+
+# The primary key's columns in its order, found where and as a query of the table finds it. SQLAlchemy's
+# inspector finds no name in another case on SQLite, and on DuckDB asks PostgreSQL's catalogs.
+_KEY = {
+    Dialect.SQLITE: "SELECT name FROM pragma_table_info(:name, :schema) WHERE pk > 0 ORDER BY pk",
+    Dialect.POSTGRESQL: """
+        SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
+        WHERE indisprimary AND indrelid =
+            to_regclass(concat_ws('.', quote_ident(CAST(:schema AS text)), quote_ident(:name)))
+        ORDER BY array_position(CAST(indkey AS int2[]), attnum)""",
+    Dialect.DUCKDB: """
+        SELECT unnest(constraint_column_names) FROM duckdb_constraints()
+        WHERE constraint_type = 'PRIMARY KEY' AND lower(table_name) = lower(:name)
+            AND lower(schema_name) = lower(coalesce(:schema, current_schema()))""",
+}
 
 
 @dataclass
@@ -20,15 +36,24 @@ class Tables:
 
     reader: Reader
     schema: str | None = None
-    _read: dict[Relation, Table] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _looked: dict[Relation, Future[Table]] = field(default_factory=dict)
 
     def read(self, relation: Relation) -> Table:
-        """A table with its columns and key. Raises CannotCompile where it does not exist."""
-        with self._lock:
-            if relation not in self._read:
-                self._read[relation] = self._look_at(relation)
-            return self._read[relation]
+        """A table with its columns and key, as when it was first asked for.
+
+        Raises CannotCompile where it does not exist or could not be looked at.
+        """
+        looked = self._looked.get(relation)
+        if looked is None:
+            mine: Future[Table] = Future()
+            looked = self._looked.setdefault(relation, mine)
+            if looked is mine:
+                # Whoever asks for this table meanwhile waits; who asks for another does not.
+                try:
+                    mine.set_result(self._look_at(relation))
+                except BaseException as error:  # noqa: BLE001  it is raised to all who wait
+                    mine.set_exception(error)
+        return looked.result()
 
     def named(self, relation: Relation, columns: tuple[str, ...] = ()) -> sa.TableClause:
         """A table for SQL by its exact name, whether or not it exists."""
@@ -41,36 +66,26 @@ class Tables:
 
     def _look_at(self, relation: Relation) -> Table:
         nothing = sa.select(sa.text("*")).select_from(self.named(relation)).limit(0)
+        key = sa.text(_KEY[self.reader.dialect])
+        names = {"name": relation.name, "schema": relation.schema or self.schema}
         try:
             with self.reader.reading() as connection:
                 columns = tuple(connection.execute(nothing).keys())
-                key = self._primary_key(connection, relation)
+                key_columns = tuple(connection.scalars(key, names))
         except sa.exc.DBAPIError as error:
+            if error.connection_invalidated or error.statement is None:
+                del self._looked[relation]  # that was the connection: the next test has a new one
             raise CannotCompile(self._say_missing(relation, error)) from None
-        return Table(relation, columns, key, self.named(relation, columns))
+        return Table(relation, columns, key_columns, self.named(relation, columns))
 
     def _say_missing(self, relation: Relation, error: sa.exc.DBAPIError) -> str:
-        schema = relation.schema or self.schema
-        try:
-            with self.reader.reading() as connection:
-                inspector = sa.inspect(connection)
-                known = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
-        except sa.exc.SQLAlchemyError:
-            return explain(error, self.reader.engine, self.reader.timeout)
-        if relation.name in known:
+        known = None if is_locked(error) else self._known(relation.schema or self.schema)
+        if known is None or relation.name in known:
             return explain(error, self.reader.engine, self.reader.timeout)
         return f"no table {str(relation)!r} in the database{did_you_mean(relation.name, known)}"
 
-    def _primary_key(self, connection: sa.Connection, relation: Relation) -> tuple[str, ...]:
-        schema = relation.schema or self.schema
-        if self.reader.dialect is not Dialect.DUCKDB:
-            found = sa.inspect(connection).get_pk_constraint(relation.name, schema)
-            return tuple(found["constrained_columns"])
-        # duckdb_engine asks PostgreSQL's catalogs, which DuckDB has only in part.
-        query = sa.text(
-            "SELECT constraint_column_names FROM duckdb_constraints()"
-            " WHERE constraint_type = 'PRIMARY KEY' AND table_name = :name"
-            " AND schema_name = coalesce(:schema, current_schema())"
-        )
-        names = connection.execute(query, {"name": relation.name, "schema": schema}).scalar()
-        return tuple(names or ())
+    def _known(self, schema: str | None) -> list[str] | None:
+        with suppress(sa.exc.SQLAlchemyError), self.reader.reading() as connection:
+            inspector = sa.inspect(connection)
+            return [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+        return None

@@ -48,7 +48,7 @@ def summary(results: RunResults) -> list[str]:
     """The lines after a run: what was not well, with failing rows, and dbt's counts."""
     lines = ["", _stamped(_took(results)), ""]
     for result in results:
-        if result.status in (Status.FAIL, Status.ERROR, Status.WARN):
+        if result.message and result.status is not Status.SKIPPED:
             lines += [*_explained(result), ""]
     counts = {
         "PASS": results.count(Status.PASS),
@@ -137,7 +137,7 @@ def _took(results: RunResults) -> str:
 
 
 def _explained(result: Result) -> list[str]:
-    word = {Status.FAIL: "Failure", Status.WARN: "Warning"}.get(result.status, "Error")
+    word = {Status.FAIL: "Failure", Status.ERROR: "Error"}.get(result.status, "Warning")
     headline = f"{word} in test {visible(result.test.name)} ({visible(str(result.test.place))})"
     lines = [click.style(headline, fg=COLOURS[result.status]), f"  {visible(result.message or '')}"]
     lines += [f"    {shown_row(row)}" for row in result.rows]

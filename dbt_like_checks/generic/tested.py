@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Annotated, Any
 
 import pydantic
@@ -72,14 +73,20 @@ def exact_name(wanted: str, columns: Sequence[str], *, quoted: bool, table: obje
     raise CannotCompile(f"no column {wanted!r} in {str(table)!r}{did_you_mean(wanted, columns)}")
 
 
+class Purpose(Enum):
+    """What failing rows are selected for, which decides their columns."""
+
+    COUNT = "count"  # nothing more than the test needs: it would cost time
+    SAMPLE = "sample"  # a few are shown: the primary key belongs with them
+    STORE = "store"  # they are kept in a table, as dbt keeps them: whole where the test is on rows
+
+
 @dataclass(frozen=True)
 class Tested:
     """What one test is on.
 
     ``rows`` is the table, or the part of it that ``where`` and the run leave, as something to select
     from; ``restricted``: the run is about a part only.
-    ``sampling``: the rows are to be shown, so the primary key belongs with them; otherwise they
-    are only counted, and anything more would cost time.
     """
 
     __test__ = False  # pytest would collect a class whose name begins so
@@ -90,7 +97,12 @@ class Tested:
     read_table: Callable[[Relation], Table]
     tested_column: Column | None = None
     restricted: bool = False
-    sampling: bool = False
+    purpose: Purpose = Purpose.COUNT
+
+    @property
+    def sampling(self) -> bool:
+        """Whether the rows are to be shown, with what tells them apart."""
+        return self.purpose is Purpose.SAMPLE
 
     @property
     def column(self) -> sa.ColumnElement[Any]:
@@ -117,10 +129,12 @@ class Tested:
     def failing(self, condition: sa.ColumnElement[Any], *shown: sa.ColumnElement[Any]) -> sa.Select[Any]:
         """The tested rows that meet a condition: what most tests return.
 
-        They show ``shown``, by default the tested column or all columns; sampled, the key as well.
+        They show ``shown``, by default the tested column or all columns; sampled, the key as well,
+        and stored, all columns.
         """
         chosen = list(shown) or ([self.column] if self.tested_column else list(self.rows.c))
-        columns = {column.key: column for column in [*self.key_columns(), *chosen]}
+        beside = self.rows.c if self.purpose is Purpose.STORE else self.key_columns()
+        columns = {column.key: column for column in [*beside, *chosen]}
         return sa.select(*columns.values()).where(condition)
 
     def key_columns(self) -> list[sa.ColumnElement[Any]]:

@@ -223,6 +223,7 @@ def test_the_url_from_the_environment(
         (["test"], "Missing argument 'PATHS...'"),
         (["test", "{good}"], "Missing option '--url'"),
         (["test", "{good}", "--url", "nonsense"], "not a database URL"),
+        (["test", "{good}", "--url", "postgresql://ada:geheim@host:port/x"], "not a database URL"),
         (["test", "{good}", "--url", "sqlite:///gone.db"], "sqlite:///gone.db: unable to open database file"),
         (["test", "gone.yml", "--url", "sqlite://"], "gone.yml:1:1: no such file or folder"),
         (["test", "{bad}", "--url", "sqlite://"], "unknown test 'nut_null': did you mean 'not_null'?"),
@@ -252,6 +253,16 @@ def test_the_editor_schema_takes_a_severity_in_any_case(shell: Shell, write: Wri
         loads = "severity" not in shell("list", path)[2]
         taken = severity in offered["enum"] or re.search(other["pattern"], severity) is not None
         assert taken is loads, severity
+
+
+def test_what_nobody_foresaw_exits_with_two() -> None:
+    command = "from dbt_like_checks.cli import main; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", command, "schema"], stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.returncode == 2
+    assert b"No space left on device" in done.stderr
 
 
 def test_the_editor_schema_knows_every_test_and_resolves(shell: Shell) -> None:

@@ -1,5 +1,6 @@
 """What files may say: a real dbt schema as it is, and every problem at once with its place."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -377,11 +378,14 @@ def test_files_that_cannot_be_read(tmp_path: Path, write: Write) -> None:
     binary.write_bytes(b"\xff\xfe\x00")
     empty = tmp_path / "empty"
     empty.mkdir()
+    pipe = tmp_path / "pipe.yml"
+    os.mkfifo(pipe)
     with pytest.raises(ProjectError) as caught:
-        load_project(tmp_path / "gone.yml", binary, empty, write("x", "notes.txt"))
+        load_project(tmp_path / "gone.yml", binary, empty, pipe, write("x", "notes.txt"))
     messages = sorted(problem.message for problem in caught.value.problems)
     assert messages == [
         "must end in .yml, .yaml or .sql",
+        "neither a file nor a folder",
         "no .yml, .yaml or .sql file in this folder",
         "no such file or folder",
         "not UTF-8 text",
@@ -402,6 +406,44 @@ def test_a_folder_is_searched_as_dbt_lays_it_out(write: Write, tmp_path: Path) -
     write("select * from {{ ref('a') }}", "project/tests/no_rows.sql")
     write("{% test x() %}", "project/tests/generic/x.sql")
     assert [test.name for test in load_project(tmp_path / "project")] == ["not_null_a_b", "no_rows"]
+
+
+@pytest.mark.parametrize("folder", ["models/staging/raw", "models", "macros/own", "tests/generic"])
+def test_a_folder_within_a_dbt_project_holds_what_it_holds_in_the_whole(
+    write: Write, tmp_path: Path, folder: str
+) -> None:
+    write("name: shop", "project/dbt_project.yml")
+    write("models: [{name: a, columns: [{name: b, data_tests: [not_null]}]}]", f"project/{folder}/a.yml")
+    write("select 1 as model", f"project/{folder}/a.sql")
+    assert [test.name for test in load_project(tmp_path / "project" / folder)] == ["not_null_a_b"]
+
+
+def test_a_project_may_be_in_a_folder_of_any_name(write: Write, tmp_path: Path) -> None:
+    write("name: shop", "models/dbt_project.yml")
+    write("select * from {{ ref('a') }}", "models/tests/no_rows.sql")
+    for folder in ("models", "models/tests"):
+        assert [test.name for test in load_project(tmp_path / folder)] == ["no_rows"]
+
+
+def test_constants_are_spelled_as_in_jinja_or_python(write: Write) -> None:
+    config = "store_failures = true, enabled=False, limit=none, meta={'a': [true, none, 'true']}"
+    (test,) = load_project(write(f"{{{{ config({config}) }}}} select 1", "tests/t.sql"))
+    assert (test.config.store_failures, test.config.enabled, test.config.limit) == (True, False, None)
+    assert test.config.meta == {"a": [True, None, "true"]}
+
+
+@pytest.mark.parametrize(
+    ("config", "stored"),
+    [
+        ("store_failures_as='ephemeral', store_failures=True", False),
+        ("store_failures=True, store_failures_as='ephemeral'", False),
+        ("store_failures_as='table', store_failures=False", True),
+        ("store_failures=False", False),
+    ],
+)
+def test_store_failures_as_wins_over_store_failures(write: Write, config: str, stored: bool) -> None:
+    (test,) = load_project(write(f"{{{{ config({config}) }}}} select 1", "tests/t.sql"))
+    assert test.config.store_failures is stored
 
 
 def test_singular_tests_and_what_is_said_of_them(write: Write) -> None:

@@ -16,7 +16,7 @@ from dbt_like_checks import (
     run_tests,
 )
 from dbt_like_checks.dialects import literal
-from tests.dbt_like_checks.conftest import everything
+from tests.dbt_like_checks.conftest import NewDatabase, everything, fill
 
 Write = Callable[..., Path]
 
@@ -106,6 +106,25 @@ def test_a_singular_test(planted: str, write: Write) -> None:
     assert "'50%'" in (result.compiled_code or "")
 
 
+def test_the_text_of_a_singular_test_reaches_the_database_as_it_is(planted: str, write: Write) -> None:
+    texts = [r"\w+$", r"\\", r"a\:b", r"\\:b", "::x", ":x:y:", "%(x)s %% {x}", "größe"]
+    columns = ", ".join(f"'{text}' as c{number}" for number, text in enumerate(texts))
+    (result,) = run_tests(load_project(write(f"select {columns}", "tests/texts.sql")), planted)
+    assert list(result.rows[0].values()) == texts
+    assert all(f"'{text}'" in (result.compiled_code or "") for text in texts)
+
+
+def stored_rows(url: str, result: Result) -> list[dict[str, object]]:
+    """What is in the table that a result says it is stored in."""
+    assert result.stored_in is not None
+    engine = open_engine(url)
+    table = sa.table(result.stored_in.name, schema=result.stored_in.schema)
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(sa.literal_column("*")).select_from(table)).mappings().all()
+    engine.dispose()
+    return [dict(row) for row in rows]
+
+
 def test_stored_failures_are_all_of_them_in_a_table_of_their_own(url: str, write: Write) -> None:
     before = everything(url)
     tests = (
@@ -118,14 +137,8 @@ def test_stored_failures_are_all_of_them_in_a_table_of_their_own(url: str, write
     assert [result.status for result in results.values()] == [Status.FAIL] * 3
     after = everything(url)
     assert {name: after[name] for name in before} == before
-    engine = open_engine(url)
-    with engine.connect() as connection:
-        for result in results.values():
-            assert result.stored_in is not None
-            name = engine.dialect.identifier_preparer.quote_identifier(result.stored_in.name)
-            where = f"{result.stored_in.schema}.{name}" if result.stored_in.schema else name
-            assert len(connection.exec_driver_sql(f"SELECT * FROM {where}").all()) == result.failures
-    engine.dispose()
+    for result in results.values():
+        assert len(stored_rows(url, result)) == result.failures
     if url.startswith("sqlite"):
         assert all(name.startswith("dbt_test__audit__") for name in after.keys() - before.keys())
 
@@ -137,6 +150,83 @@ def test_one_test_may_store_its_failures_alone(url: str, write: Write) -> None:
     )
     stored = [result.stored_in is not None for result in ran(write, url, tests).values()]
     assert stored == [True, False]
+
+
+def test_a_singular_test_stores_its_failures(url: str, write: Write) -> None:
+    text = (
+        "{{ config(store_failures=True, limit=2) }} select id, status from {{ ref('orders') }} where id > 4"
+    )
+    (result,) = run_tests(load_project(write(text, "tests/late.sql")), url)
+    assert (result.status, result.failures) == (Status.FAIL, 2)
+    assert stored_rows(url, result) == [{"id": 5, "status": "  "}, {"id": 6, "status": ""}]
+
+
+def test_failures_are_stored_from_several_threads(url: str, write: Write) -> None:
+    tests = ", ".join(f"{{not_null: {{name: t{number}}}}}" for number in range(16))
+    options = RunOptions(store_failures=True, threads=4)
+    results = ran(write, url, f"columns: [{{name: status, data_tests: [{tests}]}}]", options)
+    assert [(result.message, len(stored_rows(url, result))) for result in results.values()] == [
+        ("Got 1 result, configured to fail if != 0", 1)
+    ] * 16
+
+
+def test_tests_whose_names_differ_only_in_case_do_not_share_a_table(url: str, write: Write) -> None:
+    tests = "columns: [{name: status, data_tests: [{not_null: {name: abc}}, {unique: {name: Abc}}, unique]}]"
+    results = ran(write, url, tests, RunOptions(store_failures=True))
+    assert [list(stored_rows(url, result)[0]) for result in results.values()] == [
+        ["id", "status", "total", "customer", "placed"],
+        ["unique_field", "n_records"],
+        ["unique_field", "n_records"],
+    ]
+
+
+def test_a_view_in_the_place_of_stored_failures_is_replaced(url: str, write: Write) -> None:
+    tests = "columns: [{name: status, data_tests: [not_null]}]"
+    (result,) = ran(write, url, tests, RunOptions(store_failures=True)).values()
+    assert result.stored_in is not None
+    engine = open_engine(url, writable=True)
+    quote = engine.dialect.identifier_preparer.quote_identifier
+    place = ".".join(quote(part) for part in (result.stored_in.schema, result.stored_in.name) if part)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP TABLE {place}")
+        connection.exec_driver_sql(f"CREATE VIEW {place} AS SELECT 1 AS one")
+    engine.dispose()
+    (again,) = ran(write, url, tests, RunOptions(store_failures=True)).values()
+    assert [row["status"] for row in stored_rows(url, again)] == [None]
+
+
+def test_rows_are_stored_whole_and_groups_as_they_are_counted(url: str, write: Write) -> None:
+    tests = """columns: [
+      {name: status, data_tests: [
+        {not_null: {name: a, config: {where: id > 2}}},
+        {dbt_utils.not_empty_string: {name: b, arguments: {trim_whitespace: false}}},
+        {dbt_expectations.expect_column_value_lengths_to_equal: {name: f, value: 4}},
+        {accepted_values: {name: c, values: [paid, lost, größe, '']}}]},
+      {name: total, data_tests: [
+        {dbt_utils.accepted_range: {name: d, max_value: 69}},
+        {dbt_utils.expression_is_true: {name: e, expression: '< 70'}}]},
+      {name: customer, data_tests: [{relationships: {name: g, to: steps, field: n}}]}]"""
+    results = ran(write, url, tests, RunOptions(store_failures=True))
+    columns = ["id", "status", "total", "customer", "placed"]
+    assert {name: [*stored_rows(url, result)[0]] for name, result in results.items()} == {
+        **dict.fromkeys("abdef", columns),
+        "c": ["value_field", "n_records"],
+        "g": ["from_field"],
+    }
+
+
+def test_what_cannot_be_stored_leaves_the_table_as_it_was(make_database: NewDatabase, write: Write) -> None:
+    url = make_database("sqlite")
+    tests = "columns: [{name: id, data_tests: [not_null]}]"
+    fill(url, "CREATE TABLE made (m)\nINSERT INTO made VALUES (1)")
+    fill(url, "CREATE VIEW orders AS SELECT NULL AS id, m AS n FROM made")
+    (before,) = ran(write, url, tests, RunOptions(store_failures=True)).values()
+    too_large = "SELECT NULL AS id, abs(-9223372036854775807 - m) AS n FROM made"
+    fill(url, f"DROP VIEW orders\nCREATE VIEW orders AS {too_large}")
+    (result,) = ran(write, url, tests, RunOptions(store_failures=True)).values()
+    assert (result.status, result.failures, result.stored_in) == (Status.FAIL, 1, None)
+    assert "the failing rows cannot be stored: integer overflow" in (result.message or "")
+    assert stored_rows(url, before) == [{"id": None, "n": 1}]
 
 
 def test_threads_give_the_same_results_in_the_same_order(planted: str, write: Write) -> None:
