@@ -7,6 +7,7 @@ single statement, so that an owner's ``where`` cannot end it and begin another.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -109,6 +110,16 @@ class Reader:
         self.dialect = Dialect.of(engine.dialect.name)
         self._connecting = _single_statements(engine) if self.dialect is Dialect.DUCKDB else engine
         self._watch = Watch(timeout) if timeout is not None else None
+        self._running: set[Any] = set()  # the drivers' connections
+        self._lock = threading.Lock()
+
+    def interrupt(self) -> None:
+        """Ends the queries that are running now, with an error; from any thread."""
+        # Under the lock: what has ended is not interrupted, nor what follows it on its connection.
+        with self._lock:
+            for driver in self._running:
+                with suppress(Exception):  # its connection may be gone
+                    driver.cancel_safe() if self.dialect is Dialect.POSTGRESQL else driver.interrupt()
 
     def close(self) -> None:
         """No more of them begin."""
@@ -119,6 +130,7 @@ class Reader:
     def reading(self) -> Iterator[sa.Connection]:
         """A connection in such a transaction, given back when the block ends."""
         with self._connecting.connect() as connection, ExitStack() as undo:
+            undo.enter_context(self._interruptible(connection.connection.driver_connection))
             match self.dialect:
                 case Dialect.POSTGRESQL:
                     _prepare_postgresql(connection, self.timeout, undo, read_only=True)
@@ -136,6 +148,16 @@ class Reader:
                 yield connection
             finally:
                 _quietly_do(connection.rollback)
+
+    @contextmanager
+    def _interruptible(self, driver: Any) -> Iterator[None]:
+        with self._lock:
+            self._running.add(driver)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.remove(driver)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -24,6 +24,7 @@ from dbt_like_checks.store import FailureStore
 from dbt_like_checks.tables import Tables
 
 SAMPLE_ROWS = 10  # failing rows shown per test, unless told otherwise
+INTERRUPT_SECONDS = 0.05  # between two attempts to end what runs, once that is wanted
 Row = Mapping[str, object]
 Report = Callable[[int, int, DataTest, Result | None], None]
 
@@ -97,34 +98,52 @@ class _Run:
         self.store = FailureStore(self.engine, self.options.timeout, self.tests)
         self.tables = Tables(self.reader, self.options.schema)
         self.stop = threading.Event()
+        self.waiting = iter(list(enumerate(self.tests)))  # that of a list may be asked by several threads
+        self.results: dict[int, Result] = {}
 
     def all(self) -> RunResults:
         """Every test's result."""
         began = time.monotonic()
-        numbered = [(index, len(self.tests), test) for index, test in enumerate(self.tests, start=1)]
-        threads = self._threads()
-        if threads == 1:
-            results = [self._one(*each) for each in numbered]
+        # A database in memory may belong to the thread that made it; its queries are over soon.
+        if self.reader.dialect is not Dialect.POSTGRESQL and not is_file(self.engine.url):
+            self._work()
         else:
-            with ThreadPoolExecutor(threads, thread_name_prefix="Thread") as pool:
-                try:
-                    results = list(pool.map(lambda each: self._one(*each), numbered))
-                except KeyboardInterrupt:
-                    # What runs is bounded by the timeout; nothing else begins.
-                    self.stop.set()
-                    raise
-        return RunResults(tuple(results), time.monotonic() - began)
+            self._in_threads()
+        results = tuple(self.results[index] for index in range(len(self.tests)))
+        return RunResults(results, time.monotonic() - began)
 
-    def _threads(self) -> int:
-        # A database in memory belongs to one connection.
-        in_memory = self.reader.dialect is not Dialect.POSTGRESQL and not is_file(self.engine.url)
-        return 1 if in_memory else max(self.options.threads, 1)
+    def _work(self) -> None:
+        for index, test in self.waiting:
+            self.results[index] = self._one(index, test)
 
-    def _one(self, index: int, total: int, test: DataTest) -> Result:
+    def _in_threads(self) -> None:
+        """In others than this one, even for one: here Ctrl-C is heard at once, whatever a driver does."""
+        threads = max(self.options.threads, 1)
+        running: list[Future[None]] = []
+        all_there = threading.Event()  # before that, an interruption might miss one of them
+
+        def work() -> None:
+            all_there.wait()
+            self._work()
+
+        with ThreadPoolExecutor(threads, thread_name_prefix="Thread") as pool:
+            try:
+                running += [pool.submit(work) for _ in range(threads)]
+                all_there.set()
+                for each in running:
+                    each.result()
+            except KeyboardInterrupt:
+                self.stop.set()
+                all_there.set()
+                while wait(running, timeout=INTERRUPT_SECONDS).not_done:
+                    self.reader.interrupt()
+                raise
+
+    def _one(self, index: int, test: DataTest) -> Result:
         if self.stop.is_set():
             return Result(test, Status.SKIPPED, None, "Skipping due to fail_fast")
         if self.report:
-            self.report(index, total, test, None)
+            self.report(index + 1, len(self.tests), test, None)
         started, began = dt.datetime.now(dt.UTC), time.monotonic()
         result = replace(
             self._carry_out(test),
@@ -135,7 +154,7 @@ class _Run:
         if self.options.fail_fast and result.status in (Status.FAIL, Status.ERROR):
             self.stop.set()
         if self.report:
-            self.report(index, total, test, result)
+            self.report(index + 1, len(self.tests), test, result)
         return result
 
     def _carry_out(self, test: DataTest) -> Result:

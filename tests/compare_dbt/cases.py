@@ -208,6 +208,8 @@ def singular_tests() -> dict[str, str]:
         "warned_about": "{{ config(severity='warn') }}\n" + f"select id from {people} where name = ''",
         "few_are_fine": "{{ config(warn_if='>1', error_if='>1000') }}\n"
         + f"select o.order_id from {orders} o left join {people} p on p.id = o.person_id where p.id is null",
+        "as_written": "{{ config(store_failures = true) }}\n"
+        + rf"select id, age from {people} where age < 18 and length('\w:\\') = 5",
         "five_at_most": "{{ config(limit=5) }}\n" + f"select order_id from {orders} where priority = 1",
     }
 

@@ -1,7 +1,9 @@
 """Hostile input and broken databases: one clear line each, and nothing changed in the database."""
 
 import json
+import os
 import re
+import signal
 import sqlite3
 import threading
 import time
@@ -256,6 +258,23 @@ def test_a_query_that_runs_too_long_is_stopped(planted: str, write: Write, threa
         assert the_error([each]) == "stopped after 0.3 s: the query takes too long (--timeout gives it more)"
     assert short.failures == 1
     assert time.monotonic() - began < 60  # it would have taken hours, or a minute of sleep
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interruption_ends_the_queries_that_run(planted: str, write: Write, threads: int) -> None:
+    paths = [write(TOO_LONG[kind_of(planted)], f"tests/long_{number}.sql") for number in range(3)]
+    begun: list[str] = []
+
+    def interrupt(_index: int, _total: int, test: DataTest, result: Result | None) -> None:
+        begun.append(test.name)
+        if result is None and len(begun) == threads:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_tests(load_project(*paths), planted, RunOptions(timeout=120, threads=threads), report=interrupt)
+    assert time.monotonic() - began < 60  # half the time limit
+    assert set(begun) == {f"long_{number}" for number in range(threads)}
 
 
 def test_a_lock_is_waited_for_once_and_no_longer_than_a_query_may_take(

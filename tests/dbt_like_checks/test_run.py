@@ -76,6 +76,13 @@ def test_failing_rows_are_a_bounded_sample_with_their_keys(planted: str, write: 
     assert ran(write, planted, tests, RunOptions(sample=0))["t"].rows == ()
 
 
+def test_a_key_of_several_columns_is_shown_in_its_order(url: str, write: Write) -> None:
+    fill(url, "CREATE TABLE pairs (a integer, b integer, c integer, PRIMARY KEY (b, a))")
+    fill(url, "INSERT INTO pairs VALUES (1, 2, NULL)")
+    (result,) = ran(write, url, "columns: [{name: c, data_tests: [not_null]}]", model="pairs").values()
+    assert [list(row.items()) for row in result.rows] == [[("b", 2), ("a", 1), ("c", None)]]
+
+
 def test_a_group_shows_its_first_key(planted: str, write: Write) -> None:
     result = ran(write, planted, "columns: [{name: customer, data_tests: [unique]}]")[
         "unique_orders_customer"
