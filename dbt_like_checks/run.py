@@ -24,7 +24,7 @@ from dbt_like_checks.store import FailureStore
 from dbt_like_checks.tables import Tables
 
 SAMPLE_ROWS = 10  # failing rows shown per test, unless told otherwise
-INTERRUPT_SECONDS = 0.05  # between two attempts to end what runs, once that is wanted
+HEED_SECONDS = 0.05  # until an interruption is heard, and between two attempts to end what runs
 Row = Mapping[str, object]
 Report = Callable[[int, int, DataTest, Result | None], None]
 
@@ -130,14 +130,17 @@ class _Run:
             try:
                 running += [pool.submit(work) for _ in range(threads)]
                 all_there.set()
-                for each in running:
-                    each.result()
+                # Not waited for without end: an interruption just before would be heard only after it.
+                while wait(running, timeout=HEED_SECONDS).not_done:
+                    pass
             except KeyboardInterrupt:
                 self.stop.set()
                 all_there.set()
-                while wait(running, timeout=INTERRUPT_SECONDS).not_done:
+                while wait(running, timeout=HEED_SECONDS).not_done:
                     self.reader.interrupt()
                 raise
+        for each in running:
+            each.result()
 
     def _one(self, index: int, test: DataTest) -> Result:
         if self.stop.is_set():
