@@ -74,6 +74,7 @@ def open_engine(
             if is_file(parsed):
                 options = {
                     "connect_args": {"read_only": not writable},
+                    "max_overflow": -1,  # a connection for each thread, however many
                     "execution_options": {OPENED_TO_READ: not writable},
                 }
             # Every transaction here ends before its connection goes back; to DuckDB, a rollback
@@ -109,6 +110,13 @@ class Reader:
         self.timeout = timeout
         self.dialect = Dialect.of(engine.dialect.name)
         self._connecting = _single_statements(engine) if self.dialect is Dialect.DUCKDB else engine
+        # A DuckDB file that is opened to read changes for nobody, and beginning and ending a transaction
+        # takes as long as a small query: there each thread keeps its own.
+        self._keeps = bool(engine.get_execution_options().get(OPENED_TO_READ))
+        self._of_thread = threading.local()
+        self._kept: list[sa.Connection] = []
+        if self._keeps:
+            sa.event.listen(self._connecting, "handle_error", self._note_error)
         self._watch = Watch(timeout) if timeout is not None else None
         self._running: set[Any] = set()  # the drivers' connections
         self._lock = threading.Lock()
@@ -123,13 +131,15 @@ class Reader:
 
     def close(self) -> None:
         """No more of them begin."""
+        for connection in self._kept:
+            _quietly_do(connection.close)
         if self._watch is not None:
             self._watch.close()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection in such a transaction, given back when the block ends."""
-        with self._connecting.connect() as connection, ExitStack() as undo:
+        with self._lent() as connection, ExitStack() as undo:
             undo.enter_context(self._interruptible(connection.connection.driver_connection))
             match self.dialect:
                 case Dialect.POSTGRESQL:
@@ -140,14 +150,31 @@ class Reader:
                     undo.callback(_quietly, connection, "PRAGMA query_only = OFF")
                     _begin_sqlite(connection)
                 case Dialect.DUCKDB:
-                    if not connection.get_execution_options().get(OPENED_TO_READ):
+                    if not self._keeps:
                         connection.exec_driver_sql("ROLLBACK")
                         connection.exec_driver_sql("BEGIN TRANSACTION READ ONLY")
                     _limit_duckdb(connection, self._watch, undo)
             try:
                 yield connection
             finally:
-                _quietly_do(connection.rollback)
+                if not self._keeps or self._of_thread.failed:
+                    _quietly_do(connection.rollback)
+
+    @contextmanager
+    def _lent(self) -> Iterator[sa.Connection]:
+        if not self._keeps:
+            with self._connecting.connect() as connection:
+                yield connection
+            return
+        if not hasattr(self._of_thread, "connection"):
+            self._of_thread.connection = self._connecting.connect()
+            self._kept.append(self._of_thread.connection)
+        self._of_thread.failed = False
+        yield self._of_thread.connection
+
+    def _note_error(self, _context: sa.ExceptionContext) -> None:
+        # In a transaction that had an error DuckDB answers nothing more.
+        self._of_thread.failed = True
 
     @contextmanager
     def _interruptible(self, driver: Any) -> Iterator[None]:

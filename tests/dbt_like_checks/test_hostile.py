@@ -184,6 +184,13 @@ def test_a_value_that_a_database_does_not_take_stops_one_test_only(
     assert second.failures == (1 if quote else 0)
 
 
+def test_the_tests_after_one_that_the_database_refuses_are_run(planted: str, write: Write) -> None:
+    wrong = {"not_null": {"name": "wrong", "config": {"where": "totl > 0"}}}
+    path = on_orders(write, wrong, "not_null", {"unique": {"config": {"where": "1 = 1"}}}, column="id")
+    results = run_tests(load_project(path), planted)
+    assert [result.status for result in results] == [Status.ERROR, Status.PASS, Status.PASS]
+
+
 def test_a_table_is_found_in_another_case_with_its_key(planted: str, write: Write) -> None:
     path = write("models: [{name: Orders, columns: [{name: Status, data_tests: [not_null]}]}]")
     (result,) = run_tests(load_project(path), planted)
