@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -267,6 +267,15 @@ def test_a_query_that_runs_too_long_is_stopped(planted: str, write: Write, threa
     assert time.monotonic() - began < 60  # it would have taken hours, or a minute of sleep
 
 
+@pytest.fixture
+def heard_interruptions() -> Iterator[None]:
+    """What a shell starts in the background ignores SIGINT: here it is Ctrl-C whoever started us."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_interruptions")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_interruption_ends_the_queries_that_run(planted: str, write: Write, threads: int) -> None:
     paths = [write(TOO_LONG[kind_of(planted)], f"tests/long_{number}.sql") for number in range(3)]
