@@ -55,19 +55,25 @@ def test_the_matrix_and_one_partition_for_people(asked: dict[str, str]) -> None:
 
 def test_the_commands_of_the_readme_and_that_asking_again_keeps_the_old_job(tmp_path: Path) -> None:
     env = environment(tmp_path, location="tests.beacon_pipeline.locations.quick")
-    assert beacon(env, "run", "--region", "EU-West").returncode == 0
-    first = report(env)["job"]
-    said = [line for line in commands() if line.startswith("beacon ")]
-    assert said[0] == "beacon run --region EU-West --model tiny-qwen"
-    again = beacon(env, *shlex.split(said[0])[1:])
-    assert again.returncode == 0, again.stderr
-    assert "new job" in again.stderr
-    assert ": 1 Dagster run\n" in again.stderr, "the catalog did not change: its run is not launched again"
-    assert report(env)["executions"] == 8
-    assert report(env, "--job", first)["executions"] == 24
-    for line in said[1:]:
-        done = beacon(env, *shlex.split(line)[1:])
+    first, again, *others = [line for line in commands() if line.startswith("beacon ")]
+    assert first == "beacon run --region EU-West --model tiny-qwen"
+    assert typed(env, first).returncode == 0
+    old = report(env)["job"]
+    assert again == "beacon run --region eu --model tiny-qwen --new-job"
+    done = typed(env, again)
+    assert done.returncode == 0, done.stderr
+    assert "new job" in done.stderr
+    assert ": 1 Dagster run\n" in done.stderr, "the catalog did not change: its run is not launched again"
+    assert report(env)["job"] != old
+    assert [report(env, "--job", job)["executions"] for job in (report(env)["job"], old)] == [8, 8]
+    for line in others:
+        done = typed(env, line)
         assert done.returncode == 0, (line, done.stderr)
+
+
+def typed(env: dict[str, str], line: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as the README has it."""
+    return beacon(env, *shlex.split(line)[1:])
 
 
 @pytest.mark.parametrize(
