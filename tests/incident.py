@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -33,10 +34,10 @@ ROUTER = (
 )
 ROUTER_CALLS = "UPDATE calls SET replied = 0, truth = 'failed' WHERE model = 'tiny-mistral'"
 OLD_CLIENT = "UPDATE executions SET region = ? WHERE region = 'eu' AND question = ?"
-ASKS = (
-    *("--model", "tiny-llama", "--model", "tiny-mistral"),
-    *("--question", "identity_basic", "--question", "geography_basic"),
-)
+ASKS = {
+    "questions": ["identity_basic", "geography_basic"],
+    "models": [{"id": "tiny-mistral"}, {"id": "tiny-llama", "regions": ["eu"]}],
+}
 KILLED_ASKS = ("--region", "eu", "--model", "tiny-qwen", "--question", "taiwan_status")
 
 
@@ -67,7 +68,9 @@ class Replay:
 def replay(folder: Path) -> Replay:
     """Replay the incident on an instance in ``folder``."""
     env = environment(folder)
-    asked = beacon(env, "run", *ASKS, "--new-job")
+    jobspec = folder / "asks.yaml"
+    jobspec.write_text(json.dumps(ASKS))
+    asked = beacon(env, "submit", str(jobspec))
     assert asked.returncode == 0, asked.stderr
     first = report(env)["job"]
     _kill_a_run_after_its_call_was_accepted(env, folder)
