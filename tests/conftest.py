@@ -1,5 +1,6 @@
 """Fixtures that more than one package's tests use."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,18 @@ settings.load_profile("beacon")
 
 # Each takes a minute of real daemons and runs: begun first, none of them is what all others wait for.
 FIRST = ("test_ui", "test_modal_runs", "test_cli", "test_crash", "test_incident", "test_chaos")
+
+# Dagster's and our databases commit thousands of times; on a disk, a fifth of the time would be its own.
+MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 4 * 2**30
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the tests write to memory where there is plenty, unless ``--basetemp`` says where."""
+    if config.option.basetemp is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
+        folder = tempfile.mkdtemp(prefix="beacon-tests-", dir=MEMORY)
+        config.option.basetemp = f"{folder}/tests"
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
