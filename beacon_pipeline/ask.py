@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,6 +20,7 @@ from beacon_pipeline.ledger.records import Cell, Counts, Job
 from beacon_pipeline.partitions import key_ranges
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.readiness import check_configured, check_ready, deployments_of, deployments_to_ask
+from beacon_pipeline.runs import all_ended
 from beacon_pipeline.specification import specified_cells
 from beacon_pipeline.tags import JOB_TAG
 
@@ -147,13 +148,8 @@ def follow(
 ) -> None:
     """Wait until every run of this asking has ended; tell the job's counts meanwhile."""
     while True:
-        ended = _all_ended(instance, asked.run_ids)
+        ended = all_ended(instance, asked.run_ids)
         progress(ledger.counts(asked.job.id))
         if ended:
             return
         time.sleep(FOLLOW_SECONDS)
-
-
-def _all_ended(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> bool:
-    runs = instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))
-    return all(run.is_finished for run in runs)

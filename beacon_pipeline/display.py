@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from dbt_like_checks.shown import visible
+
+__all__ = ["escape_markdown", "one_line", "visible"]
 
 ANSWER_LIMIT = 4000  # characters of an answer shown in Dagster's metadata
 LINE_LIMIT = 200  # characters of anything shown on one line
 
 _ASCII_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
-_KEPT_CONTROLS = frozenset("\n\t")
-
-
-def visible(text: str) -> str:
-    """``text`` with every character that a screen would obey rather than show spelled out.
-
-    Control characters, lone surrogates and formatting characters (bidirectional overrides,
-    zero-width ones) become ``\\u{202e}``; newlines and tabs stay.
-    """
-
-    def spell(character: str) -> str:
-        if character in _KEPT_CONTROLS or unicodedata.category(character) not in ("Cc", "Cf", "Cs"):
-            return character
-        return f"\\u{{{ord(character):x}}}"
-
-    return "".join(map(spell, text))
 
 
 def escape_markdown(text: str, limit: int = ANSWER_LIMIT) -> str:

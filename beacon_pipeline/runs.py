@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import dagster as dg
@@ -46,6 +46,11 @@ def runs_after(instance: dg.DagsterInstance, job: Job, moment: datetime) -> list
     """The runs that work for a job and were made after a moment, ended ones too."""
     wanted = dg.RunsFilter(tags={JOB_TAG: job.jobspec_id}, created_after=moment)
     return list(instance.get_runs(wanted))
+
+
+def all_ended(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> bool:
+    """Whether none of these runs is queued or at work any more."""
+    return all(run.is_finished for run in instance.get_runs(dg.RunsFilter(run_ids=list(run_ids))))
 
 
 def asks_models(run: dg.DagsterRun) -> bool:

@@ -101,8 +101,9 @@ def _tested(test: DataTest, tables: Tables, restrict: Restriction | None) -> Tes
     if test.model is None:
         raise CannotCompile("a generic test needs a model")
     table, dialect = tables.read(test.model.relation), tables.reader.dialect
-    columns = {name: table.from_clause.c[name] for name in table.columns}
-    restriction = restrict(columns, dialect) if restrict else None
+    restriction = None
+    if restrict is not None:
+        restriction = restrict({name: table.from_clause.c[name] for name in table.columns}, dialect)
     return Tested(
         table=table,
         rows=_rows(table, test.config.where, restriction),

@@ -69,9 +69,9 @@ def reconcile(seconds: float, as_json: bool) -> None:
 
 
 def _wait_for(instance: DagsterInstance, daemon: Daemon, run_ids: Sequence[str]) -> None:
-    import dagster as dg
+    from beacon_pipeline.runs import all_ended
 
-    while not all(run.is_finished for run in instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))):
+    while not all_ended(instance, run_ids):
         daemon.ensure()
         time.sleep(FOLLOW_SECONDS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ def ledger_checks(catalog: Catalog) -> tuple[DataTest, ...]:
     return (*shipped_checks(), *own_checks(catalog))
 
 
+@cache
 def shipped_checks() -> tuple[DataTest, ...]:
     """The tests that ship with Beacon."""
     return load_project(SHIPPED, name="ledger").tests
