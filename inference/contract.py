@@ -159,6 +159,9 @@ class GenerationParameters(Value):
     prompt_date: date | None = since(None, strict=False)
     template_arguments: dict[str, TemplateArgument] = since({})
 
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
     @model_validator(mode="after")
     def _greedy_is_greedy(self) -> GenerationParameters:
         if self.temperature == 0 and self.top_p != 1:
@@ -253,7 +256,7 @@ class ItemAnswer(Value):
     """One generated answer. An empty ``text`` is an answer.
 
     ``reasoning`` is what the model thought before it answered, never part of ``text``;
-    ``reasoning_unfinished``: the tokens ran out before the answer began, and ``text`` is empty.
+    ``reasoning_unfinished``: the output ended before the answer began, and ``text`` is empty.
     """
 
     kind: Literal["answer"] = "answer"
