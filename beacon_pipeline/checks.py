@@ -57,10 +57,12 @@ def non_empty_output(evidence: Evidence) -> Finding:
             f"finish reason {execution.finish_reason.value if execution.finish_reason else 'unknown'})",
             "the record is right; compare with other regions and repeats before it is published",
         )
-    if reasoning_unfinished(execution.answer or ""):
+    # Older records hold such thoughts in the answer itself.
+    if execution.answer_kind is AnswerKind.UNFINISHED or reasoning_unfinished(execution.answer or ""):
         return Finding(
             False,
-            "the token budget ended inside a <think> block: the answer itself never came",
+            f"the output ended among the model's thoughts ({execution.output_tokens} tokens): "
+            "the answer itself never came",
             "raise max_new_tokens of the model in the catalog and ask again in a new job",
         )
     kind = execution.answer_kind.value if execution.answer_kind else "unknown"

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from beacon_pipeline.classify import classify
 from beacon_pipeline.decide import judge_failure
 from beacon_pipeline.ledger.records import Attempt, Completed, Execution, Outcome, Retry, Unsuccessful
-from beacon_pipeline.vocabulary import Status
+from beacon_pipeline.vocabulary import AnswerKind, Status
 from inference.contract import CallFailure, FailureCode, ItemAnswer, ItemFailure, Reply
+from inference.reasoning import separate
 
 RegionReader = Callable[[str], str | None]
 """Canonical name of a region as a provider reports it, or None for a name nobody knows."""
@@ -74,16 +75,33 @@ def failed_outcome(code: FailureCode, message: str, *, attempts: int, budget: in
 
 
 def _completed(answer: ItemAnswer, reply: Reply, region: str) -> Completed:
+    answer = _without_thoughts(answer)
     return Completed(
         answer=answer.text,
-        answer_kind=classify(answer.text),
+        answer_kind=AnswerKind.UNFINISHED if answer.reasoning_unfinished else classify(answer.text),
         finish_reason=answer.finish_reason,
         prompt_tokens=answer.prompt_tokens,
         output_tokens=answer.output_tokens,
         output_token_sha256=answer.output_token_sha256,
         executed_region=region,
-        provenance=reply.provenance,
+        provenance=reply.provenance.of_item(answer),
         cold_start=reply.cold_start,
         started_at=reply.started_at,
         completed_at=reply.finished_at,
+        rendered_prompt=answer.rendered_prompt,
+        reasoning=answer.reasoning,
+    )
+
+
+def _without_thoughts(answer: ItemAnswer) -> ItemAnswer:
+    """Of a provider that does not keep a model's thoughts apart itself."""
+    if answer.reasoning is not None or answer.reasoning_unfinished:
+        return answer
+    found = separate(answer.text, answer.finish_reason, prompt=answer.rendered_prompt)
+    return answer.model_copy(
+        update={
+            "text": found.answer,
+            "reasoning": found.reasoning,
+            "reasoning_unfinished": found.unfinished,
+        }
     )

@@ -17,6 +17,7 @@ from beacon_pipeline.doctor import Diagnosis
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.report import CellReport, JobReport
 from beacon_pipeline.vocabulary import AnswerKind, Status
+from inference.contract import Provenance
 
 if TYPE_CHECKING:
     from beacon_pipeline.alerts.memory import Memory
@@ -26,6 +27,7 @@ LOOKS: dict[str, tuple[str, str]] = {
     AnswerKind.SUBSTANTIVE.value: ("●", "green"),
     AnswerKind.REFUSAL.value: ("◐", "yellow"),
     AnswerKind.EMPTY.value: ("○", "magenta"),
+    AnswerKind.UNFINISHED.value: ("◌", "red"),
     Status.PENDING.value: ("·", "dim"),
     Status.DISPATCHED.value: ("…", "cyan"),
     Status.FAILED.value: ("✗", "red"),
@@ -136,7 +138,7 @@ def execution_panel(job: Job, execution: Execution, transitions: Sequence[Transi
 
 def _facts(job: Job, execution: Execution) -> list[tuple[str, str]]:
     call, provenance = execution.newest_call, execution.provenance
-    facts = [
+    facts: list[tuple[str, object]] = [
         ("job", job.jobspec_id),
         ("execution", execution.id),
         ("status", execution.status.value),
@@ -162,11 +164,29 @@ def _facts(job: Job, execution: Execution) -> list[tuple[str, str]]:
             "made by",
             provenance and ", ".join(filter(None, (provenance.engine, provenance.dtype, provenance.device))),
         ),
+        *_provenance_facts(provenance),
         ("token sha256", execution.output_token_sha256),
         ("system prompt", execution.system_prompt),
         ("prompt", execution.prompt),
+        ("prompt as the model got it", execution.rendered_prompt),
+        ("thoughts, not part of the answer", execution.reasoning),
     ]
     return [(name, str(value)) for name, value in facts if value]
+
+
+def _provenance_facts(provenance: Provenance | None) -> list[tuple[str, object]]:
+    if provenance is None:
+        return []
+    batch = [f"{provenance.batch_size} at once"] if provenance.batch_size else []
+    return [
+        ("batch", ", ".join([*batch, *([provenance.batching.value] if provenance.batching else [])])),
+        ("attention", provenance.attention),
+        ("CUDA / driver", provenance.cuda and f"{provenance.cuda} / {provenance.driver or 'not told'}"),
+        ("end token ids", provenance.end_token_ids and ", ".join(map(str, provenance.end_token_ids))),
+        ("system prompt rendered as", provenance.rendering and provenance.rendering.value),
+        ("rendered prompt sha256", provenance.rendered_prompt_sha256),
+        ("chat template sha256", provenance.chat_template_sha256),
+    ]
 
 
 def alerts_view(memory: Memory, targets: Sequence[str], problems: Sequence[str]) -> RenderableType:

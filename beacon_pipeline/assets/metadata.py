@@ -30,6 +30,8 @@ def materialization_metadata(execution: Execution, job: Job) -> dict[str, dg.Met
         "output_tokens": _count(execution.output_tokens),
         "requested_region": text(execution.region),
         "executed_region": text(visible(execution.executed_region or UNSAID)),
+        "rendering": text(provenance.rendering.value if provenance and provenance.rendering else UNSAID),
+        "rendered_prompt_sha256": text((provenance and provenance.rendered_prompt_sha256) or UNSAID),
         "model_revision": text((provenance and provenance.model_revision) or UNSAID),
         "attempts": dg.MetadataValue.int(len(execution.attempts)),
         "provider": text(call.provider if call else UNSAID),

@@ -112,6 +112,8 @@ class Execution:
     completed_at: datetime | None
     updated_at: datetime
     attempts: tuple[Attempt, ...]
+    rendered_prompt: str | None = None  # as the model got it, where the provider tells
+    reasoning: str | None = None  # the model's thoughts, no part of the answer
 
     @property
     def cell(self) -> Cell:
@@ -163,6 +165,8 @@ class Completed:
     cold_start: bool | None
     started_at: datetime
     completed_at: datetime
+    rendered_prompt: str | None = None
+    reasoning: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
