@@ -143,6 +143,15 @@ class ModelSource(Value):
 TemplateArgument = bool | int | float | str
 
 
+# What whoever renders a template gives it, or is told in the same breath.
+_NO_TEMPLATE_ARGUMENTS = frozenset((
+    "messages", "conversation", "tools", "documents", "add_generation_prompt", "continue_final_message",
+    "chat_template", "tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict",
+    "return_assistant_tokens_mask", "tokenizer_kwargs", "sanitize_control_tokens", "strftime_now",
+    "raise_exception", "pinned_date",
+))  # fmt: skip
+
+
 class GenerationParameters(Value):
     """How to ask and to generate. ``temperature`` 0 is greedy, and then ``top_p`` must stay 1.
 
@@ -166,6 +175,13 @@ class GenerationParameters(Value):
     def _greedy_is_greedy(self) -> GenerationParameters:
         if self.temperature == 0 and self.top_p != 1:
             raise ValueError("top_p has no meaning with temperature 0 (greedy)")
+        return self
+
+    @model_validator(mode="after")
+    def _arguments_are_the_templates_own(self) -> GenerationParameters:
+        unfit = [n for n in self.template_arguments if not n.isidentifier() or n in _NO_TEMPLATE_ARGUMENTS]
+        if unfit:
+            raise ValueError(f"template_arguments: {unfit[0]!r} is no variable of a chat template")
         return self
 
 
