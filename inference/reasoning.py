@@ -23,7 +23,7 @@ TAGS = (
 )
 _PATTERNS = tuple((re.escape(start), re.escape(end)) for start, end in TAGS)
 _FLAGS = re.DOTALL | re.IGNORECASE | re.MULTILINE
-_BLOCKS = tuple(re.compile(rf"^[^\S\n]*{start}(.*?){end}\s*", _FLAGS) for start, end in _PATTERNS)
+_BLOCKS = tuple(re.compile(rf"(?:\A\s*|^[^\S\n]*){start}(.*?){end}\s*", _FLAGS) for start, end in _PATTERNS)
 _UNCLOSED = tuple(re.compile(rf"\A\s*{start}(.*)\Z", _FLAGS) for start, _ in _PATTERNS)
 _START = tuple(re.compile(rf"\A\s*{start}", _FLAGS) for start, _ in _PATTERNS)
 # The end of thoughts whose beginning is not in the text: the template wrote it.
