@@ -9,9 +9,9 @@ from enum import StrEnum
 from beacon_pipeline.classify import reasoning_unfinished
 from beacon_pipeline.consistency import (
     Shown,
+    deployment_problem,
     mismatch_with_dagster,
     mismatch_with_provider,
-    region_problem,
 )
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.vocabulary import AnswerKind, Status
@@ -82,14 +82,14 @@ def status_consistency(evidence: Evidence) -> Finding:
 
 
 def executed_region(evidence: Evidence) -> Finding:
-    """The region on record is the region that executed, and the one that was asked for."""
+    """The answer came from the region that was asked, and from the model."""
     execution = evidence.execution
-    if problem := region_problem(execution):
+    if problem := deployment_problem(execution):
         return Finding(
             False,
             problem,
-            "the answer is kept and flagged unusable: check the deployment's placement, "
-            "then ask again in a new job",
+            "the answer is kept and flagged unusable: check where and what the deployment serves "
+            "(another name of the same model goes into endpoint_model_aliases), then ask again in a new job",
         )
     return Finding(True, f"asked in {execution.region!r}, executed there")
 

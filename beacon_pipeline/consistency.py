@@ -100,8 +100,10 @@ def mismatch_with_dagster(execution: Execution, shown: Shown | None) -> Mismatch
     )
 
 
-def region_problem(execution: Execution) -> str | None:
-    """Why the answer may not be used as one from its region, or None."""
-    if execution.executed_region is None or execution.executed_region == execution.region:
-        return None
-    return f"asked in {execution.region!r}, executed in {execution.executed_region!r}"
+def deployment_problem(execution: Execution) -> str | None:
+    """Why the answer may not be used as one of its deployment, region and model, or None."""
+    if execution.executed_region not in (None, execution.region):
+        return f"asked in {execution.region!r}, executed in {execution.executed_region!r}"
+    if execution.provenance and execution.provenance.other_model:
+        return f"asked {execution.model!r}, answered by {execution.provenance.served_model!r}"
+    return None

@@ -24,20 +24,25 @@ def attempt_on(execution: Execution, call_id: str) -> Attempt:
 
 
 def executed_region(reported: str, read_region: RegionReader) -> str:
-    """The region for the record: canonical where known, else exactly as reported, never a guess."""
-    return read_region(reported) or reported
+    """The region for the record: canonical where known, else exactly as reported, never a guess.
+
+    A header that came twice, or through two proxies, lists regions: they count as one where all are
+    names of the same.
+    """
+    named = {read_region(name) or name for name in map(str.strip, reported.split(",")) if name}
+    return named.pop() if len(named) == 1 else reported
 
 
 def outcomes_of_reply(
     reply: Reply, executions: Sequence[Execution], *, budget: int, read_region: RegionReader
 ) -> dict[str, Outcome]:
     """Execution id -> outcome, for a validated reply to the call that carried ``executions``."""
-    region = executed_region(reply.region, read_region)
     items = {item.id: item for item in reply.items}
     outcomes: dict[str, Outcome] = {}
     for execution in executions:
         match items[execution.id]:
             case ItemAnswer() as answer:
+                region = executed_region(answer.region or reply.region, read_region)
                 outcomes[execution.id] = _completed(answer, reply, region)
             case ItemFailure() as failure:
                 outcomes[execution.id] = failed_outcome(

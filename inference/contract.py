@@ -20,9 +20,18 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 ENVELOPE_VERSION: Literal[1] = 1
+TOKEN_COUNT_LIMIT = 2**31 - 1  # what every database keeps; no context is as long
 RAW_REPLY_LIMIT = 64 * 1024  # characters of a malformed reply kept for inspection
 
 
@@ -48,6 +57,8 @@ class FinishReason(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    CONTENT_FILTER = "content_filter"  # the provider's own filter withheld the answer, or cut it off
+    UNREPORTED = "unreported"  # the provider gives no reason, or one that is not known here
 
 
 class FailureCode(StrEnum):
@@ -251,10 +262,13 @@ class Provenance(Value):
     end_token_ids: tuple[int, ...] | None = since(None, strict=False)
     chat_template_sha256: str | None = since(None)
     served_model: str | None = since(None)  # the model's name in an endpoint's reply
+    other_model: bool | None = since(None)  # true: it is not the model that was asked
     system_fingerprint: str | None = since(None)  # an endpoint's own
     rendered_prompt_sha256: str | None = since(None)
     rendering: Rendering | None = since(None, strict=False)
     batching: Batching | None = since(None, strict=False)
+    reported_finish_reason: str | None = since(None)
+    refusal_field: bool | None = since(None)
 
     def of_item(self, answer: ItemAnswer) -> Provenance:
         """The same with what differs from item to item; what the item does not say stays."""
@@ -264,8 +278,22 @@ class Provenance(Value):
             "batching": answer.batching,
             "rendering": answer.rendering,
             "rendered_prompt_sha256": None if prompt is None else text_digest(prompt),
+            "served_model": answer.served_model,
+            "other_model": answer.other_model or None,
+            "system_fingerprint": answer.system_fingerprint,
+            "reported_finish_reason": answer.reported_finish_reason,
+            "refusal_field": answer.refusal_field or None,
         }
         return self.model_copy(update={name: value for name, value in own.items() if value is not None})
+
+
+def _possible_count(value: object) -> object:
+    """A number that cannot count tokens is none: an answer is not lost to it."""
+    impossible = isinstance(value, int) and not 0 <= value <= TOKEN_COUNT_LIMIT
+    return None if impossible else value
+
+
+TokenCount = Annotated[int | None, BeforeValidator(_possible_count)]
 
 
 class ItemAnswer(Value):
@@ -279,8 +307,8 @@ class ItemAnswer(Value):
     id: str
     text: str
     finish_reason: FinishReason = Field(strict=False)
-    prompt_tokens: int | None = Field(ge=0)
-    output_tokens: int | None = Field(ge=0)
+    prompt_tokens: TokenCount
+    output_tokens: TokenCount
     output_token_sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")  # see `token_digest`
     seconds: float = Field(ge=0)  # generation time of the batch or micro-batch it was in
     reasoning: str | None = since(None)
@@ -289,6 +317,12 @@ class ItemAnswer(Value):
     rendering: Rendering | None = since(None, strict=False)
     batch_size: int | None = since(None, gt=0)  # items generated together with this one, it included
     batching: Batching | None = since(None, strict=False)
+    region: str | None = since(None)  # where this one ran, of a provider whose items run apart
+    served_model: str | None = since(None)
+    other_model: bool = since(False)  # the served model is none of the names of the one that was asked
+    system_fingerprint: str | None = since(None)
+    reported_finish_reason: str | None = since(None)  # the provider's own, where it has other ones
+    refusal_field: bool = since(False)  # the text is of the provider's field for refusals
 
 
 class ItemFailure(Value):

@@ -22,6 +22,7 @@ from inference.contract import (
     ModelSource,
     TemplateArgument,
 )
+from inference.providers.endpoint import EndpointStyle
 
 # An id becomes half of a partition key: Dagster reserves | [ ] , and Beacon the colon.
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
@@ -103,6 +104,8 @@ class Model(Entry):
     priority: int = 0  # higher runs are started first
     endpoints: dict[Id, Text] = Field(default_factory=dict)  # provider http: region -> base URL
     endpoint_model: Text | None = None  # provider http: the model's name there
+    endpoint_model_aliases: tuple[Text, ...] = ()  # provider http: other names that replies give it
+    endpoint_style: EndpointStyle = "vllm"  # provider http: which fields it takes
     api_key_variable: Text | None = None  # provider http: the environment variable that holds the key
     region_header: Text | None = None  # provider http: the response header that says where it ran
 

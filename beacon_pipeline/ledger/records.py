@@ -126,8 +126,9 @@ class Execution:
 
     @property
     def usable(self) -> bool:
-        """Whether the answer may be used: there is one, and it ran in the region asked for."""
-        return self.status is Status.COMPLETED and self.executed_region == self.region
+        """Whether the answer may be used: of the model asked for, in the region asked for."""
+        other_model = self.provenance is not None and self.provenance.other_model
+        return self.status is Status.COMPLETED and self.executed_region == self.region and not other_model
 
     @property
     def seconds(self) -> float | None:
