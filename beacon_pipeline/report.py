@@ -9,7 +9,13 @@ from datetime import datetime
 from enum import StrEnum
 
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.consistency import Shown, mismatch_with_dagster, mismatch_with_provider
+from beacon_pipeline.consistency import (
+    Mismatch,
+    Shown,
+    mismatch_of_unknown,
+    mismatch_with_dagster,
+    mismatch_with_provider,
+)
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.partitions import key_of
 from beacon_pipeline.vocabulary import AnswerKind, Status
@@ -66,10 +72,20 @@ class JobReport:
 
 
 def report_on(
-    job: Job, executions: Sequence[Execution], shown: Mapping[str, Shown], catalog: Catalog
+    job: Job,
+    executions: Sequence[Execution],
+    shown: Mapping[str, Shown],
+    catalog: Catalog,
+    *,
+    unknown: Mapping[str, Shown],
 ) -> JobReport:
-    """The report on a job, from its executions and what Dagster shows, by partition key."""
-    mismatched = tuple(found for execution in executions if (found := _mismatch(execution, shown)))
+    """The report on a job, from its executions and what Dagster shows, by partition key.
+
+    ``unknown``: partitions that show no execution, or one that is not on record.
+    """
+    own = {key_of(e.cell): found for e in executions if (found := _mismatch(e, shown))}
+    others = {key: _reported(key, mismatch_of_unknown(one)) for key, one in sorted(unknown.items())}
+    mismatched = tuple((others | own).values())
     return JobReport(
         job=job.jobspec_id,
         created_at=job.created_at,
@@ -107,4 +123,8 @@ def _mismatch(execution: Execution, shown: Mapping[str, Shown]) -> MismatchRepor
     found = mismatch_with_provider(execution, call.truth if call else None) or mismatch_with_dagster(
         execution, shown.get(key)
     )
-    return None if found is None else MismatchReport(key, found.found, found.remedy)
+    return None if found is None else _reported(key, found)
+
+
+def _reported(key: str, mismatch: Mismatch) -> MismatchReport:
+    return MismatchReport(key, mismatch.found, mismatch.remedy)

@@ -74,7 +74,12 @@ def _bring_to_true_state(
     cells: Sequence[Cell],
 ) -> Events:
     actor = f"run:{context.run.run_id}"
-    job = job_for(ledger, catalog, asking_of_run(context.run), cells, actor=actor)
+    job, asked = job_for(ledger, catalog, asking_of_run(context.run), cells, actor=actor)
+    if not_asked := len(cells) - len(asked):
+        context.log.info(
+            f"{not_asked} partitions came into the catalog after job {job.jobspec_id}: not asked"
+        )
+    cells = asked
     context.instance.add_run_tags(context.run.run_id, _told_tags(job, cells))
     context.log.info(f"job {job.jobspec_id}: {len(cells)} executions")
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from beacon_pipeline.assets import STATUS_METRICS
-from beacon_pipeline.assets.events import newest_materializations
+from beacon_pipeline.assets.events import materializations_since, newest_materializations, shown_of_unknown
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.consistency import Shown, mismatch_with_dagster, mismatch_with_provider
 from beacon_pipeline.ledger import Ledger
@@ -86,17 +86,22 @@ def _shown_otherwise(instance: dg.DagsterInstance, ledger: Ledger, catalog: Cata
     """How many cells that were asked since then show something else than their newest execution.
 
     Not counted while a run works on the cell: an answer is on record before Dagster is told of it. Nor
-    where the provider's word on record contradicts the ledger: that counts by itself.
+    where the provider's word on record contradicts the ledger: that counts by itself. A partition that
+    shows an execution which is not on record counts too.
     """
     under_way = cells_under_way(instance, catalog)  # looked at first: what ends meanwhile is shown
     cells = ledger.asked_cells(since).intersection(catalog.cells()) - under_way
     newest = ledger.newest_executions(sorted(cells))
     materialized = newest_materializations(instance, [key_of(execution.cell) for execution in newest])
-    return sum(
-        _is_shown_otherwise(execution, shown.shown if (shown := materialized.get(key)) else None)
+    otherwise = {
+        key
         for execution in newest
         for key in [key_of(execution.cell)]
-    )
+        if _is_shown_otherwise(execution, shown.shown if (shown := materialized.get(key)) else None)
+    }
+    recent = materializations_since(instance, since)
+    at_rest = {key_of(cell) for cell in catalog.cells()} - {key_of(cell) for cell in under_way}
+    return len(otherwise | (shown_of_unknown(ledger, recent).keys() & at_rest))
 
 
 def _is_shown_otherwise(execution: Execution, shown: Shown | None) -> bool:

@@ -25,7 +25,8 @@ def status(jobspec_id: str | None, as_json: bool) -> None:
     from beacon_pipeline.catalog import load_catalog
 
     with open_ledger() as ledger:
-        report = report_of(ledger, load_catalog(), find_job(ledger, jobspec_id))
+        job = find_job(ledger, jobspec_id)
+        report = report_of(ledger, load_catalog(), job, whole=jobspec_id is None)
     print_report(report, as_json)
 
 
