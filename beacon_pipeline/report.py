@@ -16,7 +16,7 @@ from beacon_pipeline.consistency import (
     mismatch_with_dagster,
     mismatch_with_provider,
 )
-from beacon_pipeline.ledger.records import Execution, Job
+from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.partitions import key_of
 from beacon_pipeline.vocabulary import AnswerKind, Status
 
@@ -62,13 +62,61 @@ class JobReport:
     def all_completed(self) -> bool:
         return self.by_status[Status.COMPLETED.value] == self.executions
 
-    def to_json(self) -> dict[str, object]:
-        """As JSON can hold it."""
-        return asdict(self) | {"created_at": self.created_at.isoformat()}
+    def to_json(self, executions: Sequence[Execution] = ()) -> dict[str, object]:
+        """As JSON can hold it; each cell with the texts of its execution, where that is given."""
+        texts = {key_of(e.cell): texts_of(e) for e in executions}
+        cells = [asdict(cell) | texts.get(cell.partition_key, {}) for cell in self.cells]
+        return asdict(self) | {"created_at": self.created_at.isoformat(), "cells": cells}
 
     def in_brief(self) -> dict[str, object]:
         """The counts alone, as JSON can hold them."""
         return {key: value for key, value in self.to_json().items() if key not in ("cells", "mismatched")}
+
+
+def texts_of(execution: Execution) -> dict[str, str | None]:
+    """What was asked and answered, as JSON can hold it."""
+    texts = {
+        "system_prompt": execution.system_prompt,
+        "prompt": execution.prompt,
+        "answer": execution.answer,
+        "reasoning": execution.reasoning,
+    }
+    # JSON has no lone surrogates, which a model's output may.
+    return {name: text and text.encode("utf-8", "replace").decode() for name, text in texts.items()}
+
+
+def record_of(job: Job, execution: Execution, transitions: Sequence[Transition] = ()) -> dict[str, object]:
+    """An execution as JSON can hold it, with its path where that is given."""
+    found: dict[str, object] = {
+        "job": job.jobspec_id,
+        "execution": execution.id,
+        **asdict(_cell(execution)),
+        **texts_of(execution),
+        "rendered_prompt": execution.rendered_prompt,
+        "finish_reason": execution.finish_reason and execution.finish_reason.value,
+        "failure_message": execution.failure_message,
+        "executed_region": execution.executed_region,
+        "prompt_tokens": execution.prompt_tokens,
+        "output_tokens": execution.output_tokens,
+        "output_token_sha256": execution.output_token_sha256,
+        "seconds": execution.seconds,
+        "parameters": execution.parameters,
+        "provenance": execution.provenance and execution.provenance.model_dump(mode="json"),
+        "attempts": len(execution.attempts),
+    }
+    if transitions:
+        found["transitions"] = [
+            {
+                "at": change.at.isoformat(),
+                "from": change.from_status and change.from_status.value,
+                "to": change.to_status.value,
+                "cause": change.cause.value,
+                "actor": change.actor,
+                "detail": change.detail,
+            }
+            for change in transitions
+        ]
+    return found
 
 
 def report_on(

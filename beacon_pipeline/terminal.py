@@ -115,6 +115,27 @@ def diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
     return table
 
 
+def question_panel(job: Job, executions: Sequence[Execution]) -> RenderableType:
+    """What was answered to one question: a row for each model, its regions side by side."""
+    prompts = {e.prompt for e in executions if e.prompt}
+    regions = list(dict.fromkeys(e.region for e in executions))
+    table = Table("model", *regions, show_lines=True)
+    for model in dict.fromkeys(e.model for e in executions):
+        by_region = {e.region: e for e in executions if e.model == model}
+        table.add_row(model, *(_answer_text(by_region.get(region)) for region in regions))
+    asked = Text(visible("\n".join(sorted(prompts))) or executions[0].question, "bold")
+    return Group(Text(f"job {job.jobspec_id}", "dim"), asked, table)
+
+
+def _answer_text(execution: Execution | None) -> Text:
+    if execution is None:
+        return Text("not asked", "dim")
+    if execution.status is not Status.COMPLETED:
+        return Text(execution.status.value, "dim")
+    kind = execution.answer_kind.value if execution.answer_kind else ""
+    return Text(visible(execution.answer or "")) if execution.answer else Text(f"({kind})", "dim")
+
+
 def execution_panel(job: Job, execution: Execution, transitions: Sequence[Transition]) -> RenderableType:
     """Everything on record of one execution."""
     facts = Table.grid(padding=(0, 2))

@@ -19,12 +19,12 @@ import dagster as dg
 from beacon_pipeline.alerts.causes import RUN_FAILED, check_cause
 from beacon_pipeline.alerts.faults import innermost
 from beacon_pipeline.alerts.incidents import Failing, Passing, Severity
-from beacon_pipeline.alerts.links import check_path, run_path
 from beacon_pipeline.alerts.memory import Positions, RunPosition
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.assets.events import JOB_METADATA
 from beacon_pipeline.display import one_line
 from beacon_pipeline.jobs import asking_of_run
+from beacon_pipeline.links import check_path, run_path
 from beacon_pipeline.tags import JOB_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 
 UNSTARTED = (

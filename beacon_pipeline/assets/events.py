@@ -41,10 +41,14 @@ class Materialized:
     target: TargetMaterialization
 
 
-def materialization_of(execution: Execution, job: Job) -> dg.AssetMaterialization:
-    """The event that makes a completed execution's partition green."""
+def materialization_of(
+    execution: Execution, job: Job, neighbours: Sequence[Execution] = ()
+) -> dg.AssetMaterialization:
+    """The event that makes a completed execution's partition green, beside its ``neighbours``."""
     return dg.AssetMaterialization(
-        INFERENCE, partition=key_of(execution.cell), metadata=materialization_metadata(execution, job)
+        INFERENCE,
+        partition=key_of(execution.cell),
+        metadata=materialization_metadata(execution, job, neighbours),
     )
 
 

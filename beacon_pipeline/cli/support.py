@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, NoReturn, ParamSpec
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from beacon_pipeline.catalog import Catalog
     from beacon_pipeline.ledger import Ledger
-    from beacon_pipeline.ledger.records import Job
+    from beacon_pipeline.ledger.records import Execution, Job
     from beacon_pipeline.report import JobReport
 
 Arguments = ParamSpec("Arguments")
@@ -122,9 +122,10 @@ def report_of(ledger: Ledger, catalog: Catalog, job: Job, *, whole: bool = False
     return report_on(job, executions, shown, catalog, unknown=unknown)
 
 
-def print_report(report: JobReport, as_json: bool) -> None:
+def print_report(report: JobReport, as_json: bool, executions: Sequence[Execution] = ()) -> None:
+    """Print a report; as JSON with what was asked and answered of these executions of it."""
     if as_json:
-        click.echo(json.dumps(report.to_json(), indent=2))
+        click.echo(json.dumps(report.to_json(executions), indent=2))
         return
     from rich.console import Console
 
