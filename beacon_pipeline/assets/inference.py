@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from beacon_pipeline.assets import INFERENCE, MODELS, OWNER, QUESTIONS
+from beacon_pipeline.assets import INFERENCE, MODELS, OWNER, QUESTIONS, WITHOUT_ANSWER
 from beacon_pipeline.assets.events import evaluations_of, materialization_of, newest_materializations
 from beacon_pipeline.cancel import cancel_cells
 from beacon_pipeline.catalog import Catalog
@@ -106,7 +106,11 @@ def _bring_to_true_state(
         cancel_cells(ledger, catalog, providers, job, cells, actor=actor)
         raise
     if unsuccessful:
-        raise dg.Failure(_summary(unsuccessful, len(cells)), allow_retries=False)
+        raise dg.Failure(
+            _summary(unsuccessful, len(cells)),
+            metadata={WITHOUT_ANSWER: len(unsuccessful)},
+            allow_retries=False,
+        )
 
 
 def _told_tags(job: Job, cells: Sequence[Cell]) -> dict[str, str]:
