@@ -9,9 +9,9 @@ from enum import StrEnum
 from beacon_pipeline.classify import reasoning_unfinished
 from beacon_pipeline.consistency import (
     Shown,
+    deployment_problem,
     mismatch_with_dagster,
     mismatch_with_provider,
-    region_problem,
 )
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.vocabulary import AnswerKind, Status
@@ -57,10 +57,12 @@ def non_empty_output(evidence: Evidence) -> Finding:
             f"finish reason {execution.finish_reason.value if execution.finish_reason else 'unknown'})",
             "the record is right; compare with other regions and repeats before it is published",
         )
-    if reasoning_unfinished(execution.answer or ""):
+    # Older records hold such thoughts in the answer itself.
+    if execution.answer_kind is AnswerKind.UNFINISHED or reasoning_unfinished(execution.answer or ""):
         return Finding(
             False,
-            "the token budget ended inside a <think> block: the answer itself never came",
+            f"the output ended among the model's thoughts ({execution.output_tokens} tokens): "
+            "the answer itself never came",
             "raise max_new_tokens of the model in the catalog and ask again in a new job",
         )
     kind = execution.answer_kind.value if execution.answer_kind else "unknown"
@@ -80,14 +82,14 @@ def status_consistency(evidence: Evidence) -> Finding:
 
 
 def executed_region(evidence: Evidence) -> Finding:
-    """The region on record is the region that executed, and the one that was asked for."""
+    """The answer came from the region that was asked, and from the model."""
     execution = evidence.execution
-    if problem := region_problem(execution):
+    if problem := deployment_problem(execution):
         return Finding(
             False,
             problem,
-            "the answer is kept and flagged unusable: check the deployment's placement, "
-            "then ask again in a new job",
+            "the answer is kept and flagged unusable: check where and what the deployment serves "
+            "(another name of the same model goes into endpoint_model_aliases), then ask again in a new job",
         )
     return Finding(True, f"asked in {execution.region!r}, executed there")
 

@@ -26,6 +26,7 @@ class Mismatch:
     remedy: str
 
 
+REPORTED_BY_HAND = "it was reported by hand: wipe it in the UI, or ask again in a new job"
 RECONCILE = "nothing is lost: launch the partition again, and it attaches to what the provider has"
 
 
@@ -84,9 +85,7 @@ def mismatch_with_dagster(execution: Execution, shown: Shown | None) -> Mismatch
     if shown.execution_id is None:
         return Mismatch(
             f"the ledger says {execution.status.value}, Dagster shows a materialization of no execution",
-            "launch the partition again: it shows the ledger's record"
-            if completed
-            else "it was reported by hand: wipe it in the UI, or ask again in a new job",
+            "launch the partition again: it shows the ledger's record" if completed else REPORTED_BY_HAND,
         )
     if shown.execution_id != execution.id:
         return None
@@ -100,8 +99,21 @@ def mismatch_with_dagster(execution: Execution, shown: Shown | None) -> Mismatch
     )
 
 
-def region_problem(execution: Execution) -> str | None:
-    """Why the answer may not be used as one from its region, or None."""
-    if execution.executed_region is None or execution.executed_region == execution.region:
-        return None
-    return f"asked in {execution.region!r}, executed in {execution.executed_region!r}"
+def mismatch_of_unknown(shown: Shown) -> Mismatch:
+    """A partition that shows an execution which the ledger does not have: its row was deleted, or an
+    older ledger was put back. Or it shows none: it was reported by hand."""
+    if shown.execution_id is None:
+        return Mismatch("Dagster shows a materialization of no execution", REPORTED_BY_HAND)
+    return Mismatch(
+        f"Dagster shows execution {shown.execution_id}, which the ledger does not have",
+        "if this is the right ledger, launch the partition again: it shows the record, or asks anew",
+    )
+
+
+def deployment_problem(execution: Execution) -> str | None:
+    """Why the answer may not be used as one of its deployment, region and model, or None."""
+    if execution.executed_region not in (None, execution.region):
+        return f"asked in {execution.region!r}, executed in {execution.executed_region!r}"
+    if execution.provenance and execution.provenance.other_model:
+        return f"asked {execution.model!r}, answered by {execution.provenance.served_model!r}"
+    return None

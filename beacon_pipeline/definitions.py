@@ -5,12 +5,11 @@ from __future__ import annotations
 import dagster as dg
 
 from beacon_pipeline.ask_jobs import ask_jobs
-from beacon_pipeline.assets import INFERENCE, MODELS, QUESTIONS
+from beacon_pipeline.assets import INFERENCE, LEDGER, MODELS, QUESTIONS
 from beacon_pipeline.assets.catalog import catalog_assets
 from beacon_pipeline.assets.checks import inference_checks
 from beacon_pipeline.assets.inference import inference_asset
 from beacon_pipeline.assets.ledger import (
-    LEDGER,
     LEDGER_CHECKS_JOB,
     ledger_asset,
     ledger_asset_checks,
@@ -51,7 +50,9 @@ def build_definitions(
     checks_job = dg.define_asset_job(
         CHECKS_JOB,
         selection=dg.AssetSelection.checks_for_assets(INFERENCE),
-        description="Check chosen partitions again. No model is asked.",
+        description="Check partitions again; no model is asked. Launched as it is, it checks all that are "
+        "materialized. For one, add the tag `dagster/partition` in the Launchpad (such as "
+        "`eu:tiny-mistral|identity_basic`); for a range, `dagster/asset_partition_range_start` and `_end`.",
     )
     return dg.Definitions(
         assets=[*catalog_assets(catalog), inference_asset(catalog), metrics_asset(catalog), ledger_asset()],

@@ -24,6 +24,7 @@ def _spec(catalog: Catalog, region: Region, model: Model) -> DeploymentSpec:
         source=catalog.source(model),
         placement=region.placement,
         gpu=model.gpu,
+        cpu_cores=model.cpu_cores,
         memory_mib=model.memory_mib,
         timeout_seconds=model.timeout_seconds,
         startup_timeout_seconds=model.startup_timeout_seconds,

@@ -9,9 +9,15 @@ from dbt_like_checks.shown import visible
 __all__ = ["escape_markdown", "one_line", "visible"]
 
 ANSWER_LIMIT = 4000  # characters of an answer shown in Dagster's metadata
+BACKSLASH = "\\"
 LINE_LIMIT = 200  # characters of anything shown on one line
 
 _ASCII_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# GitHub's extension of CommonMark, which Dagster's page uses, makes links of bare addresses, escaped or
+# not, wherever the text of one is in one piece: a code span within it makes it two.
+_BARE_ADDRESS = re.compile(
+    r"(?<=http)\\:(?=\\/\\/)|(?<=https)\\:(?=\\/\\/)|(?<=www)\\\.|(?:\\@)+", re.IGNORECASE
+)
 
 
 def escape_markdown(text: str, limit: int = ANSWER_LIMIT) -> str:
@@ -22,6 +28,7 @@ def escape_markdown(text: str, limit: int = ANSWER_LIMIT) -> str:
     """
     shown = text[:limit]
     escaped = _ASCII_PUNCTUATION.sub(r"\\\1", visible(shown)).replace("\n", "  \n")
+    escaped = _BARE_ADDRESS.sub(lambda found: f"`{found[0].replace(BACKSLASH, '')}`", escaped)
     cut = len(text) - len(shown)
     return f"{escaped}\n\n*… {cut} more characters*" if cut else escaped
 

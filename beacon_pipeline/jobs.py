@@ -11,7 +11,7 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Job
-from beacon_pipeline.specification import specification_of
+from beacon_pipeline.specification import specification_of, specified_cells
 from beacon_pipeline.tags import BACKFILL_TAG, JOB_TAG, ROOT_RUN_TAG, SCHEDULE_TAG
 
 CONTINUED_WITHIN = timedelta(days=1)
@@ -70,8 +70,13 @@ def make_job(
     return job
 
 
-def job_for(ledger: Ledger, catalog: Catalog, asking: Asking, cells: Sequence[Cell], *, actor: str) -> Job:
-    """The job that this asking works on, made when there is none; the cells are on record in it.
+def job_for(
+    ledger: Ledger, catalog: Catalog, asking: Asking, cells: Sequence[Cell], *, actor: str
+) -> tuple[Job, list[Cell]]:
+    """The job that this asking works on, made when there is none, and which of the cells it asks.
+
+    A run carries a range of partitions, which is read again through the catalog as it is when the run
+    starts: an entry that came in between is in the range, and not in the job that the run is for.
 
     A fresh ask of cells that a recent job has not settled yet (its run was killed) goes on with
     that job, because its calls may be running or done: attaching costs nothing, asking again does.
@@ -86,8 +91,10 @@ def job_for(ledger: Ledger, catalog: Catalog, asking: Asking, cells: Sequence[Ce
     job = existing or ledger.ensure_job(
         asking.jobspec_id, source=asking.source, catalog=catalog.name, catalog_digest=catalog.digest
     )
-    ledger.ensure_executions(job.id, cells, actor=actor)
-    return job
+    specified = None if asking.continues else specified_cells(job.specification)
+    asked = list(cells) if specified is None else sorted(set(specified).intersection(cells))
+    ledger.ensure_executions(job.id, asked, actor=actor)
+    return job, asked
 
 
 def unfinished_job(ledger: Ledger, cells: Sequence[Cell], now: datetime | None = None) -> Job | None:

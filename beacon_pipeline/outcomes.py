@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from beacon_pipeline.classify import classify
 from beacon_pipeline.decide import judge_failure
 from beacon_pipeline.ledger.records import Attempt, Completed, Execution, Outcome, Retry, Unsuccessful
-from beacon_pipeline.vocabulary import Status
+from beacon_pipeline.vocabulary import AnswerKind, Status
 from inference.contract import CallFailure, FailureCode, ItemAnswer, ItemFailure, Reply
+from inference.reasoning import separate
 
 RegionReader = Callable[[str], str | None]
 """Canonical name of a region as a provider reports it, or None for a name nobody knows."""
@@ -23,20 +24,25 @@ def attempt_on(execution: Execution, call_id: str) -> Attempt:
 
 
 def executed_region(reported: str, read_region: RegionReader) -> str:
-    """The region for the record: canonical where known, else exactly as reported, never a guess."""
-    return read_region(reported) or reported
+    """The region for the record: canonical where known, else exactly as reported, never a guess.
+
+    A header that came twice, or through two proxies, lists regions: they count as one where all are
+    names of the same.
+    """
+    named = {read_region(name) or name for name in map(str.strip, reported.split(",")) if name}
+    return named.pop() if len(named) == 1 else reported
 
 
 def outcomes_of_reply(
     reply: Reply, executions: Sequence[Execution], *, budget: int, read_region: RegionReader
 ) -> dict[str, Outcome]:
     """Execution id -> outcome, for a validated reply to the call that carried ``executions``."""
-    region = executed_region(reply.region, read_region)
     items = {item.id: item for item in reply.items}
     outcomes: dict[str, Outcome] = {}
     for execution in executions:
         match items[execution.id]:
             case ItemAnswer() as answer:
+                region = executed_region(answer.region or reply.region, read_region)
                 outcomes[execution.id] = _completed(answer, reply, region)
             case ItemFailure() as failure:
                 outcomes[execution.id] = failed_outcome(
@@ -74,16 +80,33 @@ def failed_outcome(code: FailureCode, message: str, *, attempts: int, budget: in
 
 
 def _completed(answer: ItemAnswer, reply: Reply, region: str) -> Completed:
+    answer = _without_thoughts(answer)
     return Completed(
         answer=answer.text,
-        answer_kind=classify(answer.text),
+        answer_kind=AnswerKind.UNFINISHED if answer.reasoning_unfinished else classify(answer.text),
         finish_reason=answer.finish_reason,
         prompt_tokens=answer.prompt_tokens,
         output_tokens=answer.output_tokens,
         output_token_sha256=answer.output_token_sha256,
         executed_region=region,
-        provenance=reply.provenance,
+        provenance=reply.provenance.of_item(answer),
         cold_start=reply.cold_start,
         started_at=reply.started_at,
         completed_at=reply.finished_at,
+        rendered_prompt=answer.rendered_prompt,
+        reasoning=answer.reasoning,
+    )
+
+
+def _without_thoughts(answer: ItemAnswer) -> ItemAnswer:
+    """Of a provider that does not keep a model's thoughts apart itself."""
+    if answer.reasoning is not None or answer.reasoning_unfinished:
+        return answer
+    found = separate(answer.text, answer.finish_reason, prompt=answer.rendered_prompt)
+    return answer.model_copy(
+        update={
+            "text": found.answer,
+            "reasoning": found.reasoning,
+            "reasoning_unfinished": found.unfinished,
+        }
     )

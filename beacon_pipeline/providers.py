@@ -59,6 +59,8 @@ def _http(catalog: Catalog) -> Provider:
             Deployment(region=region, model=model.id): Endpoint(
                 base_url=url,
                 model=model.endpoint_model or "",  # the catalog has one, or it was refused
+                model_aliases=model.endpoint_model_aliases,
+                style=model.endpoint_style,
                 api_key=settings.secret(model.api_key_variable) if model.api_key_variable else None,
                 api_key_variable=model.api_key_variable,
                 region_header=model.region_header,

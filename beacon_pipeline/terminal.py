@@ -17,6 +17,7 @@ from beacon_pipeline.doctor import Diagnosis
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.report import CellReport, JobReport
 from beacon_pipeline.vocabulary import AnswerKind, Status
+from inference.contract import Provenance
 
 if TYPE_CHECKING:
     from beacon_pipeline.alerts.memory import Memory
@@ -26,6 +27,7 @@ LOOKS: dict[str, tuple[str, str]] = {
     AnswerKind.SUBSTANTIVE.value: ("●", "green"),
     AnswerKind.REFUSAL.value: ("◐", "yellow"),
     AnswerKind.EMPTY.value: ("○", "magenta"),
+    AnswerKind.UNFINISHED.value: ("◌", "red"),
     Status.PENDING.value: ("·", "dim"),
     Status.DISPATCHED.value: ("…", "cyan"),
     Status.FAILED.value: ("✗", "red"),
@@ -113,6 +115,27 @@ def diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
     return table
 
 
+def question_panel(job: Job, executions: Sequence[Execution]) -> RenderableType:
+    """What was answered to one question: a row for each model, its regions side by side."""
+    prompts = {e.prompt for e in executions if e.prompt}
+    regions = list(dict.fromkeys(e.region for e in executions))
+    table = Table("model", *regions, show_lines=True)
+    for model in dict.fromkeys(e.model for e in executions):
+        by_region = {e.region: e for e in executions if e.model == model}
+        table.add_row(model, *(_answer_text(by_region.get(region)) for region in regions))
+    asked = Text(visible("\n".join(sorted(prompts))) or executions[0].question, "bold")
+    return Group(Text(f"job {job.jobspec_id}", "dim"), asked, table)
+
+
+def _answer_text(execution: Execution | None) -> Text:
+    if execution is None:
+        return Text("not asked", "dim")
+    if execution.status is not Status.COMPLETED:
+        return Text(execution.status.value, "dim")
+    kind = execution.answer_kind.value if execution.answer_kind else ""
+    return Text(visible(execution.answer or "")) if execution.answer else Text(f"({kind})", "dim")
+
+
 def execution_panel(job: Job, execution: Execution, transitions: Sequence[Transition]) -> RenderableType:
     """Everything on record of one execution."""
     facts = Table.grid(padding=(0, 2))
@@ -136,7 +159,7 @@ def execution_panel(job: Job, execution: Execution, transitions: Sequence[Transi
 
 def _facts(job: Job, execution: Execution) -> list[tuple[str, str]]:
     call, provenance = execution.newest_call, execution.provenance
-    facts = [
+    facts: list[tuple[str, object]] = [
         ("job", job.jobspec_id),
         ("execution", execution.id),
         ("status", execution.status.value),
@@ -162,11 +185,29 @@ def _facts(job: Job, execution: Execution) -> list[tuple[str, str]]:
             "made by",
             provenance and ", ".join(filter(None, (provenance.engine, provenance.dtype, provenance.device))),
         ),
+        *_provenance_facts(provenance),
         ("token sha256", execution.output_token_sha256),
         ("system prompt", execution.system_prompt),
         ("prompt", execution.prompt),
+        ("prompt as the model got it", execution.rendered_prompt),
+        ("thoughts, not part of the answer", execution.reasoning),
     ]
     return [(name, str(value)) for name, value in facts if value]
+
+
+def _provenance_facts(provenance: Provenance | None) -> list[tuple[str, object]]:
+    if provenance is None:
+        return []
+    batch = [f"{provenance.batch_size} at once"] if provenance.batch_size else []
+    return [
+        ("batch", ", ".join([*batch, *([provenance.batching.value] if provenance.batching else [])])),
+        ("attention", provenance.attention),
+        ("CUDA / driver", provenance.cuda and f"{provenance.cuda} / {provenance.driver or 'not told'}"),
+        ("end token ids", provenance.end_token_ids and ", ".join(map(str, provenance.end_token_ids))),
+        ("system prompt rendered as", provenance.rendering and provenance.rendering.value),
+        ("rendered prompt sha256", provenance.rendered_prompt_sha256),
+        ("chat template sha256", provenance.chat_template_sha256),
+    ]
 
 
 def alerts_view(memory: Memory, targets: Sequence[str], problems: Sequence[str]) -> RenderableType:

@@ -30,6 +30,7 @@ class AnswerKind(StrEnum):
     SUBSTANTIVE = "substantive"
     REFUSAL = "refusal"
     EMPTY = "empty"
+    UNFINISHED = "unfinished"  # the output ended among the model's thoughts: the answer never began
 
 
 class Cause(StrEnum):

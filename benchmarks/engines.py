@@ -14,7 +14,6 @@ No GPU was at hand when this was written: the shapes were tried small and on a C
 from __future__ import annotations
 
 import gc
-import hashlib
 import importlib.metadata
 import importlib.util
 import platform
@@ -31,6 +30,7 @@ import click
 
 import inference.tiny
 from inference.contract import Engine, GenerationParameters, Item, ItemAnswer, ModelSource
+from inference.model_files import folder_revision
 from inference.runtime import BATCH_SIZE, TransformersRuntime
 
 TABLE = Path(__file__).with_suffix(".md")
@@ -117,13 +117,11 @@ def a_random_model(name: str, folder: Path, load: Load) -> Path:
 
 
 def the_source(folder: Path, dtype: str, engine: Engine) -> ModelSource:
-    with (folder / "model.safetensors").open("rb") as weights:
-        revision = hashlib.file_digest(weights, "sha256").hexdigest()
     return ModelSource.model_validate(
         {
             "id": folder.name,
             "folder": str(folder),
-            "revision": revision,
+            "revision": folder_revision(folder),
             "dtype": dtype,
             "context_tokens": CONTEXT_TOKENS,
             "engine": engine,

@@ -16,12 +16,22 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
+from datetime import date
 from enum import StrEnum
-from typing import Annotated, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 ENVELOPE_VERSION: Literal[1] = 1
+TOKEN_COUNT_LIMIT = 2**31 - 1  # what every database keeps; no context is as long
 RAW_REPLY_LIMIT = 64 * 1024  # characters of a malformed reply kept for inspection
 
 
@@ -47,6 +57,8 @@ class FinishReason(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    CONTENT_FILTER = "content_filter"  # the provider's own filter withheld the answer, or cut it off
+    UNREPORTED = "unreported"  # the provider gives no reason, or one that is not known here
 
 
 class FailureCode(StrEnum):
@@ -93,6 +105,15 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+def since(default: Any, **constraints: Any) -> Any:
+    """A field that came later than the first records.
+
+    It is left out of what is written while it has its default, so that an old record is read, and an
+    old request is sent again, exactly as it was.
+    """
+    return Field(default=default, exclude_if=lambda value: value == default, **constraints)
+
+
 class Deployment(Value):
     """One model served in one region: the unit that is warm and takes a batch."""
 
@@ -104,13 +125,14 @@ class Deployment(Value):
 
 
 Engine = Literal["transformers", "transformers-continuous"]
+Attention = Literal["sdpa", "eager"]
 
 
 class ModelSource(Value):
     """Where weights come from, a pinned repository revision or a local folder, and what runs them.
 
-    ``revision`` is the commit of a repository, or for a local folder the sha256 of its
-    weights file; loading refuses weights that do not match it.
+    ``revision`` is the commit of a repository, or for a local folder the sha256 over all its files
+    that make an answer (`inference.model_files`); loading refuses a folder that does not match it.
     """
 
     id: str = Field(min_length=1)
@@ -120,6 +142,7 @@ class ModelSource(Value):
     dtype: Literal["float32", "bfloat16", "float16"]
     context_tokens: int = Field(gt=0)
     engine: Engine = "transformers"  # what batches; see `inference.runtime`
+    attention: Attention = since("sdpa")  # transformers' name of the implementation
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelSource:
@@ -128,18 +151,48 @@ class ModelSource(Value):
         return self
 
 
+TemplateArgument = bool | int | float | str
+
+
+# What whoever renders a template gives it, or is told in the same breath.
+_NO_TEMPLATE_ARGUMENTS = frozenset((
+    "messages", "conversation", "tools", "documents", "add_generation_prompt", "continue_final_message",
+    "chat_template", "tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict",
+    "return_assistant_tokens_mask", "tokenizer_kwargs", "sanitize_control_tokens", "strftime_now",
+    "raise_exception", "pinned_date",
+))  # fmt: skip
+
+
 class GenerationParameters(Value):
-    """How to generate. ``temperature`` 0 is greedy, and then ``top_p`` must stay 1."""
+    """How to ask and to generate. ``temperature`` 0 is greedy, and then ``top_p`` must stay 1.
+
+    ``stop`` are texts that end an answer and are not part of it. ``prompt_date`` is the date for chat
+    templates that write today's; None leaves them the clock. ``template_arguments`` go to the chat
+    template by name (``enable_thinking``).
+    """
 
     max_new_tokens: int = Field(gt=0)
     temperature: float = Field(default=0.0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
     seed: int = 0
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = since((), strict=False)
+    prompt_date: date | None = since(None, strict=False)
+    template_arguments: dict[str, TemplateArgument] = since({})
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
 
     @model_validator(mode="after")
     def _greedy_is_greedy(self) -> GenerationParameters:
         if self.temperature == 0 and self.top_p != 1:
             raise ValueError("top_p has no meaning with temperature 0 (greedy)")
+        return self
+
+    @model_validator(mode="after")
+    def _arguments_are_the_templates_own(self) -> GenerationParameters:
+        unfit = [n for n in self.template_arguments if not n.isidentifier() or n in _NO_TEMPLATE_ARGUMENTS]
+        if unfit:
+            raise ValueError(f"template_arguments: {unfit[0]!r} is no variable of a chat template")
         return self
 
 
@@ -171,11 +224,28 @@ class Request(Value):
         return self
 
 
+class Rendering(StrEnum):
+    """How the system prompt reached the chat template."""
+
+    SYSTEM_ROLE = "system_role"  # as a message of its own, or there was none
+    SYSTEM_IN_QUESTION = "system_in_question"  # before the question: the template has no such role
+
+
+class Batching(StrEnum):
+    """How an item shared the model with others."""
+
+    MICRO_BATCH = "micro_batch"
+    CONTINUOUS = "continuous"  # the batch changed at every token
+    SAMPLED_ALONE = "sampled_alone"  # sampling goes one by one
+    DIVIDED = "divided"  # after a fault, out of memory say, its batch was asked in smaller parts
+
+
 class Provenance(Value):
     """What made an answer, as the runtime that made it reports; None is *not reported*.
 
     Our own runtime reports everything. An endpoint of someone else's may not, and then nothing
-    is filled in on its behalf.
+    is filled in on its behalf. In a reply it holds for all items, and ``batch_size`` is the largest
+    micro-batch; on record it is one answer's own (`of_item`).
     """
 
     model_revision: str | None
@@ -186,19 +256,73 @@ class Provenance(Value):
     engine: str  # "transformers", "http", …
     libraries: dict[str, str]  # distribution name -> version
     batch_size: int | None = Field(gt=0)
+    attention: str | None = since(None)
+    cuda: str | None = since(None)  # version of the CUDA runtime
+    driver: str | None = since(None)  # version of the GPU's driver
+    end_token_ids: tuple[int, ...] | None = since(None, strict=False)
+    chat_template_sha256: str | None = since(None)
+    served_model: str | None = since(None)  # the model's name in an endpoint's reply
+    other_model: bool | None = since(None)  # true: it is not the model that was asked
+    system_fingerprint: str | None = since(None)  # an endpoint's own
+    rendered_prompt_sha256: str | None = since(None)
+    rendering: Rendering | None = since(None, strict=False)
+    batching: Batching | None = since(None, strict=False)
+    reported_finish_reason: str | None = since(None)
+    refusal_field: bool | None = since(None)
+
+    def of_item(self, answer: ItemAnswer) -> Provenance:
+        """The same with what differs from item to item; what the item does not say stays."""
+        prompt = answer.rendered_prompt
+        own = {
+            "batch_size": answer.batch_size,
+            "batching": answer.batching,
+            "rendering": answer.rendering,
+            "rendered_prompt_sha256": None if prompt is None else text_digest(prompt),
+            "served_model": answer.served_model,
+            "other_model": answer.other_model or None,
+            "system_fingerprint": answer.system_fingerprint,
+            "reported_finish_reason": answer.reported_finish_reason,
+            "refusal_field": answer.refusal_field or None,
+        }
+        return self.model_copy(update={name: value for name, value in own.items() if value is not None})
+
+
+def _possible_count(value: object) -> object:
+    """A number that cannot count tokens is none: an answer is not lost to it."""
+    impossible = isinstance(value, int) and not 0 <= value <= TOKEN_COUNT_LIMIT
+    return None if impossible else value
+
+
+TokenCount = Annotated[int | None, BeforeValidator(_possible_count)]
 
 
 class ItemAnswer(Value):
-    """One generated answer. An empty ``text`` is an answer."""
+    """One generated answer. An empty ``text`` is an answer.
+
+    ``reasoning`` is what the model thought before it answered, never part of ``text``;
+    ``reasoning_unfinished``: the output ended before the answer began, and ``text`` is empty.
+    """
 
     kind: Literal["answer"] = "answer"
     id: str
     text: str
     finish_reason: FinishReason = Field(strict=False)
-    prompt_tokens: int | None = Field(ge=0)
-    output_tokens: int | None = Field(ge=0)
+    prompt_tokens: TokenCount
+    output_tokens: TokenCount
     output_token_sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")  # see `token_digest`
     seconds: float = Field(ge=0)  # generation time of the batch or micro-batch it was in
+    reasoning: str | None = since(None)
+    reasoning_unfinished: bool = since(False)
+    rendered_prompt: str | None = since(None)  # as the chat template wrote it; None: not known
+    rendering: Rendering | None = since(None, strict=False)
+    batch_size: int | None = since(None, gt=0)  # items generated together with this one, it included
+    batching: Batching | None = since(None, strict=False)
+    region: str | None = since(None)  # where this one ran, of a provider whose items run apart
+    served_model: str | None = since(None)
+    other_model: bool = since(False)  # the served model is none of the names of the one that was asked
+    system_fingerprint: str | None = since(None)
+    reported_finish_reason: str | None = since(None)  # the provider's own, where it has other ones
+    refusal_field: bool = since(False)  # the text is of the provider's field for refusals
 
 
 class ItemFailure(Value):
@@ -216,6 +340,11 @@ ItemResult = Annotated[ItemAnswer | ItemFailure, Field(discriminator="kind")]
 def token_digest(token_ids: Sequence[int]) -> str:
     """sha256 over the generated token ids as little-endian 64-bit integers: equal ids, equal digest."""
     return hashlib.sha256(struct.pack(f"<{len(token_ids)}q", *token_ids)).hexdigest()
+
+
+def text_digest(text: str) -> str:
+    """sha256 of a text in UTF-8; a lone surrogate counts as its three bytes."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 UNREPORTED_REGION = "unreported"  # of a provider that does not say where it runs: equals no region

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import modal
+import modal.experimental
 
 from inference.modal_deployments import (
     APP_NAME,
@@ -27,6 +28,7 @@ from inference.modal_deployments import (
     requirements,
 )
 from inference.modal_server import ModelServer, load_model
+from inference.runtime import DeviceLost
 
 WEIGHTS_FOLDER = Path("/weights")
 
@@ -85,7 +87,11 @@ def _server_class(spec: DeploymentSpec) -> type:
             call_id = modal.current_function_call_id()
             if call_id is None:
                 raise RuntimeError("no call id: this runs as a call in a Modal container only")
-            return self._server.answer(request, call_id)
+            try:
+                return self._server.answer(request, call_id)
+            except DeviceLost:
+                modal.experimental.stop_fetching_inputs()  # Modal tries again in another container
+                raise
 
     Deployed.__name__ = Deployed.__qualname__ = class_name(spec.deployment)
     Deployed.__module__ = __name__
@@ -102,6 +108,7 @@ def _declare(spec: DeploymentSpec) -> None:
         secrets=[modal.Secret.from_name(name) for name in spec.secrets],
         gpu=list(spec.gpu) or None,
         volumes=volumes,
+        cpu=spec.cpu_cores,
         memory=spec.memory_mib,
         region=spec.placement,
         timeout=spec.timeout_seconds,

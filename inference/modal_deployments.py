@@ -49,6 +49,7 @@ class DeploymentSpec(Value):
     source: ModelSource
     placement: str = Field(min_length=1)  # the region as Modal knows it
     gpu: tuple[str, ...] = Field(default=(), strict=False)  # in order of preference; empty: CPU
+    cpu_cores: float | None = Field(default=None, gt=0)  # None: as Modal has it
     memory_mib: int = Field(gt=0)
     timeout_seconds: int = Field(gt=0)  # of one call
     startup_timeout_seconds: int = Field(gt=0)
@@ -185,10 +186,14 @@ def misfit(spec: DeploymentSpec, request: Request) -> str | None:
     """Why a deployment cannot answer a request, or None. An answer of other weights is no answer."""
     if request.deployment != spec.deployment:
         return f"asked of {request.deployment}, but this is {spec.deployment}"
-    # A local folder's path differs from machine to machine; the revision is the digest of its weights.
-    asked, served = (source.model_dump(exclude={"folder"}) for source in (request.model, spec.source))
-    differing = [name for name in asked if asked[name] != served[name]]
+    # A local folder's path differs from machine to machine; the revision is the digest of its files.
+    asked, served = request.model, spec.source
+    compared = [name for name in ModelSource.model_fields if name != "folder"]
+    differing = [name for name in compared if getattr(asked, name) != getattr(served, name)]
     if differing:
-        told = ", ".join(f"{name} {asked[name]!r} where {served[name]!r} is deployed" for name in differing)
+        told = ", ".join(
+            f"{name} {getattr(asked, name)!r} where {getattr(served, name)!r} is deployed"
+            for name in differing
+        )
         return f"{spec.deployment}: asked for {told}: `beacon deploy` brings it up to date"
     return None

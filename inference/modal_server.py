@@ -24,7 +24,14 @@ from inference.contract import (
     Request,
 )
 from inference.modal_deployments import DeploymentSpec, Duplicate, Rejected, misfit
-from inference.runtime import BATCH_SIZE, HubUnreachable, ModelUnavailable, Runtime, TransformersRuntime
+from inference.runtime import (
+    BATCH_SIZE,
+    HubUnreachable,
+    ModelUnavailable,
+    Runtime,
+    TransformersRuntime,
+    answer_each,
+)
 
 Claim = Callable[[str, str], str]
 """(request id, call id) -> the id of the call that owns the request: the first that claimed it."""
@@ -79,7 +86,8 @@ class ModelServer:
         """The reply to a request as plain data, or a notice (`read_notice`) why this call has none.
 
         A request is answered by the call that claims it first, and again only by that one, when
-        Modal retries it. Raises HubUnreachable, GpuMissing, and whatever breaks in the register or the model.
+        Modal retries it. Raises HubUnreachable, GpuMissing, DeviceLost, and whatever breaks in the register
+        or while the model is loaded.
         """
         cold, self._answered_before = not self._answered_before, True
         try:
@@ -107,7 +115,7 @@ class ModelServer:
             items = [_unavailable(item, unavailable) for item in request.items]
             provenance = _provenance_without_model(self._spec)
         else:
-            items = runtime.answer(request.items, request.parameters, batch_size=BATCH_SIZE)
+            items = answer_each(runtime, request.items, request.parameters, batch_size=BATCH_SIZE)
             provenance = runtime.provenance(BATCH_SIZE)
         return Reply(
             version=1,

@@ -6,15 +6,18 @@ when a runtime is made, not when this module is.
 
 from __future__ import annotations
 
-import hashlib
+import bisect
 import importlib.metadata
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from inference.chat_template import ChatTemplate, NotRendered, Rendered
 from inference.continuous import generate_continuously
 from inference.contract import (
+    Batching,
     FailureCode,
     FinishReason,
     GenerationParameters,
@@ -25,20 +28,26 @@ from inference.contract import (
     Provenance,
     token_digest,
 )
+from inference.loading import driver_version, end_ids, load, pad_id, said
+from inference.model_files import (
+    HubUnreachable,
+    ModelUnavailable,
+    folder_of,
+    tokenizer_sha256,
+    weights_sha256,
+)
+from inference.reasoning import separate
 
-REPORTED_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
-REPOSITORY_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*")  # never code, never pickles
+__all__ = ["BATCH_SIZE", "DeviceLost", "HubUnreachable", "ModelUnavailable", "Runtime", "TransformersRuntime"]
+
+REPORTED_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "jinja2")
 BATCH_SIZE = 8
 
 OnResult = Callable[[ItemAnswer | ItemFailure], None]
 
 
-class ModelUnavailable(Exception):
-    """The model cannot be loaded as asked for: missing, not the pinned weights, or unfit to chat."""
-
-
-class HubUnreachable(ModelUnavailable):
-    """The repository's host did not answer, or not now: a later try may load the model."""
+class DeviceLost(RuntimeError):
+    """The GPU failed, and with it this process's use of it: another process may well answer."""
 
 
 class Runtime(Protocol):
@@ -55,6 +64,31 @@ class Runtime(Protocol):
     def provenance(self, batch_size: int) -> Provenance: ...
 
 
+def answer_each(
+    runtime: Runtime, items: Sequence[Item], parameters: GenerationParameters, *, batch_size: int
+) -> list[ItemAnswer | ItemFailure]:
+    """One result for each item, whatever the runtime raises. Raises DeviceLost only."""
+    try:
+        return runtime.answer(items, parameters, batch_size=batch_size)
+    except DeviceLost:
+        raise
+    except Exception as error:  # noqa: BLE001 - each item fails for itself, with its reason
+        if len(items) == 1:
+            return [ItemFailure(id=items[0].id, code=FailureCode.GENERATION_ERROR, message=said(error))]
+    return [
+        result for item in items for result in answer_each(runtime, [item], parameters, batch_size=batch_size)
+    ]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """An item on its way into the model: its prompt, and that prompt's tokens."""
+
+    item: Item
+    prompt: Rendered
+    ids: list[int]
+
+
 class TransformersRuntime:
     """One loaded model. Raises ModelUnavailable when it cannot be loaded exactly as pinned.
 
@@ -63,38 +97,23 @@ class TransformersRuntime:
 
     def __init__(self, source: ModelSource, *, device: str = "cpu", cache_dir: Path | None = None) -> None:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
         logging.disable_progress_bar()
         self._torch: Any = torch
         self._source = source
-        folder = _folder_of(source, cache_dir)
-        self._weights_sha256 = _weights_digest(folder)
-        if source.folder is not None and self._weights_sha256 != source.revision:
-            raise ModelUnavailable(
-                f"{source.id}: the weights in {folder} have sha256 {self._weights_sha256}, "
-                f"not the pinned {source.revision}"
-            )
+        folder = folder_of(source, cache_dir)
+        self._weights_sha256 = weights_sha256(folder)
+        self._tokenizer_sha256 = tokenizer_sha256(folder)
+        self._tokenizer, model = load(source, folder)
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, padding_side="left"
-            )
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=getattr(torch, source.dtype),
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-            )
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise ModelUnavailable(f"{source.id}: {_first_line(error)}") from error
-        if not self._tokenizer.chat_template:
-            raise ModelUnavailable(f"{source.id}: its tokenizer has no chat template")
+            self._template = ChatTemplate(self._tokenizer)
+        except ValueError as error:
+            raise ModelUnavailable(f"{source.id}: its tokenizer has no chat template") from error
         self._model = model.to(device).eval()
-        self._tokenizer_sha256 = _digest_of([folder / "tokenizer.json"])
-        self._end_ids = _end_ids(self._model, self._tokenizer)
-        self._tokenizer.pad_token = _pad_token(self._tokenizer, self._end_ids)
+        self._end_ids = end_ids(self._model, self._tokenizer)
+        self._pad_id = pad_id(self._tokenizer, self._end_ids)
+        self._driver = driver_version() if self._model.device.type == "cuda" else None
 
     def answer(
         self,
@@ -109,7 +128,7 @@ class TransformersRuntime:
         Greedy generation goes in micro-batches of ``batch_size``, or with the source's engine
         ``transformers-continuous`` in one batch that changes at every token. Sampling goes one by
         one, each from the same seed, so that an answer never depends on its neighbours.
-        ``on_result`` gets every result as soon as it is there.
+        ``on_result`` gets every result as soon as it is there. Raises DeviceLost.
         """
         results: dict[str, ItemAnswer | ItemFailure] = {}
 
@@ -120,20 +139,13 @@ class TransformersRuntime:
 
         fitting = []
         for item in items:
-            prompt = self._render(item)
-            length = len(self._tokenizer(prompt, add_special_tokens=False)["input_ids"])
-            if length + parameters.max_new_tokens > self._source.context_tokens:
-                keep(_too_long(item, length, parameters, self._source))
+            prepared = self._prepare(item, parameters)
+            if isinstance(prepared, ItemFailure):
+                keep(prepared)
             else:
-                fitting.append((item, prompt))
-        if self._source.engine == "transformers-continuous" and parameters.temperature == 0:
-            for result in self._generate_continuously(fitting, parameters):
-                keep(result)
-            return [results[item.id] for item in items]
-        size = 1 if parameters.temperature > 0 else batch_size or BATCH_SIZE
-        for start in range(0, len(fitting), size):
-            for result in self._generate(fitting[start : start + size], parameters):
-                keep(result)
+                fitting.append(prepared)
+        for result in self._results(fitting, parameters, batch_size or BATCH_SIZE):
+            keep(result)
         return [results[item.id] for item in items]
 
     def provenance(self, batch_size: int) -> Provenance:
@@ -150,84 +162,126 @@ class TransformersRuntime:
             engine=self._source.engine,
             libraries={name: importlib.metadata.version(name) for name in REPORTED_LIBRARIES},
             batch_size=batch_size if self._source.engine == "transformers" else None,
+            # Private, and the only place that tells which implementation was taken.
+            attention=self._model.config._attn_implementation,
+            cuda=self._torch.version.cuda if self._model.device.type == "cuda" else None,
+            driver=self._driver,
+            end_token_ids=tuple(self._end_ids),
+            chat_template_sha256=self._template.sha256,
         )
 
     def _device_name(self) -> str:
         device = self._model.device
         return str(self._torch.cuda.get_device_name(device)) if device.type == "cuda" else str(device.type)
 
-    def _render(self, item: Item) -> str:
-        """The prompt as the model's own chat template writes it."""
-        from jinja2.exceptions import TemplateError
-
-        user = {"role": "user", "content": item.prompt}
-        system = [{"role": "system", "content": item.system_prompt}] if item.system_prompt else []
+    def _prepare(self, item: Item, parameters: GenerationParameters) -> _Asked | ItemFailure:
+        """The item's prompt, or why it cannot be asked."""
         try:
-            return self._apply_template([*system, user])
-        except TemplateError:
-            # Templates without a system role raise; the usual place for it is before the question.
-            return self._apply_template(
-                [{"role": "user", "content": f"{item.system_prompt}\n\n{item.prompt}"}]
-            )
+            prompt = self._template.render(item, parameters)
+            # The template wrote every special token already.
+            ids = self._tokenizer(prompt.text, add_special_tokens=False)["input_ids"]
+        except NotRendered as problem:
+            return ItemFailure(id=item.id, code=problem.code, message=problem.message)
+        except Exception as error:  # noqa: BLE001 - a tokenizer's code; the other items go on
+            return ItemFailure(id=item.id, code=FailureCode.GENERATION_ERROR, message=said(error))
+        if len(ids) + parameters.max_new_tokens > self._source.context_tokens:
+            return _too_long(item, len(ids), parameters, self._source)
+        return _Asked(item, prompt, ids)
 
-    def _apply_template(self, messages: list[dict[str, str]]) -> str:
-        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    def _results(
+        self, asked: Sequence[_Asked], parameters: GenerationParameters, batch_size: int
+    ) -> Iterator[ItemAnswer | ItemFailure]:
+        if parameters.temperature > 0:
+            for one in asked:
+                yield from self._generate([one], parameters, Batching.SAMPLED_ALONE)
+        elif self._source.engine == "transformers-continuous":
+            yield from self._generate_continuously(asked, parameters)
+        else:
+            for start in range(0, len(asked), batch_size):
+                batch = asked[start : start + batch_size]
+                yield from self._generate(batch, parameters, Batching.MICRO_BATCH)
 
     def _generate(
-        self, batch: Sequence[tuple[Item, str]], parameters: GenerationParameters
+        self, batch: Sequence[_Asked], parameters: GenerationParameters, batching: Batching
     ) -> list[ItemAnswer | ItemFailure]:
         started = time.monotonic()
         try:
-            rows, prompt_lengths = self._token_ids([prompt for _, prompt in batch], parameters)
-        except RuntimeError as error:  # torch's own, out of memory included
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                return [
-                    *self._generate(batch[:middle], parameters),
-                    *self._generate(batch[middle:], parameters),
-                ]
-            out_of_memory = isinstance(error, self._torch.OutOfMemoryError | MemoryError)
-            code = FailureCode.OUT_OF_MEMORY if out_of_memory else FailureCode.GENERATION_ERROR
-            return [ItemFailure(id=batch[0][0].id, code=code, message=_first_line(error))]
-        seconds = time.monotonic() - started
+            rows = self._token_ids(batch, parameters)
+        except Exception as error:  # noqa: BLE001 - whatever the model's code raises, see `_failure`
+            failure = self._failure(batch[0].item, error)
+            if len(batch) == 1:
+                return [failure]
+        else:
+            seconds = time.monotonic() - started
+            return [
+                self._read(one, row, seconds, parameters, batching, batch_size=len(batch))
+                for one, row in zip(batch, rows, strict=True)
+            ]
+        self._free_memory()
+        middle = len(batch) // 2
         return [
-            self._read(item, row, length, seconds)
-            for (item, _), row, length in zip(batch, rows, prompt_lengths, strict=True)
+            *self._generate(batch[:middle], parameters, Batching.DIVIDED),
+            *self._generate(batch[middle:], parameters, Batching.DIVIDED),
         ]
 
     def _generate_continuously(
-        self, batch: Sequence[tuple[Item, str]], parameters: GenerationParameters
+        self, batch: Sequence[_Asked], parameters: GenerationParameters
     ) -> Iterator[ItemAnswer | ItemFailure]:
-        prompts = [self._tokenizer(text, add_special_tokens=False)["input_ids"] for _, text in batch]
-        started = time.monotonic()
-        configuration = self._configuration(parameters)
-        for generated in generate_continuously(
-            self._model, prompts, configuration, context_tokens=self._source.context_tokens
-        ):
-            item, prompt = batch[generated.position][0], prompts[generated.position]
-            if generated.problem is None:
-                yield self._read(item, generated.ids, len(prompt), time.monotonic() - started)
+        """A fault in one step takes all that share it along: those are then asked one by one."""
+        failed: list[_Asked] = []
+        for one, result in self._continuous_round(batch, parameters):
+            if isinstance(result, ItemFailure) and len(batch) > 1:
+                failed.append(one)
             else:
-                out_of_memory = "out of memory" in generated.problem
-                code = FailureCode.OUT_OF_MEMORY if out_of_memory else FailureCode.GENERATION_ERROR
-                yield ItemFailure(id=item.id, code=code, message=generated.problem)
+                yield result
+        for one in failed:
+            yield from (result for _, result in self._continuous_round([one], parameters))
 
-    def _token_ids(
-        self, prompts: list[str], parameters: GenerationParameters
-    ) -> tuple[list[list[int]], list[int]]:
+    def _continuous_round(
+        self, batch: Sequence[_Asked], parameters: GenerationParameters
+    ) -> Iterator[tuple[_Asked, ItemAnswer | ItemFailure]]:
+        started = time.monotonic()
+        for generated in generate_continuously(
+            self._model,
+            [one.ids for one in batch],
+            self._configuration(parameters),
+            context_tokens=self._source.context_tokens,
+        ):
+            one, seconds = batch[generated.position], time.monotonic() - started
+            if generated.problem is None:
+                yield one, self._read(one, generated.ids, seconds, parameters, Batching.CONTINUOUS)
+            else:
+                yield one, _failed(one.item, generated.problem)
+
+    def _failure(self, item: Item, error: Exception) -> ItemFailure:
+        """What an exception says of an item. Raises DeviceLost: after that, nothing here can answer."""
+        failure = _failed(
+            item, said(error), memory=isinstance(error, MemoryError | self._torch.OutOfMemoryError)
+        )
+        if failure.code is FailureCode.GENERATION_ERROR and isinstance(error, self._torch.AcceleratorError):
+            raise DeviceLost(failure.message) from error
+        return failure
+
+    def _free_memory(self) -> None:
+        if self._model.device.type == "cuda":
+            self._torch.cuda.empty_cache()
+
+    def _token_ids(self, batch: Sequence[_Asked], parameters: GenerationParameters) -> list[list[int]]:
         torch = self._torch
-        # The template wrote every special token already.
-        encoded = self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
-        encoded = encoded.to(self._model.device)
+        width = max(len(one.ids) for one in batch)
+        blank = [width - len(one.ids) for one in batch]  # to the left, and masked out
+        ids = [[self._pad_id] * n + one.ids for n, one in zip(blank, batch, strict=True)]
+        mask = [[0] * n + [1] * len(one.ids) for n, one in zip(blank, batch, strict=True)]
         torch.manual_seed(parameters.seed)
         with torch.inference_mode():
             output = self._model.generate(
-                input_ids=encoded["input_ids"],
-                attention_mask=encoded["attention_mask"],
+                input_ids=torch.tensor(ids, device=self._model.device),
+                attention_mask=torch.tensor(mask, device=self._model.device),
                 generation_config=self._configuration(parameters),
+                **({"tokenizer": self._tokenizer} if parameters.stop else {}),
             )
-        width = encoded["input_ids"].shape[1]
-        return output[:, width:].tolist(), encoded["attention_mask"].sum(dim=1).tolist()
+        rows: list[list[int]] = output[:, width:].tolist()
+        return rows
 
     def _configuration(self, parameters: GenerationParameters) -> Any:
         """Everything that steers generation, said out loud.
@@ -246,101 +300,75 @@ class TransformersRuntime:
             max_new_tokens=parameters.max_new_tokens,
             do_sample=bool(sampling),
             num_beams=1,
-            eos_token_id=self._end_ids,
-            pad_token_id=self._tokenizer.pad_token_id,
-            **(
-                {"temperature": parameters.temperature, "top_p": parameters.top_p, "top_k": 0}
-                if sampling
-                else {}
-            ),
+            eos_token_id=self._end_ids or None,
+            pad_token_id=self._pad_id,
+            **sampling,
+            **({"stop_strings": list(parameters.stop)} if parameters.stop else {}),
         )
         self._model.generation_config = configuration
         return configuration
 
-    def _read(self, item: Item, row: list[int], prompt_length: int, seconds: float) -> ItemAnswer:
-        """The answer in a row of generated ids: all before the first end token, which is not counted."""
-        ends = [position for position, token in enumerate(row) if token in self._end_ids]
-        ids = row[: ends[0]] if ends else row
+    def _read(
+        self,
+        asked: _Asked,
+        row: list[int],
+        seconds: float,
+        parameters: GenerationParameters,
+        batching: Batching,
+        *,
+        batch_size: int | None = None,
+    ) -> ItemAnswer:
+        """The answer in a row of generated ids: what comes before the first end token, or before the
+        first stop text, whichever is first."""
+        ids, stopped = self._until_the_end(row, parameters.stop)
+        finish_reason = FinishReason.STOP if stopped else FinishReason.LENGTH
+        raw = _before_stop(self._decode(ids, skip_special_tokens=False), parameters.stop)
+        thoughts = separate(raw, finish_reason, prompt=asked.prompt.text)
+        if thoughts.reasoning is None and not thoughts.unfinished and thoughts.answer == raw:
+            text = _before_stop(self._decode(ids, skip_special_tokens=True), parameters.stop)
+        else:
+            text = self._without_special_tokens(thoughts.answer)
         return ItemAnswer(
-            id=item.id,
-            text=self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False),
-            finish_reason=FinishReason.STOP if ends else FinishReason.LENGTH,
-            prompt_tokens=prompt_length,
+            id=asked.item.id,
+            text=text,
+            finish_reason=finish_reason,
+            prompt_tokens=len(asked.ids),
             output_tokens=len(ids),
             output_token_sha256=token_digest(ids),
             seconds=seconds,
+            reasoning=thoughts.reasoning and self._without_special_tokens(thoughts.reasoning),
+            reasoning_unfinished=thoughts.unfinished,
+            rendered_prompt=asked.prompt.text,
+            rendering=asked.prompt.rendering,
+            batch_size=batch_size,
+            batching=batching,
         )
 
+    def _until_the_end(self, row: list[int], stop: Sequence[str]) -> tuple[list[int], bool]:
+        """The ids before the first end token, and up to where the first stop text is complete."""
+        end = next((place for place, token in enumerate(row) if token in self._end_ids), None)
+        ids = row[:end]
 
-def _folder_of(source: ModelSource, cache_dir: Path | None) -> Path:
-    if source.folder is not None:
-        folder = Path(source.folder)
-        if not folder.is_dir():
-            raise ModelUnavailable(f"{source.id}: no folder {folder}")
-        return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+        def has_stop(length: int) -> bool:
+            text = self._decode(ids[:length], skip_special_tokens=True)
+            return any(wanted in text for wanted in stop)
 
-    try:
-        path = snapshot_download(
-            str(source.repository),
-            revision=source.revision,
-            cache_dir=cache_dir,
-            allow_patterns=list(REPOSITORY_FILES),
+        if not stop or not has_stop(len(ids)):
+            return ids, end is not None
+        length = bisect.bisect_left(range(len(ids) + 1), True, key=has_stop)
+        return ids[:length], True
+
+    def _decode(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
+        return str(
+            self._tokenizer.decode(
+                ids, skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
+            )
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        # Without a copy in the cache, a failed connection is told as a missing local entry.
-        status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-        passing = isinstance(error, LocalEntryNotFoundError) or (status is not None and _may_pass(status))
-        raise (HubUnreachable if passing else ModelUnavailable)(
-            f"{source.id}: {source.repository} at {source.revision}: {_first_line(error)}"
-        ) from error
-    return Path(path)
 
-
-def _may_pass(http_status: int) -> bool:
-    return http_status == 429 or http_status >= 500
-
-
-def _weights_digest(folder: Path) -> str:
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ModelUnavailable(f"no safetensors weights in {folder}; other formats are not loaded")
-    return _digest_of(files)
-
-
-def _digest_of(files: Sequence[Path]) -> str:
-    """sha256 of a file; of several, of the list of their digests and names, in order."""
-    digests = []
-    for file in files:
-        try:
-            with file.open("rb") as stream:
-                digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
-        except OSError as error:
-            raise ModelUnavailable(f"cannot read {file}: {error.strerror}") from error
-    if len(files) == 1:
-        return digests[0]
-    listing = "".join(f"{digest}  {file.name}\n" for digest, file in zip(digests, files, strict=True))
-    return hashlib.sha256(listing.encode()).hexdigest()
-
-
-def _end_ids(model: Any, tokenizer: Any) -> list[int]:
-    """Every token that ends an answer, as the model's files say; there may be several."""
-    found: set[int] = set()
-    for owner in (model.generation_config, model.config, tokenizer):
-        ids = getattr(owner, "eos_token_id", None)
-        found.update(ids if isinstance(ids, list) else [] if ids is None else [ids])
-    return sorted(found)
-
-
-def _pad_token(tokenizer: Any, end_ids: Sequence[int]) -> str:
-    """A token for padding that ends no answer; masked out, it never reaches the model's attention."""
-    known = tokenizer.get_vocab()
-    candidates = (tokenizer.pad_token, "<|finetune_right_pad_id|>", "<pad>", "[PAD]", tokenizer.unk_token)
-    for token in (*candidates, tokenizer.bos_token):
-        if token in known and known[token] not in end_ids:
-            return str(token)
-    raise ModelUnavailable("the tokenizer has no token that could pad without ending an answer")
+    def _without_special_tokens(self, text: str) -> str:
+        for token in self._tokenizer.all_special_tokens:
+            text = text.replace(token, "")
+        return text
 
 
 def _too_long(item: Item, length: int, parameters: GenerationParameters, source: ModelSource) -> ItemFailure:
@@ -351,5 +379,10 @@ def _too_long(item: Item, length: int, parameters: GenerationParameters, source:
     return ItemFailure(id=item.id, code=FailureCode.PROMPT_TOO_LONG, message=message)
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def _failed(item: Item, message: str, *, memory: bool = False) -> ItemFailure:
+    code = FailureCode.OUT_OF_MEMORY if memory or "out of memory" in message else FailureCode.GENERATION_ERROR
+    return ItemFailure(id=item.id, code=code, message=message)
+
+
+def _before_stop(text: str, stop: Sequence[str]) -> str:
+    return text[: min((place for wanted in stop if (place := text.find(wanted)) >= 0), default=len(text))]

@@ -19,12 +19,13 @@ import dagster as dg
 from beacon_pipeline.alerts.causes import RUN_FAILED, check_cause
 from beacon_pipeline.alerts.faults import innermost
 from beacon_pipeline.alerts.incidents import Failing, Passing, Severity
-from beacon_pipeline.alerts.links import check_path, run_path
 from beacon_pipeline.alerts.memory import Positions, RunPosition
-from beacon_pipeline.assets import INFERENCE
+from beacon_pipeline.assets import INFERENCE, WITHOUT_ANSWER
 from beacon_pipeline.assets.events import JOB_METADATA
+from beacon_pipeline.checks import CheckName
 from beacon_pipeline.display import one_line
 from beacon_pipeline.jobs import asking_of_run
+from beacon_pipeline.links import asset_path, check_path, run_path
 from beacon_pipeline.tags import JOB_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 
 UNSTARTED = (
@@ -39,6 +40,7 @@ FIRST_RUNS = 20  # looked at in a tick in which nothing is new
 EVENTS = 10_000  # check evaluations read at most in one tick: about two seconds
 PAGE = 1000
 EVALUATION = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+IMPLICIT_JOB = "__ASSET_JOB"  # Dagster's own name for what *Materialize* launches
 NO_RUN = ""  # the run id under which Dagster keeps events of no run
 
 SEVERITIES: Mapping[dg.AssetCheckSeverity, Severity] = {
@@ -133,7 +135,7 @@ class _Reader:
     def _ended(self, record: dg.RunRecord) -> Iterator[Failing | Passing]:
         run = record.dagster_run
         at = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.update_timestamp
-        if run.status is dg.DagsterRunStatus.FAILURE:
+        if run.status is dg.DagsterRunStatus.FAILURE and not _is_of_executions(self.instance, run.run_id):
             yield Failing(
                 RUN_FAILED,
                 job_of(run),
@@ -190,7 +192,8 @@ def work_of(run: dg.DagsterRun) -> str:
     first, last = run.tags.get(RANGE_START_TAG), run.tags.get(RANGE_END_TAG)
     partition = run.tags.get(PARTITION_TAG)
     keys = partition or (f"{first} … {last}" if first != last else first)
-    return f"{run.job_name} {keys}" if keys else run.job_name
+    name = "materialization" if run.job_name.startswith(IMPLICIT_JOB) else run.job_name
+    return f"{name} {keys}" if keys else name
 
 
 def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun | None) -> Failing | Passing:
@@ -203,17 +206,39 @@ def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun | None) -> Failing |
     if evaluation.passed:
         return Passing(cause, subject, at)
     said = {key: str(value.value) for key, value in evaluation.metadata.items()}
+    path = "/".join(evaluation.asset_key.path)
+    # An empty answer is a finding about a model: it is the same one in each job that asks again.
+    finding = name == CheckName.NON_EMPTY_OUTPUT.value
     return Failing(
         cause,
-        said.get(JOB_METADATA) or (job_of(run) if run else None),
+        None if finding else said.get(JOB_METADATA) or (job_of(run) if run else None),
         subject,
         at,
-        detail=one_line(said.get("seen") or evaluation.description or ""),
+        detail=one_line(said.get("seen") or _data_test_found(evaluation) or evaluation.description or ""),
         remedy=one_line(said.get("what_to_do", "")),
-        link=check_path("/".join(evaluation.asset_key.path), name),
+        link=asset_path(path, evaluation.partition) if evaluation.partition else check_path(path, name),
         severity=SEVERITIES[evaluation.severity],
         more_may_come=run is not None and not run.is_finished,
     )
+
+
+def _data_test_found(evaluation: dg.AssetCheckEvaluation) -> str:
+    """What a failing data test found: its rows counted, the first of them, and where it is declared."""
+    count, rows = evaluation.metadata.get("failures"), evaluation.metadata.get("failing_rows")
+    if not isinstance(count, dg.IntMetadataValue):
+        return ""
+    found = f"{count.value} failing rows"
+    if isinstance(rows, dg.TableMetadataValue) and rows.records:
+        first = ", ".join(f"{column}={value}" for column, value in rows.records[0].data.items())
+        found += f"; the first: {first}"
+    return found
+
+
+def _is_of_executions(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a run failed for executions without an answer and nothing else: each is told by itself."""
+    steps = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    failures = [e.dagster_event.step_failure_data.user_failure_data for e in steps if e.dagster_event]
+    return bool(failures) and all(f is not None and WITHOUT_ANSWER in f.metadata for f in failures)
 
 
 def _why_failed(instance: dg.DagsterInstance, run_id: str) -> str:

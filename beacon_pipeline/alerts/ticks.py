@@ -11,7 +11,7 @@ import dagster as dg
 from beacon_pipeline.alerts.causes import TICK_FAILED
 from beacon_pipeline.alerts.faults import innermost
 from beacon_pipeline.alerts.incidents import Failing, Observation, Passing
-from beacon_pipeline.alerts.links import automation_path
+from beacon_pipeline.links import automation_path
 
 if TYPE_CHECKING:
     # What the instance gives has no public name.

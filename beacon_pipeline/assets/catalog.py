@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from beacon_pipeline.assets import CATALOG_DIGEST, MODELS, QUESTIONS
+from beacon_pipeline.assets import CATALOG_DIGEST, MODELS, OWNER, QUESTIONS
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.model import Entry
 
@@ -18,6 +18,7 @@ def catalog_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     @dg.asset(
         key=QUESTIONS,
         group_name=GROUP,
+        owners=[OWNER],
         code_version=_version(catalog.questions),
         kinds={"yaml"},
         description="The questions of the catalog, asked word for word.",
@@ -32,6 +33,7 @@ def catalog_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     @dg.asset(
         key=MODELS,
         group_name=GROUP,
+        owners=[OWNER],
         code_version=_version(catalog.models),
         kinds={"yaml"},
         description="The models of the catalog, their pinned weights and the regions that serve them.",

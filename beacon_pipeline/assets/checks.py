@@ -37,7 +37,8 @@ def inference_checks(catalog: Catalog) -> dg.AssetChecksDefinition:
             context.log.info("this run's inference told its checks already, partition by partition")
             return
         chosen = [CheckName(key.name) for key in context.selected_asset_check_keys]
-        keys = context.op_execution_context.partition_keys
+        keys = _partition_keys(context)
+        context.log.info(f"{len(keys)} partitions are checked; no model is asked")
         with ledger.open() as opened:
             for evaluation in _evaluations(context.instance, opened, providers, catalog, keys, chosen):
                 # It takes every user event; its annotation names only three.
@@ -45,6 +46,14 @@ def inference_checks(catalog: Catalog) -> dg.AssetChecksDefinition:
         yield from ()
 
     return checks
+
+
+def _partition_keys(context: dg.AssetCheckExecutionContext) -> Sequence[str]:
+    """The partitions of the run; of one without any (*Execute all* in the UI) all that are materialized."""
+    op = context.op_execution_context
+    if op.has_partition_key or op.has_partition_key_range:
+        return op.partition_keys
+    return sorted(context.instance.get_materialized_partitions(INFERENCE))
 
 
 def _specs(catalog: Catalog) -> list[dg.AssetCheckSpec]:

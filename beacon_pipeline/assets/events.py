@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import dagster as dg
 
@@ -17,6 +18,7 @@ from beacon_pipeline.assets.metadata import materialization_metadata, shown_by
 from beacon_pipeline.checks import CHECKS, CheckName, Evidence, Finding
 from beacon_pipeline.consistency import Shown
 from beacon_pipeline.display import visible
+from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.partitions import key_of
 from inference.contract import ProviderTruth
@@ -39,11 +41,22 @@ class Materialized:
     target: TargetMaterialization
 
 
-def materialization_of(execution: Execution, job: Job) -> dg.AssetMaterialization:
-    """The event that makes a completed execution's partition green."""
+def materialization_of(
+    execution: Execution, job: Job, neighbours: Sequence[Execution] = ()
+) -> dg.AssetMaterialization:
+    """The event that makes a completed execution's partition green, beside its ``neighbours``."""
     return dg.AssetMaterialization(
-        INFERENCE, partition=key_of(execution.cell), metadata=materialization_metadata(execution, job)
+        INFERENCE,
+        partition=key_of(execution.cell),
+        metadata=materialization_metadata(execution, job, neighbours),
     )
+
+
+def shown_of_unknown(ledger: Ledger, materialized: Mapping[str, Materialized]) -> dict[str, Materialized]:
+    """Of these partitions those that show no execution, or one which the ledger does not have, by key."""
+    ids = {m.shown.execution_id for m in materialized.values() if m.shown.execution_id}
+    unknown = {None, *ledger.unknown_executions(ids)}
+    return {key: m for key, m in materialized.items() if m.shown.execution_id in unknown}
 
 
 def newest_materializations(
@@ -56,21 +69,40 @@ def newest_materializations(
         INFERENCE, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partition_keys)
     )
     ids = sorted(newest.values())
-    found = {}
+    found: dict[str, Materialized] = {}
     for start in range(0, len(ids), FETCHED_AT_ONCE):
         some = ids[start : start + FETCHED_AT_ONCE]
         records = instance.fetch_materializations(
             dg.AssetRecordsFilter(asset_key=INFERENCE, storage_ids=some), limit=len(some)
         ).records
-        for record in records:
-            if record.partition_key is not None and record.asset_materialization is not None:
-                found[record.partition_key] = Materialized(
-                    shown=shown_by(record.asset_materialization.metadata),
-                    target=TargetMaterialization(
-                        storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
-                    ),
-                )
+        found |= _by_partition(records)
     return found
+
+
+def materializations_since(instance: dg.DagsterInstance, since: datetime) -> dict[str, Materialized]:
+    """The newest materialization of each partition that has had one since then, by partition key."""
+    wanted = dg.AssetRecordsFilter(asset_key=INFERENCE, after_timestamp=since.timestamp())
+    found: dict[str, Materialized] = {}
+    cursor = None
+    while True:
+        page = instance.fetch_materializations(wanted, limit=FETCHED_AT_ONCE, cursor=cursor, ascending=True)
+        found |= _by_partition(page.records)  # in their order: the newest comes last
+        if not page.has_more:
+            return found
+        cursor = page.cursor
+
+
+def _by_partition(records: Sequence[dg.EventLogRecord]) -> dict[str, Materialized]:
+    return {
+        record.partition_key: Materialized(
+            shown=shown_by(record.asset_materialization.metadata),
+            target=TargetMaterialization(
+                storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+            ),
+        )
+        for record in records
+        if record.partition_key is not None and record.asset_materialization is not None
+    }
 
 
 def evaluations_of(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from beacon_pipeline.assets import INFERENCE, MODELS, QUESTIONS
+from beacon_pipeline.assets import INFERENCE, MODELS, OWNER, QUESTIONS, WITHOUT_ANSWER
 from beacon_pipeline.assets.events import evaluations_of, materialization_of, newest_materializations
 from beacon_pipeline.cancel import cancel_cells
 from beacon_pipeline.catalog import Catalog
@@ -46,7 +46,11 @@ def inference_asset(catalog: Catalog) -> dg.AssetsDefinition:
                 skippable=True,  # a partition without an answer is not materialized
                 group_name="inference",
                 kinds={"llm"},
-                description="The answer of each model to each question from each region.",
+                owners=[OWNER],
+                description="The answer of each model to each question from each region.\n\n"
+                "A partition is green when there is an answer on record, an empty one included; its newest "
+                "materialization shows question, system prompt, answer, and what other regions answered. "
+                "The words are explained in `docs/DESIGN.md`, its checks in the README.",
             )
         ],
         partitions_def=partitions,
@@ -74,7 +78,12 @@ def _bring_to_true_state(
     cells: Sequence[Cell],
 ) -> Events:
     actor = f"run:{context.run.run_id}"
-    job = job_for(ledger, catalog, asking_of_run(context.run), cells, actor=actor)
+    job, asked = job_for(ledger, catalog, asking_of_run(context.run), cells, actor=actor)
+    if not_asked := len(cells) - len(asked):
+        context.log.info(
+            f"{not_asked} partitions came into the catalog after job {job.jobspec_id}: not asked"
+        )
+    cells = asked
     context.instance.add_run_tags(context.run.run_id, _told_tags(job, cells))
     context.log.info(f"job {job.jobspec_id}: {len(cells)} executions")
 
@@ -90,13 +99,18 @@ def _bring_to_true_state(
         for settled in stream(work):
             unsuccessful += [e for e in settled if e.status is not Status.COMPLETED]
             completed = [e for e in settled if e.status is Status.COMPLETED]
-            yield from _show(context, _newest(context, ledger, completed), job)
+            newest = _newest(context, ledger, completed)
+            yield from _show(context, newest, _in_other_regions(ledger, catalog, job, newest), job)
     except dg.DagsterExecutionInterruptedError:
         context.log.info("terminated: stopping the provider's calls")
         cancel_cells(ledger, catalog, providers, job, cells, actor=actor)
         raise
     if unsuccessful:
-        raise dg.Failure(_summary(unsuccessful, len(cells)), allow_retries=False)
+        raise dg.Failure(
+            _summary(unsuccessful, len(cells)),
+            metadata={WITHOUT_ANSWER: len(unsuccessful)},
+            allow_retries=False,
+        )
 
 
 def _told_tags(job: Job, cells: Sequence[Cell]) -> dict[str, str]:
@@ -118,10 +132,26 @@ def _newest(
     return [e for e in completed if e.id in newest]
 
 
-def _show(context: dg.AssetExecutionContext, completed: Sequence[Execution], job: Job) -> Events:
+def _in_other_regions(
+    ledger: Ledger, catalog: Catalog, job: Job, executions: Sequence[Execution]
+) -> list[Execution]:
+    """The executions of a job for the same questions and models in every region."""
+    wanted = {(e.model, e.question) for e in executions}
+    cells = [Cell(region.id, model, question) for region in catalog.regions for model, question in wanted]
+    return ledger.executions(job.id, cells) if wanted else []
+
+
+def _show(
+    context: dg.AssetExecutionContext, completed: Sequence[Execution], others: Sequence[Execution], job: Job
+) -> Events:
     """Materialize the partitions of these executions, then tell what the checks find on them."""
     for execution in completed:
-        yield materialization_of(execution, job)
+        beside = [
+            o
+            for o in others
+            if (o.model, o.question) == (execution.model, execution.question) and o.id != execution.id
+        ]
+        yield materialization_of(execution, job, beside)
     materialized = newest_materializations(context.instance, [key_of(e.cell) for e in completed])
     for execution in completed:
         truth = execution.newest_call.truth if execution.newest_call else None

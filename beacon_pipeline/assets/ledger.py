@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from beacon_pipeline.assets import INFERENCE
+from beacon_pipeline.assets import INFERENCE, LEDGER, OWNER
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.display import visible
 from beacon_pipeline.ledger_checks.project import (
@@ -18,7 +18,6 @@ from beacon_pipeline.resources import LedgerResource
 from dbt_like_checks import DataTest, Problem, ProjectError
 from dbt_like_checks.dagster import Target, build_asset_checks
 
-LEDGER = dg.AssetKey("ledger")
 LEDGER_CHECKS_JOB = "ledger_checks_job"
 LOOK_EVERY_SECONDS = 30
 # A job is checked when it has been quiet for so long: `beacon run` stops its daemon sooner than that,
@@ -32,8 +31,10 @@ def ledger_asset() -> dg.AssetSpec:
         LEDGER,
         deps=[INFERENCE],
         group_name="inference",
+        owners=[OWNER],
         kinds={"sql"},
-        description="The record of jobs, executions, calls and every status change.",
+        description="The record of jobs, executions, calls and every status change, written by the runs of "
+        "`inference`. Its checks are data tests; their failing rows and SQL are in the metadata of each.",
     )
 
 

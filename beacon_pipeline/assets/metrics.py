@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from beacon_pipeline.assets import STATUS_METRICS
-from beacon_pipeline.assets.events import newest_materializations
+from beacon_pipeline.assets import LEDGER, OWNER, STATUS_METRICS
+from beacon_pipeline.assets.events import materializations_since, newest_materializations, shown_of_unknown
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.consistency import Shown, mismatch_with_dagster, mismatch_with_provider
 from beacon_pipeline.ledger import Ledger
@@ -38,14 +38,41 @@ DESCRIPTIONS: Mapping[MetricCheck, str] = {
 }
 
 
+DECIMALS = 4
+# Each figure's unit and meaning, as the asset's page shows it.
+MEANINGS: Mapping[str, str] = {
+    "executions": "asked in the window",
+    "status_mismatches": "executions that are wrong now: provider, ledger and Dagster disagree",
+    "status_mismatches_healed": "executions set right in the window",
+    "status_mismatch_rate": "share of executions, 0 to 1",
+    "execution_seconds_p50 / p95 / p99": "seconds from dispatch to completion",
+    "ledger_writes, ledger_write_retries": "transactions",
+    "ledger_write_success_rate": "share of transactions, 0 to 1",
+    "completion_rate_REGION": "share of ended executions with an answer, 0 to 1",
+    "region_imbalance": "difference between the best and the worst region's completion rate",
+    "empty_rate, refusal_rate": "share of completed executions, 0 to 1; refusals by rules, a label rate",
+    "attempts_per_execution": "calls that an execution took, on average",
+    "queue_pending_executions, queue_dispatched_executions, queue_dagster_runs": "counts now",
+    "calls, calls_with_times, cold_starts": "calls to providers in the window",
+    "gpu_seconds, gpu_seconds_without_price": "seconds of generation by GPUs",
+    "cost_estimate": "US dollars, by the prices in the catalog's settings.yaml",
+}
+FIGURES_IN_WORDS = "\n".join(f"- `{name}`: {meaning}" for name, meaning in MEANINGS.items())
+
+
 def metrics_asset(catalog: Catalog) -> dg.AssetsDefinition:
     """The asset ``status_metrics``, with its checks."""
 
     @dg.asset(
-        key=STATUS_METRICS,  # no upstream asset: with one, the UI calls it unsynced after every answer
+        key=STATUS_METRICS,
+        # Of the record, not of `inference`: with an upstream that is materialized, the UI calls it
+        # unsynced after every answer.
+        deps=[LEDGER],
         group_name="monitoring",
+        owners=[OWNER],
         kinds={"metrics"},
-        description=f"How well it goes: figures of what was asked in the last {HOURS} hours.",
+        description=f"How well it goes: figures of what was asked in the last {HOURS} hours.\n\n"
+        + FIGURES_IN_WORDS,
         check_specs=[
             dg.AssetCheckSpec(name.value, asset=STATUS_METRICS, description=DESCRIPTIONS[name])
             for name in MetricCheck
@@ -86,17 +113,22 @@ def _shown_otherwise(instance: dg.DagsterInstance, ledger: Ledger, catalog: Cata
     """How many cells that were asked since then show something else than their newest execution.
 
     Not counted while a run works on the cell: an answer is on record before Dagster is told of it. Nor
-    where the provider's word on record contradicts the ledger: that counts by itself.
+    where the provider's word on record contradicts the ledger: that counts by itself. A partition that
+    shows an execution which is not on record counts too.
     """
     under_way = cells_under_way(instance, catalog)  # looked at first: what ends meanwhile is shown
     cells = ledger.asked_cells(since).intersection(catalog.cells()) - under_way
     newest = ledger.newest_executions(sorted(cells))
     materialized = newest_materializations(instance, [key_of(execution.cell) for execution in newest])
-    return sum(
-        _is_shown_otherwise(execution, shown.shown if (shown := materialized.get(key)) else None)
+    otherwise = {
+        key
         for execution in newest
         for key in [key_of(execution.cell)]
-    )
+        if _is_shown_otherwise(execution, shown.shown if (shown := materialized.get(key)) else None)
+    }
+    recent = materializations_since(instance, since)
+    at_rest = {key_of(cell) for cell in catalog.cells()} - {key_of(cell) for cell in under_way}
+    return len(otherwise | (shown_of_unknown(ledger, recent).keys() & at_rest))
 
 
 def _is_shown_otherwise(execution: Execution, shown: Shown | None) -> bool:
@@ -157,7 +189,9 @@ def _metadata(metrics: Metrics) -> dict[str, dg.MetadataValue]:
         "cost_estimate": metrics.cost_estimate,
     }
     return {
-        name: dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(value)
+        name: dg.MetadataValue.int(value)
+        if isinstance(value, int)
+        else dg.MetadataValue.float(round(value, DECIMALS))
         for name, value in figures.items()
         if value is not None
     }

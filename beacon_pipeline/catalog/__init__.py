@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
+from pydantic import ValidationError
 
 from beacon_pipeline.catalog.model import (
     Catalog,
@@ -25,6 +26,7 @@ from beacon_pipeline.catalog.model import (
     Region,
     Settings,
     UnknownName,
+    parameters_of,
     spelling,
 )
 from beacon_pipeline.strict_yaml import compose, read_one
@@ -73,9 +75,11 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
     questions = _read_entries(folder / "questions.yaml", "questions", Question, problems)
     settings = _read_settings(folder / "settings.yaml", problems)
     problems += _cross_checks(regions, models)
+    problems += _parameter_problems(models, settings)
     if problems:
         raise CatalogError(problems)
     content = [[entry.model_dump(mode="json") for entry in group] for group in (regions, models, questions)]
+    content.append([{"prompt_date": settings.prompt_date.isoformat()}])
     return Catalog(
         name=folder.name,
         digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
@@ -111,6 +115,18 @@ def _read_settings(path: Path, problems: list[str]) -> Settings:
     root = compose(path, problems) if path.exists() else None
     found = None if root is None else read_one(path, root, Settings, problems)
     return found or Settings()
+
+
+def _parameter_problems(models: list[Model], settings: Settings) -> list[str]:
+    """What of a model's fields cannot be asked for together."""
+    problems: list[str] = []
+    for model in models:
+        try:
+            parameters_of(model, settings)
+        except ValidationError as error:
+            said = [detail["msg"].removeprefix("Value error, ") for detail in error.errors()]
+            problems += [f"models.yaml ({model.id}): {problem}" for problem in said]
+    return problems
 
 
 def _cross_checks(regions: list[Region], models: list[Model]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from rapidfuzz import process
 
 from beacon_pipeline.ledger.records import Cell
-from inference.contract import Deployment, Engine, GenerationParameters, ModelSource
+from inference.contract import (
+    Attention,
+    Deployment,
+    Engine,
+    GenerationParameters,
+    ModelSource,
+    TemplateArgument,
+)
+from inference.providers.endpoint import EndpointStyle
 
 # An id becomes half of a partition key: Dagster reserves | [ ] , and Beacon the colon.
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
@@ -76,10 +85,16 @@ class Model(Entry):
     context_tokens: int = Field(gt=0)
     max_new_tokens: int = Field(gt=0)
     temperature: float = Field(default=0.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)  # of sampling only
     seed: int = 0
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # texts that end an answer
+    # For the chat template, by name: `enable_thinking: false`.
+    template_arguments: dict[str, TemplateArgument] = Field(default_factory=dict)
     regions: tuple[Id, ...] = ()  # empty: every region
     engine: Engine = "transformers"  # vLLM serves endpoints: provider http
+    attention: Attention = "sdpa"  # some architectures have only `eager`
     gpu: tuple[Text, ...] = ()  # in order of preference; empty: CPU
+    cpu_cores: float | None = Field(default=None, gt=0)  # none given: as Modal has it
     memory_mib: int = Field(default=8192, gt=0)
     timeout_seconds: int = Field(default=600, gt=0)  # of one call
     startup_timeout_seconds: int = Field(default=600, gt=0)
@@ -89,6 +104,8 @@ class Model(Entry):
     priority: int = 0  # higher runs are started first
     endpoints: dict[Id, Text] = Field(default_factory=dict)  # provider http: region -> base URL
     endpoint_model: Text | None = None  # provider http: the model's name there
+    endpoint_model_aliases: tuple[Text, ...] = ()  # provider http: other names that replies give it
+    endpoint_style: EndpointStyle = "vllm"  # provider http: which fields it takes
     api_key_variable: Text | None = None  # provider http: the environment variable that holds the key
     region_header: Text | None = None  # provider http: the response header that says where it ran
 
@@ -122,6 +139,8 @@ class Settings(Entry):
 
     attempt_budget: int = Field(default=3, gt=0)
     deadline_seconds: int = Field(default=300, gt=0)  # past it an unsettled execution counts as missing
+    # The date that chat templates get for today's: the same question is the same prompt on every day.
+    prompt_date: date = Field(default=date(2026, 1, 1), strict=True)
     region_imbalance: float = Field(default=0.1, gt=0, le=1)  # completion rates may differ by so much
     schedules: dict[ScheduleName, Schedule] = Field(default_factory=dict)
     gpu_prices_per_second: dict[Text, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
@@ -188,13 +207,12 @@ class Catalog(Entry):
             dtype=model.dtype,
             context_tokens=model.context_tokens,
             engine=model.engine,
+            attention=model.attention,
         )
 
     def parameters(self, model: Model) -> GenerationParameters:
-        """How a model is asked to generate."""
-        return GenerationParameters(
-            max_new_tokens=model.max_new_tokens, temperature=model.temperature, seed=model.seed
-        )
+        """How a model is asked, and how it generates."""
+        return parameters_of(model, self.settings)
 
     def regions_of(self, model: Model) -> tuple[str, ...]:
         """The ids of the regions that serve a model."""
@@ -236,6 +254,19 @@ class Catalog(Entry):
         """The cells that a schedule asks: every served one of its categories."""
         wanted = [q.id for q in self.questions if q.category in (schedule.categories or Category)]
         return self.cells(questions=wanted) if wanted else ()
+
+
+def parameters_of(model: Model, settings: Settings) -> GenerationParameters:
+    """How a model is asked, and how it generates. Raises ValidationError where fields disagree."""
+    return GenerationParameters(
+        max_new_tokens=model.max_new_tokens,
+        temperature=model.temperature,
+        top_p=model.top_p,
+        seed=model.seed,
+        stop=model.stop,
+        prompt_date=settings.prompt_date,
+        template_arguments=model.template_arguments,
+    )
 
 
 def spelling(name: str) -> str:

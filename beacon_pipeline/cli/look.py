@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from beacon_pipeline.ledger import Ledger
+    from beacon_pipeline.ledger.records import Job
 from beacon_pipeline.cli.support import (
+    BadInput,
     find_job,
     open_ledger,
     plain_errors,
@@ -19,14 +24,19 @@ from beacon_pipeline.cli.support import (
 @click.command()
 @click.option("--job", "jobspec_id", help="A job; default: the newest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--answers", is_flag=True, help="With --json: question, system prompt and answer of each.")
 @plain_errors
-def status(jobspec_id: str | None, as_json: bool) -> None:
+def status(jobspec_id: str | None, as_json: bool, answers: bool) -> None:
     """Show a job's executions as a matrix, and where the record disagrees with anything."""
     from beacon_pipeline.catalog import load_catalog
 
     with open_ledger() as ledger:
-        report = report_of(ledger, load_catalog(), find_job(ledger, jobspec_id))
-    print_report(report, as_json)
+        job = find_job(ledger, jobspec_id)
+        report = report_of(ledger, load_catalog(), job, whole=jobspec_id is None)
+        executions = ledger.executions(job.id) if answers else []
+    if answers and not as_json:
+        raise BadInput("--answers goes with --json; `beacon show --question QUESTION` shows texts to read")
+    print_report(report, as_json, executions)
 
 
 @click.command()
@@ -51,26 +61,65 @@ def jobs(limit: int, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("partition")
+@click.argument("partition", required=False)
+@click.option("--question", help="A question: its answers from every region, side by side.")
+@click.option("--model", help="With --question: of this model only.")
 @click.option("--job", "jobspec_id", help="A job; default: the newest.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plain_errors
-def show(partition: str, jobspec_id: str | None) -> None:
-    """Show everything on record of one PARTITION, such as eu:tiny-mistral|identity_basic."""
+def show(
+    partition: str | None, question: str | None, model: str | None, jobspec_id: str | None, as_json: bool
+) -> None:
+    """Show what is on record of one PARTITION, such as eu:tiny-mistral|identity_basic, or of a question."""
+    if (partition is None) == (question is None):
+        raise BadInput("name a PARTITION such as eu:tiny-mistral|identity_basic, or give --question")
+    if model is not None and question is None:
+        raise BadInput("--model goes with --question")
+    with open_ledger() as ledger:
+        job = find_job(ledger, jobspec_id)
+        if partition is not None:
+            _show_one(ledger, job, partition, as_json)
+        else:
+            _show_question(ledger, job, str(question), model, as_json)
+
+
+def _show_one(ledger: Ledger, job: Job, partition: str, as_json: bool) -> None:
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.ledger.records import Cell
     from beacon_pipeline.partitions import cell_of, key_of
+    from beacon_pipeline.report import record_of
 
-    catalog = load_catalog()
     named = cell_of(partition)
-    cell = Cell(catalog.read_region(named.region) or named.region, named.model, named.question)
-    with open_ledger() as ledger:
-        job = find_job(ledger, jobspec_id)
-        found = ledger.executions(job.id, [cell])
-        if not found:
-            say_nearest("partition", partition, [key_of(e.cell) for e in ledger.executions(job.id)])
-        transitions = ledger.transitions(found[0].id)
+    cell = Cell(load_catalog().read_region(named.region) or named.region, named.model, named.question)
+    found = ledger.executions(job.id, [cell])
+    if not found:
+        say_nearest("partition", partition, [key_of(e.cell) for e in ledger.executions(job.id)])
+    transitions = ledger.transitions(found[0].id)
+    if as_json:
+        click.echo(json.dumps(record_of(job, found[0], transitions), indent=2))
+        return
     from rich.console import Console
 
     from beacon_pipeline.terminal import execution_panel
 
     Console().print(execution_panel(job, found[0], transitions))
+
+
+def _show_question(ledger: Ledger, job: Job, question: str, model: str | None, as_json: bool) -> None:
+    from beacon_pipeline.report import record_of
+
+    executions = ledger.executions(job.id)
+    of_question = [e for e in executions if e.question == question]
+    if not of_question:
+        say_nearest("question", question, sorted({e.question for e in executions}))
+    found = [e for e in of_question if model in (None, e.model)]
+    if not found:
+        say_nearest("model", str(model), sorted({e.model for e in of_question}))
+    if as_json:
+        click.echo(json.dumps([record_of(job, execution) for execution in found], indent=2))
+        return
+    from rich.console import Console
+
+    from beacon_pipeline.terminal import question_panel
+
+    Console().print(question_panel(job, found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, NoReturn, ParamSpec
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from beacon_pipeline.catalog import Catalog
     from beacon_pipeline.ledger import Ledger
-    from beacon_pipeline.ledger.records import Job
+    from beacon_pipeline.ledger.records import Execution, Job
     from beacon_pipeline.report import JobReport
 
 Arguments = ParamSpec("Arguments")
@@ -106,20 +106,26 @@ def say_nearest(kind: str, name: str, known: list[str]) -> NoReturn:
     raise UnknownName(kind, name, known)
 
 
-def report_of(ledger: Ledger, catalog: Catalog, job: Job) -> JobReport:
-    from beacon_pipeline.assets.events import newest_materializations
+def report_of(ledger: Ledger, catalog: Catalog, job: Job, *, whole: bool = False) -> JobReport:
+    """The report on a job. ``whole``: what Dagster shows of any partition must be on record, as
+    reconciliation looks at it; else of the job's own."""
+    from beacon_pipeline.assets.events import newest_materializations, shown_of_unknown
     from beacon_pipeline.partitions import key_of
     from beacon_pipeline.report import report_on
 
     executions = ledger.executions(job.id)
     with open_instance() as instance:
-        newest = newest_materializations(instance, [key_of(e.cell) for e in executions])
-    return report_on(job, executions, {key: found.shown for key, found in newest.items()}, catalog)
+        cells = {e.cell for e in executions} | (set(catalog.cells()) if whole else set())
+        newest = newest_materializations(instance, [key_of(cell) for cell in cells])
+    unknown = {key: found.shown for key, found in shown_of_unknown(ledger, newest).items()}
+    shown = {key: found.shown for key, found in newest.items()}
+    return report_on(job, executions, shown, catalog, unknown=unknown)
 
 
-def print_report(report: JobReport, as_json: bool) -> None:
+def print_report(report: JobReport, as_json: bool, executions: Sequence[Execution] = ()) -> None:
+    """Print a report; as JSON with what was asked and answered of these executions of it."""
     if as_json:
-        click.echo(json.dumps(report.to_json(), indent=2))
+        click.echo(json.dumps(report.to_json(executions), indent=2))
         return
     from rich.console import Console
 

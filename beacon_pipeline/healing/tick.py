@@ -11,7 +11,7 @@ import dagster as dg
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from beacon_pipeline.assets.events import newest_materializations
+from beacon_pipeline.assets.events import newest_materializations, shown_of_unknown
 from beacon_pipeline.cancel import left_by_cancelled
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.healing.examine import Examined, Examiner
@@ -146,6 +146,7 @@ class Reconciliation:
             list(executions.values()), untouched_since=self._untouched_since, abandoned=abandoned
         )
         tick = Tick(cursor)
+        self._end_unservable(overdue)
         self._settle(examined, tick)
         self._request(examined, tick)
         tick.cursor = tick.cursor.model_copy(
@@ -178,7 +179,7 @@ class Reconciliation:
             if region is None:
                 log.warning("a region on record is in no catalog", job=job_id, region=spelled)
                 continue
-            count = self._ledger.adopt_region(job_id, spelled, region)
+            count = self._ledger.adopt_region(job_id, spelled, region, actor=ACTOR)
             log.warning("a region was misspelt", job=job_id, spelled=spelled, region=region, renamed=count)
             renamed += count
         return renamed
@@ -232,8 +233,20 @@ class Reconciliation:
             if oldest is None or record.create_timestamp < oldest.created_at:
                 log.warning("a failed run is older than the record", run=run.run_id, job=asking.jobspec_id)
                 return []
-        job = job_for(self._ledger, self._catalog, asking, cells, actor=f"run:{run.run_id}")
-        return [execution.id for execution in self._ledger.executions(job.id, cells)]
+        job, asked = job_for(self._ledger, self._catalog, asking, cells, actor=f"run:{run.run_id}")
+        return [execution.id for execution in self._ledger.executions(job.id, asked)]
+
+    def _end_unservable(self, overdue: Sequence[Execution]) -> None:
+        """End what waits to be asked and is no longer in the catalog: no run can work on its partition.
+
+        What was dispatched stays so: the provider may have its answer, and the entry may come back.
+        """
+        served = set(self._catalog.cells())
+        gone = [e for e in overdue if e.status is Status.PENDING and e.cell not in served]
+        for execution in gone:
+            log.warning("no longer in the catalog", partition=key_of(execution.cell), job=execution.job_id)
+            detail = f"the catalog no longer has {key_of(execution.cell)}"
+            self._ledger.dead_letter([execution.id], actor=ACTOR, detail=detail)
 
     def _settle(self, examined: Sequence[Examined], tick: Tick) -> None:
         confirmed = {e.execution.newest_call.id for e in examined if e.confirms and e.execution.newest_call}
@@ -298,12 +311,8 @@ class Reconciliation:
         newest = {execution.cell: execution.status for execution in swept}
         suspects = [key_of(cell) for cell in cells if newest.get(cell) in (None, *WITHOUT_ANSWER)]
         shown = newest_materializations(self._instance, suspects)
-        ids = [m.shown.execution_id for m in shown.values() if m.shown.execution_id]
-        on_record = {execution.id for execution in self._ledger.executions_with_ids(ids)}
         told = tick.cursor.unknown_told
-        for key, materialized in shown.items():
-            if materialized.shown.execution_id in on_record:
-                continue
+        for key, materialized in shown_of_unknown(self._ledger, shown).items():
             if told.get(key) != materialized.target.storage_id:
                 tick.unknown[key] = materialized.target.storage_id
             yield key, materialized.target.storage_id

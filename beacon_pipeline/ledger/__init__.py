@@ -29,14 +29,21 @@ from beacon_pipeline.ledger.records import (
     Execution,
     Job,
     Outcome,
+    Unsuccessful,
 )
 from beacon_pipeline.ledger.repairs import LedgerRepairs
 from beacon_pipeline.ledger.settlement import change_for
 from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses
 from beacon_pipeline.vocabulary import Cause, Status
-from inference.contract import Request
+from inference.contract import FailureCode, Request
 
 __all__ = ["Ledger", "LedgerUnavailable", "WriteCounts"]
+
+
+# A value that no column takes: SQLite's driver raises OverflowError for an integer of more than 64 bits,
+# PostgreSQL's server a DataError; the statement is refused before anything of it is written.
+UNSTORABLE = (sa.exc.StatementError, ArithmeticError, ValueError, TypeError)
+PROBLEM_LIMIT = 200  # characters of such a refusal kept as the failure's message
 
 
 def _new_id() -> str:
@@ -265,7 +272,8 @@ class Ledger(LedgerRepairs):
         """As `settle_call`, with the outcomes that ``judge`` gives for the executions of the call.
 
         ``judge`` may run several times, and must have no effect. Returns the call's executions, changed
-        or not, as they are on record then.
+        or not, as they are on record then. What the database cannot hold of one execution ends that one
+        as ``malformed_reply``, and no other.
         """
         now = self._clock()
 
@@ -274,19 +282,53 @@ class Ledger(LedgerRepairs):
             self._settle(connection, call_id, outcomes, facts, actor=actor, cause=cause, now=now)
             return reading.executions_on(connection, call_id)
 
-        return self._database.write(settle)
+        def close(connection: sa.Connection) -> list[Execution]:
+            self._close_call(connection, call_id, facts, now)
+            return reading.executions_on(connection, call_id)
+
+        try:
+            return self._database.write(settle)
+        except UNSTORABLE:
+            outcomes = judge(self._database.read(lambda c: reading.executions_on(c, call_id)))
+            for execution_id, outcome in outcomes.items():
+                self._settle_alone(call_id, execution_id, outcome, actor=actor, cause=cause, now=now)
+            # The call is closed last: until then, whoever comes next reads its reply again.
+            return self._database.write(close)
+
+    def _settle_alone(
+        self, call_id: str, execution_id: str, outcome: Outcome, *, actor: str, cause: Cause, now: datetime
+    ) -> None:
+        def settle(one: Outcome) -> None:
+            outcomes = {execution_id: one}
+            self._database.write(
+                lambda c: self._settle(c, call_id, outcomes, None, actor=actor, cause=cause, now=now)
+            )
+
+        try:
+            settle(outcome)
+        except UNSTORABLE as error:
+            problem = " ".join(str(error).split())[:PROBLEM_LIMIT]
+            settle(
+                Unsuccessful(
+                    status=Status.FAILED,
+                    failure_code=FailureCode.MALFORMED_REPLY,
+                    message=f"the database cannot hold what came: {problem}",
+                    dead_letter=True,
+                )
+            )
 
     def _settle(
         self,
         connection: sa.Connection,
         call_id: str,
         outcomes: Mapping[str, Outcome],
-        facts: CallFacts,
+        facts: CallFacts | None,
         *,
         actor: str,
         cause: Cause,
         now: datetime,
     ) -> list[str]:
+        """Record these outcomes, and close the call where its facts are given."""
         statuses = lock_statuses(connection, list(outcomes))
         open_on = open_attempts(connection, list(outcomes))
         changes = [
@@ -307,7 +349,8 @@ class Ledger(LedgerRepairs):
         close_attempts(connection, call_id, outcomes, now)
         applied = apply_changes(connection, changes, at=now, actor=actor)
         supersede(connection, [c.execution_id for c in changes if c.target is Status.COMPLETED], now)
-        self._close_call(connection, call_id, facts, now)
+        if facts is not None:
+            self._close_call(connection, call_id, facts, now)
         return applied
 
     def _close_call(self, connection: sa.Connection, call_id: str, facts: CallFacts, now: datetime) -> None:

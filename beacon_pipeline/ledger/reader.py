@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,6 +74,18 @@ class LedgerReader:
             for some in chunks(sorted(set(execution_ids))):
                 found += reading.read_executions(connection, executions_table.c.id.in_(some))
             return found
+
+        return self._database.read(read)
+
+    def unknown_executions(self, execution_ids: Collection[str]) -> set[str]:
+        """Those of these ids that no execution on record has."""
+        table = executions_table
+
+        def read(connection: sa.Connection) -> set[str]:
+            known: set[str] = set()
+            for some in chunks(sorted(set(execution_ids))):
+                known.update(connection.scalars(sa.select(table.c.id).where(table.c.id.in_(some))))
+            return set(execution_ids) - known
 
         return self._database.read(read)
 

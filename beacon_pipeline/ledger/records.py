@@ -112,6 +112,8 @@ class Execution:
     completed_at: datetime | None
     updated_at: datetime
     attempts: tuple[Attempt, ...]
+    rendered_prompt: str | None = None  # as the model got it, where the provider tells
+    reasoning: str | None = None  # the model's thoughts, no part of the answer
 
     @property
     def cell(self) -> Cell:
@@ -124,8 +126,9 @@ class Execution:
 
     @property
     def usable(self) -> bool:
-        """Whether the answer may be used: there is one, and it ran in the region asked for."""
-        return self.status is Status.COMPLETED and self.executed_region == self.region
+        """Whether the answer may be used: of the model asked for, in the region asked for."""
+        other_model = self.provenance is not None and self.provenance.other_model
+        return self.status is Status.COMPLETED and self.executed_region == self.region and not other_model
 
     @property
     def seconds(self) -> float | None:
@@ -163,6 +166,8 @@ class Completed:
     cold_start: bool | None
     started_at: datetime
     completed_at: datetime
+    rendered_prompt: str | None = None
+    reasoning: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

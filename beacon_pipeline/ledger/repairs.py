@@ -17,7 +17,7 @@ from beacon_pipeline.ledger.reading import (
     transitions_table,
 )
 from beacon_pipeline.ledger.settlement import CLEARED
-from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses
+from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses, note_repairs
 from beacon_pipeline.ledger.watching import LedgerWatch
 from beacon_pipeline.vocabulary import Cause, Status
 from inference.contract import FailureCode
@@ -148,8 +148,10 @@ class LedgerRepairs(LedgerWatch):
             connection.execute(sa.update(executions_table).where(unmarked).values(dead_lettered_at=now))
         return marked
 
-    def adopt_region(self, job_id: str, spelled: str, region: str) -> int:
+    def adopt_region(self, job_id: str, spelled: str, region: str, *, actor: str) -> int:
         """Give a job's executions and calls of a misspelt region its canonical name.
+
+        A transition of each execution, from its status to the same, keeps what was on record.
 
         An execution that was made under the canonical name meanwhile, and never asked, makes way.
         Returns how many executions were renamed; those that exist twice, both asked, stay.
@@ -173,12 +175,20 @@ class LedgerRepairs(LedgerWatch):
                 connection.execute(sa.delete(transitions_table).where(of_twins))
                 connection.execute(sa.delete(table).where(table.c.id.in_(some)))
             free = ~sa.exists().where(same_place)
-            renamed = connection.execute(sa.update(table).where(misspelt, free).values(region=region))
+            respelt = connection.execute(sa.select(table.c.id, table.c.status).where(misspelt, free)).all()
+            connection.execute(sa.update(table).where(misspelt, free).values(region=region))
+            note_repairs(
+                connection,
+                {row.id: Status(row.status) for row in respelt},
+                at=self._clock(),
+                actor=actor,
+                detail=f"its region was on record as {spelled!r}, which is {region!r}",
+            )
             connection.execute(
                 sa.update(calls_table)
                 .where(calls_table.c.job_id == job_id, calls_table.c.region == spelled)
                 .values(region=region)
             )
-            return renamed.rowcount
+            return len(respelt)
 
         return self._database.write(adopt)

@@ -94,6 +94,8 @@ class ExecutionRow(Base):
 
     prompt: Mapped[str | None] = mapped_column(ExactText)
     system_prompt: Mapped[str | None] = mapped_column(ExactText)
+    rendered_prompt: Mapped[str | None] = mapped_column(ExactText)  # None: the provider does not tell
+    reasoning: Mapped[str | None] = mapped_column(ExactText)  # the model's thoughts, no part of the answer
     parameters: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     provenance: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     cold_start: Mapped[bool | None]

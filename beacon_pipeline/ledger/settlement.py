@@ -57,6 +57,8 @@ def _completed_values(outcome: Completed) -> dict[str, Any]:
         "output_tokens": outcome.output_tokens,
         "output_token_sha256": outcome.output_token_sha256,
         "executed_region": outcome.executed_region,
+        "rendered_prompt": outcome.rendered_prompt,
+        "reasoning": outcome.reasoning,
         "provenance": outcome.provenance.model_dump(mode="json"),
         "cold_start": outcome.cold_start,
         "started_at": outcome.started_at,

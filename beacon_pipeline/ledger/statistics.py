@@ -238,6 +238,7 @@ def _repaired(connection: sa.Connection, since: datetime) -> int:
     query = sa.select(sa.func.count(table.c.execution_id.distinct())).where(
         table.c.cause == Cause.REPAIR.value,
         table.c.at >= since,
+        table.c.from_status != table.c.to_status,  # else it is a note, of a region respelt say
         table.c.to_status.in_([Status.COMPLETED.value, Status.DISPATCHED.value]),
     )
     return connection.scalar(query) or 0

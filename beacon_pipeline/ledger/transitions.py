@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -40,6 +40,26 @@ def lock_statuses(connection: sa.Connection, execution_ids: Sequence[str]) -> di
         )
         statuses.update({row.id: Status(row.status) for row in rows})
     return statuses
+
+
+def note_repairs(
+    connection: sa.Connection, statuses: Mapping[str, Status], *, at: datetime, actor: str, detail: str
+) -> None:
+    """Keep of executions, given with their statuses, that something else of them was set right."""
+    rows = [
+        {
+            "execution_id": execution_id,
+            "from_status": status.value,
+            "to_status": status.value,
+            "at": at,
+            "cause": Cause.REPAIR.value,
+            "actor": actor,
+            "detail": detail,
+        }
+        for execution_id, status in statuses.items()
+    ]
+    for some in chunks(rows):
+        connection.execute(sa.insert(transitions_table), some)
 
 
 def apply_changes(

@@ -1,17 +1,20 @@
-"""One item, one chat completion: what is sent, how the response is read, and what a failure means.
+"""One item, one chat completion: what is sent, and what a failure means. `completion` reads the answer.
 
-==================================  ===========================================================
-the endpoint                        the item
-==================================  ===========================================================
-cannot be connected to              sent again, a few times; then ``provider_error``
-408, 5xx                            sent again, a few times; then ``provider_error``
-429                                 sent again after its Retry-After; then ``rate_limited``
-any other status but 2xx            ``rejected`` (``prompt_too_long`` where it says so)
-connection lost after sending       ``interrupted``: it may have been generated, and paid for
-2xx, body breaks the contract       ``malformed_reply``, with the beginning of the body
-2xx, finish reason content_filter   ``rejected``: a filter's verdict is not the model's answer
-2xx, text, empty text or refusal    an answer
-==================================  ===========================================================
+=====================================  ========================================================
+the endpoint                           the item
+=====================================  ========================================================
+cannot be connected to                 sent again, a few times; then ``provider_error``
+408, 5xx but 503                       sent again, a few times, for each may be billed; then
+                                       ``provider_error``
+429, 503 (busy, or loads its model)    sent again when it asks to be, or later and later, as long
+                                       as the call has time; then ``rate_limited``, ``provider_error``
+a quota that is used up                ``rejected`` at once: waiting does not help
+any other status but 2xx               ``rejected`` (``prompt_too_long`` where it says so)
+2xx with an error in the body          as the status that the error names
+connection lost after sending          ``interrupted``: it may have been generated, and paid for
+2xx, no completion in the body         ``malformed_reply``, with the beginning of the body
+2xx, a completion                      an answer: empty, unfinished, refused and filtered ones too
+=====================================  ========================================================
 """
 
 from __future__ import annotations
@@ -19,44 +22,45 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import tenacity
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from inference.chat_template import LLAMA_DATE
 from inference.contract import (
     UNREPORTED_REGION,
     FailureCode,
-    FinishReason,
     GenerationParameters,
     Item,
     ItemAnswer,
     ItemFailure,
 )
+from inference.providers.completion import ReportedError, read_completion, reported_error
 from inference.providers.endpoint import Endpoint
 
-TRIES = 4  # of one item, within one call
-RETRY_AFTER_LIMIT_SECONDS = 60.0  # an endpoint that asks for more patience is given up on for this call
+TRIES = 4  # of one item, within one call, where a try may have generated
+LONGEST_BACKOFF_SECONDS = 30.0
 RESPONSE_LIMIT = 8 * 1024 * 1024  # bytes
 RAW_LIMIT, SAID_LIMIT = 4_000, 300  # characters of a body kept with a failure: malformed, refused
 RETRIED_STATUSES = frozenset({408, 429})  # and every 5xx
-
-# What TGI said before it spoke OpenAI's words is among them.
-FINISH_REASONS = {"stop": FinishReason.STOP, "eos_token": FinishReason.STOP, "length": FinishReason.LENGTH}
+# These have generated nothing: trying again costs no more than time.
+WAITED_FOR_STATUSES = frozenset({429, 503})
+QUOTA = re.compile(
+    r"insufficient_quota|exceeded your current quota|billing_hard_limit|credit balance is too low"
+)
+# OpenAI, vLLM; TGI; llama.cpp; SGLang; Anthropic behind gateways.
+TOO_LONG = re.compile(
+    r"context_length_exceeded|maximum context length|context length is only"
+    r"|must be <= \d+\. Given: \d+ `inputs` tokens|`inputs` must have less than"
+    r"|exceed_context_size|exceeds the available context size"
+    r"|longer than the model's context length|prompt is too long",
+    re.IGNORECASE,
+)
 
 Sleep = Callable[[float], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Told:
-    """What came of one item, and the region that the endpoint named with it."""
-
-    result: ItemAnswer | ItemFailure
-    region: str = UNREPORTED_REGION
 
 
 class _Refused(Exception):
@@ -68,37 +72,16 @@ class _Refused(Exception):
 
 
 class _Passing(_Refused):
-    """The item has no answer yet: the same request may succeed in a moment."""
+    """The item has no answer yet: the same request may succeed in a moment.
 
-    def __init__(self, code: FailureCode, message: str, retry_after: float | None = None) -> None:
+    ``retry_after``: seconds that the endpoint asks to wait. ``costless``: it has generated nothing.
+    """
+
+    def __init__(
+        self, code: FailureCode, message: str, *, retry_after: float | None = None, costless: bool = False
+    ) -> None:
         super().__init__(code, message)
-        self.retry_after = retry_after
-
-
-class _Part(BaseModel):
-    """A part of a response: what we read must be there and of its type; the rest is theirs."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-class _Message(_Part):
-    content: str | None
-    refusal: str | None = None
-
-
-class _Choice(_Part):
-    message: _Message
-    finish_reason: str
-
-
-class _Usage(_Part):
-    prompt_tokens: int = Field(ge=0)
-    completion_tokens: int = Field(ge=0)
-
-
-class _Completion(_Part):
-    choices: tuple[_Choice, ...] = Field(min_length=1, max_length=1)
-    usage: _Usage | None = None
+        self.retry_after, self.costless = retry_after, costless
 
 
 async def complete(
@@ -107,12 +90,16 @@ async def complete(
     item: Item,
     parameters: GenerationParameters,
     *,
+    patience_seconds: float,
     sleep: Sleep,
-) -> Told:
-    """Ask for one item, again after faults that pass. Never raises for what an endpoint does."""
+) -> ItemAnswer | ItemFailure:
+    """Ask for one item, again after faults that pass, with pauses of ``patience_seconds`` in all at most.
+
+    Never raises for what an endpoint does.
+    """
     retrying = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(_Passing),
-        stop=_is_hopeless,
+        stop=lambda state: _is_hopeless(state, patience_seconds),
         wait=_pause,
         sleep=sleep,
         reraise=True,
@@ -120,31 +107,32 @@ async def complete(
     try:
         return await retrying(_once, client, endpoint, item, parameters)
     except _Refused as refused:
-        message = endpoint.without_key(refused.message)
-        return Told(ItemFailure(id=item.id, code=refused.code, message=message))
+        return ItemFailure(id=item.id, code=refused.code, message=endpoint.without_key(refused.message))
 
 
 async def _once(
     client: httpx.AsyncClient, endpoint: Endpoint, item: Item, parameters: GenerationParameters
-) -> Told:
+) -> ItemAnswer:
     started = time.monotonic()
     response, body = await _exchange(client, endpoint, _request_body(endpoint, item, parameters))
     if not response.is_success:
         raise _refusal(endpoint, response, body)
     try:
-        answer = _read(item, body, time.monotonic() - started)
+        return _answer(endpoint, item, response, body, time.monotonic() - started)
+    except ReportedError as error:
+        raise _refusal(endpoint, response, body, error) from None
     except ValueError as problem:
         said = _shown(endpoint, _in_one_line(problem), SAID_LIMIT)
         raw = _shown(endpoint, body.decode(errors="replace"), RAW_LIMIT)
         message = f"{endpoint.place} answered {said}; it begins: {raw}"
         raise _Refused(FailureCode.MALFORMED_REPLY, message) from None
-    named = response.headers.get(endpoint.region_header) if endpoint.region_header else None
-    return Told(answer, named or UNREPORTED_REGION)
 
 
 def _request_body(endpoint: Endpoint, item: Item, parameters: GenerationParameters) -> dict[str, Any]:
+    """Every field that a server would otherwise fill in, from the generation_config of a repository say:
+    vLLM and SGLang do (``repetition_penalty`` of Qwen2.5 is 1.1 there). OpenAI refuses those it lacks."""
     system = [{"role": "system", "content": item.system_prompt}] if item.system_prompt else []
-    body = {
+    body: dict[str, Any] = {
         "model": endpoint.model,
         "messages": [*system, {"role": "user", "content": item.prompt}],
         "max_tokens": parameters.max_new_tokens,
@@ -156,9 +144,21 @@ def _request_body(endpoint: Endpoint, item: Item, parameters: GenerationParamete
         "stream": False,
     }
     if parameters.temperature > 0:
-        # Without meaning for greedy generation, and TGI refuses the 1 that would be said.
+        # Without meaning for greedy generation, and TGI refuses a 1.
         body["top_p"] = parameters.top_p
+    if parameters.stop:
+        body["stop"] = list(parameters.stop)
+    if endpoint.style == "vllm":
+        body |= {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+        if arguments := _template_arguments(parameters):
+            body["chat_template_kwargs"] = arguments
     return body
+
+
+def _template_arguments(parameters: GenerationParameters) -> dict[str, Any]:
+    day = parameters.prompt_date
+    dated = {} if day is None else {"date_string": day.strftime(LLAMA_DATE)}
+    return dated | parameters.template_arguments
 
 
 async def _exchange(
@@ -187,16 +187,25 @@ async def _exchange(
     return response, bytes(body)
 
 
-def _refusal(endpoint: Endpoint, response: httpx.Response, body: bytes) -> _Refused:
+def _refusal(
+    endpoint: Endpoint, response: httpx.Response, body: bytes, error: ReportedError | None = None
+) -> _Refused:
+    """What a response without an answer means; ``error`` is the one in a body with status 200."""
     said = body.decode(errors="replace")
-    status = response.status_code
-    shown = _shown(endpoint, said, SAID_LIMIT) or response.reason_phrase
+    status = error.status if error else response.status_code
+    error = error or reported_error(body)
+    shown = _shown(endpoint, error.message if error else said, SAID_LIMIT) or response.reason_phrase
     message = f"{endpoint.place} answered {status}: {shown}"
+    if QUOTA.search(said):
+        return _Refused(FailureCode.REJECTED, f"{message} (waiting does not help: its quota is used up)")
     if status in RETRIED_STATUSES or status >= 500:
-        code = FailureCode.RATE_LIMITED if status == 429 else FailureCode.PROVIDER_ERROR
-        return _Passing(code, message, retry_after_seconds(response.headers.get("Retry-After")))
-    too_long = "context_length_exceeded" in said or "maximum context length" in said
-    return _Refused(FailureCode.PROMPT_TOO_LONG if too_long else FailureCode.REJECTED, message)
+        return _Passing(
+            FailureCode.RATE_LIMITED if status == 429 else FailureCode.PROVIDER_ERROR,
+            message,
+            retry_after=retry_after_seconds(response.headers.get("Retry-After")),
+            costless=status in WAITED_FOR_STATUSES,
+        )
+    return _Refused(FailureCode.PROMPT_TOO_LONG if TOO_LONG.search(said) else FailureCode.REJECTED, message)
 
 
 def _shown(endpoint: Endpoint, said: str, limit: int) -> str:
@@ -204,26 +213,28 @@ def _shown(endpoint: Endpoint, said: str, limit: int) -> str:
     return endpoint.without_key(said)[:limit]
 
 
-def _read(item: Item, body: bytes, seconds: float) -> ItemAnswer:
-    """The answer in a response. Raises ValueError, with what is wrong, for one that breaks the contract."""
-    completion = _Completion.model_validate_json(body)
-    choice = completion.choices[0]
-    if choice.finish_reason == "content_filter":
-        raise _Refused(FailureCode.REJECTED, "the endpoint's content filter withheld the answer")
-    if choice.finish_reason not in FINISH_REASONS:
-        raise ValueError(f"an unknown finish reason, {choice.finish_reason!r}")
-    text = choice.message.content if choice.message.content is not None else choice.message.refusal
-    if text is None:
-        raise ValueError("neither content nor refusal")
-    usage = completion.usage
+def _answer(
+    endpoint: Endpoint, item: Item, response: httpx.Response, body: bytes, seconds: float
+) -> ItemAnswer:
+    read = read_completion(body)
+    named = response.headers.get(endpoint.region_header) if endpoint.region_header else None
+    known = read.reported_finish_reason == read.finish_reason.value
     return ItemAnswer(
         id=item.id,
-        text=text,
-        finish_reason=FINISH_REASONS[choice.finish_reason],
-        prompt_tokens=usage.prompt_tokens if usage else None,
-        output_tokens=usage.completion_tokens if usage else None,
+        text=endpoint.without_key(read.text),
+        finish_reason=read.finish_reason,
+        prompt_tokens=read.prompt_tokens,
+        output_tokens=read.output_tokens,
         output_token_sha256=None,
         seconds=seconds,
+        reasoning=None if read.reasoning is None else endpoint.without_key(read.reasoning),
+        reasoning_unfinished=read.unfinished,
+        region=named or UNREPORTED_REGION,
+        served_model=None if read.model is None else endpoint.without_key(read.model),
+        other_model=read.model is not None and not endpoint.serves(read.model),
+        system_fingerprint=read.system_fingerprint,
+        reported_finish_reason=None if known else read.reported_finish_reason,
+        refusal_field=read.refused,
     )
 
 
@@ -241,23 +252,26 @@ def retry_after_seconds(header: str | None, now: datetime | None = None) -> floa
     return max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0)
 
 
-_backoff = tenacity.wait_random_exponential(multiplier=0.5, max=10)
+_backoff = tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_BACKOFF_SECONDS)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
-    return max(_asked_pause(state), float(_backoff(state)))
+    failure = _failure(state)
+    asked = (failure.retry_after or 0.0) if failure else 0.0
+    return max(asked, float(_backoff(state)))
 
 
-def _is_hopeless(state: tenacity.RetryCallState) -> bool:
-    return state.attempt_number >= TRIES or _asked_pause(state) > RETRY_AFTER_LIMIT_SECONDS
+def _is_hopeless(state: tenacity.RetryCallState, patience_seconds: float) -> bool:
+    failure = _failure(state)
+    if failure is None or (state.attempt_number >= TRIES and not failure.costless):
+        return True
+    return state.idle_for + state.upcoming_sleep > patience_seconds
 
 
-def _asked_pause(state: tenacity.RetryCallState) -> float:
+def _failure(state: tenacity.RetryCallState) -> _Passing | None:
     failure = state.outcome.exception() if state.outcome else None
-    return (failure.retry_after or 0.0) if isinstance(failure, _Passing) else 0.0
+    return failure if isinstance(failure, _Passing) else None
 
 
 def _in_one_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()[:3])
     return " ".join(str(error).split()) or type(error).__name__

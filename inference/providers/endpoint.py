@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
@@ -23,20 +24,28 @@ def is_base_url(text: str) -> bool:
     return url.scheme in ("http", "https") and bool(url.hostname) and plain and text.isascii()
 
 
+EndpointStyle = Literal["openai", "vllm"]
+
+
 class Endpoint(Value):
     """Where a deployment is served: ``/chat/completions`` is appended to ``base_url``.
 
+    ``model`` is its name there, ``model_aliases`` are other names that replies give it;
     ``api_key_variable`` is the name to mention where a key is missing; ``region_header`` is the
-    response header in which the endpoint says where it ran; ``timeout_seconds`` bounds a call.
+    response header in which the endpoint says where it ran; ``style`` says which fields it takes: those
+    of OpenAI alone, or also those that vLLM, SGLang, TGI and llama.cpp add; ``timeout_seconds`` bounds
+    a call.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
     base_url: str
     model: str = Field(min_length=1)
+    model_aliases: tuple[str, ...] = ()
     api_key: SecretStr | None = None
     api_key_variable: str | None = None
     region_header: str | None = None
+    style: EndpointStyle = "vllm"
     timeout_seconds: float = Field(gt=0)
 
     @field_validator("base_url")
@@ -59,6 +68,10 @@ class Endpoint(Value):
         if re.fullmatch(r"[!-~]+", self.api_key.get_secret_value()):
             return None
         return f"{self.api_key_variable or 'the key'} is empty, or has spaces or line breaks"
+
+    def serves(self, model: str) -> bool:
+        """Whether a reply that names this model is of the one that is asked."""
+        return model.casefold() in {name.casefold() for name in (self.model, *self.model_aliases)}
 
     @property
     def headers(self) -> dict[str, str]:

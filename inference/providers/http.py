@@ -38,7 +38,7 @@ from inference.contract import (
     read_reply,
 )
 from inference.inspection import DeploymentState
-from inference.providers.chat import Sleep, Told, complete
+from inference.providers.chat import Sleep, complete
 from inference.providers.endpoint import Endpoint
 from inference.providers.process_calls import Owner, state_elsewhere
 from inference.providers.served import look_up
@@ -167,28 +167,37 @@ class HttpProvider:
             asked = [
                 group.create_task(self._ask(request, endpoint, item, deadline)) for item in request.items
             ]
-        told = [task.result() for task in asked]
+        results = [task.result() for task in asked]
         reply = Reply(
             version=1,
             request_id=request.id,
-            region=_region_of(told),
+            region=_region_of(results),
             cloud=None,
             task_id=None,
             cold_start=None,
             started_at=started,
             finished_at=datetime.now(UTC),
             provenance=NOTHING_REPORTED,
-            items=tuple(one.result for one in told),
+            items=tuple(results),
         )
-        return reply, _state_of([one.result for one in told])
+        return reply, _state_of(results)
 
-    async def _ask(self, request: Request, endpoint: Endpoint, item: Item, deadline: float) -> Told:
+    async def _ask(
+        self, request: Request, endpoint: Endpoint, item: Item, deadline: float
+    ) -> ItemAnswer | ItemFailure:
         try:
             async with asyncio.timeout_at(deadline), self._slots[request.deployment]:
-                return await complete(self._client, endpoint, item, request.parameters, sleep=self._sleep)
+                return await complete(
+                    self._client,
+                    endpoint,
+                    item,
+                    request.parameters,
+                    patience_seconds=deadline - asyncio.get_running_loop().time(),
+                    sleep=self._sleep,
+                )
         except TimeoutError:
             message = f"no answer within {endpoint.timeout_seconds:g} seconds from the call's start"
-            return Told(ItemFailure(id=item.id, code=FailureCode.TIMED_OUT, message=message))
+            return ItemFailure(id=item.id, code=FailureCode.TIMED_OUT, message=message)
 
 
 NOTHING_REPORTED = Provenance(
@@ -203,12 +212,10 @@ NOTHING_REPORTED = Provenance(
 )
 
 
-def _region_of(told: Sequence[Told]) -> str:
-    """The region that every answer names. Where they differ, all names, which equals no region."""
-    named = {one.region for one in told if isinstance(one.result, ItemAnswer)}
-    if len(named) <= 1:
-        return next(iter(named), UNREPORTED_REGION)
-    return f"several: {', '.join(sorted(named))}"
+def _region_of(results: Sequence[ItemAnswer | ItemFailure]) -> str:
+    """The regions that the answers name, for the record of the call: each answer has its own."""
+    named = {result.region for result in results if isinstance(result, ItemAnswer)} - {None}
+    return ", ".join(sorted(str(region) for region in named)) or UNREPORTED_REGION
 
 
 def _state_of(results: Sequence[ItemAnswer | ItemFailure]) -> CallState:

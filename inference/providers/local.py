@@ -31,8 +31,9 @@ from inference.contract import (
     SubmitRejected,
     read_reply,
 )
+from inference.loading import said
 from inference.providers.local_store import CallFolder, CorruptCall, Started
-from inference.runtime import BATCH_SIZE, ModelUnavailable, Runtime, TransformersRuntime
+from inference.runtime import BATCH_SIZE, ModelUnavailable, Runtime, TransformersRuntime, answer_each
 
 LOADED_MODELS = 2  # kept in memory at once
 PENDING = CallState(truth=ProviderTruth.PENDING)
@@ -123,28 +124,47 @@ class LocalProvider:
             return CallState(truth=ProviderTruth.UNREACHABLE, detail=str(corrupt))
         if ended is not None:
             return ended[0]
+        if fault := self._fault(call_id):
+            return CallState(truth=ProviderTruth.UNREACHABLE, detail=fault)
         if call_id in self._looked_at:
             self._run_here(call)
         self._looked_at.add(call_id)
         return PENDING
 
     def _run_here(self, call: CallFolder) -> None:
-        """Queue the call on this process's worker, unless it is queued already or this one closes."""
+        """Queue the call on this process's worker, unless it is queued already or this one closes.
+
+        A call whose files failed this process is left to the next one, with the results it has.
+        """
         known = self._running.get(call.call_id)
-        if self._closing.is_set() or (known is not None and not known.done()):
+        if self._closing.is_set() or (known is not None and not known.done()) or self._fault(call.call_id):
             return
         self._running[call.call_id] = self._worker.submit(self._run, call)
+
+    def _fault(self, call_id: str) -> str | None:
+        """Why this process could not work on a call: its files cannot be read or written."""
+        known = self._running.get(call_id)
+        if known is None or not known.done() or known.cancelled():
+            return None
+        fault = known.exception()
+        return None if fault is None else f"call {call_id} cannot be run here: {said(fault)}"
 
     def _run(self, call: CallFolder) -> None:
         owner = call.own()
         if owner is None:
             return
         with owner:
+            if call.ended() is not None:
+                return
+            request = call.request()
             try:
-                if call.ended() is None:
-                    self._work(call, call.request())
-            except CorruptCall as corrupt:
-                log.error("a call cannot be run", call=call.call_id, reason=str(corrupt))
+                self._work(call, request)
+            except (CorruptCall, OSError):
+                raise  # of the store: nothing can be said of the call, see `_fault`
+            except Exception as error:
+                # Kept as the call's end, or whoever waits for it would wait for ever.
+                log.exception("a call broke off", call=call.call_id)
+                _end_with_failure(call, ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR, said(error))
 
     def _work(self, call: CallFolder, request: Request) -> None:
         if call.is_cancel_requested():  # before the weights are loaded for nothing
@@ -165,7 +185,7 @@ class LocalProvider:
             if self._closing.is_set():
                 return
             batch = left[start : start + self._batch_size]
-            for result in runtime.answer(batch, request.parameters, batch_size=self._batch_size):
+            for result in answer_each(runtime, batch, request.parameters, batch_size=self._batch_size):
                 call.keep(result)
         call.end(CallState(truth=ProviderTruth.SUCCEEDED), self._reply(call, request, runtime, started))
 

@@ -6,7 +6,6 @@ their hash is pinned in the demo catalog, and this script is how they were made.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sys
@@ -27,6 +26,8 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+
+from inference.model_files import folder_revision
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"
@@ -187,11 +188,8 @@ def _smallest_lead(model: Any, ids: torch.Tensor, mask: torch.Tensor, labels: to
 
 
 def write_manifest() -> None:
-    """What is in every folder, with the sha256 that the demo catalog pins."""
-    manifest = {
-        folder.name: hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-        for folder in sorted(WEIGHTS.iterdir())
-    }
+    """The revision of every folder, which the demo catalog pins."""
+    manifest = {folder.name: folder_revision(folder) for folder in sorted(WEIGHTS.iterdir())}
     (HERE / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 

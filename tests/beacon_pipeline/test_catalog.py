@@ -1,4 +1,5 @@
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 import inference
 from beacon_pipeline.catalog import CatalogError, UnknownName, load_catalog
 from beacon_pipeline.catalog import shipped_names as shipped
+from beacon_pipeline.deployments import modal_deployments
 from beacon_pipeline.ledger.records import Cell
+from inference.contract import GenerationParameters
 
 QUESTIONS = [
     "math_basic",
@@ -197,7 +200,55 @@ def test_a_missing_file_is_named(folder: Path) -> None:
 def test_what_is_asked_decides_the_digest(folder: Path) -> None:
     before = load_catalog(str(folder)).digest
     edit(folder, "questions.yaml", "What is 7 times 8?", "What is 7 times 9?")
-    assert load_catalog(str(folder)).digest != before
+    asked = load_catalog(str(folder)).digest
+    assert asked != before
+    edit(folder, "settings.yaml", "prompt_date: 2026-01-01", "prompt_date: 2026-01-02")
+    assert load_catalog(str(folder)).digest != asked
+
+
+def test_how_a_model_is_asked_is_the_catalogs(folder: Path) -> None:
+    extra = """\
+    temperature: 0.7
+    top_p: 0.9
+    seed: 3
+    stop: ["\\n\\n", END]
+    cpu_cores: 4
+    attention: eager
+    template_arguments: {enable_thinking: false, effort: low}
+"""
+    edit(folder, "models.yaml", "  - id: mistral-7b\n", "  - id: mistral-7b\n" + extra)
+    catalog = load_catalog(str(folder))
+    model = catalog.model("mistral-7b")
+    assert catalog.parameters(model) == GenerationParameters(
+        max_new_tokens=512,
+        temperature=0.7,
+        top_p=0.9,
+        seed=3,
+        stop=("\n\n", "END"),
+        prompt_date=date(2026, 1, 1),
+        template_arguments={"enable_thinking": False, "effort": "low"},
+    )
+    assert catalog.source(model).attention == "eager"
+    spec = next(s for s in modal_deployments(catalog) if s.deployment.model == "mistral-7b")
+    assert spec.cpu_cores == 4
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        ("top_p: 0.9", "models.yaml (mistral-7b): top_p has no meaning with temperature 0 (greedy)"),
+        (
+            "template_arguments: {tokenize: true}",
+            "models.yaml (mistral-7b): template_arguments: 'tokenize' is no variable of a chat template",
+        ),
+        ("stop: ['']", "models.yaml:14 (mistral-7b): stop.0: string should have at least 1 character"),
+        ("attention: flash", "models.yaml:14 (mistral-7b): attention: input should be 'sdpa' or 'eager'"),
+        ("cpu_cores: 0", "models.yaml:14 (mistral-7b): cpu_cores: input should be greater than 0"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(folder: Path, extra: str, told: str) -> None:
+    edit(folder, "models.yaml", "  - id: mistral-7b\n", f"  - id: mistral-7b\n    {extra}\n")
+    assert any(line.startswith(told) for line in problems(folder)), problems(folder)
 
 
 def test_the_tiny_models_were_trained_on_what_the_demo_catalog_asks() -> None:

@@ -85,6 +85,11 @@ def typed(env: dict[str, str], line: str) -> subprocess.CompletedProcess[str]:
         (("status", "--job", "nope"), "nope"),
         (("show", "eu-tiny-llama"), "eu-tiny-llama"),
         (("show", "eu:tiny-llama|math_basics"), "math_basic"),
+        (("show",), "PARTITION"),
+        (("show", "--question", "maths_basic"), "math_basic"),
+        (("show", "--question", "math_basic", "--model", "tiny-lama"), "tiny-llama"),
+        (("show", "eu:tiny-llama|math_basic", "--model", "tiny-llama"), "--question"),
+        (("status", "--answers"), "--json"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_2(
@@ -95,6 +100,21 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_texts_are_had_by_question_and_as_json(asked: dict[str, str]) -> None:
+    key = report(asked)["cells"][0]["partition_key"]
+    question = key.partition("|")[2]
+    side_by_side = beacon(asked, "show", "--question", question)
+    assert side_by_side.returncode == 0, side_by_side.stderr
+    (of_question, *_) = json.loads(beacon(asked, "show", "--question", question, "--json").stdout)
+    assert of_question["prompt"] in " ".join(side_by_side.stdout.split())
+    one = json.loads(beacon(asked, "show", key, "--json").stdout)
+    assert (one["partition_key"], one["status"]) == (key, "completed")
+    assert [change["to"] for change in one["transitions"]] == ["pending", "dispatched", "completed"]
+    cells = report(asked, "--answers")["cells"]
+    assert one["answer"] in {cell["answer"] for cell in cells}
+    assert all(cell["prompt"] for cell in cells)
 
 
 def test_nothing_asked_yet(tmp_path: Path) -> None:

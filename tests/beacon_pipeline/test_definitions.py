@@ -10,7 +10,8 @@ import dagster as dg
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.assets.events import newest_materializations
 from beacon_pipeline.definitions import build_definitions
-from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB
+from beacon_pipeline.display import escape_markdown
+from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.tags import JOB_TAG
 from beacon_pipeline.vocabulary import Status
@@ -162,3 +163,33 @@ def test_the_code_location_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_partition_shows_what_was_asked_and_what_other_regions_answered(
+    instance: dg.DagsterInstance,
+) -> None:
+    location = Location(instance, Behaviour(results=by_prompt))
+    for region in ("us", "eu"):
+        key = KEYS["identity_basic"].replace("eu:", f"{region}:")
+        location.run(INFERENCE_JOB, key, **{JOB_TAG: "mine"})
+    newest = instance.get_latest_materialization_event(INFERENCE)
+    assert newest is not None
+    assert newest.asset_materialization is not None
+    shown = {name: value.value for name, value in newest.asset_materialization.metadata.items()}
+    assert shown["question"] == escape_markdown(CATALOG.question("identity_basic").text)
+    assert shown["system_prompt"] == escape_markdown(CATALOG.region("eu").system_prompt)
+    (row,) = [line for line in str(shown["other_regions"]).splitlines() if "partition=" in line]
+    assert row.startswith(
+        "| [us](/assets/inference?view=partitions&partition=us%3Atiny-llama%7Cidentity_basic)"
+    )
+    assert "completed (empty)" in row
+
+
+def test_checks_run_without_partitions_check_all_that_are_materialized(instance: dg.DagsterInstance) -> None:
+    """*Execute all* in the UI launches such a run."""
+    location = Location(instance, Behaviour(results=by_prompt))
+    location.ask()
+    run = location.run(CHECKS_JOB)
+    assert run.status is dg.DagsterRunStatus.SUCCESS
+    assert {partition for _, partition in location.checks(run.run_id)} == location.green()
+    assert [len(request.items) for request in location.provider.requests] == [8], "no model was asked"

@@ -13,6 +13,13 @@ def test_markup_html_and_links_are_shown_as_they_are_written() -> None:
     assert escaped.startswith(r"\<script\>alert\(1\)\<\/script\> \[x\]\(javascript\:1\) \*\*b\*\*")
 
 
+def test_a_bare_address_is_in_two_pieces_that_no_page_makes_a_link_of() -> None:
+    shown = escape_markdown("See https://evil.example/x, WWW.evil.example, me@evil.example or a@@b.c")
+    assert shown == (
+        r"See https`:`\/\/evil\.example\/x\, WWW`.`evil\.example\, me`@`evil\.example or a`@@`b\.c"
+    )
+
+
 def test_a_long_answer_says_how_much_was_cut() -> None:
     assert escape_markdown("a" * 5000).endswith("*… 1000 more characters*")
 
@@ -24,7 +31,7 @@ def test_terminal_and_direction_controls_are_spelled_out() -> None:
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"])))
 def test_unescaping_gives_the_text_back(text: str) -> None:
     escaped = escape_markdown(text)
-    assert re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", escaped) == text
+    assert re.sub(r"\\([!-/:-@\[-`{-~])|`([:.@]+)`", r"\1\2", escaped) == text
     assert not re.search(r"(?<!\\)(?:\\\\)*[<>\[\]]", escaped)
 
 

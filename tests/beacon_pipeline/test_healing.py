@@ -12,16 +12,19 @@ import pytest
 import sqlalchemy as sa
 
 from beacon_pipeline.assets import INFERENCE
-from beacon_pipeline.assets.events import newest_materializations
+from beacon_pipeline.assets.events import newest_materializations, shown_of_unknown
+from beacon_pipeline.assets.metrics import take_metrics
 from beacon_pipeline.healing import tick as ticks
 from beacon_pipeline.healing.heal import look
 from beacon_pipeline.healing.runs import HealingRun
 from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
+from beacon_pipeline.jobs import make_job
 from beacon_pipeline.launch import CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.partitions import cells_between, key_of, partitions_definition
+from beacon_pipeline.report import report_on
 from beacon_pipeline.requests import request_for
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.specification import specification_of
@@ -482,6 +485,73 @@ def test_rows_under_another_spelling_of_their_region_are_named(
     record.tick()
     assert [e.region for e in record.executions()] == ["eu"] * len(CELLS)
     assert record.statuses() == {Status.COMPLETED}
+    noted = {
+        execution.question: note.detail
+        for execution in record.executions()
+        for note in ledger.transitions(execution.id)
+        if note.from_status is note.to_status
+    }
+    assert noted == {
+        "math_basic": "its region was on record as 'EU', which is 'eu'",
+        "taiwan_status": "its region was on record as 'eu-west', which is 'eu'",
+    }
+
+
+def test_what_waits_and_left_the_catalog_ends_with_a_reason(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    gone = Cell("eu", "tiny-llama", "of_yesterday")
+    record.intend([*CELLS, gone])
+    tick = record.tick()
+    (ended,) = [e for e in record.executions() if e.cell == gone]
+    assert (ended.status, ended.dead_lettered_at is not None) == (Status.FAILED, True)
+    assert ended.failure_message == "the catalog no longer has eu:tiny-llama|of_yesterday"
+    assert [len(run.executions) for run in tick.runs] == [len(CELLS)]
+
+
+def test_a_run_asks_the_cells_of_its_job_and_no_entry_that_came_between_them(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    """The run carries the range from the first question to the last; the job was asked without one."""
+    record = Record(instance, ledger, Behaviour())
+    asked = [cell for cell in CELLS if cell.question != ALL[1]]
+    make_job(ledger, CATALOG, "mine", asked, source="submit", actor="test")
+    record.ask()
+    assert [e.cell for e in record.executions()] == sorted(asked)
+    assert sum(len(request.items) for request in record.provider.requests) == len(asked)
+    assert record.location.green() == {KEYS[cell.question] for cell in asked}
+    instance.report_run_failed(record.run())
+    record.tick(after=timedelta(seconds=1))
+    assert [e.cell for e in record.executions()] == sorted(asked), "nor does healing add any"
+
+
+def test_after_an_older_ledger_was_put_back_all_count_alike(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.ask("older")
+    record.ask("newer")
+    record.sql(
+        "DELETE FROM attempts WHERE execution_id IN (SELECT id FROM executions WHERE job_id = "
+        "(SELECT id FROM jobs WHERE jobspec_id = 'newer'))"
+    )
+    record.sql(
+        "DELETE FROM transitions WHERE execution_id IN (SELECT id FROM executions WHERE job_id = "
+        "(SELECT id FROM jobs WHERE jobspec_id = 'newer'))"
+    )
+    record.sql("DELETE FROM executions WHERE job_id = (SELECT id FROM jobs WHERE jobspec_id = 'newer')")
+    job = ledger.job("older")
+    assert job is not None
+    newest = newest_materializations(instance, list(KEYS.values()))
+    unknown = {key: one.shown for key, one in shown_of_unknown(ledger, newest).items()}
+    shown = {key: one.shown for key, one in newest.items()}
+    report = report_on(job, ledger.executions(job.id), shown, CATALOG, unknown=unknown)
+    assert report.mismatches == len(CELLS)
+    assert {m.partition_key for m in report.mismatched} == set(KEYS.values())
+    assert take_metrics(instance, ledger, CATALOG).mismatches == len(CELLS)
+    tick = record.tick(after=timedelta(seconds=1))
+    assert sum(len(run.executions) for run in tick.runs) == len(CELLS)
 
 
 def test_a_job_that_lacks_executions_gets_them(instance: dg.DagsterInstance, ledger: Ledger) -> None:

@@ -103,7 +103,15 @@ async def no_sleep(_seconds: float) -> None:
         ("eu", Status.COMPLETED, AnswerKind.SUBSTANTIVE, "eu", True),
         ("us", Status.COMPLETED, AnswerKind.SUBSTANTIVE, "us", False),
         ("empty", Status.COMPLETED, AnswerKind.EMPTY, UNREPORTED_REGION, False),
-        ("null content", Status.FAILED, None, None, False),
+        ("null", Status.COMPLETED, AnswerKind.EMPTY, UNREPORTED_REGION, False),
+        ("thoughts only", Status.COMPLETED, AnswerKind.UNFINISHED, UNREPORTED_REGION, False),
+        ("empty and refusal", Status.COMPLETED, AnswerKind.REFUSAL, UNREPORTED_REGION, False),
+        ("filtered", Status.COMPLETED, AnswerKind.EMPTY, UNREPORTED_REGION, False),
+        ("no finish reason", Status.COMPLETED, AnswerKind.SUBSTANTIVE, UNREPORTED_REGION, False),
+        ("half a surrogate", Status.COMPLETED, AnswerKind.SUBSTANTIVE, UNREPORTED_REGION, False),
+        ("eu twice", Status.COMPLETED, AnswerKind.SUBSTANTIVE, "eu", True),
+        ("another model in eu", Status.COMPLETED, AnswerKind.SUBSTANTIVE, "eu", False),
+        ("quota", Status.FAILED, None, None, False),
     ],
 )
 async def test_the_record_of_an_endpoints_answer(

@@ -50,6 +50,16 @@ def without(body: dict[str, object], *keys: str) -> dict[str, object]:
     return {key: value for key, value in body.items() if key not in keys}
 
 
+def ended(reason: object) -> Response:
+    """An answer that ended for this reason."""
+    return JSONResponse(completion(finish_reason=reason))
+
+
+def used(usage: object) -> Response:
+    """An answer with this in its usage."""
+    return JSONResponse(completion(usage=usage))
+
+
 def message(**parts: object) -> list[dict[str, object]]:
     return [{"index": 0, "message": {"role": "assistant"} | parts, "finish_reason": "stop"}]
 
@@ -84,14 +94,90 @@ BEHAVIOURS: dict[str, Callable[[int], Response]] = {
     "null usage": lambda n: JSONResponse(completion(usage=None)),
     "eu": lambda n: JSONResponse(completion(), headers={"x-region": "eu-west-3"}),
     "us": lambda n: JSONResponse(completion(), headers={"x-region": "us-east-1"}),
-    "null content": lambda n: JSONResponse(completion(None)),
+    "null": lambda n: JSONResponse(completion(None)),
+    # vLLM with a reasoning parser, when max_tokens ends among the thoughts; `reasoning` since 0.12.
+    "thoughts only": lambda n: JSONResponse(
+        completion(
+            choices=[message(content=None, reasoning_content="Well,")[0] | {"finish_reason": "length"}]
+        )
+    ),
+    "thoughts": lambda n: JSONResponse(completion(choices=message(content="fine", reasoning="Well."))),
+    # Mistral's own API.
+    "thinking part": lambda n: JSONResponse(
+        completion(
+            choices=message(
+                content=[
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "Well."}]},
+                    {"type": "text", "text": "fine"},
+                ]
+            )
+        )
+    ),
+    "parts": lambda n: JSONResponse(
+        completion([{"type": "text", "text": "fi"}, {"type": "output_text", "text": "ne"}])
+    ),
+    # OpenAI, with structured outputs.
+    "empty and refusal": lambda n: JSONResponse(
+        completion(choices=message(content="", refusal="I cannot help with that."))
+    ),
+    "cut off and filtered": lambda n: JSONResponse(completion("It is", finish_reason="content_filter")),
+    "a mark first": lambda n: PlainTextResponse(b"\xef\xbb\xbf" + json.dumps(completion()).encode()),
+    "half a surrogate": lambda n: PlainTextResponse(json.dumps(completion("a\ud800b"))),
+    "another model": lambda n: JSONResponse(completion(model="gpt-5-mini", system_fingerprint="fp_1")),
+    "another model in eu": lambda n: JSONResponse(
+        completion(model="gpt-5-mini"), headers={"x-region": "eu-west-3"}
+    ),
+    "an alias": lambda n: JSONResponse(completion(model="Served-2026-01-01")),
+    "answers with the key": lambda n: JSONResponse(
+        completion(choices=message(content=f"It is {KEY}.", reasoning=f"Is it {KEY}?"))
+    ),
+    # OpenRouter: an upstream's fault, with status 200, in the body or in the choice.
+    "502 in 200": lambda n: JSONResponse({"error": {"code": 502, "message": "Provider returned error"}}),
+    "429 in 200 once": lambda n: JSONResponse(
+        completion() if n else {"error": {"type": "rate_limit_exceeded", "message": "slow down"}}
+    ),
+    "400 in a choice": lambda n: JSONResponse(
+        completion(
+            choices=[{"error": {"code": "400", "message": "no such parameter"}, "finish_reason": "error"}]
+        )
+    ),
+    "words in 200": lambda n: JSONResponse({"error": "Model mistral is not ready"}),
+    "two minutes": lambda n: (
+        JSONResponse(completion()) if n else error(429, "slow down", **{"retry-after": "120"})
+    ),
+    "loads": lambda n: JSONResponse(completion()) if n > 9 else error(503, "Model is currently loading"),
+    "quota": lambda n: JSONResponse(
+        {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}},
+        status_code=429,
+    ),
+    "too long for TGI": lambda n: JSONResponse(
+        {
+            "error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. "
+            "Given: 4000 `inputs` tokens and 512 `max_new_tokens`",
+            "error_type": "validation",
+        },
+        status_code=422,
+    ),
+    "too long for llama.cpp": lambda n: JSONResponse(
+        {
+            "error": {
+                "code": 400,
+                "message": "the request exceeds the available context size, try increasing it",
+                "type": "exceed_context_size_error",
+                "n_prompt_tokens": 5000,
+                "n_ctx": 4096,
+            }
+        },
+        status_code=400,
+    ),
+    "eu twice": lambda n: JSONResponse(completion(), headers={"x-region": "eu-west-1, eu-west-3"}),
     "no content": lambda n: JSONResponse(completion(choices=message())),
     "number for content": lambda n: JSONResponse(completion(42)),
     "no choices": lambda n: JSONResponse(without(completion(), "choices")),
     "empty choices": lambda n: JSONResponse(completion(choices=[])),
     "two choices": lambda n: JSONResponse(completion(choices=message(content="a") + message(content="b"))),
-    "no finish reason": lambda n: JSONResponse(completion(finish_reason=None)),
-    "tool calls": lambda n: JSONResponse(completion(finish_reason="tool_calls")),
+    "no finish reason": lambda n: ended(None),
+    "tool calls": lambda n: ended("tool_calls"),
     "filtered": lambda n: JSONResponse(completion("", finish_reason="content_filter")),
     "tokens as text": lambda n: JSONResponse(
         completion(usage={"prompt_tokens": "5", "completion_tokens": 2})
@@ -118,7 +204,7 @@ BEHAVIOURS: dict[str, Callable[[int], Response]] = {
     # Where a message of ours ends, whatever of the key is kept.
     "quotes the key late": lambda n: PlainTextResponse("x" * (RAW_LIMIT - 10) + KEY),
     "refuses with the key late": lambda n: PlainTextResponse("x" * (SAID_LIMIT - 10) + KEY, status_code=400),
-    "ends with the key": lambda n: JSONResponse(completion(finish_reason="x" * 30 + KEY * 20)),
+    "no completion with the key": lambda n: JSONResponse({"choices": "x" * 30 + KEY * 20}),
 }
 
 

@@ -1,5 +1,7 @@
 """The contract refuses what is malformed, and only that."""
 
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from inference.contract import (
     ProviderTruth,
     Request,
     read_reply,
+    text_digest,
 )
 
 
@@ -129,3 +132,49 @@ def test_item_ids_in_a_request_are_unique() -> None:
 def test_top_p_without_sampling_is_refused() -> None:
     with pytest.raises(ValueError, match="greedy"):
         GenerationParameters(max_new_tokens=1, top_p=0.5)
+
+
+def test_what_is_on_record_from_before_is_read_and_sent_as_it_was() -> None:
+    kept = (
+        '{"id":"request-1","deployment":{"region":"eu","model":"m"},"model":{"id":"m","repository":"o/m",'
+        '"folder":null,"revision":"r","dtype":"float32","context_tokens":64,"engine":"transformers"},'
+        '"parameters":{"max_new_tokens":8,"temperature":0.0,"top_p":1.0,"seed":0},'
+        '"items":[{"id":"a","system_prompt":"","prompt":"?"}]}'
+    )
+    request = Request.model_validate_json(kept)
+    assert request == a_request("a")
+    assert request.model_dump_json() == kept
+    reply = read_reply(an_envelope(an_answer("a")), request)
+    assert reply.model_dump(mode="json") == an_envelope(an_answer("a"))
+
+
+def test_what_is_new_goes_through_json_and_back() -> None:
+    parameters = GenerationParameters(
+        max_new_tokens=8,
+        stop=("\n\n",),
+        prompt_date=date(2026, 1, 31),
+        template_arguments={"enable_thinking": False},
+    )
+    request = a_request("a").model_copy(update={"parameters": parameters})
+    assert Request.model_validate(request.model_dump(mode="json")) == request
+    thought = an_answer(
+        "a",
+        reasoning="hm",
+        reasoning_unfinished=True,
+        rendered_prompt="<|user|>?",
+        rendering="system_in_question",
+        batch_size=2,
+        batching="divided",
+    )
+    reply = read_reply(an_envelope(thought), request)
+    assert reply.model_dump(mode="json") == an_envelope(thought)
+
+
+def test_the_provenance_of_an_answer_has_what_is_its_own() -> None:
+    own = {"rendered_prompt": "<|user|>?", "batch_size": 2, "batching": "divided"}
+    reply = read_reply(an_envelope(an_answer("a", **own), an_answer("b")), a_request("a", "b"))
+    first, second = (item for item in reply.items if item.kind == "answer")
+    provenance = reply.provenance.of_item(first)
+    assert (provenance.batch_size, provenance.batching) == (2, "divided")
+    assert provenance.rendered_prompt_sha256 == text_digest("<|user|>?")
+    assert reply.provenance.of_item(second) == reply.provenance

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -36,11 +37,12 @@ from inference.contract import (
     SubmitRejected,
 )
 from inference.inspection import Inspectable
-from inference.providers.chat import RETRY_AFTER_LIMIT_SECONDS, TRIES, retry_after_seconds
+from inference.providers.chat import TRIES, retry_after_seconds
+from inference.providers.completion import read_completion
 from inference.providers.endpoint import Endpoint
 from inference.providers.http import HttpProvider
 from inference.providers.process_calls import ProcessCall
-from tests.inference.endpoints import BEHAVIOURS, KEY, Server, endpoint_server
+from tests.inference.endpoints import BEHAVIOURS, KEY, Server, completion, endpoint_server
 
 EU = Deployment(region="eu", model="tiny")
 
@@ -128,26 +130,42 @@ refusal             'I cannot help with that.' 1
 no_usage            fine                       1
 429_once            fine                       2
 503_twice           fine                       3
-null_content        malformed_reply            1
-no_content          malformed_reply            1
+loads               fine                       11
+two_minutes         fine                       2
+429_in_200_once     fine                       2
+null                ''                         1
+no_content          ''                         1
+thoughts_only       ''                         1
+thoughts            fine                       1
+thinking_part       fine                       1
+parts               fine                       1
+empty_and_refusal   'I cannot help with that.' 1
+two_choices         a                          1
+no_finish_reason    fine                       1
+tool_calls          fine                       1
+tokens_as_text      fine                       1
+filtered            ''                         1
+cut_off_and_filtered 'It is'                   1
+a_mark_first        fine                       1
+another_model       fine                       1
 number_for_content  malformed_reply            1
 no_choices          malformed_reply            1
 empty_choices       malformed_reply            1
-two_choices         malformed_reply            1
-no_finish_reason    malformed_reply            1
-tool_calls          malformed_reply            1
-tokens_as_text      malformed_reply            1
 a_list              malformed_reply            1
 not_json            malformed_reply            1
 half_a_json         malformed_reply            1
 too_much            malformed_reply            1
 not_gzip            malformed_reply            1
-filtered            rejected                   1
+quota               rejected                   1
+400_in_a_choice     rejected                   1
+too_long_for_TGI    prompt_too_long            1
+too_long_for_llama.cpp prompt_too_long         1
+502_in_200          provider_error             4
+words_in_200        provider_error             4
 bad_request         rejected                   1
 unauthorized        rejected                   1
 moved               rejected                   1
 too_long            prompt_too_long            1
-429_for_ever        rate_limited               4
 429_for_an_hour     rate_limited               1
 500_for_ever        provider_error             4
 cut_off             interrupted                1
@@ -159,7 +177,7 @@ async def test_what_becomes_of_an_item(asking: Ask, server: Server, row: str) ->
     name, rest = row.split(maxsplit=1)
     expected, tries = rest.rsplit(maxsplit=1)
     prompt = name.replace("_", " ") if name != "eos_token" else name
-    result = await asking(api_key=SecretStr(KEY)).result(prompt)
+    result = await asking(api_key=SecretStr(KEY), timeout_seconds=600.0).result(prompt)
     told = result.text if isinstance(result, ItemAnswer) else result.code.value
     assert told == expected.strip("'")
     assert server.asked[prompt] == int(tries)
@@ -188,8 +206,8 @@ async def test_an_answer_carries_what_was_reported_and_nothing_else(asking: Ask)
         (["eu"], "eu-west-3"),
         (["eu", "500 for ever"], "eu-west-3"),
         (["answer"], UNREPORTED_REGION),
-        (["eu", "us"], "several: eu-west-3, us-east-1"),
-        (["eu", "answer"], "several: eu-west-3, unreported"),
+        (["eu", "us"], "eu-west-3, us-east-1"),
+        (["eu", "answer"], "eu-west-3, unreported"),
     ],
 )
 async def test_the_region_is_what_a_configured_header_says(
@@ -198,6 +216,13 @@ async def test_the_region_is_what_a_configured_header_says(
     _, reply = await asking(region_header="X-Region").ask(*prompts)
     assert reply is not None
     assert reply.region == region
+
+
+async def test_an_answer_has_the_region_of_its_own_response(asking: Ask) -> None:
+    _, reply = await asking(region_header="X-Region").ask("eu", "us", "answer", "eu twice")
+    assert reply is not None
+    regions = [item.region for item in reply.items if isinstance(item, ItemAnswer)]
+    assert regions == ["eu-west-3", "us-east-1", UNREPORTED_REGION, "eu-west-1, eu-west-3"]
 
 
 async def test_a_header_that_nobody_named_says_nothing(asking: Ask) -> None:
@@ -222,6 +247,9 @@ async def test_generation_is_steered_by_what_is_sent(asking: Ask, server: Server
         "seed": 7,
         "n": 1,
         "stream": False,
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
     }
     assert "authorization" not in server.headers[0]
     sampling = asking().provider
@@ -229,12 +257,35 @@ async def test_generation_is_steered_by_what_is_sent(asking: Ask, server: Server
     assert (server.bodies[1]["temperature"], server.bodies[1]["top_p"]) == (0.7, 0.9)
 
 
+async def test_openai_gets_the_fields_that_it_takes_and_no_others(asking: Ask, server: Server) -> None:
+    await asking(style="openai").ask("answer")
+    assert not server.bodies[0].keys() & {"top_k", "min_p", "repetition_penalty", "chat_template_kwargs"}
+
+
+async def test_what_ends_an_answer_and_what_the_template_gets_is_sent(asking: Ask, server: Server) -> None:
+    request = a_request("answer")
+    parameters = request.parameters.model_copy(
+        update={
+            "stop": ("END",),
+            "prompt_date": date(2026, 1, 2),
+            "template_arguments": {"enable_thinking": False},
+        }
+    )
+    provider = asking().provider
+    await settled(provider, await provider.submit(request.model_copy(update={"parameters": parameters})))
+    assert server.bodies[0]["stop"] == ["END"]
+    assert server.bodies[0]["chat_template_kwargs"] == {
+        "date_string": "02 Jan 2026",
+        "enable_thinking": False,
+    }
+
+
 async def test_the_key_is_sent_and_never_shown(
     asking: Ask, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     work = asking(api_key=SecretStr(KEY), api_key_variable="BEACON_TEST_KEY")
-    _, reply = await work.ask(*BEHAVIOURS.keys() - {"slow body"})
+    _, reply = await work.ask(*BEHAVIOURS.keys() - {"slow body", "half a surrogate"})
     assert {headers["authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
     assert "unauthorized" in server.asked
     assert reply is not None
@@ -252,14 +303,105 @@ async def test_a_malformed_body_is_kept_at_its_beginning(asking: Ask) -> None:
     assert "choices.0.message.content" in wrong.message
 
 
-async def test_pauses_follow_retry_after_within_bounds(asking: Ask) -> None:
-    work = asking()
-    await work.ask("429 once")
+async def test_pauses_follow_retry_after_within_the_calls_time(asking: Ask) -> None:
+    work = asking(timeout_seconds=200.0)
+    await work.ask("two minutes")
     assert len(work.slept) == 1
-    assert work.slept[0] >= 7
+    assert 120 <= work.slept[0] <= 200
     await work.ask("500 for ever")
     assert len(work.slept) == 1 + TRIES - 1
-    assert max(work.slept) <= RETRY_AFTER_LIMIT_SECONDS
+    refused = await work.result("429 for an hour")
+    assert isinstance(refused, ItemFailure)
+    assert len(work.slept) == 1 + TRIES - 1, "an hour is more than the call has"
+
+
+async def test_who_is_busy_for_ever_is_asked_until_the_calls_time_is_over(asking: Ask) -> None:
+    work = asking(timeout_seconds=100.0)
+    result = await work.result("429 for ever")
+    assert isinstance(result, ItemFailure)
+    assert result.code is FailureCode.RATE_LIMITED
+    assert len(work.slept) >= TRIES
+    assert sum(work.slept) <= 100
+
+
+# vLLM, TGI, Anthropic's and Gemini's words behind a gateway; null from a stream that was put together
+REASONS = {
+    FinishReason.STOP: ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "STOP", "tool_calls"),
+    FinishReason.LENGTH: ("length", "max_tokens", "MAX_TOKENS"),
+    FinishReason.CONTENT_FILTER: ("content_filter", "SAFETY"),
+    FinishReason.UNREPORTED: (None, 7, "abort", ""),
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [(said, reason) for reason, words in REASONS.items() for said in words]
+)
+def test_a_finish_reason_in_other_words(said: object, expected: FinishReason) -> None:
+    read = read_completion(json.dumps(completion(finish_reason=said)).encode())
+    assert (read.finish_reason, read.text) == (expected, "fine")
+    assert read.reported_finish_reason == (said if isinstance(said, str) and said else None)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": 2}, (5, 2)),
+        ({"prompt_tokens": 5.0, "completion_tokens": "2"}, (5, 2)),
+        ({}, (None, None)),
+        (None, (None, None)),
+        ([], (None, None)),
+        ({"prompt_tokens": None, "completion_tokens": -1}, (None, None)),
+        ({"prompt_tokens": 10**25, "completion_tokens": 2.5}, (None, None)),
+        ({"prompt_tokens": True, "completion_tokens": "many"}, (None, None)),
+        ({"prompt_tokens": float("nan"), "completion_tokens": float("inf")}, (None, None)),
+    ],
+)
+def test_an_answer_is_not_lost_to_its_usage(usage: object, expected: tuple[int | None, int | None]) -> None:
+    read = read_completion(json.dumps(completion(usage=usage)).encode())
+    assert (read.text, (read.prompt_tokens, read.output_tokens)) == ("fine", expected)
+
+
+# what the endpoint does -> thoughts, whether they are unfinished, whether the text is a refusal field's
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("null", (None, False, False)),
+        ("thoughts only", ("Well,", True, False)),
+        ("thoughts", ("Well.", False, False)),
+        ("thinking part", ("Well.", False, False)),
+        ("empty and refusal", (None, False, True)),
+        ("refusal", (None, False, True)),
+    ],
+)
+async def test_thoughts_and_refusals_are_kept_apart(
+    asking: Ask, prompt: str, expected: tuple[str | None, bool, bool]
+) -> None:
+    result = await asking().result(prompt)
+    assert isinstance(result, ItemAnswer)
+    assert (result.reasoning, result.reasoning_unfinished, result.refusal_field) == expected
+
+
+async def test_a_lone_surrogate_is_part_of_the_answer(asking: Ask) -> None:
+    result = await asking().result("half a surrogate")
+    assert isinstance(result, ItemAnswer)
+    assert result.text == "a\ud800b"
+
+
+async def test_another_model_than_the_asked_one_is_marked(asking: Ask) -> None:
+    work = asking(model_aliases=("served-2026-01-01",))
+    other, alias, same = [await work.result(p) for p in ("another model", "an alias", "answer")]
+    assert isinstance(other, ItemAnswer)
+    assert isinstance(alias, ItemAnswer)
+    assert isinstance(same, ItemAnswer)
+    assert (other.served_model, other.other_model, other.system_fingerprint) == ("gpt-5-mini", True, "fp_1")
+    assert (alias.served_model, alias.other_model) == ("Served-2026-01-01", False)
+    assert (same.served_model, same.other_model) == ("served", False)
+
+
+async def test_an_answer_that_quotes_the_key_is_masked(asking: Ask) -> None:
+    result = await asking(api_key=SecretStr(KEY)).result("answers with the key")
+    assert isinstance(result, ItemAnswer)
+    assert (result.text, result.reasoning) == ("It is ***.", "Is it ***?")
 
 
 def test_retry_after_is_read_in_both_its_forms() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from inference.contract import (
     GenerationParameters,
     Item,
     ItemAnswer,
+    ItemFailure,
     ModelSource,
     Provider,
     ProviderTruth,
@@ -25,6 +27,7 @@ from inference.contract import (
     Request,
     SubmitRejected,
 )
+from inference.model_files import folder_revision
 from inference.providers.local import LocalProvider
 from inference.runtime import ModelUnavailable
 from tests.inference.slow import SlowRuntime, load_slow
@@ -158,6 +161,7 @@ async def test_closing_leaves_the_rest_to_the_next(tmp_path: Path) -> None:
 KILLED = """
 import asyncio, sys
 from pathlib import Path
+from inference.model_files import folder_revision
 from inference.providers.local import LocalProvider
 from tests.inference.slow import SlowRuntime
 from tests.inference.test_local import a_request
@@ -221,15 +225,12 @@ async def test_a_corrupt_end_is_not_a_failure(tmp_path: Path) -> None:
 
 
 async def test_the_shipped_weights_answer_through_the_provider(tmp_path: Path) -> None:
-    import hashlib
-
-    weights = (TINY_LLAMA / "model.safetensors").read_bytes()
     request = a_request(1).model_copy(
         update={
             "model": ModelSource(
                 id="tiny-llama",
                 folder=str(TINY_LLAMA),
-                revision=hashlib.sha256(weights).hexdigest(),
+                revision=folder_revision(TINY_LLAMA),
                 dtype="float32",
                 context_tokens=512,
             ),
@@ -242,3 +243,70 @@ async def test_the_shipped_weights_answer_through_the_provider(tmp_path: Path) -
     reply = await provider.fetch("call-1", request)
     assert reply.provenance.engine == "transformers"
     await provider.close()
+
+
+class Choosy(SlowRuntime):
+    """Raises whenever it is asked for one of some items."""
+
+    def __init__(self, *refused: str, error: Exception) -> None:
+        super().__init__()
+        self.refused, self.error, self.asked = refused, error, 0
+
+    def answer(
+        self, items: Sequence[Item], parameters: GenerationParameters, *, batch_size: int | None = None
+    ) -> list[ItemAnswer | ItemFailure]:
+        self.asked += len(items)
+        if any(item.id in self.refused for item in items):
+            raise self.error
+        return super().answer(items, parameters, batch_size=batch_size)
+
+
+async def test_an_item_whose_runtime_raises_fails_for_itself(tmp_path: Path) -> None:
+    runtime = Choosy("item-2", error=TypeError("no such argument"))
+    provider = LocalProvider(tmp_path, load=lambda _: runtime)
+    await provider.submit(a_request())
+    assert await ended(provider, "call-1") is ProviderTruth.SUCCEEDED
+    reply = await provider.fetch("call-1", a_request())
+    failures = [item for item in reply.items if isinstance(item, ItemFailure)]
+    assert [(f.id, f.code, f.message) for f in failures] == [
+        ("item-2", FailureCode.GENERATION_ERROR, "TypeError: no such argument")
+    ]
+    assert not failures[0].code.retryable
+    assert runtime.asked == 12  # all six once together, and each once more
+    await provider.close()
+
+
+async def test_a_call_that_breaks_off_ends_with_its_reason(tmp_path: Path) -> None:
+    def load(_source: ModelSource) -> SlowRuntime:
+        raise ZeroDivisionError("nobody thought of that")
+
+    provider = LocalProvider(tmp_path, load=load)
+    await provider.submit(a_request())
+    assert await ended(provider, "call-1") is ProviderTruth.FAILED
+    state = await provider.poll("call-1")
+    assert state.failure is not None
+    assert (state.failure.code, state.failure.message) == (
+        FailureCode.PROVIDER_ERROR,
+        "ZeroDivisionError: nobody thought of that",
+    )
+    await provider.close()
+
+
+@pytest.mark.parametrize("file", ["request.json", "started.json"])
+async def test_a_call_whose_files_cannot_be_read_is_unreachable_and_not_pending_for_ever(
+    tmp_path: Path, file: str
+) -> None:
+    first = LocalProvider(tmp_path, load=lambda _: SlowRuntime(seconds=0.05), batch_size=1)
+    await first.submit(a_request())
+    while not witness(tmp_path, "generations"):
+        await asyncio.sleep(0.01)
+    await first.close()
+    (tmp_path / "calls" / "call-1" / file).write_text("{}")
+    second = LocalProvider(tmp_path, load=load_slow)
+    deadline = time.monotonic() + 20
+    while (state := await second.poll("call-1")).truth is ProviderTruth.PENDING:
+        assert time.monotonic() < deadline, "pending for ever"
+        await asyncio.sleep(0.01)
+    assert state.truth is ProviderTruth.UNREACHABLE
+    assert f"{file} is not a" in str(state.detail)
+    await second.close()

@@ -125,6 +125,7 @@ def test_no_manifest_is_one_line_with_the_way_out() -> None:
         ({"folder": "/somewhere/else"}, None),  # the same weights, on another machine
         ({"region": "us"}, "asked of us:tiny, but this is eu:tiny"),
         ({"model": "other"}, "asked of eu:other"),
+        ({"attention": "eager"}, "asked for attention 'eager' where 'sdpa' is deployed"),
         ({"revision": "b" * 64}, f"asked for revision '{'b' * 64}' where '{'a' * 64}' is deployed"),
         ({"dtype": "float16"}, "asked for dtype 'float16' where 'float32' is deployed"),
         ({"context_tokens": 8}, "context_tokens 8 where 64"),

@@ -14,7 +14,7 @@ from inference.contract import (
 )
 from inference.modal_deployments import Duplicate, Rejected, read_notice
 from inference.modal_server import GpuMissing, ModelServer, load_model
-from inference.runtime import HubUnreachable, ModelUnavailable, Runtime
+from inference.runtime import DeviceLost, HubUnreachable, ModelUnavailable, Runtime
 from tests.inference.slow import SlowRuntime
 from tests.inference.specs import a_request, a_spec
 
@@ -166,3 +166,34 @@ def test_a_deployment_with_a_gpu_never_answers_from_a_cpu(monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(GpuMissing, match="eu:tiny is deployed on L4 or A10G"):
         load_model(a_spec(gpu=("L4", "A10G")), None)
+
+
+class Broken(SlowRuntime):
+    """Raises when it is asked for more than one item, or for one of these."""
+
+    def __init__(self, error: Exception, *refused: str) -> None:
+        super().__init__()
+        self.error, self.refused = error, refused
+
+    def answer(
+        self, items: Sequence[Item], parameters: GenerationParameters, *, batch_size: int | None = None
+    ) -> list[ItemAnswer | ItemFailure]:
+        if len(items) > 1 or items[0].id in self.refused:
+            raise self.error
+        return super().answer(items, parameters, batch_size=batch_size)
+
+
+def test_what_a_runtime_raises_is_told_item_by_item_and_not_tried_again_by_modal() -> None:
+    request = a_request(items=3)
+    server = a_server(load=lambda: Broken(ValueError("no"), "item-1"))
+    reply = read_reply(server.answer(request.model_dump(mode="json"), "fc-1"), request)
+    assert [item.kind for item in reply.items] == ["answer", "failure", "answer"]
+    assert reply.items[1] == ItemFailure(
+        id="item-1", code=FailureCode.GENERATION_ERROR, message="ValueError: no"
+    )
+
+
+def test_a_lost_gpu_is_for_another_container() -> None:
+    server = a_server(load=lambda: Broken(DeviceLost("CUDA error: unspecified launch failure")))
+    with pytest.raises(DeviceLost):
+        server.answer(a_request().model_dump(mode="json"), "fc-1")

@@ -10,6 +10,7 @@ import yaml
 
 import inference.tiny
 from inference.contract import (
+    Batching,
     FailureCode,
     FinishReason,
     GenerationParameters,
@@ -19,7 +20,8 @@ from inference.contract import (
     ModelSource,
     token_digest,
 )
-from inference.runtime import ModelUnavailable, TransformersRuntime
+from inference.model_files import folder_revision, weight_files
+from inference.runtime import DeviceLost, ModelUnavailable, TransformersRuntime
 
 TINY = Path(inference.tiny.__file__).parent
 TEXTS = yaml.safe_load((TINY / "answers.yaml").read_text(encoding="utf-8"))
@@ -27,15 +29,11 @@ NAMES = ("tiny-llama", "tiny-mistral", "tiny-qwen")
 GREEDY = GenerationParameters(max_new_tokens=48)
 
 
-def digest(folder: Path) -> str:
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-
-
 def source(folder: Path, **changes: object) -> ModelSource:
     values = {
         "id": folder.name,
         "folder": str(folder),
-        "revision": digest(folder),
+        "revision": folder_revision(folder),
         "dtype": "float32",
         "context_tokens": 512,
     }
@@ -144,8 +142,15 @@ def test_sampling_is_repeatable_and_blind_to_neighbours(copied: Path) -> None:
 
 def test_provenance_says_what_made_the_answers(copied: Path) -> None:
     provenance = TransformersRuntime(source(copied)).provenance(8)
-    assert provenance.weights_sha256 == provenance.model_revision == digest(copied)
-    assert provenance.tokenizer_sha256 == hashlib.sha256((copied / "tokenizer.json").read_bytes()).hexdigest()
+    for told, file in (
+        (provenance.weights_sha256, "model.safetensors"),
+        (provenance.tokenizer_sha256, "tokenizer.json"),
+        (provenance.chat_template_sha256, "chat_template.jinja"),
+    ):
+        assert told == hashlib.sha256((copied / file).read_bytes()).hexdigest()
+    assert provenance.model_revision == folder_revision(copied)
+    assert (provenance.attention, provenance.end_token_ids) == ("sdpa", (1,))
+    assert (provenance.cuda, provenance.driver) == (None, None)
     assert (provenance.dtype, provenance.device, provenance.batch_size) == ("float32", "cpu", 8)
     assert {"torch", "transformers"} <= set(provenance.libraries)
 
@@ -178,7 +183,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_the_manifest_and_the_weights_agree() -> None:
     manifest = json.loads((TINY / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest == {name: digest(TINY / "weights" / name) for name in NAMES}
+    assert manifest == {name: folder_revision(TINY / "weights" / name) for name in NAMES}
     files = [path for path in (TINY / "weights").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 6_000_000
 
@@ -217,7 +222,8 @@ def test_continuous_batching_again_cut_short_and_between_samplings() -> None:
     assert isinstance(answered, ItemAnswer)
 
 
-def test_a_fault_in_continuous_batching_fails_its_items_and_not_the_next_ones() -> None:
+@pytest.mark.parametrize("steps_that_fail", [{3}, set(range(3, 1000))])
+def test_a_fault_in_continuous_batching_costs_no_answer_but_where_it_stays(steps_that_fail: set[int]) -> None:
     from torch.nn.modules.module import register_module_forward_pre_hook
 
     runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama", engine="transformers-continuous"))
@@ -227,17 +233,140 @@ def test_a_fault_in_continuous_batching_fails_its_items_and_not_the_next_ones() 
     def run_out_of_memory(module: object, _arguments: object) -> None:
         if type(module).__name__ == "LlamaModel":
             steps.append(module)
-            if len(steps) == 3:
+            if len(steps) in steps_that_fail:
                 raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
     hook = register_module_forward_pre_hook(run_out_of_memory)
     try:
-        failed = runtime.answer(asked, GREEDY)
+        results = runtime.answer(asked, GREEDY)
     finally:
         hook.remove()
-    assert [(r.id, r.code) for r in failed if isinstance(r, ItemFailure)] == [
-        (item.id, FailureCode.OUT_OF_MEMORY) for item in asked
-    ]
-    assert [a.text for a in answers(runtime.answer(asked, GREEDY))] == [
-        expected("tiny-llama", item.id) for item in asked
-    ]
+    if len(steps_that_fail) > 1:
+        assert [(r.id, r.code) for r in results if isinstance(r, ItemFailure)] == [
+            (item.id, FailureCode.OUT_OF_MEMORY) for item in asked
+        ]
+        results = runtime.answer(asked, GREEDY)
+    assert [a.text for a in answers(results)] == [expected("tiny-llama", item.id) for item in asked]
+
+
+def failing_on(runtime: TransformersRuntime, word: str, error: Exception) -> list[int]:
+    """Let the model raise whenever a prompt with this word is in the batch; returns its batch sizes."""
+    model, sizes = runtime._model, []
+    generate = model.generate
+
+    def raising(**arguments: object) -> object:
+        ids = arguments["input_ids"]
+        sizes.append(len(ids))
+        if any(word in text for text in runtime._tokenizer.batch_decode(ids)):
+            raise error
+        return generate(**arguments)
+
+    model.generate = raising
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RuntimeError("shapes cannot be multiplied"), FailureCode.GENERATION_ERROR),
+        (TypeError("unexpected keyword"), FailureCode.GENERATION_ERROR),
+        (ValueError("input length"), FailureCode.GENERATION_ERROR),
+        (MemoryError(), FailureCode.OUT_OF_MEMORY),
+        (RuntimeError("CUDA error: out of memory"), FailureCode.OUT_OF_MEMORY),
+    ],
+)
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_an_item_that_cannot_be_generated_fails_alone_with_its_reason(
+    error: Exception, code: FailureCode, temperature: float
+) -> None:
+    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama"))
+    asked = [Item(id=f"item-{n}", system_prompt="", prompt=f"What is {n} times 8?") for n in range(6)]
+    failing_on(runtime, "3 times", error)
+    parameters = GenerationParameters(max_new_tokens=4, temperature=temperature)
+    results = runtime.answer(asked, parameters, batch_size=6)
+    [failure] = [result for result in results if isinstance(result, ItemFailure)]
+    assert (failure.id, failure.code) == ("item-3", code)
+    assert str(error) in failure.message
+    assert type(error).__name__ in failure.message
+    others = [result for result in results if isinstance(result, ItemAnswer)]
+    batching = Batching.DIVIDED if temperature == 0 else Batching.SAMPLED_ALONE
+    assert {answer.batching for answer in others} == {batching}
+    # 6 are asked as 3 and 3; those with the bad one as 1 and 2, and so on.
+    assert {answer.batch_size for answer in others} == ({1} if temperature else {2, 3})
+
+
+def test_a_gpu_that_fails_says_nothing_of_its_items() -> None:
+    import torch
+
+    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama"))
+    failing_on(runtime, "times", torch.AcceleratorError("CUDA error: device-side assert triggered"))
+    with pytest.raises(DeviceLost, match="device-side assert"):
+        runtime.answer([Item(id="a", system_prompt="", prompt="What is 7 times 8?")], GREEDY)
+
+
+def test_a_text_that_ends_an_answer_is_not_part_of_it() -> None:
+    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama"))
+    continuous = TransformersRuntime(
+        source(TINY / "weights" / "tiny-llama", engine="transformers-continuous")
+    )
+    asked = items()[:8]
+    whole = answers(runtime.answer(asked, GREEDY))
+    parameters = GREEDY.model_copy(update={"stop": (" the", "ar")})
+    cut = answers(runtime.answer(asked, parameters))
+    for full, answer in zip(whole, cut, strict=True):
+        end = min((at for word in parameters.stop if (at := full.text.find(word)) >= 0), default=None)
+        assert answer.text == full.text[:end]
+        assert answer.finish_reason is FinishReason.STOP
+        assert (answer.output_tokens or 0) <= (full.output_tokens or 0)
+    alone = [answers(runtime.answer([item], parameters))[0] for item in asked]
+    for others in (alone, answers(continuous.answer(asked, parameters))):
+        assert [a.output_token_sha256 for a in others] == [a.output_token_sha256 for a in cut]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "tokenizer_config.json",
+        "tokenizer.json",
+    ],
+)
+def test_a_folders_revision_covers_all_that_makes_an_answer(copied: Path, change: str) -> None:
+    pinned = source(copied)
+    (copied / "README.md").write_text("notes change nothing")
+    assert folder_revision(copied) == pinned.revision
+    path = copied / change
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(ModelUnavailable, match=f"have revision {folder_revision(copied)}, not the pinned"):
+        TransformersRuntime(pinned)
+
+
+def test_a_context_beyond_the_models_own_is_refused(copied: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="context_tokens 513 is beyond the model's own 512: write"):
+        TransformersRuntime(source(copied, context_tokens=513))
+
+
+def test_weights_that_are_cut_off_are_refused_and_not_asked_for_again(copied: Path) -> None:
+    weights = copied / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(ModelUnavailable, match="tiny-llama: SafetensorError"):
+        TransformersRuntime(source(copied))
+
+
+def test_weights_in_pieces_are_those_that_the_index_lists(copied: Path) -> None:
+    whole = TransformersRuntime(source(copied))
+    asked = items()[:3]
+    wanted = answers(whole.answer(asked, GREEDY))
+    whole._model.save_pretrained(copied / "pieces", max_shard_size="200KB")
+    (copied / "model.safetensors").rename(copied / "consolidated.safetensors")
+    for file in (copied / "pieces").glob("model*"):
+        file.rename(copied / file.name)
+    assert len(weight_files(copied)) > 1
+    assert {file.name[:6] for file in weight_files(copied)} == {"model-"}
+    pieces = TransformersRuntime(source(copied))
+    assert [a.text for a in answers(pieces.answer(asked, GREEDY))] == [a.text for a in wanted]
+    weight_files(copied)[0].unlink()
+    with pytest.raises(ModelUnavailable, match=r"model-00001-of-\d+\.safetensors missing"):
+        weight_files(copied)

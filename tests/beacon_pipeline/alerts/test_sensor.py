@@ -22,12 +22,14 @@ from beacon_pipeline.alerts.runs import first_positions, read_runs
 from beacon_pipeline.alerts.watch import watch
 from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.healing.tick import Cursor, Trouble
+from beacon_pipeline.launch import INFERENCE_JOB
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.sensors.alerts import alert_sensor
+from beacon_pipeline.tags import JOB_TAG, PARTITION_TAG
 from tests.beacon_pipeline.alerts.receivers import free_port, mail_server, webhook
 from tests.beacon_pipeline.alerts.write_checks import WRITTEN
 from tests.beacon_pipeline.instances import ROOT, environment, tell_sensor
-from tests.beacon_pipeline.scripted import Behaviour
+from tests.beacon_pipeline.scripted import Behaviour, says
 from tests.beacon_pipeline.test_definitions import CATALOG, KEYS, Location, by_prompt
 
 on_files = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -100,18 +102,18 @@ def test_each_alert_arrives_exactly_once_and_is_resolved_exactly_once(
         run = location.ask()
         for _ in range(3):
             reason = watched.tick()
-        assert "3 open alerts" in reason
+        assert "2 open alerts" in reason
         job = f"(job run-{run.run_id})"
         first = [
-            f"[Beacon] 1 partition failing the check non_empty_output of inference {job}",
-            f"[Beacon] 1 run failed {job}",
+            "[Beacon] 1 partition failing the check non_empty_output of inference",
             f"[Beacon] 1 execution given up after the last attempt {job}",
         ]
         assert hook.titles == mailbox.titles == first
-        check, failure, _ = (message["message"] for message in hook.received)
+        check, failure = (message["message"] for message in hook.received)
         assert f"- {KEYS['identity_basic']}: the model generated no visible text" in check
-        assert "http://127.0.0.1:3000/assets/inference?view=checks&checkDetail=non_empty_output" in check
-        assert f"http://127.0.0.1:3000/runs/{run.run_id}" in failure
+        of_partition = "partition=eu%3Atiny-llama%7Cidentity_basic"
+        assert f"http://127.0.0.1:3000/assets/inference?view=partitions&{of_partition}" in check
+        assert KEYS["math_basic"] in failure, "the run that failed for it is not told beside it"
         assert "‹b›boom‹/b›" in failure, "what a provider said is shown and obeyed by nobody"
         assert "\x1b" not in failure
 
@@ -121,11 +123,57 @@ def test_each_alert_arrives_exactly_once_and_is_resolved_exactly_once(
         watched.tick()
         assert "0 open alerts" in watched.tick()
         healed = [
-            f"[Beacon] resolved: runs failed {job}",
             f"[Beacon] resolved: executions given up after the last attempt {job}",
-            f"[Beacon] resolved: partitions failing the check non_empty_output of inference {job}",
+            "[Beacon] resolved: partitions failing the check non_empty_output of inference",
         ]
         assert hook.titles == mailbox.titles == first + healed
+
+
+@on_files
+def test_a_finding_is_told_once_however_often_it_is_asked_again(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with webhook() as hook, watched.instance() as instance:
+        monkeypatch.setenv("BEACON_ALERT_URLS", hook.url)
+        watched.tick()
+        location = Location(instance, Behaviour(results=lambda item: says("")(item)))
+        for hour in range(3):
+            location.run(INFERENCE_JOB, KEYS["math_basic"], **{JOB_TAG: f"hour-{hour}"})
+            watched.tick()
+        assert hook.titles == ["[Beacon] 1 partition failing the check non_empty_output of inference"]
+
+
+@on_files
+def test_a_run_that_a_person_ends_warns_of_nothing(
+    watched: Watched, location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with webhook() as hook:
+        monkeypatch.setenv("BEACON_ALERT_URLS", hook.url)
+        watched.tick()
+        definition = location.definitions.resolve_job_def(INFERENCE_JOB)
+        ended = location.instance.create_run_for_job(
+            definition, tags={PARTITION_TAG: KEYS["math_basic"]}, status=dg.DagsterRunStatus.STARTED
+        )
+        location.instance.report_run_canceled(ended)
+        watched.tick()
+        assert hook.titles == []
+
+
+@on_files
+def test_what_the_ui_launches_is_told_without_dagsters_own_name_for_it(watched: Watched) -> None:
+    with watched.instance() as instance:
+        location = Location(instance, Behaviour())
+        definition = location.definitions.resolve_implicit_global_asset_job_def()
+        now = datetime.now(UTC)
+        run = instance.create_run_for_job(
+            definition,
+            tags={PARTITION_TAG: KEYS["math_basic"]},
+            status=dg.DagsterRunStatus.STARTED,
+            asset_selection=frozenset({INFERENCE}),
+        )
+        instance.report_run_failed(run, "the process died")
+        found, _ = read_runs(instance, None, first_positions(instance, now), now)
+    assert [observation.subject for observation in found] == [f"materialization {KEYS['math_basic']}"]
 
 
 @on_files
@@ -148,15 +196,15 @@ def test_a_target_that_is_down_gets_everything_later_and_the_other_nothing_twice
         watched.tick()
         location.ask()
         reason = watched.tick()
-        assert "3 messages delivered, 3 waiting" in reason
+        assert "2 messages delivered, 2 waiting" in reason
         assert "BEACON_ALERT_URLS: entry 3 is no URL" in reason
-        assert "0 messages delivered, 3 waiting" in watched.tick(), "not tried again at once"
+        assert "0 messages delivered, 2 waiting" in watched.tick(), "not tried again at once"
         with webhook(port) as late:
             watched.forget_the_delay()
             watched.tick()
             watched.tick()
             assert late.titles == hook.titles
-            assert len(late.titles) == 3
+            assert len(late.titles) == 2
     with watched.instance() as instance:
         stored = instance.daemon_cursor_storage.get_cursor_values({memories.KEY})[memories.KEY]
     assert "SECRETTOKEN" not in stored
@@ -184,7 +232,7 @@ def test_killed_between_two_messages_the_first_is_not_sent_again(
         killed.wait()
         hook.holds_after = None
         watched.tick()
-        assert len(hook.titles) == len(set(hook.titles)) == 3
+        assert len(hook.titles) == len(set(hook.titles)) == 2
 
 
 def test_every_evaluation_is_read_once_while_several_runs_write(watched: Watched) -> None:
@@ -210,7 +258,7 @@ def test_without_targets_alerts_are_kept_and_shown_in_the_tick(
 ) -> None:
     watched.tick()
     location.ask()
-    assert len(watched.titles()) == 3
+    assert len(watched.titles()) == 2
     with webhook() as hook:
         monkeypatch.setenv("BEACON_ALERT_URLS", hook.url)
         watched.tick()

@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 
 import psycopg
@@ -72,6 +73,22 @@ def test_an_answer_is_kept_with_its_path(ledger: Ledger) -> None:
     counts = ledger.counts(job.id)
     assert counts.by_status == {"completed": 3}
     assert counts.by_answer_kind == {"empty": 1, "substantive": 2}
+
+
+def test_what_the_database_cannot_hold_of_one_answer_costs_no_other(ledger: Ledger) -> None:
+    job = a_job(ledger)
+    executions = ledger.executions(job.id)
+    call_id = dispatch(ledger, executions)
+    outcomes = {e.id: completed("fine") for e in executions}
+    outcomes[executions[1].id] = replace(completed("fine"), prompt_tokens=10**25)
+    ledger.judge_call(call_id, lambda _: outcomes, SUCCEEDED, actor="test")
+    kept, lost, also_kept = ledger.executions(job.id)
+    assert (kept.status, also_kept.status) == (Status.COMPLETED, Status.COMPLETED)
+    assert (lost.status, lost.failure_code) == (Status.FAILED, FailureCode.MALFORMED_REPLY)
+    assert lost.dead_lettered_at is not None
+    assert "the database cannot hold what came" in str(lost.failure_message)
+    assert lost.newest_call is not None
+    assert lost.newest_call.replied
 
 
 def test_late_and_repeated_reports_change_nothing(ledger: Ledger) -> None:

@@ -1,0 +1,91 @@
+"""Load a model from its folder, and find out what generation needs to know of it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from inference.contract import ModelSource
+from inference.model_files import ModelUnavailable, first_line
+
+DRIVER_SECONDS = 10.0  # for nvidia-smi to name the driver
+
+
+def load(source: ModelSource, folder: Path) -> tuple[Any, Any]:
+    """The tokenizer and the model of a folder: never code of its own, never pickles.
+
+    Raises ModelUnavailable, and what says that memory ran out.
+    """
+    import torch
+
+    try:
+        tokenizer, model = _read(source, folder)
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        # Files that are cut off, of another architecture, or not what their names say.
+        raise ModelUnavailable(f"{source.id}: {said(error)}") from error
+    _check_context(source, model.config)
+    return tokenizer, model
+
+
+def _read(source: ModelSource, folder: Path) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False, padding_side="left"
+    )
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=getattr(torch, source.dtype),
+        attn_implementation=source.attention,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+    )
+    return tokenizer, model
+
+
+def _check_context(source: ModelSource, config: Any) -> None:
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if longest is not None and source.context_tokens > longest:
+        raise ModelUnavailable(
+            f"{source.id}: context_tokens {source.context_tokens} is beyond the model's own {longest}: "
+            f"write {longest} or less into models.yaml"
+        )
+
+
+def driver_version() -> str | None:
+    """The version of the GPU's driver, None where ``nvidia-smi`` does not tell it."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    with suppress(OSError, subprocess.SubprocessError):
+        told = subprocess.run(command, capture_output=True, text=True, timeout=DRIVER_SECONDS, check=True)
+        return next(iter(told.stdout.split()), None)
+    return None
+
+
+def end_ids(model: Any, tokenizer: Any) -> list[int]:
+    """Every token that ends an answer, as the model's files say; there may be several."""
+    found: set[int] = set()
+    for owner in (model.generation_config, model.config, tokenizer):
+        ids = getattr(owner, "eos_token_id", None)
+        found.update(ids if isinstance(ids, list) else [] if ids is None else [ids])
+    return sorted(found)
+
+
+def pad_id(tokenizer: Any, end_ids: Sequence[int]) -> int:
+    """A token for padding: the tokenizer's own, else any. Masked out, it never reaches the model's
+    attention, and an answer is cut at its first end token, so it may be one of those."""
+    if tokenizer.pad_token_id is not None:
+        return int(tokenizer.pad_token_id)
+    return end_ids[0] if end_ids else 0
+
+
+def said(error: BaseException) -> str:
+    """The class of an exception and the first line of what it says."""
+    line = first_line(error)
+    return line if line == type(error).__name__ else f"{type(error).__name__}: {line}"
