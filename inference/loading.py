@@ -27,7 +27,8 @@ def load(source: ModelSource, folder: Path) -> tuple[Any, Any]:
         raise
     except Exception as error:
         # Files that are cut off, of another architecture, or not what their names say.
-        raise ModelUnavailable(f"{source.id}: {said(error)}") from error
+        way_out = ": write `attention: eager` into models.yaml" if "attn_implementation" in str(error) else ""
+        raise ModelUnavailable(f"{source.id}: {said(error)}{way_out}") from error
     _check_context(source, model.config)
     return tokenizer, model
 

@@ -158,6 +158,11 @@ def _request_body(endpoint: Endpoint, item: Item, parameters: GenerationParamete
     if parameters.temperature > 0:
         # Without meaning for greedy generation, and TGI refuses the 1 that would be said.
         body["top_p"] = parameters.top_p
+    if parameters.stop:
+        body["stop"] = list(parameters.stop)
+    if parameters.template_arguments:
+        # As vLLM and SGLang take them; OpenAI's own words have none.
+        body["chat_template_kwargs"] = dict(parameters.template_arguments)
     return body
 
 
