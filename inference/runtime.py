@@ -73,11 +73,11 @@ def answer_each(
     except DeviceLost:
         raise
     except Exception as error:  # noqa: BLE001 - each item fails for itself, with its reason
-        if len(items) == 1:
-            return [ItemFailure(id=items[0].id, code=FailureCode.GENERATION_ERROR, message=said(error))]
-    return [
-        result for item in items for result in answer_each(runtime, [item], parameters, batch_size=batch_size)
-    ]
+        failures = [_failed(item, said(error)) for item in items]
+    if len(items) == 1:
+        return [*failures]
+    one_by_one = (answer_each(runtime, [item], parameters, batch_size=batch_size) for item in items)
+    return [result for results in one_by_one for result in results]
 
 
 @dataclass(frozen=True)
