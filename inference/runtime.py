@@ -29,13 +29,7 @@ from inference.contract import (
     token_digest,
 )
 from inference.loading import driver_version, end_ids, load, pad_id, said
-from inference.model_files import (
-    HubUnreachable,
-    ModelUnavailable,
-    folder_of,
-    tokenizer_sha256,
-    weights_sha256,
-)
+from inference.model_files import HubUnreachable, ModelUnavailable, files_of
 from inference.reasoning import separate
 
 __all__ = ["BATCH_SIZE", "DeviceLost", "HubUnreachable", "ModelUnavailable", "Runtime", "TransformersRuntime"]
@@ -102,10 +96,8 @@ class TransformersRuntime:
         logging.disable_progress_bar()
         self._torch: Any = torch
         self._source = source
-        folder = folder_of(source, cache_dir)
-        self._weights_sha256 = weights_sha256(folder)
-        self._tokenizer_sha256 = tokenizer_sha256(folder)
-        self._tokenizer, model = load(source, folder)
+        self._files = files_of(source, cache_dir)
+        self._tokenizer, model = load(source, self._files.folder)
         try:
             self._template = ChatTemplate(self._tokenizer)
         except ValueError as error:
@@ -155,8 +147,8 @@ class TransformersRuntime:
         """
         return Provenance(
             model_revision=self._source.revision,
-            weights_sha256=self._weights_sha256,
-            tokenizer_sha256=self._tokenizer_sha256,
+            weights_sha256=self._files.weights_sha256,
+            tokenizer_sha256=self._files.tokenizer_sha256,
             dtype=self._source.dtype,
             device=self._device_name(),
             engine=self._source.engine,
