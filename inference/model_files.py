@@ -73,8 +73,9 @@ def folder_revision(folder: Path) -> str:
 
 def weight_files(folder: Path) -> list[Path]:
     """The files that the weights are loaded from. Raises ModelUnavailable."""
-    names = _shards(folder / INDEX) if (folder / INDEX).is_file() else {WHOLE}
-    files = [folder / name for name in sorted(names)]
+    # Where both are there, transformers loads the whole.
+    whole = (folder / WHOLE).is_file() or not (folder / INDEX).is_file()
+    files = [folder / name for name in sorted({WHOLE} if whole else _shards(folder / INDEX))]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise ModelUnavailable(
