@@ -109,7 +109,7 @@ def _snapshot(source: ModelSource, cache_dir: Path | None, patterns: Sequence[st
             ignore_patterns=["*/*"],  # a pattern's star would cross folders
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        # Without a copy in the cache, a failed connection is told as a missing local entry.
+        # Without a copy in the cache, a failed connection is reported as a missing local entry.
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
         passing = isinstance(error, LocalEntryNotFoundError) or (status is not None and _may_pass(status))
         raise (HubUnreachable if passing else ModelUnavailable)(

@@ -28,7 +28,7 @@ from inference.contract import (
     Provenance,
     token_digest,
 )
-from inference.loading import driver_version, end_ids, load, pad_id, said
+from inference.loading import driver_version, end_ids, load, pad_id, summary
 from inference.model_files import HubUnreachable, ModelUnavailable, files_of
 from inference.reasoning import separate
 
@@ -67,7 +67,7 @@ def answer_each(
     except DeviceLost:
         raise
     except Exception as error:  # noqa: BLE001 - each item fails for itself, with its reason
-        failures = [_failed(item, said(error)) for item in items]
+        failures = [_failed(item, summary(error)) for item in items]
     if len(items) == 1:
         return [*failures]
     one_by_one = (answer_each(runtime, [item], parameters, batch_size=batch_size) for item in items)
@@ -175,7 +175,7 @@ class TransformersRuntime:
         except NotRendered as problem:
             return ItemFailure(id=item.id, code=problem.code, message=problem.message)
         except Exception as error:  # noqa: BLE001 - a tokenizer's code; the other items go on
-            return ItemFailure(id=item.id, code=FailureCode.GENERATION_ERROR, message=said(error))
+            return ItemFailure(id=item.id, code=FailureCode.GENERATION_ERROR, message=summary(error))
         if len(ids) + parameters.max_new_tokens > self._source.context_tokens:
             return _too_long(item, len(ids), parameters, self._source)
         return _Asked(item, prompt, ids)
@@ -248,7 +248,7 @@ class TransformersRuntime:
     def _failure(self, item: Item, error: Exception) -> ItemFailure:
         """What an exception says of an item. Raises DeviceLost: after that, nothing here can answer."""
         failure = _failed(
-            item, said(error), memory=isinstance(error, MemoryError | self._torch.OutOfMemoryError)
+            item, summary(error), memory=isinstance(error, MemoryError | self._torch.OutOfMemoryError)
         )
         if failure.code is FailureCode.GENERATION_ERROR and isinstance(error, self._torch.AcceleratorError):
             raise DeviceLost(failure.message) from error

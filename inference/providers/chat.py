@@ -161,7 +161,7 @@ def _request_body(endpoint: Endpoint, item: Item, parameters: GenerationParamete
     if parameters.stop:
         body["stop"] = list(parameters.stop)
     if parameters.template_arguments:
-        # As vLLM and SGLang take them; OpenAI's own words have none.
+        # An extension of vLLM and SGLang.
         body["chat_template_kwargs"] = dict(parameters.template_arguments)
     return body
 

@@ -121,7 +121,7 @@ def test_the_prompt_is_what_was_meant_and_on_record(runtime: TransformersRuntime
 
 
 def test_thoughts_are_no_part_of_the_answer(runtime: TransformersRuntime, family: Family) -> None:
-    saying(runtime, family.said)
+    saying(runtime, family.output)
     [answer] = runtime.answer([Item(id="a", system_prompt=SYSTEM, prompt=QUESTION)], PARAMETERS)
     assert isinstance(answer, ItemAnswer), answer
     assert (answer.text, answer.reasoning) == (family.answer, family.thoughts)
@@ -129,7 +129,7 @@ def test_thoughts_are_no_part_of_the_answer(runtime: TransformersRuntime, family
     assert answer.finish_reason is FinishReason.STOP
     if family.thoughts is None:
         return
-    saying(runtime, family.said[: family.said.index("who I am")])
+    saying(runtime, family.output[: family.output.index("who I am")])
     [cut_off] = runtime.answer([Item(id="a", system_prompt=SYSTEM, prompt=QUESTION)], PARAMETERS)
     assert isinstance(cut_off, ItemAnswer), cut_off
     assert (cut_off.text, cut_off.reasoning, cut_off.reasoning_unfinished) == ("", "They ask", True)
