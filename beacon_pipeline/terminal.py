@@ -202,7 +202,7 @@ def _provenance_facts(provenance: Provenance | None) -> list[tuple[str, object]]
     return [
         ("batch", ", ".join([*batch, *([provenance.batching.value] if provenance.batching else [])])),
         ("attention", provenance.attention),
-        ("CUDA / driver", provenance.cuda and f"{provenance.cuda} / {provenance.driver or 'not told'}"),
+        ("CUDA / driver", provenance.cuda and f"{provenance.cuda} / {provenance.driver or 'not reported'}"),
         ("end token ids", provenance.end_token_ids and ", ".join(map(str, provenance.end_token_ids))),
         ("system prompt rendered as", provenance.rendering and provenance.rendering.value),
         ("rendered prompt sha256", provenance.rendered_prompt_sha256),

@@ -16,6 +16,7 @@ from __future__ import annotations
 import gc
 import importlib.metadata
 import importlib.util
+import json
 import platform
 import shutil
 import sys
@@ -117,13 +118,14 @@ def a_random_model(name: str, folder: Path, load: Load) -> Path:
 
 
 def the_source(folder: Path, dtype: str, engine: Engine) -> ModelSource:
+    own = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]
     return ModelSource.model_validate(
         {
             "id": folder.name,
             "folder": str(folder),
             "revision": folder_revision(folder),
             "dtype": dtype,
-            "context_tokens": CONTEXT_TOKENS,
+            "context_tokens": min(CONTEXT_TOKENS, own),
             "engine": engine,
         }
     )

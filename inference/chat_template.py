@@ -1,6 +1,6 @@
 """Write the prompt as the model's own chat template does, and make sure that it asks what was meant.
 
-Templates raise (no system role), drop the system prompt without a word, leave out the question, and
+Templates raise (no system role), silently drop the system prompt, leave out the question, and
 write today's date. What they write is what the model is asked, so it is checked, and on record.
 """
 

@@ -154,7 +154,7 @@ class ModelSource(Value):
 TemplateArgument = bool | int | float | str
 
 
-# What whoever renders a template gives it, or is told in the same breath.
+# Set by whoever renders a template, or options of the rendering itself.
 _NO_TEMPLATE_ARGUMENTS = frozenset((
     "messages", "conversation", "tools", "documents", "add_generation_prompt", "continue_final_message",
     "chat_template", "tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict",

@@ -27,7 +27,8 @@ def load(source: ModelSource, folder: Path) -> tuple[Any, Any]:
         raise
     except Exception as error:
         # Files that are cut off, of another architecture, or not what their names say.
-        raise ModelUnavailable(f"{source.id}: {said(error)}") from error
+        way_out = ": write `attention: eager` into models.yaml" if "attn_implementation" in str(error) else ""
+        raise ModelUnavailable(f"{source.id}: {summary(error)}{way_out}") from error
     _check_context(source, model.config)
     return tokenizer, model
 
@@ -63,8 +64,8 @@ def driver_version() -> str | None:
     """The version of the GPU's driver, None where ``nvidia-smi`` does not tell it."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     with suppress(OSError, subprocess.SubprocessError):
-        told = subprocess.run(command, capture_output=True, text=True, timeout=DRIVER_SECONDS, check=True)
-        return next(iter(told.stdout.split()), None)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=DRIVER_SECONDS, check=True)
+        return next(iter(result.stdout.split()), None)
     return None
 
 
@@ -85,7 +86,7 @@ def pad_id(tokenizer: Any, end_ids: Sequence[int]) -> int:
     return end_ids[0] if end_ids else 0
 
 
-def said(error: BaseException) -> str:
+def summary(error: BaseException) -> str:
     """The class of an exception and the first line of what it says."""
     line = first_line(error)
     return line if line == type(error).__name__ else f"{type(error).__name__}: {line}"

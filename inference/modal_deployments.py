@@ -191,9 +191,9 @@ def misfit(spec: DeploymentSpec, request: Request) -> str | None:
     compared = [name for name in ModelSource.model_fields if name != "folder"]
     differing = [name for name in compared if getattr(asked, name) != getattr(served, name)]
     if differing:
-        told = ", ".join(
+        listed = ", ".join(
             f"{name} {getattr(asked, name)!r} where {getattr(served, name)!r} is deployed"
             for name in differing
         )
-        return f"{spec.deployment}: asked for {told}: `beacon deploy` brings it up to date"
+        return f"{spec.deployment}: asked for {listed}: `beacon deploy` brings it up to date"
     return None

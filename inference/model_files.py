@@ -11,7 +11,8 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from inference.contract import ModelSource
@@ -19,6 +20,7 @@ from inference.contract import ModelSource
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 # What makes an answer besides the weights: configuration, tokenizer and chat template. Never code.
 SMALL_FILES = ("*.json", "*.jinja", "*.model", "tokenizer*", "merges.txt", "vocab.txt")
+_TOKENIZER = ("tokenizer", "vocab", "merges")  # how the names of its files begin
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -30,36 +32,50 @@ class HubUnreachable(ModelUnavailable):
     """The repository's host did not answer, or not now: a later try may load the model."""
 
 
-def folder_of(source: ModelSource, cache_dir: Path | None = None) -> Path:
-    """Where the files of a model are, downloaded into ``cache_dir`` where they have to be.
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where the files of a model are, and what is in them."""
+
+    folder: Path
+    weights_sha256: str  # of several files, of the list of their digests and names, in order
+    tokenizer_sha256: str  # of tokenizer.json, or of the files that stand in its place
+
+
+def files_of(source: ModelSource, cache_dir: Path | None = None) -> ModelFiles:
+    """The files of a model, downloaded into ``cache_dir`` where they have to be, each read once.
 
     Raises ModelUnavailable, also for a local folder that is not the pinned one, and HubUnreachable.
     """
     if source.folder is None:
-        return _downloaded(source, cache_dir)
-    folder = Path(source.folder)
-    if not folder.is_dir():
-        raise ModelUnavailable(f"{source.id}: no folder {folder}")
-    found = folder_revision(folder)
-    if found != source.revision:
-        raise ModelUnavailable(
-            f"{source.id}: the files in {folder} have revision {found}, not the pinned {source.revision}: "
-            "if they are meant, write that revision into models.yaml"
-        )
-    return folder
+        folder = _downloaded(source, cache_dir)
+        hashes = _hashes(folder, names_of_blobs=True)
+    else:
+        folder = Path(source.folder)
+        if not folder.is_dir():
+            raise ModelUnavailable(f"{source.id}: no folder {folder}")
+        hashes = _hashes(folder)
+        if (found := _listed(hashes, hashes)) != source.revision:
+            raise ModelUnavailable(
+                f"{source.id}: the files in {folder} have revision {found}, not the pinned "
+                f"{source.revision}: if they are meant, write that revision into models.yaml"
+            )
+    return ModelFiles(
+        folder, _digest(hashes, weight_files(folder)), _digest(hashes, _tokenizer_files(hashes))
+    )
 
 
 def folder_revision(folder: Path) -> str:
     """sha256 over everything in a folder that makes an answer: weights, configuration, tokenizer and
     chat template. Another file changes it; a README does not. Raises ModelUnavailable."""
-    small = {path for path in folder.iterdir() if path.is_file() and _is_small_file(path.name)}
-    return _digest_of(sorted(small | set(weight_files(folder))), listed=True)
+    hashes = _hashes(folder)
+    return _listed(hashes, hashes)
 
 
 def weight_files(folder: Path) -> list[Path]:
     """The files that the weights are loaded from. Raises ModelUnavailable."""
-    names = _shards(folder / INDEX) if (folder / INDEX).is_file() else {WHOLE}
-    files = [folder / name for name in sorted(names)]
+    # Where both are there, transformers loads the whole.
+    whole = (folder / WHOLE).is_file() or not (folder / INDEX).is_file()
+    files = [folder / name for name in sorted({WHOLE} if whole else _shards(folder / INDEX))]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise ModelUnavailable(
@@ -68,17 +84,10 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def weights_sha256(folder: Path) -> str:
-    """sha256 of the weights; of several files, of the list of their digests and names, in order."""
-    return _digest_of(weight_files(folder))
-
-
-def tokenizer_sha256(folder: Path) -> str:
-    """sha256 of ``tokenizer.json``, or of the files that stand in its place."""
-    whole = folder / "tokenizer.json"
-    patterns = ("tokenizer*", "*.model", "vocab.*", "merges.txt")
-    files = sorted({path for pattern in patterns for path in folder.glob(pattern)})
-    return _digest_of([whole] if whole.is_file() else files)
+def _tokenizer_files(files: Collection[Path]) -> list[Path]:
+    whole = [file for file in files if file.name == "tokenizer.json"]
+    parts = [file for file in files if file.name.startswith(_TOKENIZER) or file.suffix == ".model"]
+    return whole or parts
 
 
 def _downloaded(source: ModelSource, cache_dir: Path | None) -> Path:
@@ -100,7 +109,7 @@ def _snapshot(source: ModelSource, cache_dir: Path | None, patterns: Sequence[st
             ignore_patterns=["*/*"],  # a pattern's star would cross folders
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        # Without a copy in the cache, a failed connection is told as a missing local entry.
+        # Without a copy in the cache, a failed connection is reported as a missing local entry.
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
         passing = isinstance(error, LocalEntryNotFoundError) or (status is not None and _may_pass(status))
         raise (HubUnreachable if passing else ModelUnavailable)(
@@ -129,22 +138,30 @@ def _is_small_file(name: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in SMALL_FILES)
 
 
-def _digest_of(files: Sequence[Path], *, listed: bool = False) -> str:
-    """sha256 of a file; of several, or ``listed``, of the list of their digests and names, in order."""
-    digests = [_sha256(file) for file in files]
-    if len(files) == 1 and not listed:
-        return digests[0]
-    listing = "".join(f"{digest}  {file.name}\n" for digest, file in zip(digests, files, strict=True))
+def _hashes(folder: Path, *, names_of_blobs: bool = False) -> dict[Path, str]:
+    """The sha256 of each file that makes an answer, in the order of their names."""
+    small = {path for path in folder.iterdir() if path.is_file() and _is_small_file(path.name)}
+    files = sorted(small | set(weight_files(folder)))
+    return {file: (names_of_blobs and _name_of_blob(file)) or _sha256(file) for file in files}
+
+
+def _digest(hashes: Mapping[Path, str], files: Collection[Path]) -> str:
+    return hashes[next(iter(files))] if len(files) == 1 else _listed(hashes, files)
+
+
+def _listed(hashes: Mapping[Path, str], files: Iterable[Path]) -> str:
+    listing = "".join(f"{hashes[file]}  {file.name}\n" for file in files)
     return hashlib.sha256(listing.encode()).hexdigest()
 
 
+def _name_of_blob(file: Path) -> str | None:
+    """The sha256 of a large file as the pinned commit has it: the Hub's cache keeps such files under it,
+    and links to them. Hashing 15 GB at each cold start would cost GPU time."""
+    blob = file.resolve()
+    return blob.name if blob.parent.name == "blobs" and _SHA256.fullmatch(blob.name) else None
+
+
 def _sha256(file: Path) -> str:
-    """sha256 of a file. The Hub's cache keeps large files under their sha256 as the commit has it, and
-    links to them: that one is taken, for hashing 15 GB at each cold start costs GPU time."""
-    if file.is_symlink():
-        blob = file.resolve()
-        if blob.parent.name == "blobs" and _SHA256.fullmatch(blob.name):
-            return blob.name
     try:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -83,10 +83,10 @@ def _headless(text: str, numbers: tuple[int, ...]) -> tuple[list[str], str]:
 
 
 def _by_channel(text: str, finish_reason: FinishReason) -> Separated:
-    """The answer is what is said in the final channel; all other channels are thoughts."""
-    said = _CHANNEL.findall(text)
-    finals = [content for channel, content in said if channel == FINAL_CHANNEL]
-    thoughts = [content for channel, content in said if channel != FINAL_CHANNEL]
+    """The answer is the content of the final channel; all other channels are thoughts."""
+    parts = _CHANNEL.findall(text)
+    finals = [content for channel, content in parts if channel == FINAL_CHANNEL]
+    thoughts = [content for channel, content in parts if channel != FINAL_CHANNEL]
     if not finals:
         return Separated("", _joined(thoughts), unfinished=True)
     return _separated("".join(finals), thoughts, finish_reason)

@@ -28,14 +28,8 @@ from inference.contract import (
     Provenance,
     token_digest,
 )
-from inference.loading import driver_version, end_ids, load, pad_id, said
-from inference.model_files import (
-    HubUnreachable,
-    ModelUnavailable,
-    folder_of,
-    tokenizer_sha256,
-    weights_sha256,
-)
+from inference.loading import driver_version, end_ids, load, pad_id, summary
+from inference.model_files import HubUnreachable, ModelUnavailable, files_of
 from inference.reasoning import separate
 
 __all__ = ["BATCH_SIZE", "DeviceLost", "HubUnreachable", "ModelUnavailable", "Runtime", "TransformersRuntime"]
@@ -73,11 +67,11 @@ def answer_each(
     except DeviceLost:
         raise
     except Exception as error:  # noqa: BLE001 - each item fails for itself, with its reason
-        if len(items) == 1:
-            return [ItemFailure(id=items[0].id, code=FailureCode.GENERATION_ERROR, message=said(error))]
-    return [
-        result for item in items for result in answer_each(runtime, [item], parameters, batch_size=batch_size)
-    ]
+        failures = [_failed(item, summary(error)) for item in items]
+    if len(items) == 1:
+        return [*failures]
+    one_by_one = (answer_each(runtime, [item], parameters, batch_size=batch_size) for item in items)
+    return [result for results in one_by_one for result in results]
 
 
 @dataclass(frozen=True)
@@ -102,10 +96,8 @@ class TransformersRuntime:
         logging.disable_progress_bar()
         self._torch: Any = torch
         self._source = source
-        folder = folder_of(source, cache_dir)
-        self._weights_sha256 = weights_sha256(folder)
-        self._tokenizer_sha256 = tokenizer_sha256(folder)
-        self._tokenizer, model = load(source, folder)
+        self._files = files_of(source, cache_dir)
+        self._tokenizer, model = load(source, self._files.folder)
         try:
             self._template = ChatTemplate(self._tokenizer)
         except ValueError as error:
@@ -155,8 +147,8 @@ class TransformersRuntime:
         """
         return Provenance(
             model_revision=self._source.revision,
-            weights_sha256=self._weights_sha256,
-            tokenizer_sha256=self._tokenizer_sha256,
+            weights_sha256=self._files.weights_sha256,
+            tokenizer_sha256=self._files.tokenizer_sha256,
             dtype=self._source.dtype,
             device=self._device_name(),
             engine=self._source.engine,
@@ -183,7 +175,7 @@ class TransformersRuntime:
         except NotRendered as problem:
             return ItemFailure(id=item.id, code=problem.code, message=problem.message)
         except Exception as error:  # noqa: BLE001 - a tokenizer's code; the other items go on
-            return ItemFailure(id=item.id, code=FailureCode.GENERATION_ERROR, message=said(error))
+            return ItemFailure(id=item.id, code=FailureCode.GENERATION_ERROR, message=summary(error))
         if len(ids) + parameters.max_new_tokens > self._source.context_tokens:
             return _too_long(item, len(ids), parameters, self._source)
         return _Asked(item, prompt, ids)
@@ -256,7 +248,7 @@ class TransformersRuntime:
     def _failure(self, item: Item, error: Exception) -> ItemFailure:
         """What an exception says of an item. Raises DeviceLost: after that, nothing here can answer."""
         failure = _failed(
-            item, said(error), memory=isinstance(error, MemoryError | self._torch.OutOfMemoryError)
+            item, summary(error), memory=isinstance(error, MemoryError | self._torch.OutOfMemoryError)
         )
         if failure.code is FailureCode.GENERATION_ERROR and isinstance(error, self._torch.AcceleratorError):
             raise DeviceLost(failure.message) from error

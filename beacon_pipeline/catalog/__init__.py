@@ -124,8 +124,8 @@ def _parameter_problems(models: list[Model], settings: Settings) -> list[str]:
         try:
             parameters_of(model, settings)
         except ValidationError as error:
-            said = [detail["msg"].removeprefix("Value error, ") for detail in error.errors()]
-            problems += [f"models.yaml ({model.id}): {problem}" for problem in said]
+            messages = [detail["msg"].removeprefix("Value error, ") for detail in error.errors()]
+            problems += [f"models.yaml ({model.id}): {problem}" for problem in messages]
     return problems
 
 

@@ -264,7 +264,8 @@ def parameters_of(model: Model, settings: Settings) -> GenerationParameters:
         top_p=model.top_p,
         seed=model.seed,
         stop=model.stop,
-        prompt_date=settings.prompt_date,
+        # An endpoint writes its prompts itself: nothing is claimed of their date.
+        prompt_date=None if model.provider is ProviderName.HTTP else settings.prompt_date,
         template_arguments=model.template_arguments,
     )
 

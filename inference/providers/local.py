@@ -31,7 +31,7 @@ from inference.contract import (
     SubmitRejected,
     read_reply,
 )
-from inference.loading import said
+from inference.loading import summary
 from inference.providers.local_store import CallFolder, CorruptCall, Started
 from inference.runtime import BATCH_SIZE, ModelUnavailable, Runtime, TransformersRuntime, answer_each
 
@@ -147,7 +147,7 @@ class LocalProvider:
         if known is None or not known.done() or known.cancelled():
             return None
         fault = known.exception()
-        return None if fault is None else f"call {call_id} cannot be run here: {said(fault)}"
+        return None if fault is None else f"call {call_id} cannot be run here: {summary(fault)}"
 
     def _run(self, call: CallFolder) -> None:
         owner = call.own()
@@ -160,11 +160,11 @@ class LocalProvider:
             try:
                 self._work(call, request)
             except (CorruptCall, OSError):
-                raise  # of the store: nothing can be said of the call, see `_fault`
+                raise  # of the store: what became of the call is unknown, see `_fault`
             except Exception as error:
                 # Kept as the call's end, or whoever waits for it would wait for ever.
                 log.exception("a call broke off", call=call.call_id)
-                _end_with_failure(call, ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR, said(error))
+                _end_with_failure(call, ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR, summary(error))
 
     def _work(self, call: CallFolder, request: Request) -> None:
         if call.is_cancel_requested():  # before the weights are loaded for nothing

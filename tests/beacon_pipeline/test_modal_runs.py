@@ -87,7 +87,7 @@ def test_72_executions_in_9_calls_and_a_killed_run_costs_none(env: dict[str, str
     after = report(env)
     assert (after["job"], after["executions"], after["mismatches"]) == (halfway["job"], 72, 0)
     assert after["by_status"]["completed"] == 72
-    assert after["by_answer_kind"] == {"substantive": 59, "refusal": 10, "empty": 3}
+    assert after["by_answer_kind"] == {"substantive": 59, "refusal": 10, "empty": 3, "unfinished": 0}
     assert after["by_region"] == {"us": 24, "eu": 24, "apac": 24}
     assert len(modal.events("spawn")) == 9, "attached to the call of the killed run"
     assert len({event["request_id"] for event in modal.events("spawn")}) == 9

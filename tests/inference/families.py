@@ -126,9 +126,9 @@ PHI = """\
 
 @dataclass(frozen=True)
 class Family:
-    """One family's shape, the prompt that it shall give, and how it writes its thoughts.
+    """One family's shape, the prompt that it gives, and how it writes its thoughts.
 
-    ``said`` is an output with thoughts; ``answer`` is what of it is the answer.
+    ``output`` may have thoughts; ``answer`` is what of it is the answer.
     """
 
     name: str
@@ -143,7 +143,7 @@ class Family:
     unk: str | None = None
     rendering: str = "system_role"
     attention: str = "sdpa"
-    said: str = "I am a model."
+    output: str = "I am a model."
     answer: str = "I am a model."
     thoughts: str | None = None
     shape: dict[str, Any] = field(default_factory=dict)
@@ -169,7 +169,7 @@ FAMILIES = (
         ends=("</s>",),
         special=("[INST]", "[/INST]", "[THINK]", "[/THINK]"),
         prompt="<s>[INST] You are in Europe.\n\nWho are you?[/INST]",
-        said="[THINK]They ask who I am.[/THINK]I am a model.",
+        output="[THINK]They ask who I am.[/THINK]I am a model.",
         thoughts="They ask who I am.",
     ),
     Family(
@@ -192,7 +192,7 @@ FAMILIES = (
         plain=("<think>", "</think>"),
         prompt="<|im_start|>system\nYou are in Europe.<|im_end|>\n<|im_start|>user\nWho are you?<|im_end|>\n"
         "<|im_start|>assistant\n",
-        said="<think>\nThey ask who I am.\n</think>\n\nI am a model.",
+        output="<think>\nThey ask who I am.\n</think>\n\nI am a model.",
         thoughts="They ask who I am.",
     ),
     Family(
@@ -218,7 +218,7 @@ FAMILIES = (
         special=("<|User|>", "<|Assistant|>"),
         plain=("<think>", "</think>"),
         prompt="<|bos|>You are in Europe.<|User|>Who are you?<|Assistant|><think>\n",
-        said="They ask who I am.\n</think>\n\nI am a model.",
+        output="They ask who I am.\n</think>\n\nI am a model.",
         thoughts="They ask who I am.",
     ),
     Family(
@@ -233,7 +233,7 @@ FAMILIES = (
         "<|start|>developer<|message|># Instructions\n\nYou are in Europe.<|end|>"
         "<|start|>user<|message|>Who are you?<|end|><|start|>assistant",
         attention="eager",
-        said="<|channel|>analysis<|message|>They ask who I am.<|end|>"
+        output="<|channel|>analysis<|message|>They ask who I am.<|end|>"
         "<|start|>assistant<|channel|>final<|message|>I am a model.",
         thoughts="They ask who I am.",
         shape={

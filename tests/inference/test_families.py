@@ -23,7 +23,7 @@ from inference.contract import (
     text_digest,
 )
 from inference.model_files import folder_revision
-from inference.runtime import TransformersRuntime
+from inference.runtime import ModelUnavailable, TransformersRuntime
 from tests.inference.families import CHATML, FAMILIES, LLAMA, QUESTION, SYSTEM, Family, write_model
 
 PARAMETERS = GenerationParameters(max_new_tokens=12, prompt_date=date(2026, 1, 31))
@@ -91,6 +91,13 @@ def test_a_batch_gives_what_single_questions_give(runtime: TransformersRuntime, 
         assert together.output_token_sha256 == alone.output_token_sha256
         assert (together.batching, together.batch_size) == (Batching.MICRO_BATCH, len(ASKED))
         assert alone.batch_size == 1
+    folder = Path(str(runtime._source.folder))
+    other = TransformersRuntime(source(folder, family, engine="transformers-continuous"))
+    for together, changing in zip(batched, other.answer(ASKED, PARAMETERS), strict=True):
+        assert isinstance(changing, ItemAnswer), changing
+        assert isinstance(together, ItemAnswer)
+        assert changing.output_token_sha256 == together.output_token_sha256
+        assert (changing.batching, changing.batch_size) == (Batching.CONTINUOUS, None)
     provenance = runtime.provenance(8)
     assert provenance.attention == family.attention
     ends = [runtime._tokenizer.convert_tokens_to_ids(end) for end in family.ends]
@@ -114,7 +121,7 @@ def test_the_prompt_is_what_was_meant_and_on_record(runtime: TransformersRuntime
 
 
 def test_thoughts_are_no_part_of_the_answer(runtime: TransformersRuntime, family: Family) -> None:
-    saying(runtime, family.said)
+    saying(runtime, family.output)
     [answer] = runtime.answer([Item(id="a", system_prompt=SYSTEM, prompt=QUESTION)], PARAMETERS)
     assert isinstance(answer, ItemAnswer), answer
     assert (answer.text, answer.reasoning) == (family.answer, family.thoughts)
@@ -122,10 +129,18 @@ def test_thoughts_are_no_part_of_the_answer(runtime: TransformersRuntime, family
     assert answer.finish_reason is FinishReason.STOP
     if family.thoughts is None:
         return
-    saying(runtime, family.said[: family.said.index("who I am")])
+    saying(runtime, family.output[: family.output.index("who I am")])
     [cut_off] = runtime.answer([Item(id="a", system_prompt=SYSTEM, prompt=QUESTION)], PARAMETERS)
     assert isinstance(cut_off, ItemAnswer), cut_off
     assert (cut_off.text, cut_off.reasoning, cut_off.reasoning_unfinished) == ("", "They ask", True)
+
+
+def test_an_architecture_without_the_pinned_attention_is_refused_with_the_way_out(
+    folders: dict[str, Path],
+) -> None:
+    gpt_oss = next(family for family in FAMILIES if family.attention == "eager")
+    with pytest.raises(ModelUnavailable, match=r"gpt-oss: .*: write `attention: eager` into models.yaml"):
+        TransformersRuntime(source(folders["gpt-oss"], gpt_oss, attention="sdpa"))
 
 
 @pytest.mark.parametrize("name", ["tiny-llama", "tiny-qwen"])

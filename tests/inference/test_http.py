@@ -255,6 +255,12 @@ async def test_generation_is_steered_by_what_is_sent(asking: Ask, server: Server
     sampling = asking().provider
     await settled(sampling, await sampling.submit(a_request("answer", temperature=0.7, top_p=0.9)))
     assert (server.bodies[1]["temperature"], server.bodies[1]["top_p"]) == (0.7, 0.9)
+    quiet = {"enable_thinking": False}
+    steered = GenerationParameters(max_new_tokens=9, stop=("END",), template_arguments=quiet)
+    request = a_request("answer").model_copy(update={"id": "steered", "parameters": steered})
+    await settled(sampling, await sampling.submit(request))
+    assert server.bodies[2]["stop"] == ["END"]
+    assert server.bodies[2]["chat_template_kwargs"] == quiet
 
 
 async def test_openai_gets_the_fields_that_it_takes_and_no_others(asking: Ask, server: Server) -> None:

@@ -37,11 +37,11 @@ LOAD = """
 import sys
 from pathlib import Path
 from inference.contract import ModelSource
-from inference.model_files import ModelUnavailable, folder_of, weights_sha256
+from inference.model_files import ModelUnavailable, files_of
 source = ModelSource(id="m", repository="o/m", revision=sys.argv[2], dtype="float32", context_tokens=8)
 try:
-    folder = folder_of(source, Path(sys.argv[1]))
-    print(weights_sha256(folder), *sorted(path.name for path in folder.iterdir()))
+    files = files_of(source, Path(sys.argv[1]))
+    print(files.weights_sha256, *sorted(path.name for path in files.folder.iterdir()))
 except ModelUnavailable as problem:
     print(type(problem).__name__, problem)
 """
@@ -161,3 +161,10 @@ def test_a_hub_that_is_down_may_come_back_and_a_commit_that_is_not_there_does_no
     assert load(hub, tmp_path).startswith(f"HubUnreachable m: o/m at {COMMIT}: ")
     hub.refusal = 0
     assert load(hub, tmp_path, "f" * 40).startswith(f"ModelUnavailable m: o/m at {'f' * 40}: ")
+
+
+@pytest.mark.parametrize(
+    "hub", [{name: content for name, content in MISTRAL.items() if name != "tokenizer.json"}], indirect=True
+)
+def test_a_tokenizer_in_several_files_has_a_digest_too(hub: Hub, tmp_path: Path) -> None:
+    assert load(hub, tmp_path).split()[0] == digest_of_the_shards()

@@ -367,6 +367,9 @@ def test_weights_in_pieces_are_those_that_the_index_lists(copied: Path) -> None:
     assert {file.name[:6] for file in weight_files(copied)} == {"model-"}
     pieces = TransformersRuntime(source(copied))
     assert [a.text for a in answers(pieces.answer(asked, GREEDY))] == [a.text for a in wanted]
+    (copied / "consolidated.safetensors").rename(copied / "model.safetensors")
+    assert [file.name for file in weight_files(copied)] == ["model.safetensors"]  # what is loaded
+    (copied / "model.safetensors").unlink()
     weight_files(copied)[0].unlink()
     with pytest.raises(ModelUnavailable, match=r"model-00001-of-\d+\.safetensors missing"):
         weight_files(copied)
