@@ -16,6 +16,7 @@ from typing import Any
 
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.instance import console_script
 from beacon_pipeline.partitions import KeyRange
 from beacon_pipeline.tags import (
@@ -81,7 +82,7 @@ mutation CancelBackfill($id: String!) {
 """
 
 
-class LaunchError(Exception):
+class LaunchError(BeaconError):
     """Dagster refused to launch or to stop something; the message is its own."""
 
 

@@ -26,6 +26,7 @@ WHOLE_WORD_BELOW = 4  # characters; a shorter secret is masked where it stands a
 _VALUE = r"'(?:[^'\\]|\\.)*'?|(?:[^\s'\\]|\\.)+"
 _PAIR = re.compile(rf"(\w+)\s*=\s*({_VALUE})", re.DOTALL)
 _USER_PART = re.compile(r"(://[^\s:/?#@]*:)\S+@")
+_NAME_OF_A_SECRET = re.compile("pass|pwd|secret|token|key", re.IGNORECASE)
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s'\"&,;)}\]]+"
 # `password=x` of libpq, and `password: x` of YAML and JSON; in prose a token may well precede a colon.
 _SPELLED_OUT = re.compile(
@@ -63,6 +64,13 @@ def masked(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
+def reason_of(error: BaseException, secrets: Iterable[str] = ()) -> str:
+    """What an error of a database says, on one line, masked: the driver's own text where there is one."""
+    original = getattr(error, "orig", None) or error
+    text = str(original).strip() or type(original).__name__
+    return masked(text.splitlines()[0].strip(), secrets)
+
+
 def _of_url(address: str) -> Iterator[str]:
     try:
         url = sa.make_url(address)
@@ -71,15 +79,14 @@ def _of_url(address: str) -> Iterator[str]:
     yield url.password or ""
     yield (url.host or "").rpartition("@")[0]  # the end of a password with an "@"
     for name, values in url.normalized_query.items():
-        if name not in SHOWN_OPTIONS:
-            yield from values
+        yield from (value for value in values if _is_secret(name, value))
 
 
 def _of_text(address: str) -> Iterator[str]:
     scheme, separator, rest = address.partition("://")
     if not separator:
         for name, value in _PAIR.findall(scheme):
-            if name not in SHOWN_OPTIONS:
+            if _is_secret(name, value):
                 yield value
                 yield re.sub(r"\\(.)", r"\1", value.strip("'"), flags=re.DOTALL)
         return
@@ -90,12 +97,16 @@ def _of_text(address: str) -> Iterator[str]:
         yield secret
         yield unquote(secret)
     query = rest.partition("?")[2]
-    for name, value in parse_qsl(query):
-        if name not in SHOWN_OPTIONS:
-            yield value
-    for name, value in _PAIR.findall(query.replace("&", " ")):
-        if name not in SHOWN_OPTIONS:
+    for name, value in [*parse_qsl(query), *_PAIR.findall(query.replace("&", " "))]:
+        if _is_secret(name, value):
             yield from (value, unquote_plus(value))
+
+
+def _is_secret(option: str, value: str) -> bool:
+    if _NAME_OF_A_SECRET.search(option):
+        return True
+    # Of an option that no one knows a short value is a switch or a number.
+    return option not in SHOWN_OPTIONS and len(value) >= WHOLE_WORD_BELOW
 
 
 def _spellings(secret: str) -> str:

@@ -27,6 +27,7 @@ from beacon_pipeline.catalog.model import (
     UnknownName,
     spelling,
 )
+from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.strict_yaml import compose, read_one
 from inference.providers.endpoint import BASE_URL_FORM, is_base_url
 
@@ -48,7 +49,7 @@ DEFAULT = "demo"
 Kind = TypeVar("Kind", bound=Entry)
 
 
-class CatalogError(Exception):
+class CatalogError(BeaconError):
     """A catalog that cannot be used: every problem at once, one line each."""
 
     def __init__(self, problems: list[str]) -> None:
@@ -63,9 +64,16 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
     """
     chosen = name_or_folder or os.environ.get("BEACON_CATALOG") or DEFAULT
     folder = SHIPPED / chosen if chosen in shipped_names() else Path(chosen)
-    if not folder.is_dir():
+    try:
+        found = folder.is_dir()
+    except (OSError, ValueError):  # a name too long, or with a NUL
+        found = False
+    if not found:
         raise CatalogError(
-            [f"no catalog {chosen!r}: give a folder, or one of {', '.join(shipped_names())} (BEACON_CATALOG)"]
+            [
+                f"no catalog {chosen!r:.120}: give a folder, or one of {', '.join(shipped_names())} "
+                "(BEACON_CATALOG)"
+            ]
         )
     problems: list[str] = []
     regions = _read_entries(folder / "regions.yaml", "regions", Region, problems)

@@ -66,6 +66,7 @@ def doctor(as_json: bool) -> None:
     from beacon_pipeline.doctor import (
         examine_catalog,
         examine_database,
+        examine_environment,
         examine_own_checks,
         examine_providers,
         versions,
@@ -73,7 +74,7 @@ def doctor(as_json: bool) -> None:
     from beacon_pipeline.resources import ProvidersResource
 
     catalog, diagnoses = examine_catalog()
-    diagnoses = [versions(), *diagnoses, examine_database(settings.database_url())]
+    diagnoses = [versions(), *examine_environment(), *diagnoses, examine_database(settings.database_url())]
     if catalog is not None:
         diagnoses += examine_own_checks(catalog)
         diagnoses += examine_providers(catalog, ProvidersResource().open(catalog))

@@ -14,7 +14,9 @@ from beacon_pipeline.cli.support import open_instance, open_ledger, plain_errors
 
 
 @click.command()
-@click.option("--port", default=3000, show_default=True, help="On this machine only.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="On this machine only."
+)
 @click.option(
     "--postgresql",
     is_flag=True,

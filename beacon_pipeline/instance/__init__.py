@@ -9,7 +9,7 @@ from pathlib import Path
 
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import load_catalog
-from beacon_pipeline.instance.configuration import kind_of_environment, write_configuration
+from beacon_pipeline.instance.configuration import InstanceError, kind_of_environment, write_configuration
 
 
 def console_script(name: str) -> str:
@@ -25,7 +25,13 @@ def ensure_instance_folder() -> Path:
     InstanceError and CatalogError.
     """
     folder = settings.home()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InstanceError(
+            f"the instance folder {str(folder)[:100]} cannot be used: {error.strerror}: "
+            "choose another DAGSTER_HOME"
+        ) from None
     write_configuration(folder, kind_of_environment(), load_catalog())
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
