@@ -63,7 +63,11 @@ class PlainGroup(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
-        return super().main(*args, **extra)
+        before = os.umask(0o077)  # what a command, or a process that it starts, makes is its owner's alone
+        try:
+            return super().main(*args, **extra)
+        finally:
+            os.umask(before)
 
     def invoke(self, ctx: click.Context) -> Any:
         with boundary():

@@ -10,6 +10,7 @@ from pathlib import Path
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.instance.configuration import InstanceError, kind_of_environment, write_configuration
+from beacon_pipeline.instance.private import make_private
 
 
 def console_script(name: str) -> str:
@@ -26,7 +27,8 @@ def ensure_instance_folder() -> Path:
     """
     folder = settings.home()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
     except OSError as error:
         raise InstanceError(
             f"the instance folder {str(folder)[:100]} cannot be used: {error.strerror}: "

@@ -303,3 +303,20 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == f"Error: {tmp_path / 'home' / 'dagster.yaml'} cannot be used: File too large\n"
     assert list((tmp_path / "home").iterdir()) == []
+
+
+def open_to_others(folder: Path) -> list[str]:
+    return [str(path) for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077]
+
+
+@pytest.mark.parametrize("command", ["jobs", "alerts"])
+def test_what_an_instance_keeps_is_private_whatever_the_umask(tmp_path: Path, command: str) -> None:
+    env = environment(tmp_path)
+    home = tmp_path / "home"
+    subprocess.run([BEACON, command], env=env, umask=0, capture_output=True, check=True)
+    assert list(home.rglob("*.db"))
+    assert open_to_others(home) == []
+    for path in home.iterdir():
+        path.chmod(0o777)  # as an older version left it
+    subprocess.run([BEACON, command], env=env, umask=0, capture_output=True, check=True)
+    assert open_to_others(home) == []
