@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from beacon_pipeline import settings
-from beacon_pipeline.catalog import Catalog, CatalogError, load_catalog
+from beacon_pipeline.catalog import Catalog, CatalogError, ProviderName, load_catalog
 from beacon_pipeline.deployments import modal_deployments
 from beacon_pipeline.instance.configuration import InstanceError, kind_of_environment
 from beacon_pipeline.instance.storage import storage_problems
@@ -55,6 +55,22 @@ def examine_catalog() -> tuple[Catalog | None, list[Diagnosis]]:
     return catalog, [
         Diagnosis("catalog", ok=True, detail=f"{catalog.name} ({catalog.digest[:12]}): {counts}")
     ]
+
+
+def examine_weights(catalog: Catalog) -> list[Diagnosis]:
+    """Which folders of weights on this machine lack what loading them needs; nothing when all is well."""
+    found = []
+    for model in catalog.models:
+        if model.provider is not ProviderName.LOCAL or model.folder is None:
+            continue
+        folder = catalog.folder / model.folder
+        missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
+        if not any(folder.glob("*.safetensors")):
+            missing.append("model.safetensors")
+        if missing:
+            detail = f"{folder.resolve()} holds no {', no '.join(missing)}"
+            found.append(Diagnosis(f"weights {model.id}", ok=False, detail=detail))
+    return found
 
 
 def examine_own_checks(catalog: Catalog) -> list[Diagnosis]:

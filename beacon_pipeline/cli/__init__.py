@@ -13,6 +13,7 @@ from beacon_pipeline.cli.alerts import alerts
 from beacon_pipeline.cli.ask import run, submit
 from beacon_pipeline.cli.boundary import PlainGroup
 from beacon_pipeline.cli.cancel import cancel
+from beacon_pipeline.cli.catalog import catalog
 from beacon_pipeline.cli.check import check
 from beacon_pipeline.cli.deployments import deploy, doctor
 from beacon_pipeline.cli.heal import reconcile
@@ -26,5 +27,19 @@ def main() -> None:
     """Ask the same questions of the same models in several regions, and compare the answers."""
 
 
-for command in (run, submit, cancel, status, jobs, show, check, reconcile, alerts, dev, deploy, doctor):
+for command in (
+    run,
+    submit,
+    cancel,
+    status,
+    jobs,
+    show,
+    check,
+    reconcile,
+    alerts,
+    dev,
+    deploy,
+    doctor,
+    catalog,
+):
     main.add_command(command)

@@ -69,6 +69,7 @@ def doctor(as_json: bool) -> None:
         examine_environment,
         examine_own_checks,
         examine_providers,
+        examine_weights,
         versions,
     )
     from beacon_pipeline.resources import ProvidersResource
@@ -77,6 +78,7 @@ def doctor(as_json: bool) -> None:
     diagnoses = [versions(), *examine_environment(), *diagnoses, examine_database(settings.database_url())]
     if catalog is not None:
         diagnoses += examine_own_checks(catalog)
+        diagnoses += examine_weights(catalog)
         diagnoses += examine_providers(catalog, ProvidersResource().open(catalog))
     if as_json:
         click.echo(json.dumps([diagnosis.to_json() for diagnosis in diagnoses], indent=2))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog.new import make_catalog
 from beacon_pipeline.jobspec import JobspecError, read_jobspec
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.specification import specification_of, specified_cells
@@ -71,12 +72,9 @@ def test_all_problems_are_told_at_once_with_the_nearest_names(jobspec: Path) -> 
 
 def test_a_model_is_asked_only_where_it_is_served(jobspec: Path, tmp_path: Path) -> None:
     folder = tmp_path / "catalog"
-    folder.mkdir()
-    for file in CATALOG.folder.glob("*.yaml"):
-        text = file.read_text("utf-8").replace(
-            "    provider: local\n", "    provider: local\n    regions: [eu]\n", 1
-        )
-        (folder / file.name).write_text(text, encoding="utf-8")
+    models = make_catalog(folder, "demo").folder / "models.yaml"
+    served = models.read_text("utf-8").replace("provider: local\n", "provider: local\n    regions: [eu]\n", 1)
+    models.write_text(served, encoding="utf-8")
     jobspec.write_text("questions: [math_basic]\nmodels: [{id: tiny-llama, regions: [us]}]\n")
     with pytest.raises(JobspecError, match="'tiny-llama': is not served in 'us': it is in eu"):
         read_jobspec(jobspec, load_catalog(str(folder)))
