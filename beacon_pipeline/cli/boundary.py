@@ -137,12 +137,13 @@ def _says_it_itself(error: BaseException) -> bool:
 
 
 def _of_the_system(error: OSError) -> str:
+    path = error.filename2 or error.filename  # of two, what was copied to
     if error.errno == errno.ENOSPC:
-        where = f" (writing {shortened(error.filename)})" if error.filename else ""
+        where = f" (writing {shortened(path)})" if path else ""
         return f"the disk is full{where}: make room, then run the command again"
-    if error.filename is None:
+    if path is None:
         return f"the operating system refused: {reason_of(error)}"
-    return f"{shortened(error.filename)} cannot be used: {reason_of(error)}"
+    return f"{shortened(path)} cannot be used: {reason_of(error)}"
 
 
 def _text_of(error: BaseException) -> str:

@@ -79,8 +79,7 @@ def open_instance() -> Iterator[DagsterInstance]:
         _ = instance.run_launcher, instance.run_coordinator  # of a class that dagster.yaml may name
     except Exception as error:  # whatever a dagster.yaml names is run here, and may raise anything
         raise InstanceError(
-            f"Dagster cannot use the instance in {settings.home()}: {reason_of(error)}: "
-            "look at its dagster.yaml"
+            f"Dagster cannot use the instance in {settings.home()} with its dagster.yaml: {reason_of(error)}"
         ) from error
     with instance:
         yield instance

@@ -52,6 +52,21 @@ def kind_of_environment() -> Kind:
     return Kind.PRODUCTION
 
 
+def check_name(folder: Path, kind: Kind) -> None:
+    """Raises InstanceError for a folder in which Dagster cannot keep its files because of its name."""
+    # Dagster writes the path into a SQLite URL as it is, where these characters mean something else.
+    odd = set("?%") & set(str(folder)) if kind is Kind.LOCAL else set()
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        odd.add("bytes that are not UTF-8")
+    if odd:
+        raise InstanceError(
+            f"Dagster cannot keep its files in a folder with {' or '.join(sorted(odd))} in its name: "
+            "choose another DAGSTER_HOME"
+        )
+
+
 def write_configuration(folder: Path, kind: Kind, catalog: Catalog) -> None:
     """Make the folder's `dagster.yaml`, unless someone owns it.
 

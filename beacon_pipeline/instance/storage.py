@@ -18,6 +18,11 @@ from beacon_pipeline.instance.configuration import DATABASE_VARIABLE, InstanceEr
 from dbt_like_checks.secrets import reason_of, secrets_of
 
 CONNECT_SECONDS = 10
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+WAY_OUT = (
+    ": put a copy of it back, or move it away: Dagster forgets its runs then, and no answer is lost, "
+    "they are in the ledger"
+)
 PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
 
 
@@ -37,10 +42,7 @@ def storage_problems(folder: Path) -> Iterator[str]:
     for path in _sqlite_files(folder):
         problem = _problem_of_sqlite(path)
         if problem is not None:
-            yield (
-                f"Dagster's file {path} cannot be used: {problem}: put a copy of it back, or move it away: "
-                "Dagster forgets its runs, and no answer is lost, they are in the ledger"
-            )
+            yield f"Dagster's file {path} cannot be used: {problem}"
 
 
 def _sqlite_files(folder: Path) -> Iterator[Path]:
@@ -58,7 +60,9 @@ def _problem_of_sqlite(path: Path) -> str | None:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & PRIMARY_CODE
-        return None if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else str(error)
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return None
+        return f"{error}{WAY_OUT if code in DAMAGED else ''}"
     return None
 
 

@@ -213,6 +213,8 @@ def test_a_damaged_file_is_named_in_one_line(
             "the instance folder /etc/hostname cannot be used: File exists",
         ),
         ("DAGSTER_HOME", "/" + "x" * 300, "jobs", "cannot be used: File name too long: choose another"),
+        ("DAGSTER_HOME", "/tmp/a?b", "jobs", "Dagster cannot keep its files in a folder with ? in its name"),
+        ("DAGSTER_HOME", "/tmp/a\udcffb", "jobs", "a folder with bytes that are not UTF-8 in its name"),
         ("BEACON_DATABASE_URL", f"postgresql://u:{SECRET}@h:port/d", "jobs", "is not a database URL"),
         (
             "BEACON_DATABASE_URL",
