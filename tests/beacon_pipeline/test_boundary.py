@@ -1,6 +1,7 @@
 """Whatever goes wrong, a command ends with one clear line and its exit code, and shows no secret."""
 
 import errno
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -271,6 +272,16 @@ def test_a_bad_argument_is_told(home: Path, arguments: tuple[str, ...]) -> None:
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 2, done.output
     assert done.output.splitlines()[-1].startswith("Error: ")
+
+
+def test_a_port_in_use_is_told_before_anything_is_begun(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(main, ["dev", "--port", str(port)])
+    said = f"Error: port {port} cannot be used: Address already in use: choose another with --port\n"
+    assert (done.exit_code, done.output) == (2, said)
 
 
 def test_the_doctor_names_what_keeps_runs_from_starting(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
