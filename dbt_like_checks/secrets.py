@@ -25,7 +25,7 @@ WHOLE_WORD_BELOW = 4  # characters; a shorter secret is masked where it stands a
 # in single quotes, and a backslash escapes.
 _VALUE = r"'(?:[^'\\]|\\.)*'?|(?:[^\s'\\]|\\.)+"
 _PAIR = re.compile(rf"(\w+)\s*=\s*({_VALUE})", re.DOTALL)
-_USER_PART = re.compile(r"(://[^\s:/?#@]*:)\S+@")
+_USER_PART = re.compile(r"(:/{1,2}[^\s:/?#@]*:)\S+@")  # one slash: an address taken for a path
 _NAME_OF_A_SECRET = re.compile("pass|pwd|secret|token|key", re.IGNORECASE)
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s'\"&,;)}\]]+"
 # `password=x` of libpq, and `password: x` of YAML and JSON; in prose a token may well precede a colon.

@@ -215,11 +215,11 @@ def _parsed(url: str) -> sa.URL:
         raise LedgerUnavailable("BEACON_DATABASE_URL: write an @ in a user or password as %40")
     backend = parsed.get_backend_name()
     if backend == "postgresql":
-        # psycopg 3 whatever the URL says: the tests run on it.
+        # psycopg 3, and Python's own for SQLite, whatever the URL says: the tests run on them.
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
         raise LedgerUnavailable(f"the ledger runs on sqlite and postgresql, not on {backend!r}")
-    return parsed
+    return parsed.set(drivername="sqlite")
 
 
 def _make_private_file(path: Path) -> None:

@@ -231,7 +231,7 @@ def test_a_damaged_file_is_named_in_one_line(
             "***",
         ),
         ("BEACON_DATABASE_URL", "postgresql://127.0.0.1:1/d?host=a&host=b&port=1", "jobs", "multihost"),
-        ("BEACON_DATABASE_URL", "sqlite+nope:///x.db", "jobs", "Can't load plugin"),
+        ("BEACON_CATALOG", f"postgresql://u:{SECRET}@h/d", "jobs", "no catalog 'postgresql://u:***@h/d'"),
         ("BEACON_DATABASE_URL", "sqlite:////proc/no/x.db", "jobs", "No such file or directory"),
         ("BEACON_DATABASE_URL", f"host=h password={SECRET}", "jobs", "is not a database URL"),
         ("DAGSTER_POSTGRES_URL", f"host=h password={SECRET}", "alerts", "is not an address like"),

@@ -55,6 +55,7 @@ def test_every_spelling_of_an_address_is_read_and_every_spelling_in_a_text_maske
     [
         ("cannot reach postgresql://ada:geheim@host/db now", "cannot reach postgresql://ada:***@host/db now"),
         ("postgresql://ada:ge@heim:x@host/db", "postgresql://ada:***@host/db"),
+        ("no folder postgresql:/ada:geheim@host/db", "no folder postgresql:/ada:***@host/db"),
         ("at host/db?password=geheim&sslmode=require", "at host/db?password=***&sslmode=require"),
         ("dsn: host=h password='ge \\' heim' user=ada", "dsn: host=h password=*** user=ada"),
         ("PGPASSWORD=geheim psql", "PGPASSWORD=*** psql"),
