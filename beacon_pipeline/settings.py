@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import sqlalchemy as sa
+import yaml
 from pydantic import SecretStr
 
 from beacon_pipeline.errors import BeaconError
@@ -90,8 +91,18 @@ def alert_interval_seconds() -> int:
 
 def check_launchable() -> None:
     """Raises SettingsError or FileNotFoundError where a run that is launched now could not start."""
-    workspace_file()
+    _check_workspace(workspace_file())
     alert_interval_seconds()
+
+
+def _check_workspace(path: Path) -> None:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{path} is no Dagster workspace, it cannot be read: {reason}") from None
+    if not isinstance(content, dict) or not content.get("load_from"):
+        raise SettingsError(f"{path} is no Dagster workspace: it lists nothing under 'load_from'")
 
 
 def masked(text: str) -> str:

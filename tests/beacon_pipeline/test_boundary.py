@@ -274,6 +274,36 @@ def test_a_bad_argument_is_told(home: Path, arguments: tuple[str, ...]) -> None:
     assert done.output.splitlines()[-1].startswith("Error: ")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"load_from: [\n", "is no Dagster workspace, it cannot be read: while parsing"),
+        (b"\xff", "is no Dagster workspace, it cannot be read: 'utf-8' codec"),
+        (b"", "is no Dagster workspace: it lists nothing under 'load_from'"),
+        (b"- a", "is no Dagster workspace: it lists nothing under 'load_from'"),
+    ],
+)
+def test_a_workspace_that_is_none_is_told_before_a_job_is_made(
+    home: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+) -> None:
+    workspace = home.parent / "workspace.yaml"
+    workspace.write_bytes(content)
+    monkeypatch.setenv("BEACON_WORKSPACE", str(workspace))
+    done = CliRunner().invoke(main, ["run"])
+    assert (done.exit_code, len(done.output.splitlines())) == (2, 1)
+    assert f"{workspace} {said}" in done.output
+    assert "no job yet" in CliRunner().invoke(main, ["jobs"]).output
+
+
+def test_a_code_location_that_does_not_load_is_told_with_its_reason(tmp_path: Path) -> None:
+    env = environment(tmp_path, location="no.such.module")
+    done = subprocess.run([BEACON, "run"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: Dagster cannot load the code location 'beacon' of ")
+    assert "No module named 'no'" in line
+
+
 def test_a_port_in_use_is_told_before_anything_is_begun(home: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
