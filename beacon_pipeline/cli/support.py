@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
@@ -71,17 +71,20 @@ def open_instance() -> Iterator[DagsterInstance]:
     from beacon_pipeline.instance.configuration import InstanceError
     from beacon_pipeline.instance.storage import check_storage
 
-    check_storage(settings.home())
-    try:
-        instance = dg.DagsterInstance.get()
-        # Opening one makes its tables: here, before a daemon and a launch want to make them at once.
-        _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
-        _ = instance.run_launcher, instance.run_coordinator  # of a class that dagster.yaml may name
-    except Exception as error:  # whatever a dagster.yaml names is run here, and may raise anything
-        raise InstanceError(
-            f"Dagster cannot use the instance in {settings.home()} with its dagster.yaml: {reason_of(error)}"
-        ) from error
-    with instance:
+    home = settings.home()
+    check_storage(home)
+    with ExitStack() as stack:
+        try:
+            instance = stack.enter_context(dg.DagsterInstance.get())
+            # Opening one makes its tables: here, before a daemon and a launch want to make them at once.
+            _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
+            _ = instance.run_launcher, instance.run_coordinator  # of a class that dagster.yaml may name
+        except InstanceError:
+            raise
+        except Exception as error:  # whatever a dagster.yaml names is run here, and may raise anything
+            raise InstanceError(
+                f"Dagster cannot use the instance in {home} with its dagster.yaml: {reason_of(error)}"
+            ) from error
         yield instance
 
 

@@ -5,8 +5,10 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import alembic.util
 import click
@@ -16,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beacon_pipeline.catalog import CatalogError, UnknownName
@@ -254,6 +256,43 @@ def test_a_bad_variable_is_one_line_without_its_secret(
     if command == "run":
         monkeypatch.delenv(variable)
         assert "no job yet" in CliRunner().invoke(main, ["jobs"]).output, "nothing was made of it"
+
+
+# Every way in which libpq takes a secret, and options that it may quote in its errors.
+OPTIONS = st.sampled_from(
+    [
+        "password",
+        "sslpassword",
+        "passfile",
+        "oauth_client_secret",
+        "passwort",
+        "sslmode",
+        "port",
+        "channel_binding",
+    ]
+)
+QUERIES = st.lists(st.tuples(OPTIONS, st.sampled_from([quote_plus(SECRET), SECRET.replace("-", "%2D")])))
+USERS = st.sampled_from(["", "u@", f"u:{SECRET}@", f":{SECRET}@", f"u:x@{SECRET}@", f"u:/{SECRET}?@"])
+PLACES = st.sampled_from(["127.0.0.1:1", "127.0.0.1:port", "[::1", "127.0.0.1:1,127.0.0.1:2", ""])
+
+
+@given(st.sampled_from(["postgresql", "postgresql+psycopg2", "postgres", "mysql"]), USERS, PLACES, QUERIES)
+@settings(max_examples=60)
+def test_no_address_of_a_database_shows_its_secret_or_a_trace(
+    scheme: str, user: str, place: str, query: list[tuple[str, str]]
+) -> None:
+    url = f"{scheme}://{user}{place}/db?" + "&".join(f"{name}={value}" for name, value in query)
+    with pytest.MonkeyPatch.context() as changed, tempfile.TemporaryDirectory() as folder:
+        changed.setenv("DAGSTER_HOME", folder)
+        changed.setenv("BEACON_DATABASE_URL", url)
+        changed.setenv("PGHOST", "127.0.0.1")
+        changed.setenv("PGPORT", "1")
+        changed.setattr("beacon_pipeline.ledger.database.TRIES", 1)
+        done = CliRunner().invoke(main, ["jobs"])
+    assert done.exit_code == 2, done.output
+    assert len(done.output.splitlines()) == 1
+    assert done.output.startswith("Error: ")
+    assert SECRET not in done.output
 
 
 @pytest.mark.parametrize(
