@@ -116,7 +116,7 @@ def reason_of(error: BaseException) -> str:
     original = getattr(error, "orig", None)  # the driver's own error inside SQLAlchemy's
     text = _text_of(original if isinstance(original, BaseException) else error)
     if isinstance(error, OSError) and error.strerror:
-        text = error.strerror
+        text = error.strerror + (f": {shortened(error.filename)}" if error.filename else "")
     line = " ".join(_safe(text).split()) or type(error).__name__
     return line if len(line) <= LINE_LIMIT else f"{line[: LINE_LIMIT - 1]}…"
 
@@ -141,9 +141,10 @@ def _of_the_system(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         where = f" (writing {shortened(path)})" if path else ""
         return f"the disk is full{where}: make room, then run the command again"
-    if path is None:
-        return f"the operating system refused: {reason_of(error)}"
-    return f"{shortened(path)} cannot be used: {reason_of(error)}"
+    reason = _safe(error.strerror or _text_of(error)) or type(error).__name__
+    return (
+        f"{shortened(path)} cannot be used: {reason}" if path else f"the operating system refused: {reason}"
+    )
 
 
 def _text_of(error: BaseException) -> str:
