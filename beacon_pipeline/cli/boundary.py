@@ -113,12 +113,10 @@ def explained(error: BaseException) -> click.ClickException:
 
 def reason_of(error: BaseException) -> str:
     """Why an error of some library was raised, on one line, without secrets."""
+    if isinstance(error, OSError):
+        return _of_the_system(error)
     original = getattr(error, "orig", None)  # the driver's own error inside SQLAlchemy's
-    text = _text_of(original if isinstance(original, BaseException) else error)
-    if isinstance(error, OSError) and error.strerror:
-        text = error.strerror + (f": {shortened(error.filename)}" if error.filename else "")
-    line = " ".join(_safe(text).split()) or type(error).__name__
-    return line if len(line) <= LINE_LIMIT else f"{line[: LINE_LIMIT - 1]}…"
+    return _one_line(_text_of(original if isinstance(original, BaseException) else error), error)
 
 
 def shortened(path: object) -> str:
@@ -141,10 +139,15 @@ def _of_the_system(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         where = f" (writing {shortened(path)})" if path else ""
         return f"the disk is full{where}: make room, then run the command again"
-    reason = _safe(error.strerror or _text_of(error)) or type(error).__name__
+    reason = _one_line(error.strerror or _text_of(error), error)
     return (
         f"{shortened(path)} cannot be used: {reason}" if path else f"the operating system refused: {reason}"
     )
+
+
+def _one_line(text: str, error: BaseException) -> str:
+    line = " ".join(_safe(text).split()) or type(error).__name__
+    return line if len(line) <= LINE_LIMIT else f"{line[: LINE_LIMIT - 1]}…"
 
 
 def _text_of(error: BaseException) -> str:

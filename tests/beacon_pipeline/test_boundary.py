@@ -63,6 +63,7 @@ STATEMENT = sa.exc.DatabaseError("SELECT 1", {}, sqlite3.DatabaseError("file is 
         (FULL, 2, "Error: the disk is full (writing /srv/x): make room, then run the command again"),
         (PermissionError(13, "Permission denied", "/a"), 2, "Error: /a cannot be used: Permission denied"),
         (OSError("strange"), 2, "Error: the operating system refused: strange"),
+        (OSError("more\nthan a line"), 2, "Error: the operating system refused: more than a line"),
         (
             OSError(36, "File name too long", "x" * 999),
             2,
