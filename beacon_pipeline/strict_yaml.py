@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,13 +22,12 @@ DEPTH_LIMIT = 100  # levels of nesting; libyaml itself looks at none
 Kind = TypeVar("Kind", bound=BaseModel)
 
 
-class _Loader(Composer, CParser, SafeConstructor, Resolver):
+class _Composer(Composer, CParser, Resolver):
     """libyaml reads, and Python builds from its events the nodes that know their lines, in one pass."""
 
     def __init__(self, text: str) -> None:
         CParser.__init__(self, text)
         Composer.__init__(self)
-        SafeConstructor.__init__(self)
         Resolver.__init__(self)
         self._depth = 0
 
@@ -47,6 +45,10 @@ class _Loader(Composer, CParser, SafeConstructor, Resolver):
         finally:
             self._depth -= 1
 
+
+class _Constructor(SafeConstructor):
+    """Makes values of nodes; whatever it cannot read is an error with its line."""
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
@@ -63,7 +65,7 @@ class _Loader(Composer, CParser, SafeConstructor, Resolver):
 def read_one(path: Path, node: yaml.Node, kind: type[Kind], problems: list[str]) -> Kind | None:
     """The value that a node of a file holds; None when it holds none, and then ``problems`` says why."""
     try:
-        values = _construct(node)
+        values: Any = _Constructor().construct_document(node)
     except yaml.MarkedYAMLError as error:
         problems.append(_line_of(path, error))
         return None
@@ -90,7 +92,7 @@ def compose(path: Path, problems: list[str]) -> yaml.Node | None:
         if path.stat().st_size > FILE_LIMIT:
             problems.append(f"{path.name}: larger than {FILE_LIMIT:,} bytes")
             return None
-        node = _Loader(path.read_text(encoding="utf-8")).get_single_node()
+        node = _Composer(path.read_text(encoding="utf-8")).get_single_node()
     except FileNotFoundError:
         problems.append(f"{path.name}: is missing from {path.parent}")
         return None
@@ -111,16 +113,6 @@ def _line_of(path: Path, error: yaml.MarkedYAMLError) -> str:
     said = " ".join(filter(None, (error.context, error.problem)))
     broken = "" if isinstance(error, ComposerError | ConstructorError) else "cannot be read: "
     return visible(f"{where}: {broken}{' '.join(said.split())}")
-
-
-def _construct(node: yaml.Node) -> Any:
-    # One for each entry would cost more than what it does.
-    return _constructor().construct_document(node)
-
-
-@cache
-def _constructor() -> _Loader:
-    return _Loader("")
 
 
 def _repeated_keys(node: yaml.Node) -> Iterator[str]:
