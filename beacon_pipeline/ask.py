@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from beacon_pipeline import settings
 from beacon_pipeline.assets import CATALOG_DIGEST, MODELS, QUESTIONS
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.jobs import make_job, unfinished_job
 from beacon_pipeline.launch import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
 from beacon_pipeline.ledger import Ledger
@@ -39,7 +41,9 @@ class Asked:
 def check_can_ask(
     ledger: Ledger, catalog: Catalog, providers: Providers, cells: Sequence[Cell], *, new_job: bool
 ) -> None:
-    """Raises NotConfigured when what `ask` would launch could not ask anybody."""
+    """Raises NotConfigured when what `ask` would launch could not ask anybody, and SettingsError where the
+    environment keeps its runs from starting."""
+    settings.check_launchable()
     unfinished = None if new_job else unfinished_job(ledger, cells)
     deployments = (
         deployments_of(cells)
@@ -80,7 +84,7 @@ def ask(
     return Asked(job, unfinished is not None, launch_job(instance, catalog, job, cells))
 
 
-class JobNameTaken(ValueError):
+class JobNameTaken(BeaconError, ValueError):
     """A submitted job has the name of one that was asked for other cells."""
 
 

@@ -8,8 +8,11 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from beacon_pipeline.catalog import Catalog, CatalogError, load_catalog
+from beacon_pipeline import settings
+from beacon_pipeline.catalog import Catalog, CatalogError, ProviderName, load_catalog
 from beacon_pipeline.deployments import modal_deployments
+from beacon_pipeline.instance.configuration import InstanceError, kind_of_environment
+from beacon_pipeline.instance.storage import storage_problems
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger_checks.project import own_checks
 from beacon_pipeline.providers import Providers
@@ -54,6 +57,22 @@ def examine_catalog() -> tuple[Catalog | None, list[Diagnosis]]:
     ]
 
 
+def examine_weights(catalog: Catalog) -> list[Diagnosis]:
+    """Which folders of weights on this machine lack what loading them needs; nothing when all is well."""
+    found = []
+    for model in catalog.models:
+        if model.provider is not ProviderName.LOCAL or model.folder is None:
+            continue
+        folder = catalog.folder / model.folder
+        missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
+        if not any(folder.glob("*.safetensors")):
+            missing.append("model.safetensors")
+        if missing:
+            detail = f"{folder.resolve()} holds no {', no '.join(missing)}"
+            found.append(Diagnosis(f"weights {model.id}", ok=False, detail=detail))
+    return found
+
+
 def examine_own_checks(catalog: Catalog) -> list[Diagnosis]:
     """Whether the data tests in the catalog's folder, if there are any, can be read."""
     try:
@@ -82,6 +101,21 @@ def examine_database(url: str) -> Diagnosis:
     return Diagnosis(
         "database", ok=True, detail=f"{ledger.place}: schema {current}; the next command brings {newest}"
     )
+
+
+def examine_environment() -> list[Diagnosis]:
+    """What of the environment and of Dagster's files keeps a run from starting; nothing when all is well."""
+    found = []
+    try:
+        settings.check_launchable()
+    except (settings.SettingsError, FileNotFoundError) as error:
+        found.append(Diagnosis("environment", ok=False, detail=str(error)))
+    try:
+        kind_of_environment()
+        problems = list(storage_problems(settings.home()))
+    except (InstanceError, OSError) as error:
+        problems = [str(error)]
+    return found + [Diagnosis("instance", ok=False, detail=problem) for problem in problems]
 
 
 def examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]:

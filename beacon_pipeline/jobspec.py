@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from beacon_pipeline.catalog import Catalog, UnknownName
 from beacon_pipeline.display import visible
+from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.strict_yaml import compose, read_one
 
@@ -54,7 +55,7 @@ class Wanted:
     cells: tuple[Cell, ...]
 
 
-class JobspecError(Exception):
+class JobspecError(BeaconError):
     """A job file that cannot be used: every problem at once, one line each."""
 
     def __init__(self, problems: Iterable[str]) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.display import one_line
+from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.instance import console_script
 from beacon_pipeline.partitions import KeyRange
 from beacon_pipeline.tags import (
@@ -81,7 +83,17 @@ mutation CancelBackfill($id: String!) {
 """
 
 
-class LaunchError(Exception):
+_LOAD_ERROR = """
+query Load($name: String!) {
+  workspaceLocationEntryOrError(name: $name) {
+    ... on PythonError { message }
+    ... on WorkspaceLocationEntry { locationOrLoadError { ... on PythonError { message } } }
+  }
+}
+"""
+
+
+class LaunchError(BeaconError):
     """Dagster refused to launch or to stop something; the message is its own."""
 
 
@@ -125,10 +137,23 @@ def launch_runs(launches: Sequence[Launch], location: str = "beacon") -> list[st
         raise LaunchError(outcome.get("message", outcome["__typename"]))
     run_ids = []
     for launched in outcome["launchMultipleRunsResult"]:
+        if launched["__typename"] == "PipelineNotFoundError":
+            raise LaunchError(_why_not_found(location, launched))
         if launched["__typename"] != "LaunchRunSuccess":
             raise LaunchError(launched.get("message") or json.dumps(launched))
         run_ids.append(launched["run"]["runId"])
     return run_ids
+
+
+def _why_not_found(location: str, launched: Mapping[str, Any]) -> str:
+    """Why Dagster does not know a job of ours: its code location does not load, or is another one."""
+    entry = _graphql(_LOAD_ERROR, {"name": location})["workspaceLocationEntryOrError"] or {}
+    error = entry.get("message") or (entry.get("locationOrLoadError") or {}).get("message")
+    workspace = settings.workspace_file()
+    if error is None:
+        return f"{workspace} holds no code location {location!r} of Beacon's: {launched.get('message')}"
+    reason = one_line(settings.masked(error.strip()))
+    return f"Dagster cannot load the code location {location!r} of {workspace}: {reason}"
 
 
 def terminate_runs(run_ids: Sequence[str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from itertools import groupby
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.records import Cell
 from inference.contract import Deployment
 
@@ -31,7 +32,7 @@ class KeyRange:
     end: str
 
 
-class NotAPartitionKey(ValueError):
+class NotAPartitionKey(BeaconError, ValueError):
     """A text that names no cell; the message shows what one looks like."""
 
 

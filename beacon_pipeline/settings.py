@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
+import sqlalchemy as sa
+import yaml
 from pydantic import SecretStr
+
+from beacon_pipeline.errors import BeaconError
+from dbt_like_checks import secrets
+
+# Databases and targets of alerts: addresses that hold secrets.
+ADDRESSES = ("BEACON_DATABASE_URL", "DAGSTER_POSTGRES_URL")
+ALERT_URLS = "BEACON_ALERT_URLS"
+_NAME_OF_A_SECRET = re.compile(r"(PASSWORD|PASSWD|PASSFILE|SECRET|TOKEN|KEY)$", re.IGNORECASE)
+_TARGET = re.compile(r"\w+://(?:(?P<user_part>[^\s/?]*)@)?(?P<host>[^\s/?:,]*)(?P<rest>[^\s,]*)")
+_TOKEN = re.compile(r"(?=[^/:?&=]*\d)[^/:?&=]{8,}")  # a part of a path or query that is no plain word
+MAX_ALERT_INTERVAL_SECONDS = 24 * 3600
+
+
+class SettingsError(BeaconError, ValueError):
+    """A variable of the environment that cannot be used."""
 
 
 def home() -> Path:
@@ -18,7 +36,9 @@ def database_url() -> str:
 
     The URL may hold a password: it is never shown.
     """
-    return os.environ.get("BEACON_DATABASE_URL") or f"sqlite:///{home() / 'ledger.db'}"
+    given = os.environ.get("BEACON_DATABASE_URL")
+    # Rendered, so that a "?" or a "%" in the folder's name stays a part of the path.
+    return given or sa.URL.create("sqlite", database=str(home() / "ledger.db")).render_as_string()
 
 
 def local_call_store() -> Path:
@@ -57,9 +77,56 @@ def ui_url() -> str:
 def alert_interval_seconds() -> int:
     """How often alerts look at what is wrong: ``BEACON_ALERT_INTERVAL_SECONDS``, or every 30 seconds.
 
-    Raises ValueError with the way out.
+    Raises SettingsError with the way out.
     """
     given = os.environ.get("BEACON_ALERT_INTERVAL_SECONDS") or "30"
-    if not given.isascii() or not given.isdigit() or int(given) == 0:
-        raise ValueError(f"BEACON_ALERT_INTERVAL_SECONDS is {given!r}: give a whole number of seconds")
+    whole = re.fullmatch(r"[0-9]{1,6}", given)
+    if not whole or not 0 < int(given) <= MAX_ALERT_INTERVAL_SECONDS:
+        raise SettingsError(
+            f"BEACON_ALERT_INTERVAL_SECONDS is {given!r:.40}: give a whole number of seconds, "
+            f"1 to {MAX_ALERT_INTERVAL_SECONDS}"
+        )
     return int(given)
+
+
+def check_launchable() -> None:
+    """Raises SettingsError or FileNotFoundError where a run that is launched now could not start."""
+    _check_workspace(workspace_file())
+    alert_interval_seconds()
+
+
+def _check_workspace(path: Path) -> None:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{path} is no Dagster workspace, it cannot be read: {reason}") from None
+    if not isinstance(content, dict) or not content.get("load_from"):
+        raise SettingsError(f"{path} is no Dagster workspace: it lists nothing under 'load_from'")
+
+
+def masked(text: str) -> str:
+    """``text`` without any secret that the environment holds, and without what is written as one."""
+    return secrets.masked(text, secret_values())
+
+
+def secret_values() -> frozenset[str]:
+    """What must never be shown: of addresses the secret parts, of variables named like a secret all."""
+    found = {
+        value
+        for name, value in os.environ.items()
+        # A short one is a switch rather than a secret, but for a password of PostgreSQL.
+        if _NAME_OF_A_SECRET.search(name) and (len(value) >= 8 or name.startswith("PG"))
+    }
+    for target in _TARGET.finditer(os.environ.get(ALERT_URLS, "")):
+        found |= {target[0], *_secrets_of_target(target)}
+    for variable in ADDRESSES:
+        found |= secrets.secrets_of(os.environ.get(variable, ""))
+    return frozenset(filter(None, found))
+
+
+def _secrets_of_target(target: re.Match[str]) -> list[str]:
+    user, colon, password = (target["user_part"] or "").partition(":")
+    # What looks like a host may be a token: slack://A/B/C.
+    token_or_host = [] if "." in target["host"] or target["host"] == "localhost" else [target["host"]]
+    return [password if colon else user, *_TOKEN.findall("/".join([*token_or_host, target["rest"]]))]

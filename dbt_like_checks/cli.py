@@ -183,6 +183,17 @@ def _selected(paths: tuple[Path, ...], select: tuple[str, ...], exclude: tuple[s
     return select_tests(load_project(*paths), select, exclude)
 
 
+def _masked_traceback() -> str:
+    import traceback
+
+    from dbt_like_checks.secrets import masked, secrets_of
+    from dbt_like_checks.shown import visible
+
+    # Which option held the address is not known here; whatever may be one is read as one.
+    secrets = [secrets_of(given) for given in (*sys.argv[1:], os.environ.get(URL_VARIABLE, ""))]
+    return visible(masked(traceback.format_exc().rstrip(), frozenset[str]().union(*secrets)))
+
+
 def main() -> NoReturn:
     """The entry point of the shell: `run`, and the process ends at once.
 
@@ -204,7 +215,7 @@ def main() -> NoReturn:
 def run() -> None:
     """The command itself: every error of this package is said in plain lines, and exits with 2.
 
-    So does what nobody foresaw, with its traceback.
+    So does what nobody foresaw, with its traceback, in which no secret is shown.
     """
     from dbt_like_checks.errors import DataTestError
     from dbt_like_checks.shown import visible
@@ -220,9 +231,7 @@ def run() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
     except Exception:  # noqa: BLE001  dbt tells a failed test from a failed command by the exit code
-        import traceback
-
-        traceback.print_exc()
+        click.echo(_masked_traceback(), err=True)
     else:
         return
     sys.exit(UNUSABLE)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
 from dbt_like_checks.dialects import REGEX_FUNCTION, Dialect
 from dbt_like_checks.errors import DatabaseUnusable, QueryStopped
+from dbt_like_checks.secrets import masked, secrets_of, shown_address
 from dbt_like_checks.watch import Watch
 
 CONNECT_SECONDS = 10
@@ -26,10 +27,6 @@ LOCK_SECONDS = 5.0  # at most, that another's lock on a SQLite file is waited fo
 TIMEOUT_SECONDS = 300.0  # of one test's query, unless told otherwise
 REGEX_SECONDS = 1.0  # of one regular expression on one value, on SQLite
 PROGRESS_STEPS = 10_000  # of SQLite's machine between two looks at the clock
-# Of a URL's query only these are no secret: the value of any other is never shown.
-SHOWN_OPTIONS = frozenset(
-    ("access_mode", "application_name", "connect_timeout", "dbname", "host", "hostaddr", "mode", "options")
-).union(("port", "sslmode", "target_session_attrs", "uri", "user"))
 OPENED_TO_READ = "dbt_like_checks_opened_to_read"  # on a DuckDB engine that cannot write at all
 PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
 TIMED_OUT = "57014"  # PostgreSQL's code of a statement that ran out of time
@@ -52,7 +49,7 @@ def open_engine(
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):  # the latter of a port that is no number
         raise DatabaseUnusable("not a database URL: write for example sqlite:///file.db") from None
-    given = parsed.set(query={}).render_as_string(hide_password=True)
+    given = shown_address(parsed.set(query={}))
     dialect = Dialect.of(parsed.get_backend_name())
     options: dict[str, Any] = {}
     match dialect:
@@ -82,12 +79,16 @@ def open_engine(
             options["pool_reset_on_return"] = None
     try:
         engine = sa.create_engine(parsed, **options)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
+    except (sa.exc.NoSuchModuleError, ImportError) as error:
         raise DatabaseUnusable(f"{dialect.value} needs its driver installed: {error}") from None
+    except (sa.exc.ArgumentError, ValueError) as error:
+        secrets = secrets_of(parsed.render_as_string(hide_password=False))
+        raise DatabaseUnusable(f"{given}: {masked(str(error), secrets)}") from None
     try:
         with engine.connect():
             pass
-    except sa.exc.DBAPIError as error:
+    # ValueError and ArgumentError: an option that is spelled wrong shows only when connecting.
+    except (sa.exc.DBAPIError, sa.exc.ArgumentError, ValueError) as error:
         engine.dispose()
         raise DatabaseUnusable(f"{given}: {explain(error, engine)}") from None
     return engine
@@ -217,7 +218,8 @@ def explain(error: BaseException, engine: sa.Engine, timeout: float | None = Non
         return f"stopped after {limit}: the query takes too long (--timeout gives it more)"
     if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
         text = f"the connection was lost: {text}"
-    return _without_secrets(text.splitlines()[0].strip(), engine)
+    address = engine.url.render_as_string(hide_password=False)
+    return masked(text.splitlines()[0].strip(), secrets_of(address))
 
 
 def is_locked(error: sa.exc.DBAPIError) -> bool:
@@ -231,19 +233,6 @@ def _ran_out_of_time(original: BaseException, text: str) -> bool:
         return True
     lowered = text.lower()
     return lowered == "interrupted" or lowered.startswith("interrupt error")
-
-
-def _without_secrets(text: str, engine: sa.Engine) -> str:
-    for secret in _secrets(engine.url):
-        for form in {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}:
-            text = text.replace(form, "***")
-    return text
-
-
-def _secrets(url: sa.URL) -> list[str]:
-    options = url.normalized_query.items()
-    values = [value for name, several in options if name not in SHOWN_OPTIONS for value in several]
-    return sorted(filter(None, (url.password, *values)), key=len, reverse=True)
 
 
 def _prepare_postgresql(

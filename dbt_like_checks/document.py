@@ -151,7 +151,7 @@ class Reader:
     def _scalar(self, node: yaml.ScalarNode) -> object:
         try:
             return yaml.SafeLoader("").construct_object(node)
-        except (yaml.YAMLError, ValueError, OverflowError, KeyError, IndexError):
+        except Exception:  # noqa: BLE001  PyYAML's constructors raise whatever their parsing meets
             self.report(node, f"{node.value[:40]!r} cannot be read as {node.tag.rpartition(':')[2]}")
             return None
 

@@ -64,7 +64,13 @@ _MANIFEST: TypeAdapter[tuple[DeploymentSpec, ...]] = TypeAdapter(tuple[Deploymen
 
 def write_manifest(path: Path, specs: Sequence[DeploymentSpec]) -> None:
     """Write what is to be deployed, for `declared_deployments` to read."""
-    path.write_bytes(_MANIFEST.dump_json(tuple(specs), indent=2))
+    made = path.with_name(f"{path.name}.new")
+    try:
+        made.write_bytes(_MANIFEST.dump_json(tuple(specs), indent=2))
+        made.replace(path)
+    except OSError:
+        made.unlink(missing_ok=True)  # a full disk leaves no half of one
+        raise
 
 
 def declared_deployments(environment: Mapping[str, str] = os.environ) -> tuple[DeploymentSpec, ...]:

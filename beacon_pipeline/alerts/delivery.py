@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import apprise
 
 from beacon_pipeline.alerts.messages import Message
+from beacon_pipeline.settings import ALERT_URLS as VARIABLE
+from beacon_pipeline.settings import masked
 
-VARIABLE = "BEACON_ALERT_URLS"
 STARTS_WITHIN_SECONDS = 10.0  # of a tick; what is not sent by then waits for the next one
 ENDS_WITHIN_SECONDS = 25.0  # a sending that hangs longer counts as failed
 
@@ -47,8 +48,8 @@ class Target:
         sender = apprise.Apprise(asset=_ASSET)
         return sender.add(self.url) and bool(
             sender.notify(
-                title=message.title,
-                body=message.body,
+                title=masked(message.title),
+                body=masked(message.body),
                 notify_type=apprise.NotifyType(message.level),
                 body_format=apprise.NotifyFormat.TEXT,
             )

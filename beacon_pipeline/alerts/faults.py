@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from beacon_pipeline.display import one_line
+from beacon_pipeline.settings import masked
 
 
 class KeptError(Protocol):
@@ -22,4 +23,4 @@ def innermost(error: KeptError) -> str:
     while error.cause is not None:
         error = error.cause
     # `Failure` only means that the code said so itself.
-    return one_line(error.message.removeprefix("dagster._core.definitions.events.Failure: "))
+    return one_line(masked(error.message.removeprefix("dagster._core.definitions.events.Failure: ")))

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from beacon_pipeline.alerts.incidents import Alert
 from beacon_pipeline.alerts.messages import Message
+from beacon_pipeline.errors import BeaconError
 
 KEY = "beacon/alerts/1"  # the number changes with the shape of the value
 
@@ -62,7 +63,7 @@ class Memory:
 _ADAPTER = TypeAdapter(Memory)
 
 
-class MemoryUnreadable(Exception):
+class MemoryUnreadable(BeaconError):
     """What is stored is not a memory: written by another version, or by other hands."""
 
 

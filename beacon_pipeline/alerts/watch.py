@@ -141,7 +141,7 @@ def _heard(cause: str, source: str, read: Read, now: datetime) -> list[Observati
         return [*read(), Passing(cause, source, now)]
     except Exception as error:  # noqa: BLE001  whatever it is, a person is told and the others are read
         said = str(error) if isinstance(error, LedgerUnavailable) else f"{type(error).__name__}: {error}"
-        return [Failing(cause, None, source, now, detail=one_line(said))]
+        return [Failing(cause, None, source, now, detail=one_line(settings.masked(said)))]
 
 
 def _within(seconds: float, work: Callable[[], Result]) -> Result:

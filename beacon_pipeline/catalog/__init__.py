@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +30,8 @@ from beacon_pipeline.catalog.model import (
     parameters_of,
     spelling,
 )
-from beacon_pipeline.strict_yaml import compose, read_one
+from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.strict_yaml import compose, place_of, read_one
 from inference.providers.endpoint import BASE_URL_FORM, is_base_url
 
 __all__ = [
@@ -50,7 +52,7 @@ DEFAULT = "demo"
 Kind = TypeVar("Kind", bound=Entry)
 
 
-class CatalogError(Exception):
+class CatalogError(BeaconError):
     """A catalog that cannot be used: every problem at once, one line each."""
 
     def __init__(self, problems: list[str]) -> None:
@@ -65,13 +67,20 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
     """
     chosen = name_or_folder or os.environ.get("BEACON_CATALOG") or DEFAULT
     folder = SHIPPED / chosen if chosen in shipped_names() else Path(chosen)
-    if not folder.is_dir():
+    try:
+        found = folder.is_dir()
+    except (OSError, ValueError):  # a name too long, or with a NUL
+        found = False
+    if not found:
         raise CatalogError(
-            [f"no catalog {chosen!r}: give a folder, or one of {', '.join(shipped_names())} (BEACON_CATALOG)"]
+            [
+                f"no catalog {chosen!r:.120}: give a folder, or one of {', '.join(shipped_names())} "
+                "(BEACON_CATALOG)"
+            ]
         )
     problems: list[str] = []
     regions = _read_entries(folder / "regions.yaml", "regions", Region, problems)
-    models = _read_entries(folder / "models.yaml", "models", Model, problems)
+    models = _read_entries(folder / "models.yaml", "models", Model, problems, look=_missing_weights)
     questions = _read_entries(folder / "questions.yaml", "questions", Question, problems)
     settings = _read_settings(folder / "settings.yaml", problems)
     problems += _cross_checks(regions, models)
@@ -96,7 +105,14 @@ def shipped_names() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob("*/regions.yaml"))
 
 
-def _read_entries(path: Path, key: str, kind: type[Kind], problems: list[str]) -> list[Kind]:
+def _read_entries(
+    path: Path,
+    key: str,
+    kind: type[Kind],
+    problems: list[str],
+    look: Callable[[Path, yaml.Node, Kind], list[str]] = lambda *_: [],
+) -> list[Kind]:
+    """The entries of a file; ``look`` gives what is wrong with one beyond its own words."""
     root = compose(path, problems)
     if root is None:
         return []
@@ -105,10 +121,29 @@ def _read_entries(path: Path, key: str, kind: type[Kind], problems: list[str]) -
     if set(pairs) != {key} or not isinstance(listed, yaml.SequenceNode) or not listed.value:
         problems.append(f"{path.name}: write one list of entries under '{key}:' and nothing else")
         return []
-    entries = [entry for node in listed.value if (entry := read_one(path, node, kind, problems)) is not None]
+    entries = []
+    for node in listed.value:
+        entry = read_one(path, node, kind, problems)
+        if entry is not None:
+            entries.append(entry)
+            problems += look(path, node, entry)
     counted = Counter(getattr(entry, "id", "") for entry in entries)
     problems += [f"{path.name}: duplicate id {name!r}: keep one" for name, n in counted.items() if n > 1]
     return entries
+
+
+def _missing_weights(path: Path, node: yaml.Node, model: Model) -> list[str]:
+    # A folder that Modal's images are made from has to be there where they are made, and only then.
+    if model.folder is None or model.provider is not ProviderName.LOCAL:
+        return []
+    weights = path.parent.resolve() / model.folder
+    if weights.is_dir():
+        return []
+    written = next((value for key, value in node.value if key.value == "folder"), node)
+    return [
+        f"{place_of(path, written, model.id)}: no folder {weights.resolve()}: a relative one begins at the "
+        "catalog; `beacon catalog init` makes a catalog with its weights"
+    ]
 
 
 def _read_settings(path: Path, problems: list[str]) -> Settings:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from rapidfuzz import process
 
+from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.records import Cell
 from inference.contract import (
     Attention,
@@ -30,7 +31,7 @@ ScheduleName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$",
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
-class UnknownName(LookupError):
+class UnknownName(BeaconError, LookupError):
     """A name that is in no catalog: one line with the nearest names."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:

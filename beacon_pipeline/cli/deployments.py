@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -66,17 +67,22 @@ def doctor(as_json: bool) -> None:
     from beacon_pipeline.doctor import (
         examine_catalog,
         examine_database,
+        examine_environment,
         examine_own_checks,
         examine_providers,
+        examine_weights,
         versions,
     )
     from beacon_pipeline.resources import ProvidersResource
 
     catalog, diagnoses = examine_catalog()
-    diagnoses = [versions(), *diagnoses, examine_database(settings.database_url())]
+    diagnoses = [versions(), *examine_environment(), *diagnoses, examine_database(settings.database_url())]
     if catalog is not None:
         diagnoses += examine_own_checks(catalog)
+        diagnoses += examine_weights(catalog)
         diagnoses += examine_providers(catalog, ProvidersResource().open(catalog))
+    # A password may be where no one expects it: an address given as a folder, say.
+    diagnoses = [replace(diagnosis, detail=settings.masked(diagnosis.detail)) for diagnosis in diagnoses]
     if as_json:
         click.echo(json.dumps([diagnosis.to_json() for diagnosis in diagnoses], indent=2))
     else:

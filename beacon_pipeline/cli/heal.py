@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline.cli.support import open_instance, open_ledger, plain_errors
+from beacon_pipeline.cli.support import Seconds, open_instance, open_ledger, plain_errors
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -26,7 +26,7 @@ FOLLOW_SECONDS = 0.5
 @click.option(
     "--untouched-for",
     "seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     default=0,
     show_default=True,
     help="Leave unsettled executions alone that something touched within so many seconds.",

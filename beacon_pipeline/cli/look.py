@@ -40,7 +40,9 @@ def status(jobspec_id: str | None, as_json: bool, answers: bool) -> None:
 
 
 @click.command()
-@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many, newest first."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plain_errors
 def jobs(limit: int, as_json: bool) -> None:

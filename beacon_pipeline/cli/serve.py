@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import shlex
 import signal
+import socket
 import sys
 import time
 from contextlib import ExitStack
 
 import click
 
-from beacon_pipeline.cli.support import open_instance, open_ledger, plain_errors
+from beacon_pipeline.cli.support import BadInput, open_instance, open_ledger, plain_errors
 
 
 @click.command()
-@click.option("--port", default=3000, show_default=True, help="On this machine only.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="On this machine only."
+)
 @click.option(
     "--postgresql",
     is_flag=True,
@@ -23,6 +26,7 @@ from beacon_pipeline.cli.support import open_instance, open_ledger, plain_errors
 @plain_errors
 def dev(port: int, postgresql: bool) -> None:
     """Open the Dagster UI and run its daemon, until interrupted."""
+    _check_free(port)
     # Whoever ends it by `kill` or closes the terminal wants the daemon stopped too.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
@@ -36,6 +40,18 @@ def dev(port: int, postgresql: bool) -> None:
             for name, value in ({"DAGSTER_HOME": str(settings.home())} | variables).items():
                 click.echo(f"  export {name}={shlex.quote(value)}")
         _serve(port)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        # As the web server does, so that a connection that just ended is no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadInput(
+                f"port {port} cannot be used: {error.strerror}: choose another with --port"
+            ) from None
 
 
 def _serve(port: int) -> None:

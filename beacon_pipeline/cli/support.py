@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import click
+
+from beacon_pipeline.cli.boundary import BadInput as BadInput
+from beacon_pipeline.cli.boundary import boundary, reason_of
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -19,44 +23,31 @@ if TYPE_CHECKING:
     from beacon_pipeline.report import JobReport
 
 Arguments = ParamSpec("Arguments")
+MAX_SECONDS = 10 * 365 * 24 * 3600.0
 
 
-class BadInput(click.ClickException):
-    """One clear line, or one for each problem, and exit code 2."""
+class Seconds(click.FloatRange):
+    """A number of seconds from none to ten years."""
 
-    exit_code = 2
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=MAX_SECONDS)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        converted = super().convert(value, param, ctx)
+        if math.isnan(converted):  # no comparison holds for it, so that it is in every range
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return converted
 
 
 def plain_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Everything that can go wrong by bad input or a missing service, as a line instead of a trace."""
+    """A command whose errors leave as one line, also where it is called without the group around it."""
 
     @wraps(command)
     def wrapped(*arguments: Arguments.args, **options: Arguments.kwargs) -> None:
-        from beacon_pipeline.ask import JobNameTaken
-        from beacon_pipeline.catalog import CatalogError, UnknownName
-        from beacon_pipeline.instance.configuration import InstanceError
-        from beacon_pipeline.jobspec import JobspecError
-        from beacon_pipeline.launch import LaunchError
-        from beacon_pipeline.ledger import LedgerUnavailable
-        from beacon_pipeline.partitions import NotAPartitionKey
-        from inference.contract import NotConfigured
-
-        expected = (
-            CatalogError,
-            UnknownName,
-            InstanceError,
-            JobNameTaken,
-            JobspecError,
-            LaunchError,
-            LedgerUnavailable,
-            NotAPartitionKey,
-            NotConfigured,
-            FileNotFoundError,
-        )
-        try:
+        with boundary():
             command(*arguments, **options)
-        except expected as error:
-            raise BadInput(str(error)) from error
 
     return wrapped
 
@@ -75,19 +66,25 @@ def open_ledger() -> Iterator[Ledger]:
 def open_instance() -> Iterator[DagsterInstance]:
     """The Dagster instance of the environment, once its folder is there. Raises InstanceError."""
     import dagster as dg
-    import sqlalchemy as sa
-    from dagster_postgres.utils import DagsterPostgresException
 
-    from beacon_pipeline.instance.configuration import DATABASE_VARIABLE, InstanceError
+    from beacon_pipeline import settings
+    from beacon_pipeline.instance.configuration import InstanceError
+    from beacon_pipeline.instance.storage import check_storage
 
-    try:
-        instance = dg.DagsterInstance.get()
-        # Opening one makes its tables: here, before a daemon and a launch want to make them at once.
-        _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
-    except (sa.exc.OperationalError, DagsterPostgresException) as error:
-        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        raise InstanceError(f"Dagster's database ({DATABASE_VARIABLE}) cannot be used: {reason}") from None
-    with instance:
+    home = settings.home()
+    check_storage(home)
+    with ExitStack() as stack:
+        try:
+            instance = stack.enter_context(dg.DagsterInstance.get())
+            # Opening one makes its tables: here, before a daemon and a launch want to make them at once.
+            _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
+            _ = instance.run_launcher, instance.run_coordinator  # of a class that dagster.yaml may name
+        except InstanceError:
+            raise
+        except Exception as error:  # whatever a dagster.yaml names is run here, and may raise anything
+            raise InstanceError(
+                f"Dagster cannot use the instance in {home} with its dagster.yaml: {reason_of(error)}"
+            ) from error
         yield instance
 
 

@@ -9,7 +9,13 @@ from pathlib import Path
 
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import load_catalog
-from beacon_pipeline.instance.configuration import kind_of_environment, write_configuration
+from beacon_pipeline.instance.configuration import (
+    InstanceError,
+    check_name,
+    kind_of_environment,
+    write_configuration,
+)
+from beacon_pipeline.instance.private import make_private
 
 
 def console_script(name: str) -> str:
@@ -24,9 +30,17 @@ def ensure_instance_folder() -> Path:
     that is there. Also sets ``DAGSTER_HOME`` for this process and its children. Raises
     InstanceError and CatalogError.
     """
-    folder = settings.home()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_configuration(folder, kind_of_environment(), load_catalog())
+    folder, kind = settings.home(), kind_of_environment()
+    check_name(folder, kind)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
+    except OSError as error:
+        raise InstanceError(
+            f"the instance folder {str(folder)[:100]} cannot be used: {error.strerror}: "
+            "choose another DAGSTER_HOME"
+        ) from None
+    write_configuration(folder, kind, load_catalog())
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
 

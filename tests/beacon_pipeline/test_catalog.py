@@ -1,4 +1,5 @@
 import shutil
+import time
 from datetime import date
 from pathlib import Path
 
@@ -180,9 +181,47 @@ def test_a_model_at_endpoints_needs_a_usable_one_in_each_of_its_regions(folder: 
         ("models.yaml", "models: []\n", "models.yaml: write one list of entries under 'models:'"),
         ("models.yaml", "models: {a: 1}\n", "models.yaml: write one list of entries under 'models:'"),
         ("models.yaml", "- a\n", "models.yaml: write one list of entries under 'models:'"),
-        ("questions.yaml", "questions: [\n", "questions.yaml: cannot be read:"),
+        ("questions.yaml", "questions: [\n", "questions.yaml:2: cannot be read:"),
         ("questions.yaml", "questions: [hello]\n", "questions.yaml:1:"),
-        ("questions.yaml", "a: &a [1]\nquestions: [*a, *a]\n", "questions.yaml: YAML aliases"),
+        (
+            "questions.yaml",
+            "a: &a [1]\nquestions: [*a, *a]\n",
+            "questions.yaml:2: YAML aliases (*a) are not allowed",
+        ),
+        (
+            "questions.yaml",
+            "questions: [\n  {id: !!bool maybe}]\n",
+            "questions.yaml:2: 'maybe' cannot be read as bool",
+        ),
+        ("questions.yaml", "questions: [\n  {id: !!int x}]\n", "questions.yaml:2: 'x' cannot be read as int"),
+        ("questions.yaml", "questions: [\n  {id: !!int ''}]\n", "questions.yaml:2: '' cannot be read as int"),
+        (
+            "questions.yaml",
+            "questions: [\n  {id: !!float x}]\n",
+            "questions.yaml:2: 'x' cannot be read as float",
+        ),
+        ("questions.yaml", "questions: [\n  {id: !!binary x}]\n", "questions.yaml:2: "),
+        (
+            "questions.yaml",
+            "questions: [\n  {id: !!timestamp x}]\n",
+            "questions.yaml:2: 'x' cannot be read as tim",
+        ),
+        (
+            "questions.yaml",
+            "questions: [\n  {id: 2026-13-45}]\n",
+            "questions.yaml:2: '2026-13-45' cannot be read",
+        ),
+        (
+            "questions.yaml",
+            "questions: [{id: !!python/name:os.system x}]\n",
+            "questions.yaml:1: could not determine",
+        ),
+        (
+            "questions.yaml",
+            "questions: [{? [a, b] : c}]\n",
+            "questions.yaml:1: while constructing a mapping found",
+        ),
+        ("questions.yaml", "questions: " + "[" * 5000, "questions.yaml:1: nested more than 100 levels deep"),
         ("settings.yaml", "attempt_budget: 0\n", "settings.yaml:1: attempt_budget:"),
         ("settings.yaml", "attempts: 3\n", "settings.yaml:1: unknown key 'attempts'"),
     ],
@@ -190,6 +229,18 @@ def test_a_model_at_endpoints_needs_a_usable_one_in_each_of_its_regions(folder: 
 def test_files_that_hold_no_catalog(folder: Path, file: str, content: str, told: str) -> None:
     (folder / file).write_text(content, encoding="utf-8")
     assert any(line.startswith(told) for line in problems(folder)), problems(folder)
+
+
+def test_a_catalog_of_many_questions_is_read_with_its_lines(folder: Path) -> None:
+    entry = "  - {{id: q{0}, text: Who is number {0}?, category: control, sensitivity: low}}\n"
+    entries = [entry.format(number) for number in range(12_000)]
+    (folder / "questions.yaml").write_text("questions:\n" + "".join(entries), encoding="utf-8")
+    started = time.process_time()
+    assert len(load_catalog(str(folder)).questions) == 12_000
+    assert time.process_time() - started < 2
+    edit(folder, "questions.yaml", "number 11999?, category: control", "number 11999?, category: contrl")
+    (told,) = problems(folder)
+    assert told.startswith("questions.yaml:12001 (q11999): category: ")
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:

@@ -43,6 +43,11 @@ def test_the_record_after_a_run(asked: dict[str, str]) -> None:
     assert sum(len(call["items"]) for call in witness(asked, "submissions")) == 24
 
 
+def test_what_the_runs_left_is_private(asked: dict[str, str]) -> None:
+    kept = Path(asked["DAGSTER_HOME"])
+    assert [path for path in (kept, *kept.rglob("*")) if path.stat().st_mode & 0o077] == []
+
+
 def test_the_matrix_and_one_partition_for_people(asked: dict[str, str]) -> None:
     matrix = beacon(asked, "status")
     assert "24 completed" in " ".join(matrix.stdout.split())

@@ -57,7 +57,7 @@ def small_catalog(folder: Path) -> Path:
     shutil.copytree(SHIPPED / "demo", made)
     models = yaml.safe_load((made / "models.yaml").read_text())["models"]
     model = next(model for model in models if model["id"] == "tiny-qwen")
-    model |= {"regions": ["us", "eu"], "folder": "unused"}
+    model |= {"regions": ["us", "eu"], "folder": "."}
     (made / "models.yaml").write_text(json.dumps({"models": [model]}))
     schedule = {"cron": "* * * * *", "categories": ["control"]}
     (made / "settings.yaml").write_text(json.dumps({"schedules": {"every_minute": schedule}}))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog.new import make_catalog
 from beacon_pipeline.jobspec import JobspecError, read_jobspec
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.specification import specification_of, specified_cells
@@ -71,12 +72,9 @@ def test_all_problems_are_told_at_once_with_the_nearest_names(jobspec: Path) -> 
 
 def test_a_model_is_asked_only_where_it_is_served(jobspec: Path, tmp_path: Path) -> None:
     folder = tmp_path / "catalog"
-    folder.mkdir()
-    for file in CATALOG.folder.glob("*.yaml"):
-        text = file.read_text("utf-8").replace(
-            "    provider: local\n", "    provider: local\n    regions: [eu]\n", 1
-        )
-        (folder / file.name).write_text(text, encoding="utf-8")
+    models = make_catalog(folder, "demo").folder / "models.yaml"
+    served = models.read_text("utf-8").replace("provider: local\n", "provider: local\n    regions: [eu]\n", 1)
+    models.write_text(served, encoding="utf-8")
     jobspec.write_text("questions: [math_basic]\nmodels: [{id: tiny-llama, regions: [us]}]\n")
     with pytest.raises(JobspecError, match="'tiny-llama': is not served in 'us': it is in eu"):
         read_jobspec(jobspec, load_catalog(str(folder)))
@@ -100,12 +98,12 @@ def test_a_model_is_asked_only_where_it_is_served(jobspec: Path, tmp_path: Path)
         (GOOD + "name: '../etc/passwd'\n", "unfit"),
         (GOOD + "name: 2026-13-45\n", "job.yaml"),
         ("a: &a [x, x]\nquestions: *a\nmodels: [*a]\n", "YAML aliases"),
-        ("questions: !!python/object/apply:os.system ['true']\nmodels: [{id: tiny-qwen}]\n", "not readable"),
+        ("questions: !!python/object/apply:os.system ['true']\nmodels: [{id: tiny-qwen}]\n", "constructor"),
         ("questions: [math_basic\n", "cannot be read"),
         ("? [a, b]\n: c\n", "job.yaml"),
-        ("--- a\n--- b\n", "cannot be read"),
-        ("[" * 5000 + "]" * 5000, "nested too deeply"),
-        ("#" * 1_000_001, "larger than"),
+        ("--- a\n--- b\n", "found another document"),
+        ("[" * 5000 + "]" * 5000, "nested more than 100 levels deep"),
+        ("#" * 10_000_001, "larger than"),
         (b"\xff\xfe\x00", "cannot be read"),
         (b"questions: ['\x1b[31m']\nmodels: [{id: tiny-qwen}]\n", "cannot be read"),
         ('questions: ["\\e[31m\\u202e"]\nmodels: [{id: tiny-qwen}]\n', "unknown question"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
@@ -17,6 +16,7 @@ import sqlalchemy as sa
 
 from beacon_pipeline.assets.ledger import LEDGER, LEDGER_CHECKS_JOB, ledger_checks_sensor
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.new import make_catalog
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger_checks.project import OWN_CHECKS_LOAD, ledger_checks, ledger_target
@@ -293,7 +293,7 @@ def evaluated(catalog: Catalog, instance: dg.DagsterInstance) -> dict[str, dg.As
 
 def test_the_shell_tells_a_fault_in_tests_of_ones_own(tmp_path: Path) -> None:
     folder = tmp_path / "catalog"
-    shutil.copytree(CATALOG.folder, folder)
+    make_catalog(folder, "demo")
     with_own(folder, SOUND.replace("not_null", "nut_null"))
     env = environment(tmp_path) | {"BEACON_CATALOG": str(folder)}
     for arguments, code in ((("check",), 2), (("doctor", "--json"), 1)):

@@ -34,7 +34,7 @@ def a_catalog(folder: Path, questions: int) -> Path:
     """Two models in three regions, and that many questions; impatient."""
     made = folder / "catalog"
     shutil.copytree(SHIPPED / "demo", made)
-    model = {"provider": "local", "folder": "unused", "revision": "r", "dtype": "float32"}
+    model = {"provider": "local", "folder": ".", "revision": "r", "dtype": "float32"}
     limits = {"context_tokens": 512, "max_new_tokens": 48}
     models = [{"id": name, "name": name, **model, **limits} for name in MODELS]
     (made / "models.yaml").write_text(json.dumps({"models": models}))

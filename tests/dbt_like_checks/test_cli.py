@@ -265,6 +265,22 @@ def test_what_nobody_foresaw_exits_with_two() -> None:
     assert b"No space left on device" in done.stderr
 
 
+def test_the_trace_of_what_nobody_foresaw_shows_no_secret(
+    shell: Shell, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_LIKE_CHECKS_URL", "postgresql://ada:geheim@127.0.0.1:1/x?sslpassword=auch")
+
+    def fails(*_: object, **__: object) -> None:
+        raise TypeError("cannot use geheim, auch, password='und dies' or postgresql://eve:das@host/x")
+
+    monkeypatch.setattr("dbt_like_checks.run.run_tests", fails)
+    code, out, err = shell("test", write(GOOD))
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == (
+        "TypeError: cannot use ***, ***, password=*** or postgresql://eve:***@host/x"
+    )
+
+
 def test_the_editor_schema_knows_every_test_and_resolves(shell: Shell) -> None:
     code, out, _ = shell("schema")
     schema = json.loads(out)

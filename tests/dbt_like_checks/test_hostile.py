@@ -374,6 +374,14 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, kind: str) -> None
         ("postgresql://127.0.0.1:1/x?sslpassword=ge%40heim&sslmode=ge%2540heim", '"***"'),
         ("duckdb:////nowhere/x.db?motherduck_token=geheim", "duckdb:////nowhere/x.db: "),
         ("duckdb://?geheim=geheim", "***"),
+        (
+            "postgresql://ada:ge@geheim@127.0.0.1:1/x",
+            "resolve host '***@127.0.0.1'",
+        ),
+        (
+            "postgresql://127.0.0.1:1/x?host=a&host=b&port=1&password=geheim",
+            "/x: Can't mix 'multihost'",
+        ),
         ("mysql://ada:geheim@127.0.0.1/x", "'mysql' is not supported: use sqlite, postgresql, duckdb"),
         ("geheim", "not a database URL: write for example sqlite:///file.db"),
     ],

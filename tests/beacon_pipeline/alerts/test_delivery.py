@@ -47,6 +47,17 @@ def test_a_faulty_url_is_a_line_without_its_secret(
     assert "hunter2" not in shown
 
 
+def test_no_secret_of_the_environment_leaves_in_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEACON_DATABASE_URL", "postgresql://h/d?password=hunter2&sslpassword=se%20sam")
+    body = "invalid value 'hunter2'; se sam; postgresql://u:other@h/d"
+    message = Message("m", "warning", "title with hunter2", body, NOW)
+    with webhook() as hook:
+        targets = read_targets(hook.url).usable
+        assert [fate.taken for fate in send_all(targets, {targets[0].name: [message]})] == [True]
+    assert hook.titles == ["title with ***"]
+    assert hook.received[0]["message"] == "invalid value '***'; ***; postgresql://u:***@h/d"
+
+
 def test_a_webhook_and_a_mailbox_get_every_message_in_order() -> None:
     messages = [a_message(1), a_message(2)]
     with webhook() as hook, mail_server() as (mailbox, mail_url):
