@@ -10,3 +10,5 @@ INFERENCE = dg.AssetKey("inference")
 STATUS_METRICS = dg.AssetKey("status_metrics")
 
 CATALOG_DIGEST = "catalog_digest"  # in the metadata of what the catalog's assets materialized
+
+POOL = "inference"  # its limit is in `instance/*.yaml`, and holds for runs from the UI too

@@ -11,6 +11,7 @@ import click
 
 from beacon_pipeline.cli.support import (
     BadInput,
+    end_on_signals,
     open_instance,
     open_ledger,
     plain_errors,
@@ -56,9 +57,10 @@ def run(
     cells = catalog.cells(regions, models, questions)
     if not cells:
         raise BadInput("no model is served in the chosen regions")
+    end_on_signals()
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, new_job=new_job)
-        with Daemon(instance) as daemon:  # it gets ready while the runs are launched
+        with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
             asked = ask(ledger, instance, catalog, cells, new_job=new_job)
             _tell(asked)
             _follow_with_progress(asked, ledger, instance, daemon)
@@ -85,9 +87,10 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
 
     catalog = load_catalog()
     wanted = read_jobspec(jobspec, catalog)
+    end_on_signals()
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), wanted.cells, new_job=True)
-        with Daemon(instance) if follow else nullcontext() as daemon:
+        with Daemon(instance, catalog) if follow else nullcontext() as daemon:
             asked = submit_job(ledger, instance, catalog, wanted.name, wanted.cells)
             _tell(asked)
             if daemon is not None:

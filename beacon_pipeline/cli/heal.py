@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline.cli.support import open_instance, open_ledger, plain_errors
+from beacon_pipeline.cli.support import end_on_signals, open_instance, open_ledger, plain_errors
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -46,8 +46,9 @@ def reconcile(seconds: float, as_json: bool) -> None:
     from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.resources import ProvidersResource
 
-    console = Console(stderr=True)
-    with open_ledger() as ledger, open_instance() as instance, Daemon(instance) as daemon:
+    console, catalog = Console(stderr=True), load_catalog()
+    end_on_signals()
+    with open_ledger() as ledger, open_instance() as instance, Daemon(instance, catalog) as daemon:
 
         def wait(run_ids: Sequence[str]) -> None:
             with console.status(f"healing in {len(run_ids)} Dagster runs"):
@@ -56,7 +57,7 @@ def reconcile(seconds: float, as_json: bool) -> None:
         passes = heal(
             ledger,
             instance,
-            load_catalog(),
+            catalog,
             ProvidersResource(),
             untouched_for=timedelta(seconds=seconds),
             wait=wait,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -61,6 +63,17 @@ def plain_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None
     return wrapped
 
 
+def end_on_signals() -> None:
+    """Let `kill` and a closed terminal end this command as an error does: its daemon ends with it."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` has the terminal ignored
+            signal.signal(number, end)
+
+
 @contextmanager
 def open_ledger() -> Iterator[Ledger]:
     from beacon_pipeline.instance import ensure_instance_folder
@@ -74,20 +87,10 @@ def open_ledger() -> Iterator[Ledger]:
 @contextmanager
 def open_instance() -> Iterator[DagsterInstance]:
     """The Dagster instance of the environment, once its folder is there. Raises InstanceError."""
-    import dagster as dg
-    import sqlalchemy as sa
-    from dagster_postgres.utils import DagsterPostgresException
+    from beacon_pipeline import settings
+    from beacon_pipeline.instance.making import opened_instance
 
-    from beacon_pipeline.instance.configuration import DATABASE_VARIABLE, InstanceError
-
-    try:
-        instance = dg.DagsterInstance.get()
-        # Opening one makes its tables: here, before a daemon and a launch want to make them at once.
-        _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
-    except (sa.exc.OperationalError, DagsterPostgresException) as error:
-        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        raise InstanceError(f"Dagster's database ({DATABASE_VARIABLE}) cannot be used: {reason}") from None
-    with instance:
+    with opened_instance(settings.home()) as instance:
         yield instance
 
 

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from filelock import FileLock
+
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.instance.configuration import kind_of_environment, write_configuration
+
+LOCK = "instance.lock"  # of the one process that makes what is in the folder
 
 
 def console_script(name: str) -> str:
@@ -26,7 +30,9 @@ def ensure_instance_folder() -> Path:
     """
     folder = settings.home()
     folder.mkdir(parents=True, exist_ok=True)
-    write_configuration(folder, kind_of_environment(), load_catalog())
+    kind, catalog = kind_of_environment(), load_catalog()
+    with FileLock(folder / LOCK):
+        write_configuration(folder, kind, catalog)
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
 

@@ -75,7 +75,7 @@ def write_configuration(folder: Path, kind: Kind, catalog: Catalog) -> None:
 
 
 def configuration(kind: Kind, catalog: Catalog) -> dict[str, Any]:
-    """A shipped configuration with the catalog's quotas: of each region, and of all together."""
+    """A shipped configuration with the catalog's quotas, of each region and of all together, and limits."""
     shipped = (_SHIPPED / f"{kind}.yaml").read_text(encoding="utf-8")
     values: dict[str, Any] = yaml.safe_load(shipped)
     concurrency = values["concurrency"]
@@ -84,7 +84,20 @@ def configuration(kind: Kind, catalog: Catalog) -> dict[str, Any]:
     ]
     quota = sum(region.max_containers for region in catalog.regions)
     concurrency["pools"]["default_limit"] = min(quota, concurrency["pools"]["default_limit"])
+    values["run_launcher"]["config"] = {"longest_run_seconds": longest_run_seconds(catalog)}
     return values
+
+
+def longest_run_seconds(catalog: Catalog) -> int:
+    """What no run of the catalog takes: twice the time its slowest model may need, and ten minutes.
+
+    A run gives up waiting by itself (`Materializer`) long before: this ends one that hangs.
+    """
+    slowest = max(
+        model.startup_timeout_seconds + (model.retries + 1) * model.timeout_seconds
+        for model in catalog.models
+    )
+    return 2 * slowest + 600
 
 
 def _other_kind(folder: Path, made_for: str) -> str:
