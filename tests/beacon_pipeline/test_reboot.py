@@ -1,5 +1,6 @@
 """Everything of an instance is killed at once, as by a reboot; the next command goes on and ends."""
 
+import os
 import signal
 import subprocess
 import time
@@ -75,7 +76,8 @@ def kill_everything(env: dict[str, str]) -> int:
             if of_it and not process.name().startswith("postgres"):
                 process.suspend()  # or one would see another die, and write about it
                 found.append(process)
+    not_ours = [process for process in found if process.ppid() != os.getpid()]
     for process in found:
         process.kill()
-    psutil.wait_procs(found, timeout=10)
+    psutil.wait_procs(not_ours, timeout=10)
     return len(found)
