@@ -63,7 +63,7 @@ def run(
         with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
             asked = ask(ledger, instance, catalog, cells, new_job=new_job)
             _tell(asked)
-            _follow_with_progress(asked, ledger, instance, daemon)
+            _follow_with_progress(asked, ledger, instance, catalog, daemon)
         _report_and_exit(asked.job, ledger, catalog, instance, as_json)
 
 
@@ -94,7 +94,7 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
             asked = submit_job(ledger, instance, catalog, wanted.name, wanted.cells)
             _tell(asked)
             if daemon is not None:
-                _follow_with_progress(asked, ledger, instance, daemon)
+                _follow_with_progress(asked, ledger, instance, catalog, daemon)
         if follow:
             _report_and_exit(asked.job, ledger, catalog, instance, as_json)
         if not is_alive(instance):
@@ -108,7 +108,9 @@ def _tell(asked: Asked) -> None:
     click.echo(f"{verb} job {asked.job.jobspec_id}: {runs}", err=True)
 
 
-def _follow_with_progress(asked: Asked, ledger: Ledger, instance: DagsterInstance, daemon: Daemon) -> None:
+def _follow_with_progress(
+    asked: Asked, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, daemon: Daemon
+) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -119,14 +121,18 @@ def _follow_with_progress(asked: Asked, ledger: Ledger, instance: DagsterInstanc
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("asking")
+        told: set[str] = set()
 
-        def tell(counts: Counts) -> None:
+        def tell(counts: Counts, waiting: str | None) -> None:
             daemon.ensure()
+            if waiting is not None and waiting not in told:
+                told.add(waiting)
+                console.print(waiting, highlight=False, markup=False)
             settled = sum(n for word, n in counts.by_status.items() if Status(word).is_settled)
             progress.update(bar, completed=settled, total=counts.executions)
 
         try:
-            follow(asked, ledger, instance, tell)
+            follow(asked, ledger, instance, catalog, tell)
         except KeyboardInterrupt:
             console.print(
                 f"stopped watching; nothing is lost: `beacon run` goes on with {asked.job.jobspec_id}"

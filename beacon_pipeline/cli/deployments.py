@@ -66,6 +66,7 @@ def doctor(as_json: bool) -> None:
     from beacon_pipeline.doctor import (
         examine_catalog,
         examine_database,
+        examine_instance,
         examine_own_checks,
         examine_providers,
         versions,
@@ -74,6 +75,7 @@ def doctor(as_json: bool) -> None:
 
     catalog, diagnoses = examine_catalog()
     diagnoses = [versions(), *diagnoses, examine_database(settings.database_url())]
+    diagnoses += examine_instance(settings.home())
     if catalog is not None:
         diagnoses += examine_own_checks(catalog)
         diagnoses += examine_providers(catalog, ProvidersResource().open(catalog))

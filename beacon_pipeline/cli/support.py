@@ -41,6 +41,7 @@ def plain_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None
         from beacon_pipeline.launch import LaunchError
         from beacon_pipeline.ledger import LedgerUnavailable
         from beacon_pipeline.partitions import NotAPartitionKey
+        from beacon_pipeline.waiting import NothingMoves
         from inference.contract import NotConfigured
 
         expected = (
@@ -53,6 +54,7 @@ def plain_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None
             LedgerUnavailable,
             NotAPartitionKey,
             NotConfigured,
+            NothingMoves,
             FileNotFoundError,
         )
         try:

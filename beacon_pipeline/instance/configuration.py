@@ -58,13 +58,9 @@ def write_configuration(folder: Path, kind: Kind, catalog: Catalog) -> None:
     Raises InstanceError when it was made for the other kind: its runs are in another database.
     """
     path = folder / FILE
-    present = path.read_text(encoding="utf-8") if path.exists() else None
-    if present is not None:
-        made = _MADE.match(present)
-        if made is None:
-            return
-        if made.group(1) != kind:
-            raise InstanceError(_other_kind(folder, made.group(1)))
+    present = check_kind(folder, kind)
+    if present is not None and not _MADE.match(present):
+        return
     wanted = (
         f"# Made by Beacon at each start from its {kind} configuration and the catalog's GPU quotas.\n"
         "# Delete the line above to keep the file as you change it.\n"
@@ -72,6 +68,17 @@ def write_configuration(folder: Path, kind: Kind, catalog: Catalog) -> None:
     )
     if wanted != present:
         _replace(path, wanted)
+
+
+def check_kind(folder: Path, kind: Kind) -> str | None:
+    """The folder's `dagster.yaml` as it is, if there is one. Raises InstanceError when it was made for
+    another kind."""
+    path = folder / FILE
+    present = path.read_text(encoding="utf-8") if path.exists() else None
+    made = _MADE.match(present) if present is not None else None
+    if made is not None and made.group(1) != kind:
+        raise InstanceError(_other_kind(folder, made.group(1)))
+    return present
 
 
 def configuration(kind: Kind, catalog: Catalog) -> dict[str, Any]:

@@ -36,13 +36,13 @@ def making_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def opened_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance of ``folder``, which ``DAGSTER_HOME`` names, made as far as it is not.
+    """The instance of a folder that has its configuration, made as far as it is not.
 
     Raises InstanceError.
     """
     try:
         with making_lock(folder):
-            instance = dg.DagsterInstance.get()
+            instance = dg.DagsterInstance.from_config(str(folder))
             # Opening a storage makes its tables: here, before a daemon and a launch want to make them.
             _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
             _ensure_pool_limit(instance)

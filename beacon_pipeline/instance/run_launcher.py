@@ -130,13 +130,15 @@ class BeaconRunLauncher(dg.DefaultRunLauncher):
     def terminate(self, run_id: str) -> bool:
         """Stop a run: through its code server, or else its process itself. Whether it was reached.
 
-        A run that nothing works on any more ends as cancelled.
+        A run that nothing works on any more ends as cancelled. Raises DagsterUserCodeUnreachableError
+        where neither the code server nor the process can be reached.
         """
+        unreachable: DagsterUserCodeUnreachableError | None = None
         try:
             if super().terminate(run_id):  # type: ignore[no-untyped-call]
                 return True
-        except DagsterUserCodeUnreachableError:
-            pass  # the process may live without its code server, or be gone with it
+        except DagsterUserCodeUnreachableError as error:
+            unreachable = error  # the process may live without its code server, or be gone with it
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
@@ -144,10 +146,12 @@ class BeaconRunLauncher(dg.DefaultRunLauncher):
         # What a code server does, too: the run cancels its calls, and says that it was cancelled.
         if worker is not None and worker.send(signal.SIGINT):
             return True
-        if (why := self.why_dead(run)) is None:
-            return False
-        self._instance.report_run_canceled(run, f"Nothing was left to stop: {why}.")
-        return True
+        if why := self.why_dead(run):
+            self._instance.report_run_canceled(run, f"Nothing was left to stop: {why}.")
+            return True
+        if unreachable is not None:
+            raise unreachable
+        return False
 
 
 def served_by_code_server(run: dg.DagsterRun) -> Served:
