@@ -121,9 +121,7 @@ def _examine_runs(instance: dg.DagsterInstance) -> list[Diagnosis]:
             for run_id, why in dead.items()
         ]
     at_work = instance.get_runs_count(dg.RunsFilter(statuses=AT_WORK))
-    daemon = (
-        "a daemon runs" if is_alive(instance) else "no daemon runs; `beacon run` and `beacon dev` start one"
-    )
+    daemon = "a daemon runs" if is_alive(instance) else "no daemon runs"
     return [Diagnosis("instance", ok=True, detail=f"{at_work} runs at work, none is dead; {daemon}")]
 
 
