@@ -105,14 +105,16 @@ def test_a_daemon_that_ends_again_and_again_is_an_error(
     broken = tmp_path / "workspace.yaml"
     broken.write_text("load_from: 7\n")
     monkeypatch.setenv("BEACON_WORKSPACE", str(broken))
-    deadline = time.monotonic() + 120
-    with (
-        pytest.raises(InstanceError, match=r"ended 3 times: .*daemon\.log says why"),
-        Daemon(instance, CATALOG) as daemon,
-    ):
-        while time.monotonic() < deadline:
-            daemon.ensure()
-            time.sleep(0.1)
+
+    def insist() -> None:
+        deadline = time.monotonic() + 120
+        with Daemon(instance, CATALOG) as daemon:
+            while time.monotonic() < deadline:
+                daemon.ensure()
+                time.sleep(0.1)
+
+    with pytest.raises(InstanceError, match=r"ended 3 times: .*daemon\.log says why"):
+        insist()
 
 
 @contextmanager

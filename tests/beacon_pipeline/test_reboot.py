@@ -1,6 +1,7 @@
 """Everything of an instance is killed at once, as by a reboot; the next command goes on and ends."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -39,12 +40,7 @@ def env(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
 
 
 def test_after_everything_was_killed_the_next_run_completes(env: dict[str, str], tmp_path: Path) -> None:
-    log = tmp_path / "first.log"
-    with log.open("wb") as output:
-        first = subprocess.Popen([BEACON, "run", *SELECTION], env=env, stdout=output, stderr=output)
-    wait_for("answers", lambda: len(witness(env, "generations")) >= 2, log)
-    assert kill_everything(env) >= 4, "the shell, the daemon, its code server and a run"
-    assert first.wait() == -signal.SIGKILL
+    kill_everything_in_mid_batch(env, tmp_path / "first.log")
     assert report(env)["by_status"]["dispatched"] > 0
 
     began = time.monotonic()
@@ -58,6 +54,29 @@ def test_after_everything_was_killed_the_next_run_completes(env: dict[str, str],
     generated = Counter(row["item"] for row in witness(env, "generations"))
     assert set(submitted.values()) == set(generated.values()) == {1}, "nothing is asked twice"
     assert processes_of(env) == []
+
+
+def test_after_everything_was_killed_a_job_can_be_cancelled(tmp_path: Path) -> None:
+    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
+    kill_everything_in_mid_batch(env, tmp_path / "first.log")
+    told = beacon(env, "doctor")
+    assert told.returncode == 1
+    assert re.search(r"run \w{8}\s+dead: its process \d+ on", told.stdout), told.stdout
+    before = report(env)
+    done = beacon(env, "cancel", before["job"])
+    assert done.returncode == 0, done.stderr
+    left = before["by_status"]["dispatched"]
+    assert f"1 runs stopped; {left} executions cancelled" in done.stdout
+    assert report(env)["by_status"]["cancelled"] == left
+    assert processes_of(env) == [], "neither needed a code server"
+
+
+def kill_everything_in_mid_batch(env: dict[str, str], log: Path) -> None:
+    with log.open("wb") as output:
+        first = subprocess.Popen([BEACON, "run", *SELECTION], env=env, stdout=output, stderr=output)
+    wait_for("answers", lambda: len(witness(env, "generations")) >= 2, log)
+    assert kill_everything(env) >= 4, "the shell, the daemon, its code server and a run"
+    assert first.wait() == -signal.SIGKILL
 
 
 def wait_for(what: str, seen: Callable[[], bool], log: Path) -> None:
