@@ -15,6 +15,7 @@ from beacon_pipeline import settings
 from beacon_pipeline.assets import CATALOG_DIGEST, MODELS, QUESTIONS
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.instance.configuration import longest_run_seconds
 from beacon_pipeline.jobs import make_job, unfinished_job
 from beacon_pipeline.launch import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
 from beacon_pipeline.ledger import Ledger
@@ -25,6 +26,7 @@ from beacon_pipeline.readiness import check_configured, check_ready, deployments
 from beacon_pipeline.runs import all_ended
 from beacon_pipeline.specification import specified_cells
 from beacon_pipeline.tags import JOB_TAG
+from beacon_pipeline.waiting import Patience
 
 FOLLOW_SECONDS = 0.5
 
@@ -148,12 +150,19 @@ def follow(
     asked: Asked,
     ledger: Ledger,
     instance: dg.DagsterInstance,
-    progress: Callable[[Counts], None],
+    catalog: Catalog,
+    progress: Callable[[Counts, str | None], None],
 ) -> None:
-    """Wait until every run of this asking has ended; tell the job's counts meanwhile."""
+    """Wait until every run of this asking has ended.
+
+    Tells the job's counts meanwhile, and what is waited for where nothing changes. Raises
+    NothingMoves instead of waiting for what cannot come.
+    """
+    patience = Patience(instance, asked.run_ids, longest_run_seconds(catalog))
     while True:
         ended = all_ended(instance, asked.run_ids)
-        progress(ledger.counts(asked.job.id))
+        counts = ledger.counts(asked.job.id)
+        progress(counts, None if ended else patience.look(tuple(sorted(counts.by_status.items()))))
         if ended:
             return
         time.sleep(FOLLOW_SECONDS)

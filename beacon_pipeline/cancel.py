@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+# A public method raises it, and it has no public name.
+from dagster._core.errors import DagsterUserCodeUnreachableError  # noqa: TID251
+
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.instance.dead_runs import end_dead_runs
 from beacon_pipeline.jobs import asking_of_run
-from beacon_pipeline.launch import cancel_backfill, terminate_runs
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.materialize import Materializer
@@ -40,8 +43,8 @@ def cancel_job(
 ) -> Cancelled:
     """Stop everything that works on a job, and record what that did. Answers stay as they are.
 
-    An execution whose provider cannot be reached stays dispatched, with the wish on record.
-    Raises LaunchError when Dagster cannot be told.
+    An execution whose provider cannot be reached stays dispatched, with the wish on record. No code
+    server is needed.
     """
     before = ledger.counts(job.id).by_status
     stopped, not_stopped = _stop_runs(instance, job)
@@ -107,18 +110,46 @@ def left_by_cancelled(
     return [e for e in ledger.executions(job.id, sorted(left)) if not e.status.is_settled] if left else []
 
 
+def terminate_runs(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> dict[str, str]:
+    """Stop these runs as the UI does: a queued one ends at once, a started one is interrupted.
+
+    One whose code server cannot be reached, and whose process is not here, is marked as cancelled.
+    Returns why, by run id, for those that could not be interrupted: some had ended by then.
+    """
+    refused = {}
+    for run_id in run_ids:
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            refused[run_id] = "it has ended"
+            continue
+        try:
+            if not instance.run_coordinator.cancel_run(run_id):
+                refused[run_id] = "nothing could interrupt it"
+        except DagsterUserCodeUnreachableError:
+            message = "Marked as cancelled: its code server cannot be reached, and may still work on it."
+            instance.report_run_canceled(run, message)
+    return refused
+
+
 def _stop_runs(instance: dg.DagsterInstance, job: Job) -> tuple[int, dict[str, str]]:
-    backfill_id = backfill_of(job)
-    backfill = instance.get_backfill(backfill_id) if backfill_id else None
-    if backfill is not None and backfill.status.value == "REQUESTED":
-        cancel_backfill(backfill.backfill_id)  # first, or it goes on launching
+    _stop_backfill(instance, job)  # first, or it goes on launching
     run_ids = [run.run_id for run in unfinished_runs(instance, job)]
-    refused = terminate_runs(run_ids)
+    refused = terminate_runs(instance, run_ids)
     deadline = time.monotonic() + STOP_SECONDS
-    waiting = set(run_ids) - set(refused)
+    waiting = set(run_ids)
     while waiting and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
         waiting &= {run.run_id for run in unfinished_runs(instance, job)}
+        end_dead_runs(instance)
     still = {run.run_id for run in unfinished_runs(instance, job)} & set(run_ids)
     reasons = {run_id: refused.get(run_id, f"not ended after {STOP_SECONDS} seconds") for run_id in still}
     return len(run_ids) - len(still), reasons
+
+
+def _stop_backfill(instance: dg.DagsterInstance, job: Job) -> None:
+    backfill_id = backfill_of(job)
+    backfill = instance.get_backfill(backfill_id) if backfill_id else None
+    if backfill is not None and backfill.status.value == "REQUESTED":
+        # What Dagster's own mutation does, which wants a code server. The word has no public name.
+        canceling = type(backfill.status)("CANCELING")
+        instance.update_backfill(backfill.with_status(canceling))  # type: ignore[no-untyped-call]

@@ -7,11 +7,18 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import dagster as dg
 
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import Catalog, CatalogError, ProviderName, load_catalog
 from beacon_pipeline.deployments import modal_deployments
-from beacon_pipeline.instance.configuration import InstanceError, kind_of_environment
+from beacon_pipeline.instance.configuration import FILE, InstanceError, check_kind, kind_of_environment
+from beacon_pipeline.instance.daemon import is_alive
+from beacon_pipeline.instance.dead_runs import AT_WORK, dead_runs
+from beacon_pipeline.instance.making import opened_instance
+from beacon_pipeline.instance.run_launcher import BeaconRunLauncher
 from beacon_pipeline.instance.storage import storage_problems
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger_checks.project import own_checks
@@ -116,6 +123,39 @@ def examine_environment() -> list[Diagnosis]:
     except (InstanceError, OSError) as error:
         problems = [str(error)]
     return found + [Diagnosis("instance", ok=False, detail=problem) for problem in problems]
+
+
+def examine_instance(folder: Path) -> list[Diagnosis]:
+    """Whether Dagster's storage can be used, and whether every run that it shows at work lives.
+
+    Nothing for a folder that has no instance yet: the first command makes it.
+    """
+    if not (folder / FILE).exists():
+        return []
+    try:
+        check_kind(folder, kind_of_environment())
+        with opened_instance(folder) as instance:
+            return _examine_runs(instance)
+    except InstanceError as error:
+        return [Diagnosis("instance", ok=False, detail=str(error))]
+
+
+def _examine_runs(instance: dg.DagsterInstance) -> list[Diagnosis]:
+    if not isinstance(instance.run_launcher, BeaconRunLauncher):
+        detail = (
+            f"its {FILE} has no `run_launcher` of Beacon: a run that dies holds its place in the queue for "
+            "ever; delete the file, or take the entry from beacon_pipeline/instance/local.yaml"
+        )
+        return [Diagnosis("instance", ok=False, detail=detail)]
+    if dead := dead_runs(instance):
+        way_out = "`beacon reconcile` ends it and goes on with what it left"
+        return [
+            Diagnosis(f"run {run_id[:8]}", ok=False, detail=f"dead: {why}; {way_out}")
+            for run_id, why in dead.items()
+        ]
+    at_work = instance.get_runs_count(dg.RunsFilter(statuses=AT_WORK))
+    daemon = "a daemon runs" if is_alive(instance) else "no daemon runs"
+    return [Diagnosis("instance", ok=True, detail=f"{at_work} runs at work, none is dead; {daemon}")]
 
 
 def examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]:

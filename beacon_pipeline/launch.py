@@ -1,4 +1,4 @@
-"""Launch runs on the Dagster instance and stop them, as the UI does: through Dagster's GraphQL API.
+"""Launch runs on the Dagster instance as the UI does: through Dagster's GraphQL API.
 
 The `dagster-graphql` command answers from the workspace without a running web server, so runs
 launched here have everything that runs launched in the UI have.
@@ -47,36 +47,6 @@ mutation Launch($runs: [ExecutionParams!]!) {
         ... on Error { message }
       }
     }
-    ... on PythonError { message }
-  }
-}
-"""
-
-
-_TERMINATE = """
-mutation Terminate($runIds: [String!]!) {
-  terminateRuns(runIds: $runIds) {
-    __typename
-    ... on TerminateRunsResult {
-      terminateRunResults {
-        __typename
-        ... on TerminateRunSuccess { run { runId } }
-        ... on TerminateRunFailure { run { runId } message }
-        ... on RunNotFoundError { message }
-        ... on UnauthorizedError { message }
-        ... on PythonError { message }
-      }
-    }
-    ... on PythonError { message }
-  }
-}
-"""
-
-_CANCEL_BACKFILL = """
-mutation CancelBackfill($id: String!) {
-  cancelPartitionBackfill(backfillId: $id) {
-    __typename
-    ... on UnauthorizedError { message }
     ... on PythonError { message }
   }
 }
@@ -154,32 +124,6 @@ def _why_not_found(location: str, launched: Mapping[str, Any]) -> str:
         return f"{workspace} holds no code location {location!r} of Beacon's: {launched.get('message')}"
     reason = one_line(settings.masked(error.strip()))
     return f"Dagster cannot load the code location {location!r} of {workspace}: {reason}"
-
-
-def terminate_runs(run_ids: Sequence[str]) -> dict[str, str]:
-    """Ask Dagster to stop these runs: a queued one ends at once, a started one is told to.
-
-    Returns why, by run id, for those that could not be told: some had ended by then. Raises
-    LaunchError when Dagster cannot be asked at all.
-    """
-    if not run_ids:
-        return {}
-    outcome = _graphql(_TERMINATE, {"runIds": list(run_ids)})["terminateRuns"]
-    if "terminateRunResults" not in outcome:
-        raise LaunchError(outcome.get("message", outcome["__typename"]))
-    told = zip(run_ids, outcome["terminateRunResults"], strict=True)
-    return {
-        run_id: str(result.get("message") or result["__typename"])
-        for run_id, result in told
-        if result["__typename"] != "TerminateRunSuccess"
-    }
-
-
-def cancel_backfill(backfill_id: str) -> None:
-    """Ask Dagster to launch no more runs of a backfill. Raises LaunchError."""
-    outcome = _graphql(_CANCEL_BACKFILL, {"id": backfill_id})["cancelPartitionBackfill"]
-    if outcome["__typename"] != "CancelBackfillSuccess":
-        raise LaunchError(outcome.get("message", outcome["__typename"]))
 
 
 def _execution_params(launch: Launch, location: str) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def measure(database: str, catalog: Catalog, fresh_url: FreshDatabase) -> Iterat
         ("(a) launched: one run for each partition", singles, len(singles)),
         ("(b) launched: one run for each deployment", ranges, len(cells)),
     ):
-        with fresh_instance(fresh_url()) as instance, Daemon(instance):
+        with fresh_instance(fresh_url()) as instance, Daemon(instance, catalog):
             launch_and_wait(instance, first)  # imports, migrations, the code server
             seconds = seconds_of(partial(launch_and_wait, instance, chosen))
         yield result(way, executions, seconds)

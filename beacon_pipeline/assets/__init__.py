@@ -15,3 +15,5 @@ OWNER = "team:beacon"  # of every asset, as the UI shows it
 # In the metadata of a run's failure that says no more than that executions have no answer.
 WITHOUT_ANSWER = "executions_without_answer"
 CATALOG_DIGEST = "catalog_digest"  # in the metadata of what the catalog's assets materialized
+
+POOL = "inference"  # its limit is in `instance/*.yaml`, and holds for runs from the UI too

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from beacon_pipeline.assets import INFERENCE, MODELS, OWNER, QUESTIONS, WITHOUT_ANSWER
+from beacon_pipeline.assets import INFERENCE, MODELS, OWNER, POOL, QUESTIONS, WITHOUT_ANSWER
 from beacon_pipeline.assets.events import evaluations_of, materialization_of, newest_materializations
 from beacon_pipeline.cancel import cancel_cells
 from beacon_pipeline.catalog import Catalog
@@ -26,7 +26,6 @@ from beacon_pipeline.vocabulary import Status
 from inference.contract import Deployment
 
 PARTITIONS_PER_RUN = 500
-POOL = "inference"  # its limit is in `instance/*.yaml`, and holds for runs from the UI too
 NAMED_FAILURES = 10  # partitions spelled out in the summary of a failed run
 
 Events = Iterator[dg.AssetMaterialization]

@@ -11,6 +11,7 @@ import click
 
 from beacon_pipeline.cli.support import (
     BadInput,
+    end_on_signals,
     open_instance,
     open_ledger,
     plain_errors,
@@ -56,12 +57,13 @@ def run(
     cells = catalog.cells(regions, models, questions)
     if not cells:
         raise BadInput("no model is served in the chosen regions")
+    end_on_signals()
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, new_job=new_job)
-        with Daemon(instance) as daemon:  # it gets ready while the runs are launched
+        with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
             asked = ask(ledger, instance, catalog, cells, new_job=new_job)
             _tell(asked)
-            _follow_with_progress(asked, ledger, instance, daemon)
+            _follow_with_progress(asked, ledger, instance, catalog, daemon)
         _report_and_exit(asked.job, ledger, catalog, instance, as_json)
 
 
@@ -85,13 +87,14 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
 
     catalog = load_catalog()
     wanted = read_jobspec(jobspec, catalog)
+    end_on_signals()
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), wanted.cells, new_job=True)
-        with Daemon(instance) if follow else nullcontext() as daemon:
+        with Daemon(instance, catalog) if follow else nullcontext() as daemon:
             asked = submit_job(ledger, instance, catalog, wanted.name, wanted.cells)
             _tell(asked)
             if daemon is not None:
-                _follow_with_progress(asked, ledger, instance, daemon)
+                _follow_with_progress(asked, ledger, instance, catalog, daemon)
         if follow:
             _report_and_exit(asked.job, ledger, catalog, instance, as_json)
         if not is_alive(instance):
@@ -105,7 +108,9 @@ def _tell(asked: Asked) -> None:
     click.echo(f"{verb} job {asked.job.jobspec_id}: {runs}", err=True)
 
 
-def _follow_with_progress(asked: Asked, ledger: Ledger, instance: DagsterInstance, daemon: Daemon) -> None:
+def _follow_with_progress(
+    asked: Asked, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, daemon: Daemon
+) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -116,14 +121,18 @@ def _follow_with_progress(asked: Asked, ledger: Ledger, instance: DagsterInstanc
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("asking")
+        told: set[str] = set()
 
-        def tell(counts: Counts) -> None:
+        def tell(counts: Counts, waiting: str | None) -> None:
             daemon.ensure()
+            if waiting is not None and waiting not in told:
+                told.add(waiting)
+                console.print(waiting, highlight=False, markup=False)
             settled = sum(n for word, n in counts.by_status.items() if Status(word).is_settled)
             progress.update(bar, completed=settled, total=counts.executions)
 
         try:
-            follow(asked, ledger, instance, tell)
+            follow(asked, ledger, instance, catalog, tell)
         except KeyboardInterrupt:
             console.print(
                 f"stopped watching; nothing is lost: `beacon run` goes on with {asked.job.jobspec_id}"

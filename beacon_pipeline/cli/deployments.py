@@ -68,6 +68,7 @@ def doctor(as_json: bool) -> None:
         examine_catalog,
         examine_database,
         examine_environment,
+        examine_instance,
         examine_own_checks,
         examine_providers,
         examine_weights,
@@ -76,7 +77,10 @@ def doctor(as_json: bool) -> None:
     from beacon_pipeline.resources import ProvidersResource
 
     catalog, diagnoses = examine_catalog()
-    diagnoses = [versions(), *examine_environment(), *diagnoses, examine_database(settings.database_url())]
+    environment = examine_environment()
+    diagnoses = [versions(), *environment, *diagnoses, examine_database(settings.database_url())]
+    if not environment:  # else it has said why Dagster cannot be opened
+        diagnoses += examine_instance(settings.home())
     if catalog is not None:
         diagnoses += examine_own_checks(catalog)
         diagnoses += examine_weights(catalog)

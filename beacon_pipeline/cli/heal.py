@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline.cli.support import Seconds, open_instance, open_ledger, plain_errors
+from beacon_pipeline.cli.support import Seconds, end_on_signals, open_instance, open_ledger, plain_errors
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
-
     from beacon_pipeline.healing.heal import Pass
-    from beacon_pipeline.instance.daemon import Daemon
 
 FOLLOW_SECONDS = 0.5
 
@@ -40,23 +37,33 @@ def reconcile(seconds: float, as_json: bool) -> None:
     agrees in the end, 1 when something could not be healed now.
     """
     from rich.console import Console
+    from rich.text import Text
 
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.healing.heal import heal
+    from beacon_pipeline.instance.configuration import longest_run_seconds
     from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.resources import ProvidersResource
+    from beacon_pipeline.runs import all_ended
+    from beacon_pipeline.waiting import Patience
 
-    console = Console(stderr=True)
-    with open_ledger() as ledger, open_instance() as instance, Daemon(instance) as daemon:
+    console, catalog = Console(stderr=True), load_catalog()
+    end_on_signals()
+    with open_ledger() as ledger, open_instance() as instance, Daemon(instance, catalog) as daemon:
 
         def wait(run_ids: Sequence[str]) -> None:
-            with console.status(f"healing in {len(run_ids)} Dagster runs"):
-                _wait_for(instance, daemon, run_ids)
+            patience = Patience(instance, run_ids, longest_run_seconds(catalog))
+            with console.status(f"healing in {len(run_ids)} Dagster runs") as shown:
+                while not all_ended(instance, run_ids):
+                    daemon.ensure()
+                    if waiting := patience.look():
+                        shown.update(Text(waiting))
+                    time.sleep(FOLLOW_SECONDS)
 
         passes = heal(
             ledger,
             instance,
-            load_catalog(),
+            catalog,
             ProvidersResource(),
             untouched_for=timedelta(seconds=seconds),
             wait=wait,
@@ -66,14 +73,6 @@ def reconcile(seconds: float, as_json: bool) -> None:
     else:
         Console().print(_told(passes), highlight=False)
     sys.exit(1 if _is_unhealed(passes[-1]) else 0)
-
-
-def _wait_for(instance: DagsterInstance, daemon: Daemon, run_ids: Sequence[str]) -> None:
-    from beacon_pipeline.runs import all_ended
-
-    while not all_ended(instance, run_ids):
-        daemon.ensure()
-        time.sleep(FOLLOW_SECONDS)
 
 
 def _is_unhealed(last: Pass) -> bool:

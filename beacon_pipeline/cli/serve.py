@@ -60,8 +60,9 @@ def _serve(port: int) -> None:
     from beacon_pipeline.instance import start_web_server
     from beacon_pipeline.instance.daemon import Daemon
 
-    with open_ledger(), open_instance() as instance, Daemon(instance) as daemon:
-        record_catalog(instance, load_catalog())
+    catalog = load_catalog()
+    with open_ledger(), open_instance() as instance, Daemon(instance, catalog) as daemon:
+        record_catalog(instance, catalog)
         click.echo(f"Dagster UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
         server = start_web_server(port)
         try:

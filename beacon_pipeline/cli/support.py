@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import click
 
 from beacon_pipeline.cli.boundary import BadInput as BadInput
-from beacon_pipeline.cli.boundary import boundary, reason_of
+from beacon_pipeline.cli.boundary import boundary
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -52,6 +54,17 @@ def plain_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None
     return wrapped
 
 
+def end_on_signals() -> None:
+    """Let `kill` and a closed terminal end this command as an error does: its daemon ends with it."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` has the terminal ignored
+            signal.signal(number, end)
+
+
 @contextmanager
 def open_ledger() -> Iterator[Ledger]:
     from beacon_pipeline.instance import ensure_instance_folder
@@ -65,26 +78,10 @@ def open_ledger() -> Iterator[Ledger]:
 @contextmanager
 def open_instance() -> Iterator[DagsterInstance]:
     """The Dagster instance of the environment, once its folder is there. Raises InstanceError."""
-    import dagster as dg
-
     from beacon_pipeline import settings
-    from beacon_pipeline.instance.configuration import InstanceError
-    from beacon_pipeline.instance.storage import check_storage
+    from beacon_pipeline.instance.making import opened_instance
 
-    home = settings.home()
-    check_storage(home)
-    with ExitStack() as stack:
-        try:
-            instance = stack.enter_context(dg.DagsterInstance.get())
-            # Opening one makes its tables: here, before a daemon and a launch want to make them at once.
-            _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
-            _ = instance.run_launcher, instance.run_coordinator  # of a class that dagster.yaml may name
-        except InstanceError:
-            raise
-        except Exception as error:  # whatever a dagster.yaml names is run here, and may raise anything
-            raise InstanceError(
-                f"Dagster cannot use the instance in {home} with its dagster.yaml: {reason_of(error)}"
-            ) from error
+    with opened_instance(settings.home()) as instance:
         yield instance
 
 

@@ -12,6 +12,7 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.healing.runs import HEALING_RUNS, HealingRun
 from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
+from beacon_pipeline.instance.dead_runs import end_dead_runs
 from beacon_pipeline.launch import launch_runs
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.resources import ProvidersResource
@@ -47,6 +48,7 @@ def look(
     untouched_for: timedelta,
 ) -> Pass:
     """Look at everything on record once, settling what a write can settle."""
+    end_dead_runs(instance)  # or what they worked on would pass for being under way
     ticks: list[Tick] = []
     requested: dict[str, HealingRun] = {}
     cursor, through = Cursor(), Through()

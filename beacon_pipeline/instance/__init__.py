@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from filelock import FileLock
+
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.instance.configuration import (
@@ -16,6 +18,8 @@ from beacon_pipeline.instance.configuration import (
     write_configuration,
 )
 from beacon_pipeline.instance.private import make_private
+
+LOCK = "instance.lock"  # of the one process that makes what is in the folder
 
 
 def console_script(name: str) -> str:
@@ -40,7 +44,9 @@ def ensure_instance_folder() -> Path:
             f"the instance folder {str(folder)[:100]} cannot be used: {error.strerror}: "
             "choose another DAGSTER_HOME"
         ) from None
-    write_configuration(folder, kind, load_catalog())
+    catalog = load_catalog()
+    with FileLock(folder / LOCK):
+        write_configuration(folder, kind, catalog)
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
 

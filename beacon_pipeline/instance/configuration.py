@@ -73,16 +73,9 @@ def write_configuration(folder: Path, kind: Kind, catalog: Catalog) -> None:
     Raises InstanceError when it was made for the other kind: its runs are in another database.
     """
     path = folder / FILE
-    try:
-        present = path.read_text(encoding="utf-8") if path.exists() else None
-    except UnicodeDecodeError:
-        raise InstanceError(f"{path} is not UTF-8 text: repair it, or delete it") from None
-    if present is not None:
-        made = _MADE.match(present)
-        if made is None:
-            return
-        if made.group(1) != kind:
-            raise InstanceError(_other_kind(folder, made.group(1)))
+    present = check_kind(folder, kind)
+    if present is not None and not _MADE.match(present):
+        return
     wanted = (
         f"# Made by Beacon at each start from its {kind} configuration and the catalog's GPU quotas.\n"
         "# Delete the line above to keep the file as you change it.\n"
@@ -92,8 +85,22 @@ def write_configuration(folder: Path, kind: Kind, catalog: Catalog) -> None:
         _replace(path, wanted)
 
 
+def check_kind(folder: Path, kind: Kind) -> str | None:
+    """The folder's `dagster.yaml` as it is, if there is one. Raises InstanceError when it was made for
+    another kind."""
+    path = folder / FILE
+    try:
+        present = path.read_text(encoding="utf-8") if path.exists() else None
+    except UnicodeDecodeError:
+        raise InstanceError(f"{path} is not UTF-8 text: repair it, or delete it") from None
+    made = _MADE.match(present) if present is not None else None
+    if made is not None and made.group(1) != kind:
+        raise InstanceError(_other_kind(folder, made.group(1)))
+    return present
+
+
 def configuration(kind: Kind, catalog: Catalog) -> dict[str, Any]:
-    """A shipped configuration with the catalog's quotas: of each region, and of all together."""
+    """A shipped configuration with the catalog's quotas, of each region and of all together, and limits."""
     shipped = (_SHIPPED / f"{kind}.yaml").read_text(encoding="utf-8")
     values: dict[str, Any] = yaml.safe_load(shipped)
     concurrency = values["concurrency"]
@@ -102,7 +109,20 @@ def configuration(kind: Kind, catalog: Catalog) -> dict[str, Any]:
     ]
     quota = sum(region.max_containers for region in catalog.regions)
     concurrency["pools"]["default_limit"] = min(quota, concurrency["pools"]["default_limit"])
+    values["run_launcher"]["config"] = {"longest_run_seconds": longest_run_seconds(catalog)}
     return values
+
+
+def longest_run_seconds(catalog: Catalog) -> int:
+    """What no run of the catalog takes: twice the time its slowest model may need, and ten minutes.
+
+    A run gives up waiting by itself (`Materializer`) long before: this ends one that hangs.
+    """
+    slowest = max(
+        model.startup_timeout_seconds + (model.retries + 1) * model.timeout_seconds
+        for model in catalog.models
+    )
+    return 2 * slowest + 600
 
 
 def _other_kind(folder: Path, made_for: str) -> str:

@@ -10,6 +10,7 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.healing.tick import SENSOR, Cursor, Reconciliation
+from beacon_pipeline.instance.dead_runs import end_dead_runs
 from beacon_pipeline.launch import CHECKS_JOB
 from beacon_pipeline.partitions import cell_of, key_ranges
 from beacon_pipeline.resources import LedgerResource, ProvidersResource
@@ -40,6 +41,8 @@ def reconciliation_sensor(
         ledger: dg.ResourceParam[LedgerResource],
         providers: dg.ResourceParam[ProvidersResource],
     ) -> dg.SensorResult:
+        for run_id, why in end_dead_runs(context.instance).items():
+            context.log.warning(f"run {run_id} is dead: {why}")
         with ledger.open() as opened:
             looking = Reconciliation(opened, context.instance, catalog, providers)
             tick = looking.tick(Cursor.read(context.cursor))

@@ -15,10 +15,11 @@ import pytest
 import yaml
 
 from beacon_pipeline.assets import STATUS_METRICS
+from beacon_pipeline.cancel import terminate_runs
 from beacon_pipeline.catalog import SHIPPED, load_catalog
 from beacon_pipeline.instance import console_script
 from beacon_pipeline.instance.configuration import DATABASE_VARIABLE
-from beacon_pipeline.launch import INFERENCE_JOB, terminate_runs
+from beacon_pipeline.launch import INFERENCE_JOB
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.specification import specified_cells
@@ -182,7 +183,7 @@ def cancelling_a_job_that_nothing_runs_any_more(life: Life) -> None:
 def terminating_in_the_ui_cancels_the_calls(life: Life) -> None:
     life.submit_and_hold("terminated", "us")
     life.pace(SLOW)
-    assert terminate_runs([life.run("terminated").run_id]) == {}
+    assert terminate_runs(life.instance, [life.run("terminated").run_id]) == {}
     life.wait_for_run("terminated", dg.DagsterRunStatus.CANCELED)
     assert life.by_status("terminated") == {"cancelled": 8}
     job = life.ledger.job("terminated")
@@ -198,7 +199,7 @@ def terminating_what_was_only_queued(life: Life) -> None:
     life.submit_and_hold("running", "us")
     life.submit("queued", "us", QUESTIONS[:2])
     assert life.run("queued").status is dg.DagsterRunStatus.QUEUED
-    assert terminate_runs([life.run("queued").run_id]) == {}
+    assert terminate_runs(life.instance, [life.run("queued").run_id]) == {}
     assert life.run("queued").status is dg.DagsterRunStatus.CANCELED
     life.pace(SLOW)
     done = beacon(life.env, "cancel", "running")
