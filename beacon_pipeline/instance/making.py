@@ -15,13 +15,16 @@ import dagster as dg
 import psycopg
 from filelock import FileLock
 
+from beacon_pipeline import settings
 from beacon_pipeline.assets import POOL
+from beacon_pipeline.display import one_line
 from beacon_pipeline.instance import LOCK
 from beacon_pipeline.instance.configuration import DATABASE_VARIABLE, InstanceError
 from beacon_pipeline.instance.storage import check_storage
 from dbt_like_checks.secrets import reason_of, secrets_of
 
 CONNECT_SECONDS = 10
+REASON_LIMIT = 600  # characters of Dagster's own words
 
 
 @contextmanager
@@ -52,8 +55,9 @@ def opened_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
             except InstanceError:
                 raise
             except Exception as error:  # whatever a dagster.yaml names is run here, and may raise anything
+                reason = one_line(settings.masked(str(getattr(error, "orig", None) or error)), REASON_LIMIT)
                 raise InstanceError(
-                    f"Dagster cannot use the instance in {folder} with its dagster.yaml: {reason_of(error)}"
+                    f"Dagster cannot use the instance in {folder} with its dagster.yaml: {reason}"
                 ) from error
         yield instance
 
