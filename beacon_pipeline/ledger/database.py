@@ -133,8 +133,11 @@ class Database:
                 tries = retrying.statistics.get("attempt_number", 1)
                 self._count(WriteCounts(committed=1, retried=tries - 1))
             return result
-        except sa.exc.OperationalError as error:
-            reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown fault"
+        except sa.exc.DBAPIError as error:
+            # A lost connection says nothing of the values, whatever class the driver gives it.
+            if not (isinstance(error, sa.exc.OperationalError) or error.connection_invalidated):
+                raise
+            reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "unknown fault"
             raise LedgerUnavailable(f"the ledger at {self.place} cannot be used: {reason}") from None
 
     @property
