@@ -131,10 +131,14 @@ class Database:
                 tries = retrying.statistics.get("attempt_number", 1)
                 self._count(WriteCounts(committed=1, retried=tries - 1))
             return result
-        except sa.exc.DatabaseError as error:
+        except sa.exc.DBAPIError as error:
             # What the data violate is the caller's; all else is the database's. Of its own class is what
-            # SQLite says of a file that is damaged or is none of its files.
-            if isinstance(error, sa.exc.OperationalError) or type(error) is sa.exc.DatabaseError:
+            # SQLite says of a file that is damaged or is none of its files. A lost connection says nothing
+            # of the values, whatever class the driver gives it.
+            of_the_database = (
+                isinstance(error, sa.exc.OperationalError) or type(error) is sa.exc.DatabaseError
+            )
+            if of_the_database or error.connection_invalidated:
                 raise self._unusable(error) from None
             raise
 

@@ -45,6 +45,7 @@ TRIES = 4  # of one item, within one call, where a try may have generated
 LONGEST_BACKOFF_SECONDS = 30.0
 RESPONSE_LIMIT = 8 * 1024 * 1024  # bytes
 RAW_LIMIT, SAID_LIMIT = 4_000, 300  # characters of a body kept with a failure: malformed, refused
+LABEL_LIMIT = 200  # characters of a name that an endpoint gives to something
 RETRIED_STATUSES = frozenset({408, 429})  # and every 5xx
 # These have generated nothing: trying again costs no more than time.
 WAITED_FOR_STATUSES = frozenset({429, 503})
@@ -108,6 +109,10 @@ async def complete(
         return await retrying(_once, client, endpoint, item, parameters)
     except _Refused as refused:
         return ItemFailure(id=item.id, code=refused.code, message=endpoint.without_key(refused.message))
+    except Exception as error:  # noqa: BLE001 - a text that is no Unicode, say: its batch goes on
+        problem = _shown(endpoint, f"{type(error).__name__}: {_in_one_line(error)}", SAID_LIMIT)
+        message = f"{endpoint.place} could not be asked: {problem}"
+        return ItemFailure(id=item.id, code=FailureCode.REJECTED, message=message)
 
 
 async def _once(
@@ -217,7 +222,7 @@ def _answer(
     endpoint: Endpoint, item: Item, response: httpx.Response, body: bytes, seconds: float
 ) -> ItemAnswer:
     read = read_completion(body)
-    named = response.headers.get(endpoint.region_header) if endpoint.region_header else None
+    region = response.headers.get(endpoint.region_header) if endpoint.region_header else None
     known = read.reported_finish_reason == read.finish_reason.value
     return ItemAnswer(
         id=item.id,
@@ -229,13 +234,20 @@ def _answer(
         seconds=seconds,
         reasoning=None if read.reasoning is None else endpoint.without_key(read.reasoning),
         reasoning_unfinished=read.unfinished,
-        region=named or UNREPORTED_REGION,
-        served_model=None if read.model is None else endpoint.without_key(read.model),
+        region=_label(endpoint, region) or UNREPORTED_REGION,
+        served_model=_label(endpoint, read.model),
         other_model=read.model is not None and not endpoint.serves(read.model),
-        system_fingerprint=read.system_fingerprint,
-        reported_finish_reason=None if known else read.reported_finish_reason,
+        system_fingerprint=_label(endpoint, read.system_fingerprint),
+        reported_finish_reason=None if known else _label(endpoint, read.reported_finish_reason),
         refusal_field=read.refused,
     )
+
+
+def _label(endpoint: Endpoint, said: str | None) -> str | None:
+    """A name in a response as it is kept beside an answer: short, printable, without the key."""
+    if said is None:
+        return None
+    return "".join(c if c.isprintable() else "?" for c in _shown(endpoint, said, LABEL_LIMIT))
 
 
 def retry_after_seconds(header: str | None, now: datetime | None = None) -> float | None:
@@ -246,7 +258,7 @@ def retry_after_seconds(header: str | None, now: datetime | None = None) -> floa
         return float(header)
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0)

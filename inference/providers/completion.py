@@ -14,6 +14,7 @@ differ in, and whose habit it is:
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -49,6 +50,7 @@ ERROR_STATUSES = {
     "content_filter": 403,
 }
 UNNAMED_ERROR_STATUS = int(HTTPStatus.BAD_GATEWAY)
+LONGEST_INTEGER = 20  # digits, a sign included
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,20 @@ def reported_error(body: bytes) -> ReportedError | None:
 
 def _json(body: bytes) -> Any:
     # Some gateways begin with a byte order mark, which JSON does not allow.
-    return json.loads(body.decode("utf-8-sig", errors="replace"))
+    try:
+        return json.loads(body.decode("utf-8-sig", errors="replace"), parse_int=_integer)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
+
+
+def _integer(digits: str) -> int | float:
+    # Python refuses integers of more than 4300 digits, and with one the whole answer.
+    return int(digits) if len(digits) <= LONGEST_INTEGER else float(digits)
 
 
 def _raise_reported(part: dict[str, Any]) -> None:
     error = part.get("error")
-    if not error:
+    if not error or (isinstance(error, dict) and not any(error.values())):
         return
     details = error if isinstance(error, dict) else {"message": error}
     said = details.get("message")
@@ -145,9 +155,7 @@ def _status_of(error: dict[str, Any]) -> int:
     for name in ("code", "status", "type"):
         value = error.get(name)
         if isinstance(value, str):
-            value = (
-                int(value) if value.isdecimal() and value.isascii() else ERROR_STATUSES.get(value.casefold())
-            )
+            value = int(value) if re.fullmatch(r"[0-9]{3}", value) else ERROR_STATUSES.get(value.casefold())
         if isinstance(value, int) and 400 <= value <= 599:
             return value
     return UNNAMED_ERROR_STATUS
@@ -159,10 +167,16 @@ def _content(content: object) -> tuple[str | None, str | None]:
         return content, None
     if not isinstance(content, list):
         raise ValueError("choices.0.message.content: neither text nor parts")
-    parts = [part if isinstance(part, dict) else {"text": part} for part in content]
-    texts = [_text(part.get("text")) or _text(part.get("refusal")) or "" for part in parts]
-    thoughts = [_content(part["thinking"])[0] or "" for part in parts if part.get("thinking")]
-    return "".join(texts), "".join(thoughts) or None
+    thoughts = [_joined(part.get("thinking")) for part in content if isinstance(part, dict)]
+    return _joined(content), "".join(thoughts) or None
+
+
+def _joined(parts: object) -> str:
+    """The texts of parts, one after the other; a part of another kind has none."""
+    if not isinstance(parts, list):
+        return _text(parts) or ""
+    fields = [part if isinstance(part, dict) else {"text": part} for part in parts]
+    return "".join(_text(part.get("text")) or _text(part.get("refusal")) or "" for part in fields)
 
 
 def _text(value: object) -> str | None:

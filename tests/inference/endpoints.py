@@ -171,6 +171,27 @@ BEHAVIOURS: dict[str, Callable[[int], Response]] = {
         status_code=400,
     ),
     "eu twice": lambda n: JSONResponse(completion(), headers={"x-region": "eu-west-1, eu-west-3"}),
+    # Nested deeper than any JSON parser follows; more digits than Python turns into a number.
+    "nested": lambda n: PlainTextResponse(b"[" * 200_000),
+    "a date far off": lambda n: error(
+        429, "slow down", **{"retry-after": "Fri, 02 Jan 2026 03:05:05 +99999999999999999"}
+    ),
+    "many digits": lambda n: PlainTextResponse(
+        json.dumps(completion()).replace('"prompt_tokens": 5', '"prompt_tokens": ' + "9" * 5_000)
+    ),
+    "an odd thought": lambda n: JSONResponse(completion([{"thinking": {"a": 1}}, {"text": "fine"}])),
+    # Gateways that write every field of their schema: no error is one whose fields are all empty.
+    "an empty error": lambda n: JSONResponse(completion(error={"code": None, "message": ""})),
+    "labels with the key": lambda n: PlainTextResponse(
+        json.dumps(
+            completion(
+                finish_reason="x" * 30 + KEY * 20,
+                model=f"m\ud800\0{KEY}",
+                system_fingerprint="f" * 10_000,
+            )
+        ),
+        headers={"x-region": f"eu {KEY}"},
+    ),
     "no content": lambda n: JSONResponse(completion(choices=message())),
     "number for content": lambda n: JSONResponse(completion(42)),
     "no choices": lambda n: JSONResponse(without(completion(), "choices")),

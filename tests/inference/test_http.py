@@ -37,7 +37,7 @@ from inference.contract import (
     SubmitRejected,
 )
 from inference.inspection import Inspectable
-from inference.providers.chat import TRIES, retry_after_seconds
+from inference.providers.chat import LABEL_LIMIT, TRIES, retry_after_seconds
 from inference.providers.completion import read_completion
 from inference.providers.endpoint import Endpoint
 from inference.providers.http import HttpProvider
@@ -148,6 +148,10 @@ filtered            ''                         1
 cut_off_and_filtered 'It is'                   1
 a_mark_first        fine                       1
 another_model       fine                       1
+many_digits         fine                       1
+an_odd_thought      fine                       1
+an_empty_error      fine                       1
+nested              malformed_reply            1
 number_for_content  malformed_reply            1
 no_choices          malformed_reply            1
 empty_choices       malformed_reply            1
@@ -291,7 +295,9 @@ async def test_the_key_is_sent_and_never_shown(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     work = asking(api_key=SecretStr(KEY), api_key_variable="BEACON_TEST_KEY")
-    _, reply = await work.ask(*BEHAVIOURS.keys() - {"slow body", "half a surrogate"})
+    # httpcore's own debug lines show a response's headers as they came: a key there has its own test.
+    unfit = {"slow body", "half a surrogate", "labels with the key"}
+    _, reply = await work.ask(*BEHAVIOURS.keys() - unfit)
     assert {headers["authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
     assert "unauthorized" in server.asked
     assert reply is not None
@@ -387,6 +393,33 @@ async def test_thoughts_and_refusals_are_kept_apart(
     assert (result.reasoning, result.reasoning_unfinished, result.refusal_field) == expected
 
 
+@pytest.mark.parametrize(
+    ("odd", "system"), [("nested", ""), ("a date far off", ""), ("answer", "half a surrogate: \ud800")]
+)
+async def test_an_item_that_cannot_be_read_or_sent_costs_no_other(asking: Ask, odd: str, system: str) -> None:
+    provider = asking().provider
+    request = a_request("answer", odd)
+    fine, unfit = request.items
+    items = (fine, unfit.model_copy(update={"system_prompt": system}))
+    request = request.model_copy(update={"items": items})
+    call_id = await provider.submit(request)
+    await settled(provider, call_id)
+    answered, failed = (await provider.fetch(call_id, request)).items
+    assert isinstance(answered, ItemAnswer)
+    assert isinstance(failed, ItemFailure)
+    assert failed.message.startswith("127.0.0.1")
+
+
+async def test_what_names_an_answer_is_kept_short_printable_and_without_the_key(asking: Ask) -> None:
+    work = asking(api_key=SecretStr(KEY), region_header="x-region")
+    result = await work.result("labels with the key")
+    assert isinstance(result, ItemAnswer)
+    assert KEY[:6] not in result.model_dump_json()
+    assert (result.region, result.served_model) == ("eu ***", "m??***")
+    labels = (result.reported_finish_reason, result.system_fingerprint)
+    assert all(label is not None and len(label) <= LABEL_LIMIT for label in labels)
+
+
 async def test_a_lone_surrogate_is_part_of_the_answer(asking: Ask) -> None:
     result = await asking().result("half a surrogate")
     assert isinstance(result, ItemAnswer)
@@ -416,6 +449,7 @@ def test_retry_after_is_read_in_both_its_forms() -> None:
     assert retry_after_seconds("Fri, 02 Jan 2026 03:05:05 GMT", now) == 60
     assert retry_after_seconds("Fri, 02 Jan 2026 03:00:00 GMT", now) == 0
     assert [retry_after_seconds(text, now) for text in (None, "", "soon", "-3", "1e9")] == [None] * 5
+    assert retry_after_seconds("Fri, 02 Jan 2026 03:05:05 +99999999999999999", now) is None
 
 
 async def test_nobody_at_the_port_is_tried_a_few_times(server: Server) -> None:

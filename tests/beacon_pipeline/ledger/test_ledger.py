@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.database import Database
-from beacon_pipeline.ledger.records import CallFacts, Execution, Retry, Unsuccessful
+from beacon_pipeline.ledger.records import CallFacts, Execution, Outcome, Retry, Unsuccessful
 from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.ledger.types import escape_exact, unescape_exact
 from beacon_pipeline.vocabulary import LEGAL_TRANSITIONS, Cause, IllegalTransition, Status, require_legal
@@ -89,6 +89,22 @@ def test_what_the_database_cannot_hold_of_one_answer_costs_no_other(ledger: Ledg
     assert "the database cannot hold what came" in str(lost.failure_message)
     assert lost.newest_call is not None
     assert lost.newest_call.replied
+
+
+def test_a_lost_connection_is_no_fault_of_an_answer(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """psycopg raises InterfaceError, no OperationalError, for a connection that is closed."""
+    job = a_job(ledger)
+    executions = ledger.executions(job.id)
+    call_id = dispatch(ledger, executions)
+    monkeypatch.setattr("beacon_pipeline.ledger.database.TRIES", 2)
+
+    def judge(_: object) -> dict[str, Outcome]:
+        lost = psycopg.InterfaceError("the connection is closed")
+        raise sa.exc.InterfaceError("UPDATE", {}, lost, connection_invalidated=True)
+
+    with pytest.raises(LedgerUnavailable, match="the connection is closed"):
+        ledger.judge_call(call_id, judge, SUCCEEDED, actor="test")
+    assert {e.status for e in ledger.executions(job.id)} == {Status.DISPATCHED}
 
 
 def test_late_and_repeated_reports_change_nothing(ledger: Ledger) -> None:

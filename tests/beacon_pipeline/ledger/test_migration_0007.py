@@ -1,0 +1,40 @@
+"""A ledger as it was before a provider's filter had a finish reason of its own opens, and loses nothing."""
+
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.database import Database
+from beacon_pipeline.ledger.schema import Base
+from inference.contract import FinishReason
+from tests.beacon_pipeline.asking import SUCCEEDED, completed
+from tests.beacon_pipeline.ledger.test_migration_0005 import an_old_ledger
+
+
+@pytest.mark.parametrize("reason", [FinishReason.CONTENT_FILTER, FinishReason.UNREPORTED])
+def test_an_old_ledger_takes_the_new_reasons(database_url: str, reason: FinishReason) -> None:
+    an_old_ledger(database_url)
+    with closing(Ledger(database_url)) as ledger:
+        ledger.migrate()
+        first, second = ledger.executions("job-1")
+        assert (first.answer, first.finish_reason) == ("fine \\ and dandy", FinishReason.STOP)
+        outcome = replace(completed("It is"), finish_reason=reason)
+        ledger.settle_call("call-1", {second.id: outcome}, SUCCEEDED, actor="test")
+        assert ledger.executions("job-1")[1].finish_reason is reason
+
+
+def test_an_unknown_reason_is_refused_still(database_url: str) -> None:
+    an_old_ledger(database_url)
+    with closing(Ledger(database_url)) as ledger:
+        ledger.migrate()
+    damage = "UPDATE executions SET finish_reason = 'bored' WHERE id = 'execution-1'"
+    with closing(Database(database_url)) as database:
+        with pytest.raises(sa.exc.IntegrityError):
+            database.write(lambda connection: connection.exec_driver_sql(damage))
+        difference = database.read(lambda c: compare_metadata(MigrationContext.configure(c), Base.metadata))
+        assert difference == []
