@@ -215,7 +215,7 @@ class Materializer:
                     await self._write(self._ledger.reopen, call.id, ids, actor=self._actor)
             case Action.RESUBMIT:
                 for call in _calls_of(executions):
-                    await self._submit(call, work)
+                    await self._submit(call, work, again=True)
             case Action.INTERRUPT:
                 for call in _calls_of(executions):
                     await self._interrupt(call, work)
@@ -258,28 +258,39 @@ class Materializer:
         if call is not None:
             await self._submit(call, work)
 
-    async def _submit(self, call: Call, work: _Round) -> None:
-        """Send a call that is on record. Whatever is lost on the way, the record says so truly."""
+    async def _submit(self, call: Call, work: _Round, *, again: bool = False) -> None:
+        """Send a call that is on record. Whatever is lost on the way, the record says so truly.
+
+        ``again``: it may have been sent before. Then a refusal is about this sending only, and says
+        nothing of the call that the earlier one may have started.
+        """
         provider = self._providers.named(call.provider)
         try:
             async with self._questions:
                 provider_call_id = await provider.submit(call.request)
         except SubmitRejected as rejected:
+            if again:
+                await self._submit_unknown(call, work, f"refused when it was sent again: {rejected}")
+                return
             facts = CallFacts(truth=ProviderTruth.FAILED, replied=True, failure=rejected.failure)
             await self._settle_failure(call, rejected.failure, facts, work)
         except SubmitUnknown as unknown:
-            log.warning("the answer to a submit was lost", call=call.id, reason=str(unknown))
-            work.lost.add(call.id)
-            work.unreachable_since = work.unreachable_since or datetime.now(UTC)
-            if (datetime.now(UTC) - work.unreachable_since).total_seconds() >= self._patience:
-                await self._report_left(call, work)
-                return
-            await self._sleep(work.poll_seconds)
-            work.poll_seconds = min(work.poll_seconds * 2, SLOWEST_POLL_SECONDS)
+            await self._submit_unknown(call, work, str(unknown))
         else:
             work.unreachable_since = None
             work.poll_seconds = FIRST_POLL_SECONDS
             await self._record_accepted(call, provider_call_id)
+
+    async def _submit_unknown(self, call: Call, work: _Round, reason: str) -> None:
+        """Whether the call runs is not known: wait before it is sent again, or leave it as it is."""
+        log.warning("it is not known whether a call was accepted", call=call.id, reason=reason)
+        work.lost.add(call.id)
+        work.unreachable_since = work.unreachable_since or datetime.now(UTC)
+        if (datetime.now(UTC) - work.unreachable_since).total_seconds() >= self._patience:
+            await self._report_left(call, work)
+            return
+        await self._sleep(work.poll_seconds)
+        work.poll_seconds = min(work.poll_seconds * 2, SLOWEST_POLL_SECONDS)
 
     async def _record_accepted(self, call: Call, provider_call_id: str) -> None:
         """Go on with the id on record: another process that sent the same request may have been first."""
@@ -380,7 +391,7 @@ class Materializer:
         work = _Round(call.job_id, (), lambda _: None)
         provider = self._providers.named(call.provider)
         if call.provider_call_id is None and provider.durable:
-            await self._submit(call, work)  # sent twice it runs once; now it has an id to cancel by
+            await self._submit(call, work, again=True)  # it runs once; now it has an id to cancel by
         call = await self._read(self._ledger.call, call.id)
         if call.provider_call_id is None:
             return

@@ -92,6 +92,10 @@ TABLE = {
         "completed substantive - 1",
     ),
     "cut right after submit": ([Behaviour(submit="lost")], "completed substantive - 1"),
+    "cut right after submit, then refused": (
+        [Behaviour(submit="lost", refusals_after_loss=3)],
+        "completed substantive - 1",
+    ),
     "cut right before submit": ([Behaviour(submit="lost before")], "completed substantive - 1"),
     "worker lost once": ([Behaviour(states=[LOST_WORKER]), Behaviour()], "completed substantive - 2"),
     "worker lost for ever": ([Behaviour(states=[LOST_WORKER])], "failed - worker_lost 3"),
