@@ -26,6 +26,7 @@ from beacon_pipeline.outcomes import outcomes_of_failure, outcomes_of_reply
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.readiness import check_configured, check_ready, deployments_to_ask
 from beacon_pipeline.requests import request_for
+from beacon_pipeline.truths import account_of, poll_call
 from beacon_pipeline.vocabulary import Cause, Status
 from inference.contract import (
     CallFailure,
@@ -38,6 +39,7 @@ from inference.contract import (
     SubmitRejected,
     SubmitUnknown,
 )
+from inference.inspection import Account
 
 FIRST_POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.1, 2.0
 # While a call is pending, the record is looked at this often for what others did: at one time of its own
@@ -233,7 +235,7 @@ class Materializer:
         assert call.provider_call_id is not None, "only accepted calls can be asked about"
         provider = self._providers.named(call.provider)
         async with self._questions:
-            state = await provider.poll(call.provider_call_id)
+            state = await poll_call(provider, call)
         if call.cancel_requested_at is not None and state.truth is ProviderTruth.PENDING:
             # The wish may not have reached the provider; repeating it changes nothing.
             with suppress(ReplyUnavailable):
@@ -267,6 +269,7 @@ class Materializer:
         provider = self._providers.named(call.provider)
         try:
             async with self._questions:
+                account = await account_of(provider)
                 provider_call_id = await provider.submit(call.request)
         except SubmitRejected as rejected:
             if again:
@@ -279,7 +282,7 @@ class Materializer:
         else:
             work.unreachable_since = None
             work.poll_seconds = FIRST_POLL_SECONDS
-            await self._record_accepted(call, provider_call_id)
+            await self._record_accepted(call, provider_call_id, account)
 
     async def _submit_unknown(self, call: Call, work: _Round, reason: str) -> None:
         """Whether the call runs is not known: wait before it is sent again, or leave it as it is."""
@@ -292,9 +295,11 @@ class Materializer:
         await self._sleep(work.poll_seconds)
         work.poll_seconds = min(work.poll_seconds * 2, SLOWEST_POLL_SECONDS)
 
-    async def _record_accepted(self, call: Call, provider_call_id: str) -> None:
+    async def _record_accepted(self, call: Call, provider_call_id: str, account: Account | None) -> None:
         """Go on with the id on record: another process that sent the same request may have been first."""
-        on_record = await self._write(self._ledger.record_accepted, call.id, provider_call_id)
+        on_record = await self._write(
+            self._ledger.record_accepted, call.id, provider_call_id, account=account
+        )
         if on_record != provider_call_id:
             log.info("sent twice", call=call.id, on_record=on_record, also_accepted_as=provider_call_id)
 
@@ -400,12 +405,12 @@ class Materializer:
         except ReplyUnavailable as unavailable:
             log.warning("a call could not be cancelled yet", call=call.id, reason=str(unavailable))
             return
-        state = await provider.poll(call.provider_call_id)
+        state = await poll_call(provider, call)
         for _ in range(CANCEL_POLLS):
             if state.truth is not ProviderTruth.PENDING:
                 break
             await self._sleep(FIRST_POLL_SECONDS)
-            state = await provider.poll(call.provider_call_id)
+            state = await poll_call(provider, call)
         if state.truth.is_final:
             work.states[call.id] = state
             await self._settle(call, work)

@@ -26,3 +26,23 @@ class Inspectable(Protocol):
     async def inspect(self, deployment: Deployment) -> DeploymentState:
         """Look a deployment up at no cost. Raises NotConfigured when we may not ask at all."""
         ...
+
+
+class Account(Value):
+    """Whose calls a provider makes. ``environment`` is None where none was chosen."""
+
+    workspace: str
+    environment: str | None
+
+    def __str__(self) -> str:
+        chosen = f", environment {self.environment!r}" if self.environment else ""
+        return f"workspace {self.workspace!r}{chosen}"
+
+
+@runtime_checkable
+class HasAccount(Protocol):
+    """A provider whose calls belong to an account: another account does not know them."""
+
+    async def account(self) -> Account | None:
+        """The account in use, or None when the provider cannot be asked now. Raises NotConfigured."""
+        ...

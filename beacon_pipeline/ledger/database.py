@@ -107,10 +107,17 @@ class Database:
             self._counts += counts
 
     def _transact(
-        self, work: Callable[[sa.Connection], Result], *, writes: bool, counted: bool = False
+        self,
+        work: Callable[[sa.Connection], Result],
+        *,
+        writes: bool,
+        counted: bool = False,
+        schema: bool = False,
     ) -> Result:
         def once() -> Result:
             connecting = self.engine.connect().execution_options(writes=writes)
+            if schema and self.is_sqlite:
+                _free_of_foreign_keys(connecting)
             with connecting as connection, connection.begin():
                 return work(connection)
 
@@ -176,8 +183,10 @@ class Database:
         def upgrade(connection: sa.Connection) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            if self.is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
+                raise LedgerUnavailable(f"the ledger at {self.place}: a row of {broken[0]!r} points nowhere")
 
-        self.write_uncounted(upgrade)
+        self._transact(upgrade, writes=True, schema=True)
 
     def close(self) -> None:
         """Give every connection back."""
@@ -211,6 +220,12 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _free_of_foreign_keys(connection: sa.Connection) -> None:
+    """Let tables be made anew while others point at them; the connection is not used again after it."""
+    connection.detach()
+    connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

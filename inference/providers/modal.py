@@ -24,7 +24,9 @@ os.environ["MODAL_PAYLOAD_FORMAT"] = "cbor"
 
 import modal
 import modal.exception as of
+from grpclib.exceptions import StreamTerminatedError
 from modal.config import config
+from modal.types import InputStatus
 
 from inference.contract import (
     CallFailure,
@@ -40,7 +42,7 @@ from inference.contract import (
     SubmitUnknown,
     read_reply,
 )
-from inference.inspection import DeploymentState
+from inference.inspection import Account, DeploymentState
 from inference.modal_deployments import (
     APP_NAME,
     REGISTER_NAME,
@@ -53,6 +55,9 @@ from inference.modal_deployments import (
 from inference.providers.modal_truths import SUCCEEDED, raised_in_container, state_of
 
 DEADLINE_SECONDS = 30.0  # of one question to Modal; a dead server would hold the SDK for a minute
+LOOK_AGAIN_SECONDS = 2.0  # before a call that is not found is asked for once more
+
+_FAILED = (InputStatus.FAILURE, InputStatus.INIT_FAILURE)
 
 NO_TOKEN = (
     "no Modal token: run `modal setup`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET "
@@ -74,18 +79,29 @@ class ModalProvider:
     name = "modal"
     durable = True
 
-    def __init__(self, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        look_again_seconds: float = LOOK_AGAIN_SECONDS,
+    ) -> None:
         self._deadline = deadline_seconds
+        self._look_again = look_again_seconds
         self._methods: dict[Deployment, Any] = {}
         # Kept while calls are pending: the SDK takes as long to make these as to ask with them.
         self._handles: dict[str, modal.FunctionCall[Any]] = {}
         self._succeeded: dict[str, _Answer] = {}  # as polled, until they are fetched
         self._connected: modal.Client | None = None
+        self._account: Account | None = None
 
     def check_configured(self, *deployments: Deployment) -> None:
         """Raises NotConfigured when there is no token, one for all deployments. Makes no request."""
-        has_token = config.get("token_id") and config.get("token_secret")
-        if not (has_token or config.get("oauth_refresh_token")):
+        try:
+            has_token = config.get("token_id") and config.get("token_secret")
+            has_token = has_token or config.get("oauth_refresh_token")
+        except of.InvalidError as error:
+            raise _unusable_settings(error) from error
+        if not has_token:
             raise NotConfigured(NO_TOKEN)
 
     async def submit(self, request: Request) -> str:
@@ -101,8 +117,12 @@ class ModalProvider:
                 left = True
                 call = await method.spawn.aio(request.model_dump(mode="json"))
                 return str(call.object_id)
+        except (NotConfigured, SubmitUnknown):
+            raise
         except of.NotFoundError as error:
             self._methods.pop(request.deployment, None)
+            if _is_of_environment(error):
+                raise NotConfigured(_no_environment(error)) from error
             raise _rejected(_not_deployed(request.deployment, error)) from error
         except (of.AuthError, of.PermissionDeniedError) as error:
             raise NotConfigured(f"Modal refuses the token: {error}") from error
@@ -158,6 +178,8 @@ class ModalProvider:
             async with asyncio.timeout(self._deadline):
                 method = await self._method(deployment)
                 info = await method.info.aio(refresh=True)
+        except NotConfigured:
+            raise
         except of.NotFoundError as error:
             self._methods.pop(deployment, None)
             return DeploymentState(found=False, detail=_not_deployed(deployment, error))
@@ -176,6 +198,19 @@ class ModalProvider:
             ),
         )
 
+    async def account(self) -> Account | None:
+        """The workspace that the token is of, and the environment that is chosen; asked for once."""
+        if self._account is None:
+            try:
+                async with asyncio.timeout(self._deadline):
+                    workspace = modal.Workspace.from_context(client=await self._client())
+                    await workspace.hydrate.aio()
+            except (of.Error, TimeoutError, OSError, StreamTerminatedError):
+                return None  # whoever asks has nothing to compare; the call itself is not held up
+            if workspace.name:
+                self._account = Account(workspace=workspace.name, environment=_environment())
+        return self._account
+
     async def close(self) -> None:
         """Forget the handles. The connection is the process's own, shared; the SDK closes it."""
         self._methods.clear()
@@ -184,9 +219,23 @@ class ModalProvider:
         self._connected = None
 
     async def _owner_of(self, request_id: str) -> str | None:
-        """The call that has claimed a request, if any has."""
+        """The call that has claimed a request, if any has.
+
+        Raises NotConfigured when the environment does not exist (a register that is missing is made), and
+        SubmitUnknown when the register went away: it may hold the claim of a call that runs.
+        """
         register = modal.Dict.from_name(REGISTER_NAME, create_if_missing=True, client=await self._client())
-        owner = await register.get.aio(request_id)
+        try:
+            await register.hydrate.aio()
+        except of.NotFoundError as error:
+            raise NotConfigured(_no_environment(error)) from error
+        try:
+            owner = await register.get.aio(request_id)
+        except of.NotFoundError as error:
+            raise SubmitUnknown(
+                f"the register of requests, Modal's Dict {REGISTER_NAME!r}, was deleted just now ({error}): "
+                "it is made anew when the call is sent again"
+            ) from error
         return None if owner is None else str(owner)
 
     async def _method(self, deployment: Deployment) -> Any:
@@ -213,15 +262,59 @@ class ModalProvider:
     async def _asked(self, call_id: str) -> _Answer:
         try:
             async with asyncio.timeout(self._deadline):
+                call = await self._call(call_id)
                 try:
-                    return _Answer(SUCCEEDED, await (await self._call(call_id)).get.aio(timeout=0))
+                    return _Answer(SUCCEEDED, await call.get.aio(timeout=0))
                 except BaseException as error:
                     # A SystemExit of a container's is raised here as well; ours is not to be held up.
-                    if not isinstance(error, Exception) and not raised_in_container(error):
+                    if not isinstance(error, Exception) and not _is_of_the_reply(error):
                         raise
+                    if isinstance(error, asyncio.CancelledError):
+                        return _Answer(await self._raised_cancelled(call))
+                    if isinstance(error, of.NotFoundError) and not raised_in_container(error):
+                        return _Answer(await self._not_found(call_id, error))
                     return _Answer(state_of(error), value=self._told(error))
         except TimeoutError as late:
             return _Answer(CallState(truth=ProviderTruth.UNREACHABLE, detail=self._told(late)))
+
+    async def _raised_cancelled(self, call: modal.FunctionCall[Any]) -> CallState:
+        """A container's own CancelledError loses its traceback on the way: the call has to be asked."""
+        try:
+            inputs = await call.get_call_graph.aio()
+        except (of.Error, OSError, StreamTerminatedError) as unknown:
+            return CallState(truth=ProviderTruth.UNREACHABLE, detail=self._told(unknown))
+        if any(one.function_call_id == call.object_id and one.status in _FAILED for one in inputs):
+            failure = CallFailure(
+                code=FailureCode.START_FAILED, message="a container raised CancelledError as it started"
+            )
+            return CallState(truth=ProviderTruth.FAILED, failure=failure)
+        return CallState(
+            truth=ProviderTruth.UNREACHABLE, detail="CancelledError: the question was broken off"
+        )
+
+    async def _not_found(self, call_id: str, error: of.NotFoundError) -> CallState:
+        """What was not found: the call, or only the result of a call that Modal knows.
+
+        A result that is not there may come back, and until Modal calls it expired it is paid for
+        already: it is waited for. A call is believed to be unknown when two looks agree.
+        """
+        await asyncio.sleep(self._look_again)
+        try:
+            # On a new handle: it answers from memory otherwise.
+            call = modal.FunctionCall.from_id(call_id, client=await self._client())
+            await call.num_inputs.aio()
+        except of.NotFoundError:
+            failure = CallFailure(
+                code=FailureCode.UNKNOWN_CALL, message=f"Modal does not know this call, asked twice: {error}"
+            )
+            return CallState(truth=ProviderTruth.EXPIRED, failure=failure)
+        except (of.Error, OSError, StreamTerminatedError) as unknown:
+            return CallState(truth=ProviderTruth.UNREACHABLE, detail=self._told(unknown))
+        detail = (
+            f"Modal knows the call and not its result ({error}): it is waited for, and not paid for again, "
+            "until Modal says that it has expired; `beacon cancel` gives it up"
+        )
+        return CallState(truth=ProviderTruth.UNREACHABLE, detail=detail)
 
     def _told(self, error: BaseException) -> str:
         told = str(error).strip() or f"no answer within {self._deadline:g} seconds"
@@ -233,12 +326,45 @@ class ModalProvider:
         return self._handles[call_id]
 
     async def _client(self) -> modal.Client:
+        """Connected once. Raises NotConfigured when the settings on this machine are of no use."""
         if self._connected is None:
-            self._connected = await modal.Client.from_env.aio()
+            try:
+                self._connected = await modal.Client.from_env.aio()
+            except (of.InvalidError, of.AuthError) as error:
+                raise _unusable_settings(error) from error
         return self._connected
 
 
+def _is_of_the_reply(error: BaseException) -> bool:
+    """Whether what is no Exception came out of a reply: a CancelledError does when nobody cancelled us."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() == 0
+    return raised_in_container(error)
+
+
+def _environment() -> str | None:
+    return config.get("environment") or None
+
+
+def _unusable_settings(error: Exception) -> NotConfigured:
+    return NotConfigured(f"the Modal settings of this machine cannot be used: {' '.join(str(error).split())}")
+
+
+def _is_of_environment(error: Exception) -> bool:
+    """Whether what a look-up did not find is its environment: the SDK keeps the server's words at the end."""
+    return "environment" in str(error).rpartition("): ")[-1].casefold()
+
+
+def _no_environment(error: Exception) -> str:
+    name = _environment()
+    way_out = f"`modal environment create {name}`, or name another in MODAL_ENVIRONMENT"
+    return f"Modal has no environment {name!r} ({error}): {way_out if name else 'set MODAL_ENVIRONMENT'}"
+
+
 def _not_deployed(deployment: Deployment, error: Exception) -> str:
+    if _is_of_environment(error):
+        return _no_environment(error)
     return f"{deployment} is not deployed on Modal ({error}): run `beacon deploy`"
 
 

@@ -234,6 +234,14 @@ class Loopback:
         """Let calls end that are pending until released."""
         self._in_loop(self._service.calls.release)
 
+    def in_workspace(self, name: str) -> None:
+        """From now on the token is of this workspace: calls of another one are unknown."""
+
+        def change() -> None:
+            self._service.objects.workspace = name
+
+        self._in_loop(change)
+
     def events(self, event: str | None = None, **details: Any) -> list[Event]:
         """What happened, in order: see the package's docstring."""
         return self._service.journal.read(event, **details)
