@@ -134,6 +134,8 @@ class Materializer:
                     executions = await self._executions(work)
                 continue
             if self._out_of_patience(waiting, work):
+                reasons = {s.detail for s in work.states.values() if s.detail}
+                log.warning("left as dispatched", calls=len(_calls_of(waiting)), reasons=sorted(reasons))
                 self._report(work, waiting)
                 return
             await self._sleep(work.poll_seconds)

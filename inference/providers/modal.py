@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,8 @@ from inference.modal_deployments import (
 from inference.providers.modal_truths import SUCCEEDED, raised_in_container, state_of
 
 DEADLINE_SECONDS = 30.0  # of one question to Modal; a dead server would hold the SDK for a minute
+RESEND_SECONDS = 15.0  # after a spawn without an answer, doubled each time: a container may be starting
+LONGEST_START_SECONDS = 600.0  # where the deployment's own is not known
 LOOK_AGAIN_SECONDS = 2.0  # before a call that is not found is asked for once more
 
 _FAILED = (InputStatus.FAILURE, InputStatus.INIT_FAILURE)
@@ -73,8 +76,19 @@ class _Answer:
     value: object = None
 
 
+@dataclass(frozen=True)
+class _Unanswered:
+    """A spawn without an answer: when, by the event loop's clock, and seconds until the next may follow."""
+
+    at: float
+    wait: float
+
+
 class ModalProvider:
-    """Asks the classes that `inference.modal_app` deploys. ``deadline_seconds`` is of one question."""
+    """Asks the classes that `inference.modal_app` deploys.
+
+    ``deadline_seconds`` is of one question; ``start_seconds`` is how long a container may take to start.
+    """
 
     name = "modal"
     durable = True
@@ -84,9 +98,13 @@ class ModalProvider:
         *,
         deadline_seconds: float = DEADLINE_SECONDS,
         look_again_seconds: float = LOOK_AGAIN_SECONDS,
+        resend_seconds: float = RESEND_SECONDS,
+        start_seconds: Mapping[Deployment, float] | None = None,
     ) -> None:
         self._deadline = deadline_seconds
         self._look_again = look_again_seconds
+        self._resend, self._start_seconds = resend_seconds, start_seconds or {}
+        self._unanswered: dict[str, _Unanswered] = {}  # by request id
         self._methods: dict[Deployment, Any] = {}
         # Kept while calls are pending: the SDK takes as long to make these as to ask with them.
         self._handles: dict[str, modal.FunctionCall[Any]] = {}
@@ -113,6 +131,7 @@ class ModalProvider:
                 owner = await self._owner_of(request.id)
                 if owner is not None:
                     return owner
+                self._check_start_time_is_over(request.id)
                 method = await self._method(request.deployment)
                 left = True
                 call = await method.spawn.aio(request.model_dump(mode="json"))
@@ -133,7 +152,28 @@ class ModalProvider:
                 raise _rejected(str(error)) from error
             # The same request may be sent again at no risk, so whatever is not a clear no is unknown.
             when = "while a call was spawned" if left else "before a call was spawned"
+            if left and not isinstance(error, of.ResourceExhaustedError):
+                self._note_unanswered(request)
             raise SubmitUnknown(f"{when}: {self._told(error)}") from error
+
+    def _note_unanswered(self, request: Request) -> None:
+        """A spawn may have been accepted: its container is given more and more time to claim the request."""
+        before = self._unanswered.get(request.id)
+        longest = self._start_seconds.get(request.deployment, LONGEST_START_SECONDS)
+        wait = min(before.wait * 2, longest) if before else min(self._resend, longest)
+        self._unanswered[request.id] = _Unanswered(asyncio.get_running_loop().time(), wait)
+
+    def _check_start_time_is_over(self, request_id: str) -> None:
+        """Raises SubmitUnknown while a container that would claim the request may still be starting.
+
+        The SDK repeats a spawn four times, and each may become a call: only the register is looked at.
+        """
+        sent = self._unanswered.get(request_id)
+        left = sent.at + sent.wait - asyncio.get_running_loop().time() if sent else 0.0
+        if left > 0:
+            raise SubmitUnknown(
+                f"spawned without an answer, and no container has claimed it: again in {left:.0f} s"
+            )
 
     async def poll(self, call_id: str) -> CallState:
         """What became of a call, or of the one that has its request."""
@@ -216,6 +256,7 @@ class ModalProvider:
         self._methods.clear()
         self._handles.clear()
         self._succeeded.clear()
+        self._unanswered.clear()
         self._connected = None
 
     async def _owner_of(self, request_id: str) -> str | None:

@@ -87,6 +87,18 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("command", ["doctor", "deploy"])
+def test_a_modal_toml_that_cannot_be_read_is_one_line(tmp_path: Path, command: str) -> None:
+    (tmp_path / "modal.toml").write_text("[default\ntoken_id = ")
+    settings = {"BEACON_CATALOG": "production", "MODAL_CONFIG_PATH": str(tmp_path / "modal.toml")}
+    done = beacon(environment(tmp_path) | settings, command)
+    assert done.returncode in (1, 2)
+    assert "the Modal settings of this machine cannot be used" in " ".join(
+        (done.stdout + done.stderr).split()
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_what_would_be_deployed(tmp_path: Path) -> None:
     env = environment(tmp_path) | {"BEACON_CATALOG": "production"}
     done = beacon(env, "deploy", "--dry-run")

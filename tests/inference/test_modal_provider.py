@@ -330,6 +330,25 @@ async def test_a_spawn_without_an_answer_is_unknown(
         await provider.submit(a_request(id=f"unknown-{fault.kind}"))
 
 
+async def test_a_slow_start_is_not_met_with_spawn_after_spawn(server: Loopback) -> None:
+    """Every answer is lost and no container claims the request: each spawn is one the SDK repeats."""
+    server.inject(faults.AnswerLost(times=None))
+    request = a_request(id="slow start")
+    hasty = ModalProvider(resend_seconds=9, start_seconds={request.deployment: 1.0})
+    unclaimed = "no container has claimed it: again in"
+    with pytest.raises(SubmitUnknown, match="while a call was spawned"):
+        await hasty.submit(request)
+    for _ in range(3):
+        with pytest.raises(SubmitUnknown, match=unclaimed):
+            await hasty.submit(request)
+    assert spawns(server, "slow start") == 1
+    async with asyncio.timeout(30):
+        while spawns(server, "slow start") == 1:
+            with pytest.raises(SubmitUnknown):
+                await hasty.submit(request)
+    await hasty.close()
+
+
 async def test_a_spawn_that_could_not_be_begun_is_unknown_too(
     server: Loopback, provider: ModalProvider
 ) -> None:
