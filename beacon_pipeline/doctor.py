@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from beacon_pipeline.catalog import Catalog, CatalogError, load_catalog
-from beacon_pipeline.deployments import modal_deployments
+from beacon_pipeline.deployments import modal_deployments, secrets_of
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger_checks.project import own_checks
 from beacon_pipeline.providers import Providers
 from dbt_like_checks import ProjectError
 from inference.contract import Deployment, NotConfigured, Provider
-from inference.inspection import DeploymentState, Inspectable
+from inference.inspection import DeploymentState, Inspectable, Remote
 from inference.modal_deployments import settings_of
 
 VERSIONS = ("beacon-pipeline", "dagster", "modal", "torch", "transformers", "sqlalchemy")
@@ -104,17 +104,25 @@ async def _examine_providers(catalog: Catalog, providers: Providers) -> list[Dia
     for deployment in catalog.deployments():
         name = catalog.model(deployment.model).provider.value
         by_provider.setdefault(name, []).append(deployment)
-    expected = {spec.deployment: settings_of(spec) for spec in modal_deployments(catalog)}
+    specs = modal_deployments(catalog)
+    expected = {spec.deployment: settings_of(spec) for spec in specs}
     diagnoses: list[Diagnosis] = []
     for name, deployments in by_provider.items():
         try:
             provider = providers.named(name)
             provider.check_configured()
+            if isinstance(provider, Remote) and (why := await provider.why_unreachable()):
+                left = f"{len(deployments)} deployments were not looked at"
+                diagnoses.append(Diagnosis(f"provider {name}", ok=False, detail=f"{why}; {left}"))
+                continue
             states = await _inspect(provider, deployments)
         except NotConfigured as missing:
             diagnoses.append(Diagnosis(f"provider {name}", ok=False, detail=str(missing)))
             continue
         diagnoses.append(Diagnosis(f"provider {name}", ok=True, detail="configured"))
+        if isinstance(provider, Remote) and (secrets := secrets_of(specs)):
+            lines = await provider.missing_secrets(secrets)
+            diagnoses += [Diagnosis(f"provider {name}", ok=False, detail=line) for line in lines]
         diagnoses += [
             judge_deployment(deployment, state, expected.get(deployment, {}))
             for deployment, state in states.items()

@@ -6,6 +6,7 @@ process has no deployments.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from inference.contract import Deployment, Value
@@ -17,6 +18,25 @@ class DeploymentState(Value):
     found: bool | None
     detail: str = ""  # why not, and the way out
     settings: dict[str, str] = {}  # how it is deployed, as far as the provider tells
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A provider elsewhere: it can be out of reach, and what it deploys may need secrets kept there."""
+
+    async def why_unreachable(self) -> str | None:
+        """Why it cannot be reached now, in one line and within ten seconds, or None.
+
+        Raises NotConfigured.
+        """
+        ...
+
+    async def missing_secrets(self, names: Sequence[str]) -> list[str]:
+        """One line for each of these secrets that it does not have, with the way out.
+
+        None for those that could not be asked about. Raises NotConfigured.
+        """
+        ...
 
 
 @runtime_checkable

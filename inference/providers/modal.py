@@ -13,10 +13,13 @@ budget, with a new request. The register forgets after a week, as Modal forgets 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 # Read by the SDK at each call. Pickled payloads would unpickle replies, and re-raise the function's own
 # exceptions here, where a remote TimeoutError looks like a call that is pending. One pickle is left that
@@ -58,8 +61,10 @@ from inference.providers.modal_truths import SUCCEEDED, raised_in_container, sta
 DEADLINE_SECONDS = 30.0  # of one question to Modal; a dead server would hold the SDK for a minute
 RESEND_SECONDS = 15.0  # after a spawn without an answer, doubled each time: a container may be starting
 LONGEST_START_SECONDS = 600.0  # where the deployment's own is not known
+CONNECT_SECONDS, REACH_SECONDS = 3.0, 5.0  # to connect, and to get a first word
 LOOK_AGAIN_SECONDS = 2.0  # before a call that is not found is asked for once more
 
+log = logging.getLogger(__name__)
 _FAILED = (InputStatus.FAILURE, InputStatus.INIT_FAILURE)
 
 NO_TOKEN = (
@@ -110,6 +115,7 @@ class ModalProvider:
         self._handles: dict[str, modal.FunctionCall[Any]] = {}
         self._succeeded: dict[str, _Answer] = {}  # as polled, until they are fetched
         self._connected: modal.Client | None = None
+        self._register: modal.Dict | None = None
         self._account: Account | None = None
 
     def check_configured(self, *deployments: Deployment) -> None:
@@ -212,12 +218,12 @@ class ModalProvider:
             raise ReplyUnavailable(self._told(error)) from error
 
     async def inspect(self, deployment: Deployment) -> DeploymentState:
-        """How a deployment's class is deployed, from the same look-up that a submit makes."""
+        """How a deployment's class is deployed, from the same look-up that a submit makes, made anew."""
         self.check_configured()
+        self._methods.pop(deployment, None)
         try:
             async with asyncio.timeout(self._deadline):
-                method = await self._method(deployment)
-                info = await method.info.aio(refresh=True)
+                info = await (await self._method(deployment)).info.aio()  # the look-up has brought it
         except NotConfigured:
             raise
         except of.NotFoundError as error:
@@ -231,12 +237,49 @@ class ModalProvider:
             found=True,
             settings=settings(
                 regions=info.regions or (),
-                gpus=[name for name, _ in info.gpus],
+                gpus=[f"{name}:{count}" for name, count in info.gpus],
                 timeout=info.timeout,
                 memory_mib=info.memory_mib if isinstance(info.memory_mib, int) else None,
                 retries=info.max_retries,
             ),
         )
+
+    async def why_unreachable(self) -> str | None:
+        """Why Modal cannot be reached now, in one line, or None. Raises NotConfigured.
+
+        The SDK goes on trying and keeps the reason to itself, so the connection is tried by itself first.
+        """
+        self.check_configured()
+        host = urlsplit(config.get("server_url")).netloc
+        reason = await _why_no_connection(config.get("server_url"))
+        if reason is None:
+            try:
+                async with asyncio.timeout(REACH_SECONDS):
+                    await (await self._client()).hello.aio()  # type: ignore[no-untyped-call]  # the SDK's own
+            except NotConfigured:
+                raise
+            except (of.AuthError, of.PermissionDeniedError) as error:
+                raise NotConfigured(f"Modal refuses the token: {error}") from error
+            except TimeoutError:
+                reason = f"it takes connections and gives no answer within {REACH_SECONDS:g} seconds"
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
+                reason = self._told(error)
+        return f"Modal at {host} cannot be reached: {reason}" if reason else None
+
+    async def missing_secrets(self, names: Sequence[str]) -> list[str]:
+        """One line for each of these secrets that Modal does not have. Raises NotConfigured."""
+        missing = []
+        for name in sorted(set(names)):
+            try:
+                async with asyncio.timeout(self._deadline):
+                    await modal.Secret.from_name(name, client=await self._client()).hydrate.aio()
+            except of.NotFoundError:
+                chosen = f" --env {_environment()}" if _environment() else ""
+                command = f"modal secret create {name} HF_TOKEN=hf_...{chosen}"
+                missing.append(f"Modal has no secret {name!r}: `{command}`")
+            except (of.Error, OSError, TimeoutError, StreamTerminatedError) as error:
+                log.warning("a secret could not be asked about: %s: %s", name, self._told(error))
+        return missing
 
     async def account(self) -> Account | None:
         """The workspace that the token is of, and the environment that is chosen; asked for once."""
@@ -257,7 +300,7 @@ class ModalProvider:
         self._handles.clear()
         self._succeeded.clear()
         self._unanswered.clear()
-        self._connected = None
+        self._connected = self._register = None
 
     async def _owner_of(self, request_id: str) -> str | None:
         """The call that has claimed a request, if any has.
@@ -265,14 +308,18 @@ class ModalProvider:
         Raises NotConfigured when the environment does not exist (a register that is missing is made), and
         SubmitUnknown when the register went away: it may hold the claim of a call that runs.
         """
-        register = modal.Dict.from_name(REGISTER_NAME, create_if_missing=True, client=await self._client())
+        if self._register is None:
+            register = modal.Dict.from_name(
+                REGISTER_NAME, create_if_missing=True, client=await self._client()
+            )
+            try:
+                self._register = await register.hydrate.aio()
+            except of.NotFoundError as error:
+                raise NotConfigured(_no_environment(error)) from error
         try:
-            await register.hydrate.aio()
+            owner = await self._register.get.aio(request_id)
         except of.NotFoundError as error:
-            raise NotConfigured(_no_environment(error)) from error
-        try:
-            owner = await register.get.aio(request_id)
-        except of.NotFoundError as error:
+            self._register = None
             raise SubmitUnknown(
                 f"the register of requests, Modal's Dict {REGISTER_NAME!r}, was deleted just now ({error}): "
                 "it is made anew when the call is sent again"
@@ -374,6 +421,25 @@ class ModalProvider:
             except (of.InvalidError, of.AuthError) as error:
                 raise _unusable_settings(error) from error
         return self._connected
+
+
+async def _why_no_connection(url: str) -> str | None:
+    """Why there is no connection to a server, or None. A proxy is left to the SDK, which uses it."""
+    parts = urlsplit(url)
+    if parts.hostname is None:
+        return "MODAL_SERVER_URL is no URL"
+    if any(map(getproxies().get, ("http", "https", "all"))) and not proxy_bypass(parts.hostname):
+        return None
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+    except TimeoutError:
+        return f"no connection within {CONNECT_SECONDS:g} seconds"
+    except OSError as error:
+        return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    writer.close()
+    return None
 
 
 def _is_of_the_reply(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 import modal
@@ -23,7 +24,7 @@ from inference.contract import (
     SubmitRejected,
     SubmitUnknown,
 )
-from inference.inspection import HasAccount, Inspectable
+from inference.inspection import HasAccount, Inspectable, Remote
 from inference.modal_deployments import APP_NAME, Duplicate, class_name, settings_of
 from inference.modal_server import ModelServer
 from inference.providers.modal import ModalProvider
@@ -158,6 +159,49 @@ async def test_how_a_deployment_is_deployed(provider: ModalProvider) -> None:
     assert state.found
     assert state.settings.keys() == settings_of(SPEC).keys()
     assert state.settings["region"] == "eu"
+
+
+async def test_gpus_are_told_with_their_count(server: Loopback, provider: ModalProvider) -> None:
+    spec = a_spec(region="apac", gpu=("l40s:2",))
+    server.serve(APP_NAME, class_name(spec.deployment), ["answer"], region="apac", gpu=("L40S", 2))
+    told = (await provider.inspect(spec.deployment)).settings["gpu"]
+    assert (told, settings_of(spec)["gpu"]) == ("L40S:2", "L40S:2")
+
+
+async def test_nothing_is_asked_twice(server: Loopback, provider: ModalProvider) -> None:
+    def sent(before: Counter[str]) -> dict[str, int]:
+        return dict(server.requests() - before)
+
+    before = server.requests()
+    await provider.inspect(SPEC.deployment)
+    assert sent(before) == {"ClassGet": 1, "FunctionGet": 1}
+    before = server.requests()
+    await provider.submit(a_request(id="first of two"))
+    assert sent(before) == {"DictGetOrCreate": 1, "DictGet": 1, "FunctionMap": 1}
+    before = server.requests()
+    await provider.submit(a_request(id="second of two"))
+    assert sent(before) == {"DictGet": 1, "FunctionMap": 1}
+
+
+async def test_a_secret_that_is_missing_is_told_with_the_command_that_makes_it(
+    server: Loopback, provider: ModalProvider
+) -> None:
+    assert await provider.missing_secrets(["huggingface", "huggingface"]) == [
+        "Modal has no secret 'huggingface': `modal secret create huggingface HF_TOKEN=hf_...`"
+    ]
+    server.inject(faults.unavailable(methods=("SecretGetOrCreate",)))
+    assert await provider.missing_secrets(["huggingface"]) == []
+
+
+async def test_a_modal_that_answers_is_reachable(server: Loopback, provider: ModalProvider) -> None:
+    assert isinstance(provider, Remote)
+    assert await provider.why_unreachable() is None
+    server.inject(faults.unavailable(methods=("ClientHello",)))
+    assert "cannot be reached: " in str(await ModalProvider().why_unreachable())
+    server.clear()
+    server.inject(faults.unauthenticated())
+    with pytest.raises(NotConfigured, match="refuses the token"):
+        await ModalProvider().why_unreachable()
 
 
 async def test_an_unknown_call_is_told_and_cancelling_it_is_nothing(provider: ModalProvider) -> None:

@@ -206,7 +206,14 @@ class Objects:
         function = self.function(request.function_id)
         return api_pb2.FunctionGetByIdResponse(handle_metadata=function.metadata(), function=function.data)
 
-    def serve(self, app_name: str, class_name: str, methods: tuple[str, ...], region: str) -> None:
+    def serve(
+        self,
+        app_name: str,
+        class_name: str,
+        methods: tuple[str, ...],
+        region: str,
+        gpu: tuple[str, int] | None = None,
+    ) -> None:
         """A class as if deployed, without any code of its own."""
         app_id = self.deployed.setdefault(app_name, new_id("ap"))
         app = self.apps.setdefault(app_id, App(app_id, app_name))
@@ -217,6 +224,8 @@ class Objects:
             method_definitions_set=True,
             scheduler_placement=api_pb2.SchedulerPlacement(regions=[region]),
         )
+        if gpu is not None:
+            definition.resources.gpu_config.CopyFrom(api_pb2.GPUConfig(gpu_type=gpu[0], count=gpu[1]))
         for method in methods:
             definition.method_definitions[method].CopyFrom(
                 api_pb2.MethodDefinition(
