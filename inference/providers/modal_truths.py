@@ -64,7 +64,11 @@ class Row:
 _UNREACHABLE = Meaning(ProviderTruth.UNREACHABLE)
 _UNREADABLE = Meaning(ProviderTruth.SUCCEEDED)  # it finished, and its result cannot be decoded here
 
-_RAISED = Meaning(ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR, "the function failed")
+_RAISED = Meaning(
+    ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR, "the function failed, and Modal gives no reason"
+)
+# With payloads in CBOR only a container that starts still sends a pickle.
+_BROKE_AT_START = Meaning(ProviderTruth.FAILED, FailureCode.START_FAILED, "the container could not start")
 
 TRUTHS: tuple[Row, ...] = (
     Row(TimeoutError, Meaning(ProviderTruth.PENDING)),
@@ -78,8 +82,8 @@ TRUTHS: tuple[Row, ...] = (
     ),
     Row(of.InternalFailure, Meaning(ProviderTruth.FAILED, FailureCode.WORKER_LOST, "the worker was lost")),
     Row(of.RemoteError, _RAISED),
-    Row(of.ExecutionError, _RAISED, begins="Could not deserialize remote exception"),
-    Row(of.ExecutionError, _RAISED, begins="Got remote exception of incorrect type"),
+    Row(of.ExecutionError, _BROKE_AT_START, begins="Could not deserialize remote exception"),
+    Row(of.ExecutionError, _BROKE_AT_START, begins="Got remote exception of incorrect type"),
     Row(of.ExecutionError, _UNREADABLE, begins="Could not deserialize result"),
     Row(of.ExecutionError, _UNREACHABLE),
     Row(of.DeserializationError, _UNREADABLE),
@@ -106,9 +110,7 @@ ENDINGS: dict[int, Meaning] = {
         FailureCode.CANCELLED,
         "cancelled at Modal: in its dashboard or by its command",
     ),
-    GenericResult.GENERIC_STATUS_INIT_FAILURE: Meaning(
-        ProviderTruth.FAILED, FailureCode.START_FAILED, "the container could not start"
-    ),
+    GenericResult.GENERIC_STATUS_INIT_FAILURE: _BROKE_AT_START,
     GenericResult.GENERIC_STATUS_MEMORY_MANAGER_EVICTION: _OUT_OF_MEMORY,
     GenericResult.GENERIC_STATUS_MEMORY_THRASHING_EVICTION: _OUT_OF_MEMORY,
     GenericResult.GENERIC_STATUS_KERNEL_OOM_KILL: _OUT_OF_MEMORY,
