@@ -35,7 +35,7 @@ async def poll_call(provider: Provider, call: Call) -> CallState:
         return state
     made_by = Account(workspace=call.workspace, environment=call.environment)
     asked_by = await account_of(provider)
-    if asked_by == made_by:
+    if asked_by is not None and asked_by.knows_calls_of(made_by):
         return state
     told = f"call {call.provider_call_id} was made in {made_by}, and "
     if asked_by is None:

@@ -54,6 +54,11 @@ class Account(Value):
     workspace: str
     environment: str | None
 
+    def knows_calls_of(self, other: Account) -> bool:
+        """Whether calls of the other are calls of this one, as far as both say where they are."""
+        environments = {self.environment, other.environment} - {None}
+        return self.workspace == other.workspace and len(environments) < 2
+
     def __str__(self) -> str:
         chosen = f", environment {self.environment!r}" if self.environment else ""
         return f"workspace {self.workspace!r}{chosen}"

@@ -13,13 +13,10 @@ budget, with a new request. The register forgets after a week, as Modal forgets 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 # Read by the SDK at each call. Pickled payloads would unpickle replies, and re-raise the function's own
 # exceptions here, where a remote TimeoutError looks like a call that is pending. One pickle is left that
@@ -29,7 +26,6 @@ os.environ["MODAL_PAYLOAD_FORMAT"] = "cbor"
 import modal
 import modal.exception as of
 from grpclib.exceptions import StreamTerminatedError
-from modal.config import config
 from modal.types import InputStatus
 
 from inference.contract import (
@@ -56,21 +52,21 @@ from inference.modal_deployments import (
     read_notice,
     settings,
 )
+from inference.providers.modal_connection import (
+    Connection,
+    check_settings,
+    is_of_environment,
+    no_environment,
+    told,
+)
 from inference.providers.modal_truths import SUCCEEDED, raised_in_container, state_of
 
 DEADLINE_SECONDS = 30.0  # of one question to Modal; a dead server would hold the SDK for a minute
 RESEND_SECONDS = 15.0  # after a spawn without an answer, doubled each time: a container may be starting
 LONGEST_START_SECONDS = 600.0  # where the deployment's own is not known
-CONNECT_SECONDS, REACH_SECONDS = 3.0, 5.0  # to connect, and to get a first word
 LOOK_AGAIN_SECONDS = 2.0  # before a call that is not found is asked for once more
 
-log = logging.getLogger(__name__)
 _FAILED = (InputStatus.FAILURE, InputStatus.INIT_FAILURE)
-
-NO_TOKEN = (
-    "no Modal token: run `modal setup`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET "
-    "(https://modal.com/settings/tokens)"
-)
 
 
 @dataclass(frozen=True)
@@ -114,19 +110,12 @@ class ModalProvider:
         # Kept while calls are pending: the SDK takes as long to make these as to ask with them.
         self._handles: dict[str, modal.FunctionCall[Any]] = {}
         self._succeeded: dict[str, _Answer] = {}  # as polled, until they are fetched
-        self._connected: modal.Client | None = None
+        self._connection = Connection(deadline_seconds)
         self._register: modal.Dict | None = None
-        self._account: Account | None = None
 
     def check_configured(self, *deployments: Deployment) -> None:
         """Raises NotConfigured when there is no token, one for all deployments. Makes no request."""
-        try:
-            has_token = config.get("token_id") and config.get("token_secret")
-            has_token = has_token or config.get("oauth_refresh_token")
-        except of.InvalidError as error:
-            raise _unusable_settings(error) from error
-        if not has_token:
-            raise NotConfigured(NO_TOKEN)
+        check_settings()
 
     async def submit(self, request: Request) -> str:
         """Spawn a call, or find the one that already has this request."""
@@ -146,8 +135,8 @@ class ModalProvider:
             raise
         except of.NotFoundError as error:
             self._methods.pop(request.deployment, None)
-            if _is_of_environment(error):
-                raise NotConfigured(_no_environment(error)) from error
+            if is_of_environment(error):
+                raise NotConfigured(no_environment(error)) from error
             raise _rejected(_not_deployed(request.deployment, error)) from error
         except (of.AuthError, of.PermissionDeniedError) as error:
             raise NotConfigured(f"Modal refuses the token: {error}") from error
@@ -245,54 +234,16 @@ class ModalProvider:
         )
 
     async def why_unreachable(self) -> str | None:
-        """Why Modal cannot be reached now, in one line, or None. Raises NotConfigured.
-
-        The SDK goes on trying and keeps the reason to itself, so the connection is tried by itself first.
-        """
-        self.check_configured()
-        host = urlsplit(config.get("server_url")).netloc
-        reason = await _why_no_connection(config.get("server_url"))
-        if reason is None:
-            try:
-                async with asyncio.timeout(REACH_SECONDS):
-                    await (await self._client()).hello.aio()  # type: ignore[no-untyped-call]  # the SDK's own
-            except NotConfigured:
-                raise
-            except (of.AuthError, of.PermissionDeniedError) as error:
-                raise NotConfigured(f"Modal refuses the token: {error}") from error
-            except TimeoutError:
-                reason = f"it takes connections and gives no answer within {REACH_SECONDS:g} seconds"
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
-                reason = self._told(error)
-        return f"Modal at {host} cannot be reached: {reason}" if reason else None
+        """Why Modal cannot be reached now, in one line, or None. Raises NotConfigured."""
+        return await self._connection.why_unreachable()
 
     async def missing_secrets(self, names: Sequence[str]) -> list[str]:
         """One line for each of these secrets that Modal does not have. Raises NotConfigured."""
-        missing = []
-        for name in sorted(set(names)):
-            try:
-                async with asyncio.timeout(self._deadline):
-                    await modal.Secret.from_name(name, client=await self._client()).hydrate.aio()
-            except of.NotFoundError:
-                chosen = f" --env {_environment()}" if _environment() else ""
-                command = f"modal secret create {name} HF_TOKEN=hf_...{chosen}"
-                missing.append(f"Modal has no secret {name!r}: `{command}`")
-            except (of.Error, OSError, TimeoutError, StreamTerminatedError) as error:
-                log.warning("a secret could not be asked about: %s: %s", name, self._told(error))
-        return missing
+        return await self._connection.missing_secrets(names)
 
     async def account(self) -> Account | None:
         """The workspace that the token is of, and the environment that is chosen; asked for once."""
-        if self._account is None:
-            try:
-                async with asyncio.timeout(self._deadline):
-                    workspace = modal.Workspace.from_context(client=await self._client())
-                    await workspace.hydrate.aio()
-            except (of.Error, TimeoutError, OSError, StreamTerminatedError):
-                return None  # whoever asks has nothing to compare; the call itself is not held up
-            if workspace.name:
-                self._account = Account(workspace=workspace.name, environment=_environment())
-        return self._account
+        return await self._connection.account()
 
     async def close(self) -> None:
         """Forget the handles. The connection is the process's own, shared; the SDK closes it."""
@@ -300,7 +251,8 @@ class ModalProvider:
         self._handles.clear()
         self._succeeded.clear()
         self._unanswered.clear()
-        self._connected = self._register = None
+        self._connection.forget()
+        self._register = None
 
     async def _owner_of(self, request_id: str) -> str | None:
         """The call that has claimed a request, if any has.
@@ -310,12 +262,12 @@ class ModalProvider:
         """
         if self._register is None:
             register = modal.Dict.from_name(
-                REGISTER_NAME, create_if_missing=True, client=await self._client()
+                REGISTER_NAME, create_if_missing=True, client=await self._connection.client()
             )
             try:
                 self._register = await register.hydrate.aio()
             except of.NotFoundError as error:
-                raise NotConfigured(_no_environment(error)) from error
+                raise NotConfigured(no_environment(error)) from error
         try:
             owner = await self._register.get.aio(request_id)
         except of.NotFoundError as error:
@@ -329,7 +281,9 @@ class ModalProvider:
     async def _method(self, deployment: Deployment) -> Any:
         """The method that answers, looked up once. Raises modal's NotFoundError."""
         if deployment not in self._methods:
-            found = modal.Cls.from_name(APP_NAME, class_name(deployment), client=await self._client())
+            found = modal.Cls.from_name(
+                APP_NAME, class_name(deployment), client=await self._connection.client()
+            )
             method = found().answer
             await method.hydrate.aio()
             self._methods[deployment] = method
@@ -389,7 +343,7 @@ class ModalProvider:
         await asyncio.sleep(self._look_again)
         try:
             # On a new handle: it answers from memory otherwise.
-            call = modal.FunctionCall.from_id(call_id, client=await self._client())
+            call = modal.FunctionCall.from_id(call_id, client=await self._connection.client())
             await call.num_inputs.aio()
         except of.NotFoundError:
             failure = CallFailure(
@@ -400,46 +354,19 @@ class ModalProvider:
             return CallState(truth=ProviderTruth.UNREACHABLE, detail=self._told(unknown))
         detail = (
             f"Modal knows the call and not its result ({error}): it is waited for, and not paid for again, "
-            "until Modal says that it has expired; `beacon cancel` gives it up"
+            "until Modal says that it has expired; only a new job asks the model again"
         )
         return CallState(truth=ProviderTruth.UNREACHABLE, detail=detail)
 
     def _told(self, error: BaseException) -> str:
-        told = str(error).strip() or f"no answer within {self._deadline:g} seconds"
-        return f"{type(error).__name__}: {told}"
+        return told(error, self._deadline)
 
     async def _call(self, call_id: str) -> modal.FunctionCall[Any]:
         if call_id not in self._handles:
-            self._handles[call_id] = modal.FunctionCall.from_id(call_id, client=await self._client())
+            self._handles[call_id] = modal.FunctionCall.from_id(
+                call_id, client=await self._connection.client()
+            )
         return self._handles[call_id]
-
-    async def _client(self) -> modal.Client:
-        """Connected once. Raises NotConfigured when the settings on this machine are of no use."""
-        if self._connected is None:
-            try:
-                self._connected = await modal.Client.from_env.aio()
-            except (of.InvalidError, of.AuthError) as error:
-                raise _unusable_settings(error) from error
-        return self._connected
-
-
-async def _why_no_connection(url: str) -> str | None:
-    """Why there is no connection to a server, or None. A proxy is left to the SDK, which uses it."""
-    parts = urlsplit(url)
-    if parts.hostname is None:
-        return "MODAL_SERVER_URL is no URL"
-    if any(map(getproxies().get, ("http", "https", "all"))) and not proxy_bypass(parts.hostname):
-        return None
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            _, writer = await asyncio.open_connection(parts.hostname, port)
-    except TimeoutError:
-        return f"no connection within {CONNECT_SECONDS:g} seconds"
-    except OSError as error:
-        return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-    writer.close()
-    return None
 
 
 def _is_of_the_reply(error: BaseException) -> bool:
@@ -450,28 +377,9 @@ def _is_of_the_reply(error: BaseException) -> bool:
     return raised_in_container(error)
 
 
-def _environment() -> str | None:
-    return config.get("environment") or None
-
-
-def _unusable_settings(error: Exception) -> NotConfigured:
-    return NotConfigured(f"the Modal settings of this machine cannot be used: {' '.join(str(error).split())}")
-
-
-def _is_of_environment(error: Exception) -> bool:
-    """Whether what a look-up did not find is its environment: the SDK keeps the server's words at the end."""
-    return "environment" in str(error).rpartition("): ")[-1].casefold()
-
-
-def _no_environment(error: Exception) -> str:
-    name = _environment()
-    way_out = f"`modal environment create {name}`, or name another in MODAL_ENVIRONMENT"
-    return f"Modal has no environment {name!r} ({error}): {way_out if name else 'set MODAL_ENVIRONMENT'}"
-
-
 def _not_deployed(deployment: Deployment, error: Exception) -> str:
-    if _is_of_environment(error):
-        return _no_environment(error)
+    if is_of_environment(error):
+        return no_environment(error)
     return f"{deployment} is not deployed on Modal ({error}): run `beacon deploy`"
 
 

@@ -64,9 +64,7 @@ class Row:
 _UNREACHABLE = Meaning(ProviderTruth.UNREACHABLE)
 _UNREADABLE = Meaning(ProviderTruth.SUCCEEDED)  # it finished, and its result cannot be decoded here
 
-_RAISED = Meaning(
-    ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR, "the function failed, and Modal gives no reason"
-)
+_RAISED = Meaning(ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR, "it failed, and Modal gives no reason")
 # With payloads in CBOR only a container that starts still sends a pickle.
 _BROKE_AT_START = Meaning(ProviderTruth.FAILED, FailureCode.START_FAILED, "the container could not start")
 

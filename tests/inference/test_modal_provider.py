@@ -240,7 +240,7 @@ async def test_a_result_whose_blob_is_gone_is_waited_for(server: Loopback, provi
     state = await provider.poll(call_id)
     assert state.truth is ProviderTruth.UNREACHABLE
     assert "knows the call and not its result" in str(state.detail)
-    assert "`beacon cancel` gives it up" in str(state.detail)
+    assert "only a new job asks the model again" in str(state.detail)
     assert (await provider.fetch(call_id, request)).request_id == "gone"
 
 
@@ -411,6 +411,13 @@ def test_a_missing_token_is_one_line(
     with pytest.raises(NotConfigured, match="run `modal setup`") as caught:
         ModalProvider().check_configured()
     assert "\n" not in str(caught.value)
+
+
+def test_a_profile_without_a_token_is_named(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MODAL_TOKEN_ID")
+    monkeypatch.setenv("MODAL_PROFILE", "mine")
+    with pytest.raises(NotConfigured, match="no Modal token in the profile 'mine' that MODAL_PROFILE names"):
+        ModalProvider().check_configured()
 
 
 async def test_questions_at_once_hold_no_threads(server: Loopback, provider: ModalProvider) -> None:
