@@ -104,30 +104,42 @@ async def _examine_providers(catalog: Catalog, providers: Providers) -> list[Dia
     for deployment in catalog.deployments():
         name = catalog.model(deployment.model).provider.value
         by_provider.setdefault(name, []).append(deployment)
-    specs = modal_deployments(catalog)
-    expected = {spec.deployment: settings_of(spec) for spec in specs}
     diagnoses: list[Diagnosis] = []
     for name, deployments in by_provider.items():
         try:
-            provider = providers.named(name)
-            provider.check_configured()
-            if isinstance(provider, Remote) and (why := await provider.why_unreachable()):
-                left = f"{len(deployments)} deployments were not looked at"
-                diagnoses.append(Diagnosis(f"provider {name}", ok=False, detail=f"{why}; {left}"))
-                continue
-            states = await _inspect(provider, deployments)
+            diagnoses += await _examine_provider(providers.named(name), deployments, catalog)
         except NotConfigured as missing:
             diagnoses.append(Diagnosis(f"provider {name}", ok=False, detail=str(missing)))
-            continue
-        diagnoses.append(Diagnosis(f"provider {name}", ok=True, detail="configured"))
-        if isinstance(provider, Remote) and (secrets := secrets_of(specs)):
-            lines = await provider.missing_secrets(secrets)
-            diagnoses += [Diagnosis(f"provider {name}", ok=False, detail=line) for line in lines]
-        diagnoses += [
-            judge_deployment(deployment, state, expected.get(deployment, {}))
-            for deployment, state in states.items()
-        ]
     return diagnoses
+
+
+async def _examine_provider(
+    provider: Provider, deployments: Sequence[Deployment], catalog: Catalog
+) -> list[Diagnosis]:
+    """What is wrong with a provider itself is told once, and not of each of its deployments.
+
+    Raises NotConfigured.
+    """
+    subject = f"provider {provider.name}"
+    provider.check_configured()
+    remote = provider if isinstance(provider, Remote) else None
+    if remote and (why := await remote.why_unreachable()):
+        return [
+            Diagnosis(subject, ok=False, detail=f"{why}; {len(deployments)} deployments were not looked at")
+        ]
+    states = await _inspect(provider, deployments)
+    unasked = {state.detail for state in states.values() if state.found is None}
+    if remote and len(unasked) == 1 and all(state.found is None for state in states.values()):
+        left = f"{len(states)} deployments were not looked at"
+        return [Diagnosis(subject, ok=False, detail=f"{unasked.pop()}; {left}")]
+    specs = modal_deployments(catalog)
+    expected = {spec.deployment: settings_of(spec) for spec in specs}
+    missing = await remote.missing_secrets(secrets_of(specs)) if remote else []
+    return [
+        Diagnosis(subject, ok=True, detail="configured"),
+        *(Diagnosis(subject, ok=False, detail=line) for line in missing),
+        *(judge_deployment(one, state, expected.get(one, {})) for one, state in states.items()),
+    ]
 
 
 async def _inspect(

@@ -69,6 +69,7 @@ class _Round:
     states: dict[str, CallState] = field(default_factory=dict)  # by call id, as polled just now
     poll_seconds: float = FIRST_POLL_SECONDS
     lost: set[str] = field(default_factory=set)  # calls whose submit got no answer here
+    refused: dict[str, CallFailure] = field(default_factory=dict)  # by call id, when it was sent again
     read_at: float = 0.0  # when the record was read, by the event loop's clock
     read_again_seconds: float = field(default_factory=lambda: random.uniform(*READ_AGAIN_SECONDS))
     unreachable_since: datetime | None = None
@@ -275,6 +276,7 @@ class Materializer:
                 provider_call_id = await provider.submit(call.request)
         except SubmitRejected as rejected:
             if again:
+                work.refused[call.id] = rejected.failure
                 await self._submit_unknown(call, work, f"refused when it was sent again: {rejected}")
                 return
             facts = CallFacts(truth=ProviderTruth.FAILED, replied=True, failure=rejected.failure)
@@ -401,6 +403,7 @@ class Materializer:
             await self._submit(call, work, again=True)  # it runs once; now it has an id to cancel by
         call = await self._read(self._ledger.call, call.id)
         if call.provider_call_id is None:
+            await self._give_up_refused(call, work)
             return
         try:
             await provider.cancel(call.provider_call_id)
@@ -416,6 +419,16 @@ class Materializer:
         if state.truth.is_final:
             work.states[call.id] = state
             await self._settle(call, work)
+
+    async def _give_up_refused(self, call: Call, work: _Round) -> None:
+        """A person ends what the provider refuses to be sent again: there is nothing to cancel it by."""
+        refusal = work.refused.get(call.id)
+        if refusal is None:
+            return
+        message = f"given up on request; whether an earlier sending runs is not known: {refusal.message}"
+        failure = CallFailure(code=FailureCode.CANCELLED, message=message)
+        facts = CallFacts(truth=ProviderTruth.UNREACHABLE, replied=False, failure=failure)
+        await self._settle_failure(call, failure, facts, work, Cause.CANCEL)
 
     async def _read(
         self,

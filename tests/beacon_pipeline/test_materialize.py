@@ -131,6 +131,17 @@ def test_the_record_after_each_behaviour(asking: Ask, script: list[Behaviour], e
     assert all(len(request.items) == len(CELLS) for request in work.provider.requests), "one batch a call"
 
 
+def test_a_person_may_give_up_what_is_refused_whenever_it_is_sent_again(asking: Ask) -> None:
+    work = asking(Behaviour(submit="lost", refusals_after_loss=100))
+    for _ in range(2):
+        assert {e.status for e in work.materialize(patience=0)} == {Status.DISPATCHED}
+    asyncio.run(work.materializer().cancel(work.job.id, CELLS))
+    for execution in work.executions():
+        assert (execution.status, execution.failure_code) == (Status.CANCELLED, FailureCode.CANCELLED)
+        assert "whether an earlier sending runs is not known" in str(execution.failure_message)
+    assert len(work.provider.requests) == 1
+
+
 def test_materializing_again_reads_the_record_and_asks_nobody(asking: Ask) -> None:
     work = asking(Behaviour())
     work.materialize()
