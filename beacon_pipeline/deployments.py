@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from beacon_pipeline.catalog import Catalog, Model, ProviderName, Region
 from inference.contract import Deployment
 from inference.modal_deployments import DeploymentSpec
@@ -16,6 +18,11 @@ def modal_deployments(catalog: Catalog) -> tuple[DeploymentSpec, ...]:
         for model in served
         if region.id in catalog.regions_of(model)
     )
+
+
+def secrets_of(specs: Sequence[DeploymentSpec]) -> list[str]:
+    """The names of the secrets that these deployments need, each once."""
+    return sorted({name for spec in specs for name in spec.secrets})
 
 
 def _spec(catalog: Catalog, region: Region, model: Model) -> DeploymentSpec:

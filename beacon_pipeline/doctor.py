@@ -13,7 +13,7 @@ import dagster as dg
 
 from beacon_pipeline import settings
 from beacon_pipeline.catalog import Catalog, CatalogError, ProviderName, load_catalog
-from beacon_pipeline.deployments import modal_deployments
+from beacon_pipeline.deployments import modal_deployments, secrets_of
 from beacon_pipeline.instance.configuration import FILE, InstanceError, check_kind, kind_of_environment
 from beacon_pipeline.instance.daemon import is_alive
 from beacon_pipeline.instance.dead_runs import AT_WORK, dead_runs
@@ -25,7 +25,7 @@ from beacon_pipeline.ledger_checks.project import own_checks
 from beacon_pipeline.providers import Providers
 from dbt_like_checks import ProjectError
 from inference.contract import Deployment, NotConfigured, Provider
-from inference.inspection import DeploymentState, Inspectable
+from inference.inspection import DeploymentState, Inspectable, Remote
 from inference.modal_deployments import settings_of
 
 VERSIONS = ("beacon-pipeline", "dagster", "modal", "torch", "transformers", "sqlalchemy")
@@ -178,22 +178,42 @@ async def _examine_providers(catalog: Catalog, providers: Providers) -> list[Dia
     for deployment in catalog.deployments():
         name = catalog.model(deployment.model).provider.value
         by_provider.setdefault(name, []).append(deployment)
-    expected = {spec.deployment: settings_of(spec) for spec in modal_deployments(catalog)}
     diagnoses: list[Diagnosis] = []
     for name, deployments in by_provider.items():
         try:
-            provider = providers.named(name)
-            provider.check_configured()
-            states = await _inspect(provider, deployments)
+            diagnoses += await _examine_provider(providers.named(name), deployments, catalog)
         except NotConfigured as missing:
             diagnoses.append(Diagnosis(f"provider {name}", ok=False, detail=str(missing)))
-            continue
-        diagnoses.append(Diagnosis(f"provider {name}", ok=True, detail="configured"))
-        diagnoses += [
-            judge_deployment(deployment, state, expected.get(deployment, {}))
-            for deployment, state in states.items()
-        ]
     return diagnoses
+
+
+async def _examine_provider(
+    provider: Provider, deployments: Sequence[Deployment], catalog: Catalog
+) -> list[Diagnosis]:
+    """What is wrong with a provider itself is told once, and not of each of its deployments.
+
+    Raises NotConfigured.
+    """
+    subject = f"provider {provider.name}"
+    provider.check_configured()
+    remote = provider if isinstance(provider, Remote) else None
+    if remote and (why := await remote.why_unreachable()):
+        return [
+            Diagnosis(subject, ok=False, detail=f"{why}; {len(deployments)} deployments were not looked at")
+        ]
+    states = await _inspect(provider, deployments)
+    unasked = {state.detail for state in states.values() if state.found is None}
+    if remote and len(unasked) == 1 and all(state.found is None for state in states.values()):
+        left = f"{len(states)} deployments were not looked at"
+        return [Diagnosis(subject, ok=False, detail=f"{unasked.pop()}; {left}")]
+    specs = modal_deployments(catalog)
+    expected = {spec.deployment: settings_of(spec) for spec in specs}
+    missing = await remote.missing_secrets(secrets_of(specs)) if remote else []
+    return [
+        Diagnosis(subject, ok=True, detail="configured"),
+        *(Diagnosis(subject, ok=False, detail=line) for line in missing),
+        *(judge_deployment(one, state, expected.get(one, {})) for one, state in states.items()),
+    ]
 
 
 async def _inspect(

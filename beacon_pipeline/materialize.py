@@ -26,6 +26,7 @@ from beacon_pipeline.outcomes import outcomes_of_failure, outcomes_of_reply
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.readiness import check_configured, check_ready, deployments_to_ask
 from beacon_pipeline.requests import request_for
+from beacon_pipeline.truths import account_of, poll_call
 from beacon_pipeline.vocabulary import Cause, Status
 from inference.contract import (
     CallFailure,
@@ -38,6 +39,7 @@ from inference.contract import (
     SubmitRejected,
     SubmitUnknown,
 )
+from inference.inspection import Account
 
 FIRST_POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.1, 2.0
 # While a call is pending, the record is looked at this often for what others did: at one time of its own
@@ -67,6 +69,7 @@ class _Round:
     states: dict[str, CallState] = field(default_factory=dict)  # by call id, as polled just now
     poll_seconds: float = FIRST_POLL_SECONDS
     lost: set[str] = field(default_factory=set)  # calls whose submit got no answer here
+    refused: dict[str, CallFailure] = field(default_factory=dict)  # by call id, when it was sent again
     read_at: float = 0.0  # when the record was read, by the event loop's clock
     read_again_seconds: float = field(default_factory=lambda: random.uniform(*READ_AGAIN_SECONDS))
     unreachable_since: datetime | None = None
@@ -132,6 +135,8 @@ class Materializer:
                     executions = await self._executions(work)
                 continue
             if self._out_of_patience(waiting, work):
+                reasons = {s.detail for s in work.states.values() if s.detail}
+                log.warning("left as dispatched", calls=len(_calls_of(waiting)), reasons=sorted(reasons))
                 self._report(work, waiting)
                 return
             await self._sleep(work.poll_seconds)
@@ -215,7 +220,7 @@ class Materializer:
                     await self._write(self._ledger.reopen, call.id, ids, actor=self._actor)
             case Action.RESUBMIT:
                 for call in _calls_of(executions):
-                    await self._submit(call, work)
+                    await self._submit(call, work, again=True)
             case Action.INTERRUPT:
                 for call in _calls_of(executions):
                     await self._interrupt(call, work)
@@ -233,7 +238,7 @@ class Materializer:
         assert call.provider_call_id is not None, "only accepted calls can be asked about"
         provider = self._providers.named(call.provider)
         async with self._questions:
-            state = await provider.poll(call.provider_call_id)
+            state = await poll_call(provider, call)
         if call.cancel_requested_at is not None and state.truth is ProviderTruth.PENDING:
             # The wish may not have reached the provider; repeating it changes nothing.
             with suppress(ReplyUnavailable):
@@ -258,32 +263,47 @@ class Materializer:
         if call is not None:
             await self._submit(call, work)
 
-    async def _submit(self, call: Call, work: _Round) -> None:
-        """Send a call that is on record. Whatever is lost on the way, the record says so truly."""
+    async def _submit(self, call: Call, work: _Round, *, again: bool = False) -> None:
+        """Send a call that is on record. Whatever is lost on the way, the record says so truly.
+
+        ``again``: it may have been sent before. Then a refusal is about this sending only, and says
+        nothing of the call that the earlier one may have started.
+        """
         provider = self._providers.named(call.provider)
         try:
             async with self._questions:
+                account = await account_of(provider)
                 provider_call_id = await provider.submit(call.request)
         except SubmitRejected as rejected:
+            if again:
+                work.refused[call.id] = rejected.failure
+                await self._submit_unknown(call, work, f"refused when it was sent again: {rejected}")
+                return
             facts = CallFacts(truth=ProviderTruth.FAILED, replied=True, failure=rejected.failure)
             await self._settle_failure(call, rejected.failure, facts, work)
         except SubmitUnknown as unknown:
-            log.warning("the answer to a submit was lost", call=call.id, reason=str(unknown))
-            work.lost.add(call.id)
-            work.unreachable_since = work.unreachable_since or datetime.now(UTC)
-            if (datetime.now(UTC) - work.unreachable_since).total_seconds() >= self._patience:
-                await self._report_left(call, work)
-                return
-            await self._sleep(work.poll_seconds)
-            work.poll_seconds = min(work.poll_seconds * 2, SLOWEST_POLL_SECONDS)
+            await self._submit_unknown(call, work, str(unknown))
         else:
             work.unreachable_since = None
             work.poll_seconds = FIRST_POLL_SECONDS
-            await self._record_accepted(call, provider_call_id)
+            await self._record_accepted(call, provider_call_id, account)
 
-    async def _record_accepted(self, call: Call, provider_call_id: str) -> None:
+    async def _submit_unknown(self, call: Call, work: _Round, reason: str) -> None:
+        """Whether the call runs is not known: wait before it is sent again, or leave it as it is."""
+        log.warning("it is not known whether a call was accepted", call=call.id, reason=reason)
+        work.lost.add(call.id)
+        work.unreachable_since = work.unreachable_since or datetime.now(UTC)
+        if (datetime.now(UTC) - work.unreachable_since).total_seconds() >= self._patience:
+            await self._report_left(call, work)
+            return
+        await self._sleep(work.poll_seconds)
+        work.poll_seconds = min(work.poll_seconds * 2, SLOWEST_POLL_SECONDS)
+
+    async def _record_accepted(self, call: Call, provider_call_id: str, account: Account | None) -> None:
         """Go on with the id on record: another process that sent the same request may have been first."""
-        on_record = await self._write(self._ledger.record_accepted, call.id, provider_call_id)
+        on_record = await self._write(
+            self._ledger.record_accepted, call.id, provider_call_id, account=account
+        )
         if on_record != provider_call_id:
             log.info("sent twice", call=call.id, on_record=on_record, also_accepted_as=provider_call_id)
 
@@ -380,24 +400,35 @@ class Materializer:
         work = _Round(call.job_id, (), lambda _: None)
         provider = self._providers.named(call.provider)
         if call.provider_call_id is None and provider.durable:
-            await self._submit(call, work)  # sent twice it runs once; now it has an id to cancel by
+            await self._submit(call, work, again=True)  # it runs once; now it has an id to cancel by
         call = await self._read(self._ledger.call, call.id)
         if call.provider_call_id is None:
+            await self._give_up_refused(call, work)
             return
         try:
             await provider.cancel(call.provider_call_id)
         except ReplyUnavailable as unavailable:
             log.warning("a call could not be cancelled yet", call=call.id, reason=str(unavailable))
             return
-        state = await provider.poll(call.provider_call_id)
+        state = await poll_call(provider, call)
         for _ in range(CANCEL_POLLS):
             if state.truth is not ProviderTruth.PENDING:
                 break
             await self._sleep(FIRST_POLL_SECONDS)
-            state = await provider.poll(call.provider_call_id)
+            state = await poll_call(provider, call)
         if state.truth.is_final:
             work.states[call.id] = state
             await self._settle(call, work)
+
+    async def _give_up_refused(self, call: Call, work: _Round) -> None:
+        """A person ends what the provider refuses to be sent again: there is nothing to cancel it by."""
+        refusal = work.refused.get(call.id)
+        if refusal is None:
+            return
+        message = f"given up on request; whether an earlier sending runs is not known: {refusal.message}"
+        failure = CallFailure(code=FailureCode.CANCELLED, message=message)
+        facts = CallFacts(truth=ProviderTruth.UNREACHABLE, replied=False, failure=failure)
+        await self._settle_failure(call, failure, facts, work, Cause.CANCEL)
 
     async def _read(
         self,

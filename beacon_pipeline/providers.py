@@ -44,10 +44,21 @@ def _local(_catalog: Catalog) -> Provider:
     return LocalProvider(settings.local_call_store())
 
 
-def _modal(_catalog: Catalog) -> Provider:
-    from inference.providers.modal import ModalProvider
-
-    return ModalProvider()
+def _modal(catalog: Catalog) -> Provider:
+    try:
+        from inference.providers.modal import ModalProvider
+    except Exception as error:
+        # The SDK reads its file of settings when it is imported; its exceptions cannot be imported then.
+        if type(error).__module__ != "modal.exception":
+            raise
+        reason = " ".join(str(error).split())
+        raise NotConfigured(f"the Modal settings of this machine cannot be used: {reason}") from error
+    return ModalProvider(
+        start_seconds={
+            deployment: float(catalog.model(deployment.model).startup_timeout_seconds)
+            for deployment in catalog.deployments()
+        }
+    )
 
 
 def _http(catalog: Catalog) -> Provider:

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.deployments import secrets_of
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.vocabulary import Status
-from inference.contract import Deployment, NotConfigured
-from inference.inspection import DeploymentState, Inspectable
+from inference.contract import Deployment, NotConfigured, Provider
+from inference.inspection import DeploymentState, Inspectable, Remote
+from inference.modal_deployments import DeploymentSpec
 
 LOOKUPS_AT_ONCE = 16
 
@@ -42,6 +44,20 @@ async def check_ready(catalog: Catalog, providers: Providers, deployments: Itera
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise NotConfigured(missing[0] + more)
+
+
+async def check_deployable(provider: Provider, specs: Sequence[DeploymentSpec]) -> None:
+    """Raises NotConfigured, with the way out, when deploying would fail for what is not there."""
+    provider.check_configured()
+    if not isinstance(provider, Remote):
+        return
+    try:
+        if why := await provider.why_unreachable():
+            raise NotConfigured(why)
+        if missing := await provider.missing_secrets(secrets_of(specs)):
+            raise NotConfigured("\n".join(missing))
+    finally:
+        await provider.close()
 
 
 def deployments_to_ask(executions: Sequence[Execution]) -> list[Deployment]:

@@ -1,4 +1,8 @@
-"""Ask providers what became of the calls of executions, side by side and under a deadline."""
+"""Ask providers what became of the calls of executions, side by side and under a deadline.
+
+A provider that does not know a call may be asked with the wrong token: whose call it is stands on record,
+and what another account's provider says of it is no word on the call.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,38 @@ from collections.abc import Sequence
 
 from beacon_pipeline.ledger.records import Call, Execution
 from beacon_pipeline.providers import Providers
-from inference.contract import CallState, NotConfigured, ProviderTruth
+from inference.contract import CallState, FailureCode, NotConfigured, Provider, ProviderTruth
+from inference.inspection import Account, HasAccount
 
 DEADLINE_SECONDS = 20.0
 ASKED_AT_ONCE = 50
+
+
+async def account_of(provider: Provider) -> Account | None:
+    """Whose calls a provider makes, or None where there is no such thing or it cannot be asked now.
+
+    Raises NotConfigured.
+    """
+    return await provider.account() if isinstance(provider, HasAccount) else None
+
+
+async def poll_call(provider: Provider, call: Call) -> CallState:
+    """The provider's word on an accepted call of its own. Raises NotConfigured."""
+    assert call.provider_call_id is not None, "only accepted calls can be asked about"
+    state = await provider.poll(call.provider_call_id)
+    unknown = state.failure is not None and state.failure.code is FailureCode.UNKNOWN_CALL
+    if not unknown or call.workspace is None:
+        return state
+    made_by = Account(workspace=call.workspace, environment=call.environment)
+    asked_by = await account_of(provider)
+    if asked_by is not None and asked_by.knows_calls_of(made_by):
+        return state
+    told = f"call {call.provider_call_id} was made in {made_by}, and "
+    if asked_by is None:
+        told += "whose token this is could not be found out: it is asked about again"
+    else:
+        told += f"this token is of another account, {asked_by}: use one of {made_by}"
+    return CallState(truth=ProviderTruth.UNREACHABLE, detail=told)
 
 
 async def states_of(
@@ -20,10 +52,9 @@ async def states_of(
     slots = asyncio.Semaphore(ASKED_AT_ONCE)
 
     async def ask(call: Call) -> CallState:
-        assert call.provider_call_id is not None
         try:
             async with slots:
-                return await providers.named(call.provider).poll(call.provider_call_id)
+                return await poll_call(providers.named(call.provider), call)
         except NotConfigured as error:
             return CallState(truth=ProviderTruth.UNREACHABLE, detail=str(error))
 

@@ -68,6 +68,7 @@ class FailureCode(StrEnum):
     PROMPT_TOO_LONG = "prompt_too_long"
     GENERATION_ERROR = "generation_error"  # the model's code raised
     OUT_OF_MEMORY = "out_of_memory"
+    START_FAILED = "start_failed"  # the container broke before it took the request
     WORKER_LOST = "worker_lost"  # the container or process died
     TIMED_OUT = "timed_out"  # the provider's own execution limit
     CANCELLED = "cancelled"
@@ -88,6 +89,7 @@ class FailureCode(StrEnum):
 _RETRYABLE = frozenset(
     {
         FailureCode.OUT_OF_MEMORY,
+        FailureCode.START_FAILED,
         FailureCode.WORKER_LOST,
         FailureCode.TIMED_OUT,
         FailureCode.EXPIRED,

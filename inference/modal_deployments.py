@@ -103,6 +103,12 @@ def requirements() -> tuple[str, ...]:
     return tuple(f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in INSTALLED)
 
 
+def gpu_spelling(name: str) -> str:
+    """A GPU as Modal tells it: in capitals, with its count unless that is one. ``l4:1`` is ``L4``."""
+    kind, _, count = name.strip().partition(":")
+    return kind.upper() if count.strip() in ("", "1") else f"{kind.upper()}:{count.strip()}"
+
+
 def settings_of(spec: DeploymentSpec) -> dict[str, str]:
     """How a deployment is to be, in the words in which Modal tells how it is."""
     return settings(
@@ -125,7 +131,7 @@ def settings(
     """The settings that can be compared, as words: all that the SDK's ``info()`` tells of what we set."""
     return {
         "region": ", ".join(regions) or "any",
-        "gpu": ", ".join(gpus) or "none",
+        "gpu": ", ".join(map(gpu_spelling, gpus)) or "none",
         "timeout": f"{timeout} s",
         "memory": f"{memory_mib} MiB" if memory_mib else "as it comes",
         "retries": str(retries or 0),

@@ -27,6 +27,7 @@ from beacon_pipeline.catalog.model import (
     Region,
     Settings,
     UnknownName,
+    beyond_limits,
     parameters_of,
     spelling,
 )
@@ -182,6 +183,8 @@ def _cross_checks(regions: list[Region], models: list[Model]) -> list[str]:
             problems.append(f"{where}: unknown region {name!r}: {way_out}")
         if (model.repository is None) == (model.folder is None):
             problems.append(f"{where}: give exactly one of 'repository' and 'folder'")
+        if model.provider is ProviderName.MODAL:
+            problems += [f"{where}: {problem}" for problem in beyond_limits(model)]
         if model.provider is ProviderName.HTTP:
             missing = set(model.regions or known) - set(model.endpoints)
             problems += [f"{where}: no endpoint for region {name!r}" for name in sorted(missing)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
@@ -109,6 +109,30 @@ class Model(Entry):
     endpoint_style: EndpointStyle = "vllm"  # provider http: which fields it takes
     api_key_variable: Text | None = None  # provider http: the environment variable that holds the key
     region_header: Text | None = None  # provider http: the response header that says where it ran
+
+
+# What Modal takes, from its guides and its SDK: least and most. Ten retries are a bound of ours, for each
+# is paid and Modal names none.
+MODAL_LIMITS: Mapping[str, tuple[int, int]] = {
+    "timeout_seconds": (1, 24 * 60 * 60),
+    "startup_timeout_seconds": (1, 24 * 60 * 60),
+    "scaledown_window_seconds": (2, 60 * 60),
+    "retries": (0, 10),
+}
+
+
+def beyond_limits(model: Model) -> list[str]:
+    """What of a model Modal would refuse to deploy, a line for each."""
+    problems = [
+        f"{key} is {value}: Modal takes {least} to {most}"
+        for key, (least, most) in MODAL_LIMITS.items()
+        if not least <= (value := getattr(model, key)) <= most
+    ]
+    return problems + [
+        f"gpu {name!r} is no GPU: write its name, or name and count as in 'L40S:2'"
+        for name in model.gpu
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+!-]*(:[1-8])?", name)
+    ]
 
 
 class Category(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -43,8 +44,9 @@ def deploy(dry_run: bool) -> None:
         click.echo(f"not deployed; what would be run: {MANIFEST_VARIABLE}={manifest} {' '.join(command)}")
         return
     from beacon_pipeline.providers import SHIPPED
+    from beacon_pipeline.readiness import check_deployable
 
-    SHIPPED["modal"](catalog).check_configured()
+    asyncio.run(check_deployable(SHIPPED["modal"](catalog), specs))
     done = subprocess.run(
         [sys.executable, "-m", *command],
         env=os.environ | {MANIFEST_VARIABLE: str(manifest)},

@@ -108,14 +108,16 @@ class Examiner:
                 newest=execution.id in newest,
                 told=execution.status is Status.CANCELLED or execution.dead_lettered_at is not None,
             )
-            found.append(self._examined(execution, case))
+            call = execution.newest_call
+            found.append(self._examined(execution, case, states.get(call.id) if call else None))
         return self._held_back(found)
 
-    def _examined(self, execution: Execution, case: Case) -> Examined:
+    def _examined(self, execution: Execution, case: Case, state: CallState | None) -> Examined:
         healing, truth = reconcile(case), case.facts.truth
         left_alone = case.unattended or execution.status.is_settled
         no_word = healing is Healing.WAIT and truth is ProviderTruth.UNREACHABLE and left_alone
-        return Examined(execution, truth, healing, self._provider_of(execution), NO_WORD if no_word else None)
+        why = f"{NO_WORD}: {state.detail}" if state and state.detail else NO_WORD
+        return Examined(execution, truth, healing, self._provider_of(execution), why if no_word else None)
 
     def _provider_of(self, execution: Execution) -> str:
         call = execution.newest_call

@@ -37,6 +37,7 @@ from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statu
 from beacon_pipeline.vocabulary import Cause, Status
 from dbt_like_checks.secrets import reason_of
 from inference.contract import FailureCode, Request
+from inference.inspection import Account
 
 __all__ = ["Ledger", "LedgerUnavailable", "WriteCounts"]
 
@@ -211,8 +212,8 @@ class Ledger(LedgerRepairs):
         row = self._database.write(claim)
         return None if row is None else reading.call_from(row)
 
-    def record_accepted(self, call_id: str, provider_call_id: str) -> str:
-        """Keep the provider's call id; the first one stays. Returns the one on record.
+    def record_accepted(self, call_id: str, provider_call_id: str, *, account: Account | None = None) -> str:
+        """Keep the provider's call id, and whose call it is; the first one stays. Returns the id on record.
 
         A submit is at least once: when two processes send the same request, each may be given an id,
         and either leads to the call that a durable provider runs. Raises LookupError.
@@ -223,7 +224,12 @@ class Ledger(LedgerRepairs):
             connection.execute(
                 sa.update(calls_table)
                 .where(calls_table.c.id == call_id, calls_table.c.provider_call_id.is_(None))
-                .values(provider_call_id=provider_call_id, accepted_at=now)
+                .values(
+                    provider_call_id=provider_call_id,
+                    accepted_at=now,
+                    workspace=account.workspace if account else None,
+                    environment=account.environment if account else None,
+                )
             )
             return str(reading.read_call(connection, call_id)["provider_call_id"])
 

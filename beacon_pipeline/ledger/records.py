@@ -50,6 +50,8 @@ class Call:
     provider: str
     request: Request
     provider_call_id: str | None
+    workspace: str | None  # None: not known, or the provider has no such thing
+    environment: str | None
     created_at: datetime
     accepted_at: datetime | None
     settled_at: datetime | None

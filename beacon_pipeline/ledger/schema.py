@@ -129,6 +129,8 @@ class CallRow(Base):
     provider: Mapped[str]
     request: Mapped[str] = mapped_column(ExactText)  # JSON, enough to send the identical request again
     provider_call_id: Mapped[str | None]
+    workspace: Mapped[str | None]  # that it was made in: another one's token does not know the call
+    environment: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(index=True)
     accepted_at: Mapped[datetime | None]
     settled_at: Mapped[datetime | None]

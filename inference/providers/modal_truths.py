@@ -9,8 +9,12 @@ exception that it cannot unpickle, and also when it cannot download the result o
 (a result over 8 KiB travels as a blob). So it has a row for each text that says how the call ended.
 
 With payloads in CBOR whatever the function raised arrives as `RemoteError`, so that an exception of
-ours in the container cannot pass for one of Modal's. A call cancelled at Modal is a `RemoteError`
-too, and only its text differs from a crash: whoever cancelled knows.
+ours in the container cannot pass for one of Modal's. A call cancelled at Modal, one killed for its memory
+and one whose container could not start are a `RemoteError` too, often without a text: `ENDINGS` reads
+the status that came with the result.
+
+A `NotFoundError` is in no row: it is raised for a call that Modal does not know and for a result whose
+blob is gone, and the provider asks once more which of them it is.
 
 A container that crashes while it starts is the exception to that: its exception, of any type, travels as
 a pickle and is raised here as it is, so that a ``TimeoutError`` of its own looks like *pending*. Only its
@@ -25,6 +29,7 @@ from dataclasses import dataclass
 import cbor2
 import grpclib.exceptions
 import modal.exception as of
+from modal_proto.api_pb2 import GenericResult
 
 from inference.contract import CallFailure, CallState, FailureCode, ProviderTruth
 
@@ -59,7 +64,9 @@ class Row:
 _UNREACHABLE = Meaning(ProviderTruth.UNREACHABLE)
 _UNREADABLE = Meaning(ProviderTruth.SUCCEEDED)  # it finished, and its result cannot be decoded here
 
-_RAISED = Meaning(ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR, "the function failed")
+_RAISED = Meaning(ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR, "it failed, and Modal gives no reason")
+# With payloads in CBOR only a container that starts still sends a pickle.
+_BROKE_AT_START = Meaning(ProviderTruth.FAILED, FailureCode.START_FAILED, "the container could not start")
 
 TRUTHS: tuple[Row, ...] = (
     Row(TimeoutError, Meaning(ProviderTruth.PENDING)),
@@ -73,16 +80,13 @@ TRUTHS: tuple[Row, ...] = (
     ),
     Row(of.InternalFailure, Meaning(ProviderTruth.FAILED, FailureCode.WORKER_LOST, "the worker was lost")),
     Row(of.RemoteError, _RAISED),
-    Row(of.ExecutionError, _RAISED, begins="Could not deserialize remote exception"),
-    Row(of.ExecutionError, _RAISED, begins="Got remote exception of incorrect type"),
+    Row(of.ExecutionError, _BROKE_AT_START, begins="Could not deserialize remote exception"),
+    Row(of.ExecutionError, _BROKE_AT_START, begins="Got remote exception of incorrect type"),
     Row(of.ExecutionError, _UNREADABLE, begins="Could not deserialize result"),
     Row(of.ExecutionError, _UNREACHABLE),
     Row(of.DeserializationError, _UNREADABLE),
     Row(cbor2.CBORDecodeError, _UNREADABLE),
-    Row(
-        of.NotFoundError,
-        Meaning(ProviderTruth.FAILED, FailureCode.UNKNOWN_CALL, "Modal does not know this call"),
-    ),
+    Row(of.InvalidError, _UNREADABLE, begins="Unknown data format"),
     Row(of.AuthError, _UNREACHABLE),
     Row(of.PermissionDeniedError, _UNREACHABLE),
     Row(of.ServiceError, _UNREACHABLE),
@@ -94,6 +98,37 @@ TRUTHS: tuple[Row, ...] = (
     Row(grpclib.exceptions.GRPCError, _UNREACHABLE),
     Row(OSError, _UNREACHABLE),
 )
+
+_OUT_OF_MEMORY = Meaning(ProviderTruth.FAILED, FailureCode.OUT_OF_MEMORY, "it ran out of memory")
+
+# What `RemoteError` leaves out: the status of the result that it was made of. A plain failure is not here.
+ENDINGS: dict[int, Meaning] = {
+    GenericResult.GENERIC_STATUS_TERMINATED: Meaning(
+        ProviderTruth.CANCELLED,
+        FailureCode.CANCELLED,
+        "cancelled at Modal: in its dashboard or by its command",
+    ),
+    GenericResult.GENERIC_STATUS_INIT_FAILURE: _BROKE_AT_START,
+    GenericResult.GENERIC_STATUS_MEMORY_MANAGER_EVICTION: _OUT_OF_MEMORY,
+    GenericResult.GENERIC_STATUS_MEMORY_THRASHING_EVICTION: _OUT_OF_MEMORY,
+    GenericResult.GENERIC_STATUS_KERNEL_OOM_KILL: _OUT_OF_MEMORY,
+}
+
+READS_RESULT, RESULT = "_process_result", "result"  # the SDK's function, and its name for the message
+
+
+def _ending_of(error: BaseException) -> Meaning | None:
+    """What the status of a result says of the call, where its exception does not.
+
+    The SDK drops the status on the way, and no public call gives it: `get_call_graph` is best effort and
+    knows no memory. It is still in the frame that raised. Under another name it is not found, and
+    the exception's class decides alone; a test tells when that happens.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        result = frame.f_locals.get(RESULT)
+        if frame.f_code.co_name == READS_RESULT and isinstance(result, GenericResult):
+            return ENDINGS.get(result.status)
+    return None
 
 
 def raised_in_container(error: BaseException) -> bool:
@@ -107,17 +142,22 @@ def raised_in_container(error: BaseException) -> bool:
     codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
     if any(code.co_filename.startswith("<ta-") for code in codes):
         return True
-    return bool(codes) and codes[-1].co_name == "_process_result" and not isinstance(error, _OF_A_RESULT)
+    return bool(codes) and codes[-1].co_name == READS_RESULT and not isinstance(error, _OF_A_RESULT)
 
 
 def state_of(error: BaseException) -> CallState:
     """What became of a call, by the exception that asking for it raised."""
-    if raised_in_container(error):
-        told = f"a container raised {type(error).__name__}: {str(error).strip() or 'without a word'}"
-        failure = CallFailure(code=FailureCode.PROVIDER_ERROR, message=told)
+    # Python replaces a StopIteration that leaves a coroutine by a RuntimeError.
+    own = error.__cause__ if isinstance(error.__cause__, StopIteration | StopAsyncIteration) else error
+    if raised_in_container(own):
+        told = f"a container raised {type(own).__name__}: {str(own).strip() or 'without a word'}"
+        failure = CallFailure(code=FailureCode.START_FAILED, message=told)
         return CallState(truth=ProviderTruth.FAILED, failure=failure)
-    meaning = next((row.meaning for row in TRUTHS if row.fits(error)), _UNREACHABLE)
+    row = next((row.meaning for row in TRUTHS if row.fits(error)), _UNREACHABLE)
+    meaning = (_ending_of(error) if isinstance(error, of.RemoteError) else None) or row
     told = str(error).strip() or meaning.words or type(error).__name__
+    if meaning.truth is not row.truth or meaning.code is not row.code:
+        told = meaning.words if told == meaning.words else f"{meaning.words} ({told})"
     if meaning.truth is ProviderTruth.UNREACHABLE:
         return CallState(truth=meaning.truth, detail=f"{type(error).__name__}: {told}")
     if meaning.code is None:

@@ -72,6 +72,7 @@ class Behaviour:
     malformed: bool = False
     unavailable_fetches: int = 0
     refused_submits: int = 0  # connections refused before one is taken
+    refusals_after_loss: int = 0  # of the same request, sent again after its answer was lost
     duplicate_submits: int = 0
 
 
@@ -121,6 +122,9 @@ class ScriptedProvider:
             behaviour.duplicate_submits += 1
         if first and behaviour.submit == "lost":
             raise SubmitUnknown("connection reset")
+        if not first and behaviour.refusals_after_loss:
+            behaviour.refusals_after_loss -= 1
+            raise SubmitRejected(CallFailure(code=FailureCode.REJECTED, message="not found"))
         if self.new_ids and not first:
             return f"again-{behaviour.duplicate_submits}-{call_id}"
         return call_id

@@ -159,6 +159,25 @@ def test_unknown_region_of_a_model(folder: Path) -> None:
     ]
 
 
+def test_what_modal_would_not_deploy_is_refused(folder: Path) -> None:
+    beyond = """    provider: modal
+    timeout_seconds: 86401
+    startup_timeout_seconds: 90000
+    scaledown_window_seconds: 1
+    retries: 11
+"""
+    edit(folder, "models.yaml", "    provider: modal\n", beyond)
+    edit(folder, "models.yaml", "gpu: [L4, A10G]", "gpu: ['L4:x', l40s:2]")
+    where = "models.yaml (llama3.2-1b): "
+    assert problems(folder) == [
+        f"{where}timeout_seconds is 86401: Modal takes 1 to 86400",
+        f"{where}startup_timeout_seconds is 90000: Modal takes 1 to 86400",
+        f"{where}scaledown_window_seconds is 1: Modal takes 2 to 3600",
+        f"{where}retries is 11: Modal takes 0 to 10",
+        f"{where}gpu 'L4:x' is no GPU: write its name, or name and count as in 'L40S:2'",
+    ]
+
+
 def test_a_model_at_endpoints_needs_a_usable_one_in_each_of_its_regions(folder: Path) -> None:
     at_endpoints = """    provider: http
     regions: [us, eu]

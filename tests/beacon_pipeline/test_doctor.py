@@ -1,6 +1,7 @@
 """What the doctor finds, and what `beacon deploy` would do, without any Modal."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from beacon_pipeline.ledger import Ledger
 from inference.contract import Deployment
 from inference.inspection import DeploymentState
 from tests.beacon_pipeline.instances import beacon, environment
+from tests.modal_loopback import client_environment
 
 EU = Deployment(region="eu", model="tiny")
 EXPECTED = {"region": "eu", "gpu": "L4, A10G"}
@@ -85,6 +87,34 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stdout.count("✗ bad") == 2
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", ["doctor", "deploy"])
+def test_a_modal_toml_that_cannot_be_read_is_one_line(tmp_path: Path, command: str) -> None:
+    (tmp_path / "modal.toml").write_text("[default\ntoken_id = ")
+    settings = {"BEACON_CATALOG": "production", "MODAL_CONFIG_PATH": str(tmp_path / "modal.toml")}
+    done = beacon(environment(tmp_path) | settings, command)
+    assert done.returncode in (1, 2)
+    assert "the Modal settings of this machine cannot be used" in " ".join(
+        (done.stdout + done.stderr).split()
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_dead_modal_is_one_line_at_once_with_the_cause(tmp_path: Path) -> None:
+    settings = client_environment("http://127.0.0.1:1") | {"BEACON_CATALOG": "production"}
+    began = time.monotonic()
+    done = beacon(environment(tmp_path) | settings, "doctor", "--json")
+    seconds = time.monotonic() - began
+    told = [found for found in json.loads(done.stdout) if not found["ok"]]
+    assert [found["subject"] for found in told] == ["provider modal"]
+    assert told[0]["detail"] == (
+        "Modal at 127.0.0.1:1 cannot be reached: Connection refused; 9 deployments were not looked at"
+    )
+    assert seconds < 10
+    done = beacon(environment(tmp_path) | settings, "deploy")
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("Modal at 127.0.0.1:1 cannot be reached: Connection refused")
 
 
 def test_what_would_be_deployed(tmp_path: Path) -> None:

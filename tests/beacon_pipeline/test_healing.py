@@ -201,6 +201,7 @@ def test_an_unreachable_provider_delays_healing_and_changes_nothing(
     since = record.cursor.unreachable["local"].since
     record.tick()
     assert record.cursor.unreachable["local"].since == since, "it is unreachable since it first was"
+    assert record.cursor.unreachable["local"].what.endswith("no word on their calls: connection refused")
     record.provider.script[0].states = [SUCCEEDED]
     tick = record.tick()
     assert record.cursor.unreachable == {}

@@ -92,6 +92,10 @@ TABLE = {
         "completed substantive - 1",
     ),
     "cut right after submit": ([Behaviour(submit="lost")], "completed substantive - 1"),
+    "cut right after submit, then refused": (
+        [Behaviour(submit="lost", refusals_after_loss=3)],
+        "completed substantive - 1",
+    ),
     "cut right before submit": ([Behaviour(submit="lost before")], "completed substantive - 1"),
     "worker lost once": ([Behaviour(states=[LOST_WORKER]), Behaviour()], "completed substantive - 2"),
     "worker lost for ever": ([Behaviour(states=[LOST_WORKER])], "failed - worker_lost 3"),
@@ -125,6 +129,17 @@ def test_the_record_after_each_behaviour(asking: Ask, script: list[Behaviour], e
         assert (execution.dead_lettered_at is not None) == (status in ("failed", "timed_out"))
     assert len(work.provider.requests) == int(calls)
     assert all(len(request.items) == len(CELLS) for request in work.provider.requests), "one batch a call"
+
+
+def test_a_person_may_give_up_what_is_refused_whenever_it_is_sent_again(asking: Ask) -> None:
+    work = asking(Behaviour(submit="lost", refusals_after_loss=100))
+    for _ in range(2):
+        assert {e.status for e in work.materialize(patience=0)} == {Status.DISPATCHED}
+    asyncio.run(work.materializer().cancel(work.job.id, CELLS))
+    for execution in work.executions():
+        assert (execution.status, execution.failure_code) == (Status.CANCELLED, FailureCode.CANCELLED)
+        assert "whether an earlier sending runs is not known" in str(execution.failure_message)
+    assert len(work.provider.requests) == 1
 
 
 def test_materializing_again_reads_the_record_and_asks_nobody(asking: Ask) -> None:

@@ -21,8 +21,10 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.materialize import Materializer
 from beacon_pipeline.providers import SHIPPED, Providers
+from beacon_pipeline.truths import poll_call
 from beacon_pipeline.vocabulary import Status
 from inference.contract import FailureCode, NotConfigured, ProviderTruth
+from inference.providers.modal import ModalProvider
 from tests.beacon_pipeline.asking import a_job
 from tests.beacon_pipeline.instances import beacon, environment
 from tests.beacon_pipeline.modal_catalog import write_modal_catalog
@@ -35,6 +37,10 @@ ALWAYS = Match()
 
 async def soon(seconds: float) -> None:
     await asyncio.sleep(min(seconds, 0.05))
+
+
+def hasty_modal(_catalog: Catalog) -> ModalProvider:
+    return ModalProvider(look_again_seconds=0.02)
 
 
 @dataclass
@@ -51,7 +57,7 @@ class Asking:
         return Materializer(
             self.ledger,
             self.catalog,
-            Providers(self.catalog, SHIPPED),
+            Providers(self.catalog, {**SHIPPED, "modal": hasty_modal}),
             actor="test",
             sleep=soon,
             unreachable_patience_seconds=patience,
@@ -88,6 +94,7 @@ def asking(deployed: tuple[Loopback, Catalog], tmp_path: Path) -> Iterator[Askin
     ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     ledger.migrate()
     yield Asking(modal, catalog, ledger, a_job(ledger, CELLS), len(modal.events("spawn")))
+    modal.in_workspace("loopback")
     modal.release()
     modal.clear()
     ledger.close()
@@ -117,7 +124,28 @@ TABLE: dict[str, tuple[Fault | None, Match, str]] = {
     "remote exception always": (faults.RemoteException(), ALWAYS, "failed - provider_error 3 3"),
     "remote TimeoutError once": (faults.RemoteTimeoutError(), ONCE, "completed substantive - 2 2"),
     "crash at start once": (faults.CrashAtStart(), ONCE, "completed substantive - 2 2"),
-    "crash at start always": (faults.CrashAtStart(), ALWAYS, "failed - provider_error 3 3"),
+    "crash at start always": (faults.CrashAtStart(), ALWAYS, "failed - start_failed 3 3"),
+    "CancelledError at start": (
+        faults.CrashAtStart(error="CancelledError"),
+        ONCE,
+        "completed substantive - 2 2",
+    ),
+    "StopIteration at start": (
+        faults.CrashAtStart(error="StopIteration"),
+        ONCE,
+        "completed substantive - 2 2",
+    ),
+    "cannot start": (faults.Ended(status="INIT_FAILURE"), ALWAYS, "failed - start_failed 3 3"),
+    "out of memory once": (
+        faults.Ended(status="KERNEL_OOM_KILL"),
+        ONCE,
+        "completed substantive - 2 2",
+    ),
+    "out of memory always": (
+        faults.Ended(status="MEMORY_MANAGER_EVICTION"),
+        ALWAYS,
+        "failed - out_of_memory 3 3",
+    ),
     "crash at start, no traceback": (
         faults.CrashAtStart(traced=False),
         ONCE,
@@ -138,10 +166,19 @@ TABLE: dict[str, tuple[Fault | None, Match, str]] = {
     "function timeout always": (faults.FunctionTimeout(), ALWAYS, "timed_out - timed_out 3 3"),
     "worker lost once": (faults.WorkerLost(), ONCE, "completed substantive - 2 2"),
     "worker lost always": (faults.WorkerLost(), ALWAYS, "failed - worker_lost 3 3"),
-    "stopped by somebody else": (faults.Terminated(), ONCE, "completed substantive - 2 2"),
+    "stopped by somebody else": (faults.Terminated(), ONCE, "cancelled - cancelled 1 1"),
+    "stopped without a word": (faults.Ended(status="TERMINATED"), ONCE, "cancelled - cancelled 1 1"),
     "pending for a while": (faults.PendingFor(seconds=0.5), ALWAYS, "completed substantive - 1 1"),
     "expired once": (faults.Expired(), ONCE, "completed substantive - 2 2"),
-    "unknown once": (faults.Refused(status="NOT_FOUND", times=1), ALWAYS, "completed substantive - 2 2"),
+    "unknown once": (faults.not_found(times=1), ALWAYS, "completed substantive - 1 1"),
+    "unknown when asked twice": (faults.not_found(times=2), ALWAYS, "completed substantive - 2 2"),
+    "unknown for ever": (faults.not_found(), ALWAYS, "failed - unknown_call 3 3"),
+    "blob of the result gone for a while": (
+        faults.BlobGone(times=2),
+        ALWAYS,
+        "completed substantive - 1 1",
+    ),
+    "result in an unknown format": (faults.UnknownFormat(), ALWAYS, "failed - malformed_reply 1 1"),
     "unavailable for a while": (faults.unavailable(seconds=1.5), ALWAYS, "completed substantive - 1 1"),
     # Each time that it is asked the SDK tries five times to download a result.
     "result cannot be downloaded for a while": (
@@ -250,6 +287,75 @@ def test_unreachable_is_not_failed_and_the_next_one_attaches(asking: Asking) -> 
     asking.modal.clear()
     assert [e.status for e in asking.materialize()] == [Status.COMPLETED] * 2
     assert asking.spawns() == 1
+
+
+def test_a_result_whose_blob_is_gone_is_neither_a_failure_nor_paid_again(asking: Asking) -> None:
+    asking.modal.inject(faults.BlobGone())
+    for _ in range(2):
+        assert [e.status for e in asking.materialize(patience=0)] == [Status.DISPATCHED] * 2
+    assert {len(e.attempts) for e in asking.executions()} == {1}
+    assert asking.spawns() == 1
+
+
+@pytest.mark.parametrize("method", ["ClassGet", "FunctionMap", "DictGet", "DictGetOrCreate"])
+def test_a_refusal_of_what_is_sent_again_says_nothing_of_the_call_that_runs(
+    asking: Asking, method: str
+) -> None:
+    """Its container has not claimed the request yet; the answer to the first spawn was lost."""
+    warm = warm_containers(asking)
+    for process in warm:
+        os.kill(process, signal.SIGSTOP)
+    asking.modal.inject(faults.AnswerLost(times=None))
+    assert [e.status for e in asking.materialize(patience=0)] == [Status.DISPATCHED] * 2
+    asking.modal.clear()
+    asking.modal.inject(faults.not_found(methods=(method,)))
+    if method == "DictGetOrCreate":
+        with pytest.raises(NotConfigured, match="has no environment"):
+            asking.materialize(patience=0)
+    else:
+        asking.materialize(patience=0)
+    assert [e.status for e in asking.executions()] == [Status.DISPATCHED] * 2
+    asking.modal.clear()
+    for process in warm:
+        os.kill(process, signal.SIGCONT)
+    wait_for(lambda: bool(asking.modal.events("finish", request_id=request_id_of(asking))))
+    assert [e.status for e in asking.materialize()] == [Status.COMPLETED] * 2
+    assert {len(e.attempts) for e in asking.executions()} == {1}
+
+
+def test_a_call_of_another_workspace_is_waited_for_and_said_to_be_one(asking: Asking) -> None:
+    asking.modal.inject(faults.PendingUntilReleased())
+    asyncio.run(ask_until_accepted(asking))
+    call = asking.executions()[0].newest_call
+    assert call is not None
+    assert (call.workspace, call.environment) == ("loopback", None)
+    asking.modal.in_workspace("elsewhere")
+    assert [e.status for e in asking.materialize(patience=0)] == [Status.DISPATCHED] * 2
+    told = asyncio.run(poll_call(hasty_modal(asking.catalog), call))
+    assert told.truth is ProviderTruth.UNREACHABLE
+    assert "was made in workspace 'loopback', and this token is of another account" in str(told.detail)
+    asking.modal.in_workspace("loopback")
+    asking.modal.release()
+    assert [e.status for e in asking.materialize()] == [Status.COMPLETED] * 2
+    assert asking.spawns() == 1
+
+
+def test_an_environment_that_is_not_there_leaves_them_pending(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODAL_ENVIRONMENT", "nowhere")
+    with pytest.raises(NotConfigured, match="`modal environment create nowhere`"):
+        asking.materialize()
+    assert [e.status for e in asking.executions()] == [Status.PENDING] * 2
+    assert asking.spawns() == 0
+
+
+async def ask_until_accepted(asking: Asking) -> None:
+    asked = asyncio.ensure_future(asking.materializer().materialize(asking.job.id, CELLS, lambda _: None))
+    while not any(e.newest_call and e.newest_call.provider_call_id for e in asking.executions()):
+        await asyncio.sleep(0.02)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
 
 
 def test_cancelling_stops_the_call_at_modal(asking: Asking) -> None:

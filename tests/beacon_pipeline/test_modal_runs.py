@@ -47,6 +47,19 @@ def test_without_a_token_nothing_is_dispatched_and_the_way_out_is_told(env: dict
     assert "`modal setup`" in diagnoses(loggedout, 1)["provider modal"][1]
 
 
+def test_a_secret_that_is_missing_is_told_before_anything_is_deployed(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    catalog = write_modal_catalog(tmp_path / "catalog", models=["tiny-llama"], secrets=["huggingface"])
+    way_out = "Modal has no secret 'huggingface': `modal secret create huggingface HF_TOKEN=hf_...`"
+    lacking = env | {"BEACON_CATALOG": str(catalog)}
+    done = beacon(lacking, "deploy")
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith(way_out)
+    found = json.loads(beacon(lacking, "doctor", "--json").stdout)
+    assert way_out in [one["detail"] for one in found if not one["ok"]]
+
+
 def test_with_a_refused_token_or_nothing_deployed_the_way_out_is_told(env: dict[str, str]) -> None:
     ok, told = diagnoses(env | {"MODAL_TOKEN_ID": "ak-wrong"}, 1)["provider modal"]
     assert (ok, "Modal refuses the token" in told) == (False, True)

@@ -60,5 +60,5 @@ async def test_its_call_has_failed_with_what_it_said(broken: Loopback, name: str
     await provider.close()
     assert state.truth is ProviderTruth.FAILED
     assert state.failure is not None
-    assert state.failure.code is FailureCode.PROVIDER_ERROR
+    assert state.failure.code is FailureCode.START_FAILED
     assert told in state.failure.message

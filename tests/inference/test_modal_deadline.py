@@ -29,6 +29,13 @@ def deaf_modal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("deaf_modal")
+def test_its_silence_is_told_as_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.providers.modal_connection.REACH_SECONDS", 0.3)
+    told = asyncio.run(ModalProvider().why_unreachable())
+    assert "it takes connections and gives no answer within 0.3 seconds" in str(told)
+
+
+@pytest.mark.usefixtures("deaf_modal")
 def test_every_question_has_a_deadline() -> None:
     async def ask() -> None:
         provider = ModalProvider(deadline_seconds=0.3)

@@ -22,6 +22,7 @@ from inference.modal_deployments import (
     misfit,
     read_notice,
     requirements,
+    settings_of,
     write_manifest,
 )
 from tests.inference.specs import a_request, a_spec
@@ -76,6 +77,14 @@ def test_no_two_deployments_share_a_name(region: str, model: str) -> None:
     assert name.isascii()
     assert not keyword.iskeyword(name)
     assert _read_back(name) == (region, model)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [("L4", "L4"), ("l4", "L4"), ("l40s:2", "L40S:2"), ("L4:1", "L4"), ("A100-40GB", "A100-40GB")],
+)
+def test_a_gpu_is_spelled_as_modal_tells_it(written: str, told: str) -> None:
+    assert settings_of(a_spec(gpu=(written, "a10g")))["gpu"] == f"{told}, A10G"
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 import modal
@@ -22,7 +24,7 @@ from inference.contract import (
     SubmitRejected,
     SubmitUnknown,
 )
-from inference.inspection import Inspectable
+from inference.inspection import HasAccount, Inspectable, Remote
 from inference.modal_deployments import APP_NAME, Duplicate, class_name, settings_of
 from inference.modal_server import ModelServer
 from inference.providers.modal import ModalProvider
@@ -61,9 +63,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
 
 @pytest.fixture
 async def provider(server: Loopback) -> AsyncIterator[ModalProvider]:
-    made = ModalProvider()
+    made = ModalProvider(look_again_seconds=0.01)
     yield made
     await made.close()
+    server.in_workspace("loopback")
     server.release()
     server.clear()
 
@@ -118,6 +121,7 @@ async def test_a_second_call_stands_for_the_first(server: Loopback, provider: Mo
 
 
 async def test_a_notice_that_leads_nowhere_is_malformed(server: Loopback, provider: ModalProvider) -> None:
+    """To a call that no one knows."""
     loop = Duplicate(request_id="loop", duplicate_of="fc-x").model_dump()
     without = tuple(Reply.model_fields)
     server.inject(faults.MalformedReply(without=without, replaced=loop), Match(contains="loop"))
@@ -125,7 +129,7 @@ async def test_a_notice_that_leads_nowhere_is_malformed(server: Loopback, provid
     call_id = await provider.submit(request)
     state = await provider.poll(call_id)
     assert (state.truth, state.failure and state.failure.code) == (
-        ProviderTruth.FAILED,
+        ProviderTruth.EXPIRED,
         FailureCode.UNKNOWN_CALL,
     )
 
@@ -157,13 +161,157 @@ async def test_how_a_deployment_is_deployed(provider: ModalProvider) -> None:
     assert state.settings["region"] == "eu"
 
 
+async def test_gpus_are_told_with_their_count(server: Loopback, provider: ModalProvider) -> None:
+    spec = a_spec(region="apac", gpu=("l40s:2",))
+    server.serve(APP_NAME, class_name(spec.deployment), ["answer"], region="apac", gpu=("L40S", 2))
+    told = (await provider.inspect(spec.deployment)).settings["gpu"]
+    assert (told, settings_of(spec)["gpu"]) == ("L40S:2", "L40S:2")
+
+
+async def test_nothing_is_asked_twice(server: Loopback, provider: ModalProvider) -> None:
+    def sent(before: Counter[str]) -> dict[str, int]:
+        return dict(server.requests() - before)
+
+    before = server.requests()
+    await provider.inspect(SPEC.deployment)
+    assert sent(before) == {"ClassGet": 1, "FunctionGet": 1}
+    before = server.requests()
+    await provider.submit(a_request(id="first of two"))
+    assert sent(before) == {"DictGetOrCreate": 1, "DictGet": 1, "FunctionMap": 1}
+    before = server.requests()
+    await provider.submit(a_request(id="second of two"))
+    assert sent(before) == {"DictGet": 1, "FunctionMap": 1}
+
+
+async def test_a_secret_that_is_missing_is_told_with_the_command_that_makes_it(
+    server: Loopback, provider: ModalProvider
+) -> None:
+    assert await provider.missing_secrets(["huggingface", "huggingface"]) == [
+        "Modal has no secret 'huggingface': `modal secret create huggingface HF_TOKEN=hf_...`"
+    ]
+    server.inject(faults.unavailable(methods=("SecretGetOrCreate",)))
+    assert await provider.missing_secrets(["huggingface"]) == []
+
+
+async def test_a_modal_that_answers_is_reachable(server: Loopback, provider: ModalProvider) -> None:
+    assert isinstance(provider, Remote)
+    assert await provider.why_unreachable() is None
+    server.inject(faults.unavailable(methods=("ClientHello",)))
+    assert "cannot be reached: " in str(await ModalProvider().why_unreachable())
+    server.clear()
+    server.inject(faults.unauthenticated())
+    with pytest.raises(NotConfigured, match="refuses the token"):
+        await ModalProvider().why_unreachable()
+
+
 async def test_an_unknown_call_is_told_and_cancelling_it_is_nothing(provider: ModalProvider) -> None:
     state = await provider.poll("fc-99999999999999999999")
     assert (state.truth, state.failure and state.failure.code) == (
-        ProviderTruth.FAILED,
+        ProviderTruth.EXPIRED,
         FailureCode.UNKNOWN_CALL,
     )
     await provider.cancel("fc-99999999999999999999")
+
+
+async def test_the_four_sources_of_not_found_are_four_things(
+    server: Loopback, provider: ModalProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What there is no function, environment, register, result or call of, each with its way out."""
+    for method in ("ClassGet", "FunctionGet", "FunctionMap"):
+        server.inject(faults.not_found(methods=(method,)))
+        with pytest.raises(SubmitRejected, match=r"is not deployed on Modal .*`beacon deploy`"):
+            await ModalProvider().submit(a_request(id=f"no {method}"))
+        server.clear()
+    server.inject(faults.not_found(methods=("DictGet",)))
+    with pytest.raises(SubmitUnknown, match=r"register of requests.*made anew"):
+        await provider.submit(a_request(id="no register"))
+    server.clear()
+    monkeypatch.setenv("MODAL_ENVIRONMENT", "nowhere")
+    way_out = "Modal has no environment 'nowhere' .*`modal environment create nowhere`"
+    with pytest.raises(NotConfigured, match=way_out):
+        await ModalProvider().submit(a_request(id="no environment"))
+    assert re.match(way_out, (await ModalProvider().inspect(SPEC.deployment)).detail)
+
+
+async def test_a_result_whose_blob_is_gone_is_waited_for(server: Loopback, provider: ModalProvider) -> None:
+    server.inject(faults.BlobGone(times=1), Match(contains="gone"))
+    request = a_request(id="gone")
+    call_id = await provider.submit(request)
+    state = await provider.poll(call_id)
+    assert state.truth is ProviderTruth.UNREACHABLE
+    assert "knows the call and not its result" in str(state.detail)
+    assert "only a new job asks the model again" in str(state.detail)
+    assert (await provider.fetch(call_id, request)).request_id == "gone"
+
+
+async def test_a_call_is_unknown_only_when_two_looks_agree(server: Loopback, provider: ModalProvider) -> None:
+    request = a_request(id="twice")
+    call_id = await provider.submit(request)
+    server.inject(faults.not_found(times=1))
+    assert (await provider.poll(call_id)).truth is ProviderTruth.UNREACHABLE
+    assert (await provider.poll(call_id)).truth is ProviderTruth.SUCCEEDED
+    server.inject(faults.not_found())
+    assert (await provider.poll(call_id)).truth is ProviderTruth.EXPIRED
+
+
+async def test_whose_calls_they_are(server: Loopback, provider: ModalProvider) -> None:
+    assert isinstance(provider, HasAccount)
+    assert str(await provider.account()) == "workspace 'loopback'"
+    server.in_workspace("elsewhere")
+    assert str(await provider.account()) == "workspace 'loopback'", "asked for once"
+    assert str(await ModalProvider().account()) == "workspace 'elsewhere'"
+    server.inject(faults.unavailable(methods=("WorkspaceNameLookup",)))
+    assert await ModalProvider().account() is None
+
+
+async def test_a_result_in_an_unknown_format_is_malformed(server: Loopback, provider: ModalProvider) -> None:
+    server.inject(faults.UnknownFormat(), Match(contains="format"))
+    request = a_request(id="format")
+    call_id = await provider.submit(request)
+    assert (await provider.poll(call_id)).truth is ProviderTruth.SUCCEEDED
+    with pytest.raises(MalformedReply) as caught:
+        await provider.fetch(call_id, request)
+    assert "Unknown data format 0" in caught.value.raw
+
+
+@pytest.mark.parametrize(
+    ("status", "truth", "code"),
+    [
+        ("TERMINATED", "cancelled", "cancelled"),
+        ("INIT_FAILURE", "failed", "start_failed"),
+        ("MEMORY_MANAGER_EVICTION", "failed", "out_of_memory"),
+        ("MEMORY_THRASHING_EVICTION", "failed", "out_of_memory"),
+        ("KERNEL_OOM_KILL", "failed", "out_of_memory"),
+    ],
+)
+@pytest.mark.parametrize("words", ["", "as Modal puts it"])
+async def test_how_modal_ended_a_call_is_read_from_its_status(
+    server: Loopback, provider: ModalProvider, status: str, truth: str, code: str, words: str
+) -> None:
+    request_id = f"{status} {words}"
+    fault = faults.Ended.model_validate({"status": status, "words": words})
+    server.inject(fault, Match(contains=request_id))
+    state = await provider.poll(await provider.submit(a_request(id=request_id)))
+    assert state.failure is not None
+    assert (state.truth.value, state.failure.code.value) == (truth, code)
+    assert state.failure.message
+    assert words in state.failure.message
+
+
+async def test_settings_that_are_of_no_use_are_one_line_before_anything_is_sent(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two kinds of credentials at once, say: what `Client.from_env` refuses to begin with."""
+    client = await modal.Client.from_env.aio()
+    await client.close.aio()
+    monkeypatch.setenv("MODAL_OAUTH_CLIENT_ID", "x")
+    for ask in (ModalProvider().inspect(SPEC.deployment), ModalProvider().submit(a_request(id="unset"))):
+        with pytest.raises(NotConfigured, match="settings of this machine cannot be used") as caught:
+            await ask
+        assert "\n" not in str(caught.value)
+    monkeypatch.delenv("MODAL_OAUTH_CLIENT_ID")
+    await modal.Client.from_env.aio()
+    assert spawns(server, "unset") == 0
 
 
 async def test_what_cannot_be_decoded_is_a_success_with_a_malformed_reply(
@@ -179,7 +327,9 @@ async def test_what_cannot_be_decoded_is_a_success_with_a_malformed_reply(
 
 
 @pytest.mark.parametrize("traced", [True, False])
-@pytest.mark.parametrize("error", ["LookupError", "TimeoutError", "OSError", "SystemExit"])
+@pytest.mark.parametrize(
+    "error", ["LookupError", "TimeoutError", "OSError", "SystemExit", "StopIteration", "StopAsyncIteration"]
+)
 async def test_a_crash_at_start_is_a_failure_of_the_call_whatever_was_raised(
     server: Loopback, provider: ModalProvider, error: str, traced: bool
 ) -> None:
@@ -188,8 +338,21 @@ async def test_a_crash_at_start_is_a_failure_of_the_call_whatever_was_raised(
     call_id = await provider.submit(a_request(id=f"crash-{error}-{traced}"))
     state = await provider.poll(call_id)
     assert state.failure is not None
-    assert (state.truth, state.failure.code) == (ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR)
+    assert (state.truth, state.failure.code) == (ProviderTruth.FAILED, FailureCode.START_FAILED)
     assert f"{error}: as it started" in state.failure.message
+
+
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize("error", ["CancelledError", "GeneratorExit", "KeyboardInterrupt"])
+async def test_an_exception_that_would_stop_us_is_only_read(
+    server: Loopback, provider: ModalProvider, error: str, traced: bool
+) -> None:
+    fault = faults.CrashAtStart.model_validate({"error": error, "traced": traced})
+    server.inject(fault, Match(contains=f"stops-{error}-{traced}"))
+    call_id = await provider.submit(a_request(id=f"stops-{error}-{traced}"))
+    state = await provider.poll(call_id)
+    assert state.failure is not None
+    assert state.failure.code is FailureCode.START_FAILED
 
 
 async def test_a_cancel_that_does_not_arrive_is_told(server: Loopback, provider: ModalProvider) -> None:
@@ -211,6 +374,25 @@ async def test_a_spawn_without_an_answer_is_unknown(
         await provider.submit(a_request(id=f"unknown-{fault.kind}"))
 
 
+async def test_a_slow_start_is_not_met_with_spawn_after_spawn(server: Loopback) -> None:
+    """Every answer is lost and no container claims the request: each spawn is one the SDK repeats."""
+    server.inject(faults.AnswerLost(times=None))
+    request = a_request(id="slow start")
+    hasty = ModalProvider(resend_seconds=9, start_seconds={request.deployment: 1.0})
+    unclaimed = "no container has claimed it: again in"
+    with pytest.raises(SubmitUnknown, match="while a call was spawned"):
+        await hasty.submit(request)
+    for _ in range(3):
+        with pytest.raises(SubmitUnknown, match=unclaimed):
+            await hasty.submit(request)
+    assert spawns(server, "slow start") == 1
+    async with asyncio.timeout(30):
+        while spawns(server, "slow start") == 1:
+            with pytest.raises(SubmitUnknown):
+                await hasty.submit(request)
+    await hasty.close()
+
+
 async def test_a_spawn_that_could_not_be_begun_is_unknown_too(
     server: Loopback, provider: ModalProvider
 ) -> None:
@@ -229,6 +411,13 @@ def test_a_missing_token_is_one_line(
     with pytest.raises(NotConfigured, match="run `modal setup`") as caught:
         ModalProvider().check_configured()
     assert "\n" not in str(caught.value)
+
+
+def test_a_profile_without_a_token_is_named(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MODAL_TOKEN_ID")
+    monkeypatch.setenv("MODAL_PROFILE", "mine")
+    with pytest.raises(NotConfigured, match="no Modal token in the profile 'mine' that MODAL_PROFILE names"):
+        ModalProvider().check_configured()
 
 
 async def test_questions_at_once_hold_no_threads(server: Loopback, provider: ModalProvider) -> None:

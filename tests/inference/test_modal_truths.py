@@ -1,7 +1,5 @@
 """Each exception of the Modal SDK -> what it says of a call. Row by row."""
 
-from importlib.resources import files
-
 import grpclib
 import modal.exception as of
 import pytest
@@ -18,13 +16,13 @@ EXPECTED: list[tuple[type[Exception], str, str, str | None]] = [
     (of.FunctionTimeoutError, "", "timed_out", "timed_out"),
     (of.InternalFailure, "", "failed", "worker_lost"),
     (of.RemoteError, "", "failed", "provider_error"),
-    (of.ExecutionError, "Could not deserialize remote exception", "failed", "provider_error"),
-    (of.ExecutionError, "Got remote exception of incorrect type", "failed", "provider_error"),
+    (of.ExecutionError, "Could not deserialize remote exception", "failed", "start_failed"),
+    (of.ExecutionError, "Got remote exception of incorrect type", "failed", "start_failed"),
     (of.ExecutionError, "Could not deserialize result", "succeeded", None),
     (of.ExecutionError, "", "unreachable", None),
     (of.DeserializationError, "", "succeeded", None),
     (CBORDecodeError, "", "succeeded", None),
-    (of.NotFoundError, "", "failed", "unknown_call"),
+    (of.InvalidError, "Unknown data format", "succeeded", None),
     (of.AuthError, "", "unreachable", None),
     (of.PermissionDeniedError, "", "unreachable", None),
     (of.ServiceError, "", "unreachable", None),
@@ -40,6 +38,7 @@ EXPECTED: list[tuple[type[Exception], str, str, str | None]] = [
 OTHERS: tuple[type[Exception], ...] = (
     of.TimeoutError,
     of.InvalidError,
+    of.NotFoundError,  # of what is the provider's to find out
     of.ConflictError,
     of.DataLossError,
     of.UnimplementedError,
@@ -71,13 +70,6 @@ def test_a_row(kind: type[Exception], begins: str, truth: str, code: str | None,
         assert kind.__name__ in str(state.detail)
 
 
-@pytest.mark.parametrize("begins", [row.begins for row in TRUTHS if row.begins])
-def test_the_texts_are_those_of_the_installed_sdk(begins: str) -> None:
-    """Most of them cannot be provoked with payloads in CBOR."""
-    raising = (files("modal") / "_utils" / "function_utils.py").read_text(encoding="utf-8")
-    assert f'"{begins}' in raising
-
-
 @pytest.mark.parametrize(
     "message",
     [
@@ -103,4 +95,4 @@ def test_no_row_hides_a_later_one() -> None:
 def test_only_what_the_provider_calls_an_end_is_one() -> None:
     """A lost connection never becomes a failure, and no success becomes one."""
     codes = {row.meaning.code for row in TRUTHS if row.meaning.truth is ProviderTruth.FAILED}
-    assert codes == {FailureCode.WORKER_LOST, FailureCode.PROVIDER_ERROR, FailureCode.UNKNOWN_CALL}
+    assert codes == {FailureCode.WORKER_LOST, FailureCode.PROVIDER_ERROR, FailureCode.START_FAILED}

@@ -53,7 +53,7 @@ first argument when it is a mapping, else None):
     deploy      an app was published: ``app``, ``classes``
     spawn       a call was accepted: ``method``, ``faults``; ``spawn_repeated``: the same request came again
     input       the call's input was handed to a container (or to ``answer``): ``task``, ``attempt``
-    finish      the call ended: ``outcome`` is success, failure, terminated, timeout or internal_failure
+    finish      the call ended: ``outcome`` is success, failure, terminated, timeout, internal_failure, …
     fetch       a client read the outcome
     cancel      a client asked to cancel
     container   one started (``state`` started, ``pid``) or ended (``state`` ended, ``code``): ``task``

@@ -20,6 +20,9 @@ MAX_BYTES = 1024**3
 Refuses = Callable[[int], int | None]
 """Which download, counted from 1 -> the HTTP status to answer it with, if it is not to be answered."""
 
+Loses = Callable[[int], bool]
+"""Which look-up, counted from 1 -> whether the blob is not there."""
+
 
 class _DataOrBlob(Protocol):
     data: bytes
@@ -33,6 +36,8 @@ class Blobs:
         self._folder = folder / "blobs"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._refused: dict[str, Refuses] = {}
+        self._lost: dict[str, Loses] = {}
+        self._lookups: Counter[str] = Counter()
         self._downloads: Counter[str] = Counter()
         self.base_url = ""  # known once the HTTP server listens
 
@@ -45,7 +50,10 @@ class Blobs:
         return api_pb2.BlobCreateResponse(blob_ids=[blob_id], upload_urls=urls)
 
     async def BlobGet(self, request: api_pb2.BlobGetRequest) -> api_pb2.BlobGetResponse:
-        if not self._path(request.blob_id).exists():
+        self._lookups[request.blob_id] += 1
+        loses = self._lost.get(request.blob_id)
+        lost = loses is not None and loses(self._lookups[request.blob_id])
+        if lost or not self._path(request.blob_id).exists():
             raise GRPCError(Status.NOT_FOUND, f"no blob {request.blob_id}")
         return api_pb2.BlobGetResponse(download_url=self._url(request.blob_id))
 
@@ -56,14 +64,18 @@ class Blobs:
         """The data of a message that has it inline or as a blob."""
         return self.read(message.data_blob_id) if message.data_blob_id else message.data
 
-    def put_away(self, result: api_pb2.GenericResult, refuses: Refuses | None = None) -> None:
-        """Move a result's data to a blob when it is too large to travel inline, or is to be refused."""
-        if len(result.data) > INLINE_BYTES or (result.data and refuses):
+    def put_away(
+        self, result: api_pb2.GenericResult, refuses: Refuses | None = None, loses: Loses | None = None
+    ) -> None:
+        """Move a result's data to a blob when it is too large to travel inline, or a fault is about it."""
+        if len(result.data) > INLINE_BYTES or (result.data and (refuses or loses)):
             blob_id = new_id("bl")
             self._path(blob_id).write_bytes(result.data)
             result.data_blob_id = blob_id
         if refuses and result.data_blob_id:
             self._refused[result.data_blob_id] = refuses
+        if loses and result.data_blob_id:
+            self._lost[result.data_blob_id] = loses
 
     def _url(self, blob_id: str) -> str:
         return f"{self.base_url}/blobs/{blob_id}"

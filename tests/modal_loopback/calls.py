@@ -13,7 +13,7 @@ from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
 from tests.modal_loopback.blobs import Blobs
-from tests.modal_loopback.faults import CANCEL, POLL, SPAWN
+from tests.modal_loopback.faults import CANCEL, FROM_ID, POLL, SPAWN
 from tests.modal_loopback.ids import new_id
 from tests.modal_loopback.injections import Active, Injections, first_refusal
 from tests.modal_loopback.journal import Journal
@@ -42,6 +42,7 @@ class FunctionCall:
     invocation: Invocation
     arguments: Arguments
     faults: tuple[Active, ...] = ()
+    workspace: str = ""
     input_id: str = field(default_factory=lambda: new_id("in"))
     accepted: float = field(default_factory=time.monotonic)
     retries: int = 0
@@ -141,6 +142,7 @@ class Calls:
         spawn: Spawn,
     ) -> FunctionCall:
         call = FunctionCall(new_id("fc"), function, given, invocation, arguments, spawn.faults)
+        call.workspace = self._objects.workspace
         spawn.calls.append(call)
         self.by_id[call.id] = self.by_input[call.input_id] = call
         faults = [active.fault.kind for active in call.faults]
@@ -196,7 +198,12 @@ class Calls:
             return
         call.outcome = self._rewritten(call, outcome)
         refusing = (active.fault.refuses_result for active in call.faults)
-        self._blobs.put_away(call.outcome.result, next((found for found in refusing if found(1)), None))
+        losing = (active.fault.loses_blob for active in call.faults)
+        self._blobs.put_away(
+            call.outcome.result,
+            next((found for found in refusing if found(1)), None),
+            next((found for found in losing if found(1)), None),
+        )
         call.ended.set()
         self._journal.write("finish", outcome=call.outcome.name, **call.about)
 
@@ -241,17 +248,36 @@ class Calls:
         item = api_pb2.FunctionGetOutputsItem(
             result=call.outcome.result,
             input_id=call.input_id,
-            data_format=call.outcome.data_format,
+            data_format=self._format_of(call, call.outcome),
             retry_count=call.retries,
         )
         copies = max((active.fault.copies for active in call.faults), default=1)
         return api_pb2.FunctionGetOutputsResponse(outputs=[item] * copies)
 
+    @staticmethod
+    def _format_of(call: FunctionCall, outcome: Outcome) -> api_pb2.DataFormat.ValueType:
+        data_format = outcome.data_format
+        if outcome.name == "success":
+            for active in call.faults:
+                data_format = active.fault.reply_format(data_format)
+        return data_format
+
     async def FunctionCallFromId(
         self, request: api_pb2.FunctionCallFromIdRequest
     ) -> api_pb2.FunctionCallFromIdResponse:
         call = self._call(request.function_call_id)
+        self._refuse(call.faults, FROM_ID, call.function.class_name)
         return api_pb2.FunctionCallFromIdResponse(function_call_id=call.id, num_inputs=1)
+
+    async def FunctionGetCallGraph(
+        self, request: api_pb2.FunctionGetCallGraphRequest
+    ) -> api_pb2.FunctionGetCallGraphResponse:
+        call = self._call(request.function_call_id)
+        status = call.outcome.result.status if call.outcome else 0
+        graph = api_pb2.FunctionGetCallGraphResponse()
+        graph.function_calls.add(function_call_id=call.id, function_name=call.function.name)
+        graph.inputs.add(input_id=call.input_id, function_call_id=call.id, status=status)
+        return graph
 
     async def FunctionCallCancel(self, request: api_pb2.FunctionCallCancelRequest) -> Empty:
         call = self._call(request.function_call_id)
@@ -273,7 +299,7 @@ class Calls:
         return function.class_name if function else tag.removesuffix(".*") or None
 
     def _call(self, call_id: str) -> FunctionCall:
-        if call_id not in self.by_id:
+        if call_id not in self.by_id or self.by_id[call_id].workspace != self._objects.workspace:
             raise GRPCError(Status.NOT_FOUND, f"no function call {call_id}")
         return self.by_id[call_id]
 

@@ -6,12 +6,14 @@ faults can befall one call. The table in ``test_loopback.py`` has what the SDK m
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import copy
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
+from modal_proto import api_pb2
 from pydantic import BaseModel, ConfigDict, Field
 
 from tests.modal_loopback.payloads import (
@@ -36,6 +38,7 @@ RefusalStatus = Literal[
 ]
 SPAWN = "FunctionMap"
 POLL = "FunctionGetOutputs"
+FROM_ID = "FunctionCallFromId"
 CANCEL = "FunctionCallCancel"
 
 
@@ -86,6 +89,17 @@ class Fault(Value):
         A fault that refuses the first one makes any result travel as a blob, however small.
         """
         return None
+
+    def loses_blob(self, occasion: int) -> bool:
+        """Whether the blob of the result is not there; ``occasion`` counts from 1.
+
+        A fault that loses the first one makes any result travel as a blob, however small.
+        """
+        return False
+
+    def reply_format(self, data_format: DataFormat) -> DataFormat:
+        """How the data of a success is said to be encoded."""
+        return data_format
 
     @property
     def copies(self) -> int:
@@ -197,11 +211,22 @@ class CrashAtStart(Fault):
     """The container raises a builtin exception while it starts: as a pickle, whatever the payloads are."""
 
     kind: Literal["crash_at_start"] = "crash_at_start"
-    error: Literal["LookupError", "OSError", "TimeoutError", "SystemExit"] = "LookupError"
+    error: Literal[
+        "LookupError",
+        "OSError",
+        "TimeoutError",
+        "SystemExit",
+        "CancelledError",
+        "StopIteration",
+        "StopAsyncIteration",
+        "GeneratorExit",
+        "KeyboardInterrupt",
+    ] = "LookupError"
     traced: bool = True  # whether its traceback travels too
 
     def instead(self, data_format: DataFormat) -> Outcome | None:
-        raised: BaseException = getattr(builtins, self.error)("as it started")
+        kind = asyncio.CancelledError if self.error == "CancelledError" else getattr(builtins, self.error)
+        raised: BaseException = kind("as it started")
         return crashed_at_start(raised, traced=self.traced)
 
 
@@ -230,6 +255,23 @@ class Terminated(Fault):
 
     def instead(self, data_format: DataFormat) -> Outcome | None:
         return ended(Result.GENERIC_STATUS_TERMINATED, "the function call was cancelled")
+
+
+class Ended(Fault):
+    """Modal ends the call with this status, as a rule without a word."""
+
+    kind: Literal["ended"] = "ended"
+    status: Literal[
+        "TERMINATED",
+        "INIT_FAILURE",
+        "MEMORY_MANAGER_EVICTION",
+        "MEMORY_THRASHING_EVICTION",
+        "KERNEL_OOM_KILL",
+    ]
+    words: str = ""
+
+    def instead(self, data_format: DataFormat) -> Outcome | None:
+        return ended(Result.GenericStatus.Value(f"GENERIC_STATUS_{self.status}"), self.words)
 
 
 class PendingFor(Fault):
@@ -273,6 +315,25 @@ class ResultUnavailable(Fault):
 
     def refuses_result(self, occasion: int) -> int | None:
         return self.status if self.times is None or occasion <= self.times else None
+
+
+class BlobGone(Fault):
+    """The call succeeded, and the blob of its result is not there, ``times`` times (None: ever)."""
+
+    kind: Literal["blob_gone"] = "blob_gone"
+    times: int | None = None
+
+    def loses_blob(self, occasion: int) -> bool:
+        return self.times is None or occasion <= self.times
+
+
+class UnknownFormat(Fault):
+    """The result of a success is in a format that this SDK does not know."""
+
+    kind: Literal["unknown_format"] = "unknown_format"
+
+    def reply_format(self, data_format: DataFormat) -> DataFormat:
+        return api_pb2.DATA_FORMAT_UNSPECIFIED
 
 
 class ReplyTwice(Fault):
@@ -336,9 +397,9 @@ def unavailable(seconds: float | None = None, methods: tuple[str, ...] = (POLL,)
     return Refused(status="UNAVAILABLE", seconds=seconds, methods=methods)
 
 
-def not_found() -> Refused:
-    """The call id is unknown."""
-    return Refused(status="NOT_FOUND")
+def not_found(times: int | None = None, methods: tuple[str, ...] = (POLL, FROM_ID, CANCEL)) -> Refused:
+    """The call id is unknown, or whatever else ``methods`` ask for."""
+    return Refused(status="NOT_FOUND", times=times, methods=methods)
 
 
 def unauthenticated(methods: tuple[str, ...] = ("*",)) -> Refused:
@@ -365,10 +426,13 @@ AnyFault = Annotated[
     | FunctionTimeout
     | WorkerLost
     | Terminated
+    | Ended
     | PendingFor
     | PendingUntilReleased
     | Expired
     | ResultUnavailable
+    | BlobGone
+    | UnknownFormat
     | ReplyTwice
     | AnswerLost
     | TwoCalls

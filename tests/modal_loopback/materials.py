@@ -119,6 +119,7 @@ class Materials:
     async def VolumeGetOrCreate(
         self, request: api_pb2.VolumeGetOrCreateRequest
     ) -> api_pb2.VolumeGetOrCreateResponse:
+        require_environment(request.environment_name)
         name = request.deployment_name
         creates = request.object_creation_type != api_pb2.OBJECT_CREATION_TYPE_UNSPECIFIED
         if name not in self._volumes and not creates:
@@ -138,6 +139,15 @@ class Materials:
         return api_pb2.VolumeMetadata(name=names[0]) if names else None
 
 
+ENVIRONMENTS = ("", "main")
+
+
+def require_environment(name: str) -> None:
+    """Raises GRPCError NOT_FOUND unless there is an environment of this name."""
+    if name not in ENVIRONMENTS:
+        raise GRPCError(Status.NOT_FOUND, f"Environment '{name}' not found")
+
+
 class Dicts:
     """The RPCs of `modal.Dict`: entries in memory, keys and values as the client serialized them."""
 
@@ -148,6 +158,7 @@ class Dicts:
     async def DictGetOrCreate(
         self, request: api_pb2.DictGetOrCreateRequest
     ) -> api_pb2.DictGetOrCreateResponse:
+        require_environment(request.environment_name)
         name = request.deployment_name
         creates = request.object_creation_type != api_pb2.OBJECT_CREATION_TYPE_UNSPECIFIED
         if name not in self._ids and not creates:

@@ -11,7 +11,7 @@ from modal_proto import api_pb2
 
 from tests.modal_loopback.ids import new_id
 from tests.modal_loopback.journal import Journal
-from tests.modal_loopback.materials import BUILDER_VERSION, Materials
+from tests.modal_loopback.materials import BUILDER_VERSION, Materials, require_environment
 
 
 @dataclass
@@ -73,6 +73,7 @@ class Objects:
     def __init__(self, materials: Materials, journal: Journal) -> None:
         self._materials = materials
         self._journal = journal
+        self.workspace = "loopback"  # that the token is of
         self.apps: dict[str, App] = {}
         self.deployed: dict[str, str] = {}  # name -> app id
         self.functions: dict[str, Function] = {}
@@ -84,16 +85,17 @@ class Objects:
 
     async def TokenInfoGet(self, request: api_pb2.TokenInfoGetRequest) -> api_pb2.TokenInfoGetResponse:
         return api_pb2.TokenInfoGetResponse(
-            token_id="ak-loopback", workspace_id="ws-loopback", workspace_name="loopback"
+            token_id="ak-loopback", workspace_id=f"ws-{self.workspace}", workspace_name=self.workspace
         )
 
     async def WorkspaceNameLookup(self, request: Empty) -> api_pb2.WorkspaceNameLookupResponse:
-        return api_pb2.WorkspaceNameLookupResponse(workspace_name="loopback", username="loopback")
+        return api_pb2.WorkspaceNameLookupResponse(workspace_name=self.workspace, username=self.workspace)
 
     async def EnvironmentGetOrCreate(
         self, request: api_pb2.EnvironmentGetOrCreateRequest
     ) -> api_pb2.EnvironmentGetOrCreateResponse:
         name = request.deployment_name or "main"
+        require_environment(name)
         settings = api_pb2.EnvironmentSettings(image_builder_version=BUILDER_VERSION)
         metadata = api_pb2.EnvironmentMetadata(name=name, settings=settings)
         return api_pb2.EnvironmentGetOrCreateResponse(environment_id=f"en-{name}", metadata=metadata)
@@ -177,6 +179,7 @@ class Objects:
         return api_pb2.ClassCreateResponse(class_id=class_id, handle_metadata=api_pb2.ClassHandleMetadata())
 
     async def ClassGet(self, request: api_pb2.ClassGetRequest) -> api_pb2.ClassGetResponse:
+        require_environment(request.environment_name)
         app = self._deployed(request.app_name)
         if request.object_tag not in app.layout.class_ids:
             raise GRPCError(Status.NOT_FOUND, f"no class {request.object_tag!r} in app {request.app_name!r}")
@@ -186,6 +189,7 @@ class Objects:
         )
 
     async def FunctionGet(self, request: api_pb2.FunctionGetRequest) -> api_pb2.FunctionGetResponse:
+        require_environment(request.environment_name)
         app = self._deployed(request.app_name)
         function = self.functions.get(app.layout.function_ids.get(request.object_tag, ""))
         if function is None:
@@ -202,7 +206,14 @@ class Objects:
         function = self.function(request.function_id)
         return api_pb2.FunctionGetByIdResponse(handle_metadata=function.metadata(), function=function.data)
 
-    def serve(self, app_name: str, class_name: str, methods: tuple[str, ...], region: str) -> None:
+    def serve(
+        self,
+        app_name: str,
+        class_name: str,
+        methods: tuple[str, ...],
+        region: str,
+        gpu: tuple[str, int] | None = None,
+    ) -> None:
         """A class as if deployed, without any code of its own."""
         app_id = self.deployed.setdefault(app_name, new_id("ap"))
         app = self.apps.setdefault(app_id, App(app_id, app_name))
@@ -213,6 +224,8 @@ class Objects:
             method_definitions_set=True,
             scheduler_placement=api_pb2.SchedulerPlacement(regions=[region]),
         )
+        if gpu is not None:
+            definition.resources.gpu_config.CopyFrom(api_pb2.GPUConfig(gpu_type=gpu[0], count=gpu[1]))
         for method in methods:
             definition.method_definitions[method].CopyFrom(
                 api_pb2.MethodDefinition(

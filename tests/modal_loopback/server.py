@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,7 @@ class Service:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         self._port = port
         self.journal = Journal(folder / "events.jsonl")
+        self.requests: Counter[str] = Counter()  # by RPC, of clients and containers
         self.injections = Injections()
         self.blobs = Blobs(folder)
         self.materials = Materials(folder, self.blobs, secrets or {})
@@ -103,6 +105,7 @@ class Service:
         self.journal.close()
 
     def _admit(self, method: str, request: object) -> None:
+        self.requests[method] += 1
         who = caller.get()
         if not who.task and who.token != TOKEN:
             raise GRPCError(Status.UNAUTHENTICATED, "the token is not one of this server")
@@ -234,13 +237,34 @@ class Loopback:
         """Let calls end that are pending until released."""
         self._in_loop(self._service.calls.release)
 
+    def requests(self) -> Counter[str]:
+        """How often each RPC was sent so far."""
+        return Counter(self._service.requests)
+
+    def in_workspace(self, name: str) -> None:
+        """From now on the token is of this workspace: calls of another one are unknown."""
+
+        def change() -> None:
+            self._service.objects.workspace = name
+
+        self._in_loop(change)
+
     def events(self, event: str | None = None, **details: Any) -> list[Event]:
         """What happened, in order: see the package's docstring."""
         return self._service.journal.read(event, **details)
 
-    def serve(self, app_name: str, class_name: str, methods: Sequence[str], *, region: str = "us") -> None:
+    def serve(
+        self,
+        app_name: str,
+        class_name: str,
+        methods: Sequence[str],
+        *,
+        region: str = "us",
+        gpu: tuple[str, int] | None = None,
+    ) -> None:
         """Make a class known as if it were deployed, to be answered by ``answer``."""
-        self._in_loop(lambda: self._service.objects.serve(app_name, class_name, tuple(methods), region))
+        objects = self._service.objects
+        self._in_loop(lambda: objects.serve(app_name, class_name, tuple(methods), region, gpu))
 
     @contextmanager
     def clients_here(self) -> Iterator[None]:

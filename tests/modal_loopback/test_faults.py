@@ -88,7 +88,12 @@ ENDS = [
     (faults.FunctionTimeout(), of.FunctionTimeoutError, of.FunctionTimeoutError),
     (faults.WorkerLost(), of.InternalFailure, of.InternalFailure),
     (faults.Terminated(), of.RemoteError, of.RemoteError),
+    (faults.Ended(status="TERMINATED"), of.RemoteError, of.RemoteError),  # nothing tells these three apart
+    (faults.Ended(status="INIT_FAILURE"), of.RemoteError, of.RemoteError),
+    (faults.Ended(status="KERNEL_OOM_KILL"), of.RemoteError, of.RemoteError),
     (faults.Expired(), of.OutputExpiredError, of.OutputExpiredError),
+    (faults.BlobGone(), of.NotFoundError, of.NotFoundError),  # as for a call that is unknown
+    (faults.UnknownFormat(), of.InvalidError, of.InvalidError),
     (faults.ResultUnavailable(status=500), of.ExecutionError, of.ExecutionError),
     (faults.PendingUntilReleased(), TimeoutError, TimeoutError),
     (faults.not_found(), of.NotFoundError, of.NotFoundError),
@@ -120,16 +125,53 @@ def test_what_polling_raises(
     assert len(server.events("spawn")) == 1
 
 
+def test_the_four_that_are_not_found_are_one_exception(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function or environment, a call, the blob of a result, a Dict."""
+    server.inject(faults.BlobGone(times=1))
+    call = spawn()
+    with pytest.raises(of.NotFoundError, match="no blob"):
+        call.get(timeout=20)
+    assert call.num_inputs() == 1, "the call itself is known"
+    assert call.get(timeout=20) == REPLY
+    server.in_workspace("elsewhere")
+    for ask in (modal.FunctionCall.from_id(call.object_id).num_inputs, lambda: call.get(timeout=0)):
+        with pytest.raises(of.NotFoundError, match="no function call"):
+            ask()
+    with pytest.raises(of.NotFoundError, match="no dict"):
+        modal.Dict.from_name("nowhere").get("x")
+    with pytest.raises(of.NotFoundError, match="no class"):
+        modal.Cls.from_name(APP, "Nowhere")().answer.spawn({})
+    monkeypatch.setenv("MODAL_ENVIRONMENT", "nowhere")
+    for look in (
+        lambda: modal.Cls.from_name(APP, "Model")().answer.spawn({}),
+        lambda: modal.Dict.from_name("any", create_if_missing=True).get("x"),
+    ):
+        with pytest.raises(of.NotFoundError, match="Environment 'nowhere' not found"):
+            look()
+
+
 @pytest.mark.parametrize(
     ("fault", "raises", "spawned"),
     [
         (faults.AnswerLost(times=None), StreamTerminatedError, 1),
         (faults.permission_denied(), of.PermissionDeniedError, 0),
         (faults.Refused(status="INVALID_ARGUMENT", methods=("FunctionMap",)), of.InvalidError, 0),
+        (faults.not_found(methods=("FunctionMap",)), of.NotFoundError, 0),
+        (faults.not_found(methods=("ClassGet",)), of.NotFoundError, 0),
         (faults.unavailable(methods=("FunctionMap",)), of.ServiceError, 0),
         (faults.unauthenticated(), of.AuthError, 0),
     ],
-    ids=["answers lost", "permission denied", "invalid", "unavailable", "unauthenticated"],
+    ids=[
+        "answers lost",
+        "permission denied",
+        "invalid",
+        "no function",
+        "no class",
+        "unavailable",
+        "unauthenticated",
+    ],
 )
 def test_what_spawning_raises(
     server: Loopback, fault: faults.Fault, raises: type[Exception], spawned: int

@@ -3,7 +3,7 @@
 from beacon_pipeline.ledger.migrations.rebuild import change_check
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 
 def upgrade() -> None:
