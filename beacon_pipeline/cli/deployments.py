@@ -79,9 +79,9 @@ def doctor(as_json: bool) -> None:
     from beacon_pipeline.resources import ProvidersResource
 
     catalog, diagnoses = examine_catalog()
-    environment = examine_environment()
-    diagnoses = [versions(), *environment, *diagnoses, examine_database(settings.database_url())]
-    if not environment:  # else it has said why Dagster cannot be opened
+    faults = examine_environment()
+    diagnoses = [versions(), *faults, *diagnoses, examine_database(settings.database_url())]
+    if not faults:  # else it has said why Dagster cannot be opened
         diagnoses += examine_instance(settings.home())
     if catalog is not None:
         diagnoses += examine_own_checks(catalog)
