@@ -129,6 +129,8 @@ class _Chaos:
                 return self._instance.kill_worker(disturbance.choice)
             case Kind.DAEMON_KILLED:
                 return self._instance.kill_daemon(disturbance.seconds)
+            case Kind.EVERYTHING_KILLED:
+                return self._instance.kill_everything(disturbance.seconds)
             case Kind.DATABASE:
                 self._instance.database.disturb(disturbance.seconds)
                 return True

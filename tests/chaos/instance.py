@@ -20,7 +20,7 @@ import yaml
 from beacon_pipeline.catalog import SHIPPED
 from beacon_pipeline.instance import console_script
 from beacon_pipeline.instance.configuration import DATABASE_VARIABLE
-from tests.beacon_pipeline.instances import beacon, environment
+from tests.beacon_pipeline.instances import BEACON, environment
 from tests.chaos.location import SEED_VARIABLE
 from tests.databases import fresh_postgresql_database
 
@@ -90,8 +90,7 @@ def an_instance(folder: Path, seed: int, *, questions: int, postgresql: bool) ->
     }
     if database.url:
         env[DATABASE_VARIABLE] = f"postgresql+psycopg2://{database.url[len('postgresql://') :]}"
-    told = beacon(env, "status").stderr
-    assert "no job yet" in told, told
+    _make_at_once(env)
     _shorten_intervals(Path(env["DAGSTER_HOME"]) / "dagster.yaml")
     before = dict(os.environ)
     os.environ.clear()
@@ -104,6 +103,17 @@ def an_instance(folder: Path, seed: int, *, questions: int, postgresql: bool) ->
         database.close()
         os.environ.clear()
         os.environ.update(before)
+
+
+def _make_at_once(env: dict[str, str], commands: int = 3) -> None:
+    """Let several commands find nothing at the same moment: each would make the instance."""
+    started = [
+        subprocess.Popen([BEACON, "cancel", "none"], env=env, stderr=subprocess.PIPE, text=True)
+        for _ in range(commands)
+    ]
+    for command in started:
+        told = command.communicate(timeout=120)[1]
+        assert "unknown job 'none'" in told, told
 
 
 def _shorten_intervals(path: Path) -> None:
@@ -141,6 +151,23 @@ class Instance:
         self._daemon.wait()
         self._not_before = time.monotonic() + seconds
         return True
+
+    def kill_everything(self, seconds: float) -> bool:
+        """Kill all that works for the instance at once; the daemon comes back after so long.
+
+        Whether there was anything.
+        """
+        killed = 0
+        processes = self._processes()
+        for kill in (psutil.Process.suspend, psutil.Process.kill):  # none sees another die
+            for process in processes:
+                with suppress(psutil.Error):
+                    kill(process)
+                    killed += 1
+        if self._daemon is not None:
+            self._daemon.wait()
+        self._not_before = time.monotonic() + seconds
+        return killed > 0
 
     def kill_worker(self, choice: float) -> bool:
         """Kill one of the processes that execute runs, or the next one to come. Whether there was one."""

@@ -12,13 +12,19 @@ class Kind(StrEnum):
 
     WORKER_KILLED = "worker_killed"  # kill -9 of the process of a run
     DAEMON_KILLED = "daemon_killed"  # kill -9; a new one comes after the disturbance's length
+    EVERYTHING_KILLED = "everything_killed"  # kill -9 of all processes at once: a reboot; then as above
     DATABASE = "database"  # PostgreSQL stopped, or SQLite locked, for so long
     PROVIDER = "provider"  # unreachable for so long
     RIVAL = "rival"  # a second asker of the same executions, whose clock is wrong
     LATE_REPORT = "late_report"  # a failure reported of a call that has been answered long ago
 
 
-LONGEST_SECONDS = {Kind.DAEMON_KILLED: 3.0, Kind.DATABASE: 6.0, Kind.PROVIDER: 12.0}
+LONGEST_SECONDS = {
+    Kind.DAEMON_KILLED: 3.0,
+    Kind.EVERYTHING_KILLED: 3.0,
+    Kind.DATABASE: 6.0,
+    Kind.PROVIDER: 12.0,
+}
 
 
 @dataclass(frozen=True, order=True)
