@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from beacon_pipeline import settings
-from beacon_pipeline.assets import CATALOG_DIGEST, MODELS, QUESTIONS
+from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.instance.configuration import longest_run_seconds
@@ -20,12 +19,12 @@ from beacon_pipeline.jobs import make_job, unfinished_job
 from beacon_pipeline.launch import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Counts, Job
+from beacon_pipeline.names import CATALOG_DIGEST, JOB_TAG, MODELS, QUESTIONS
 from beacon_pipeline.partitions import key_ranges
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.readiness import check_configured, check_ready, deployments_of, deployments_to_ask
 from beacon_pipeline.runs import all_ended
 from beacon_pipeline.specification import specified_cells
-from beacon_pipeline.tags import JOB_TAG
 from beacon_pipeline.waiting import Patience
 
 FOLLOW_SECONDS = 0.5
@@ -45,7 +44,7 @@ def check_can_ask(
 ) -> None:
     """Raises NotConfigured when what `ask` would launch could not ask anybody, and SettingsError where the
     environment keeps its runs from starting."""
-    settings.check_launchable()
+    environment.check_launchable()
     unfinished = None if new_job else unfinished_job(ledger, cells)
     deployments = (
         deployments_of(cells)

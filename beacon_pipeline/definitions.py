@@ -5,7 +5,6 @@ from __future__ import annotations
 import dagster as dg
 
 from beacon_pipeline.ask_jobs import ask_jobs
-from beacon_pipeline.assets import INFERENCE, LEDGER, MODELS, QUESTIONS
 from beacon_pipeline.assets.catalog import catalog_assets
 from beacon_pipeline.assets.checks import inference_checks
 from beacon_pipeline.assets.inference import inference_asset
@@ -19,6 +18,7 @@ from beacon_pipeline.assets.ledger import (
 from beacon_pipeline.assets.metrics import metrics_asset
 from beacon_pipeline.catalog import Catalog, load_catalog
 from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.names import INFERENCE, LEDGER, MODELS, QUESTIONS
 from beacon_pipeline.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.schedules import catalog_schedules
 from beacon_pipeline.sensors.alerts import alert_sensor

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog, CatalogError, ProviderName, load_catalog
 from beacon_pipeline.deployments import modal_deployments, secrets_of
 from beacon_pipeline.instance.configuration import FILE, InstanceError, check_kind, kind_of_environment
@@ -114,12 +114,12 @@ def examine_environment() -> list[Diagnosis]:
     """What of the environment and of Dagster's files keeps a run from starting; nothing when all is well."""
     found = []
     try:
-        settings.check_launchable()
-    except (settings.SettingsError, FileNotFoundError) as error:
+        environment.check_launchable()
+    except (environment.SettingsError, FileNotFoundError) as error:
         found.append(Diagnosis("environment", ok=False, detail=str(error)))
     try:
         kind_of_environment()
-        problems = list(storage_problems(settings.home()))
+        problems = list(storage_problems(environment.home()))
     except (InstanceError, OSError) as error:
         problems = [str(error)]
     return found + [Diagnosis("instance", ok=False, detail=problem) for problem in problems]

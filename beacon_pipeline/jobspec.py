@@ -18,8 +18,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from beacon_pipeline.catalog import Catalog, UnknownName
-from beacon_pipeline.display import visible
 from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.escaping import visible
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.strict_yaml import compose, read_one
 

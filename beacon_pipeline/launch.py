@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.display import one_line
 from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.escaping import one_line
 from beacon_pipeline.instance import console_script
-from beacon_pipeline.partitions import KeyRange
-from beacon_pipeline.tags import (
+from beacon_pipeline.names import (
     DEPLOYMENT_TAG,
     JOB_TAG,
     MODEL_TAG,
@@ -29,6 +28,7 @@ from beacon_pipeline.tags import (
     RANGE_START_TAG,
     REGION_TAG,
 )
+from beacon_pipeline.partitions import KeyRange
 from inference.contract import Deployment
 
 INFERENCE_JOB = "inference_job"
@@ -119,10 +119,10 @@ def _why_not_found(location: str, launched: Mapping[str, Any]) -> str:
     """Why Dagster does not know a job of ours: its code location does not load, or is another one."""
     entry = _graphql(_LOAD_ERROR, {"name": location})["workspaceLocationEntryOrError"] or {}
     error = entry.get("message") or (entry.get("locationOrLoadError") or {}).get("message")
-    workspace = settings.workspace_file()
+    workspace = environment.workspace_file()
     if error is None:
         return f"{workspace} holds no code location {location!r} of Beacon's: {launched.get('message')}"
-    reason = one_line(settings.masked(error.strip()))
+    reason = one_line(environment.masked(error.strip()))
     return f"Dagster cannot load the code location {location!r} of {workspace}: {reason}"
 
 
@@ -144,7 +144,7 @@ def _graphql(query: str, variables: Mapping[str, object]) -> dict[str, Any]:
         answer = Path(folder) / "answer.json"
         process = subprocess.run(
             [
-                *(console_script("dagster-graphql"), "-w", str(settings.workspace_file())),
+                *(console_script("dagster-graphql"), "-w", str(environment.workspace_file())),
                 *("-t", query, "-v", json.dumps(variables), "-o", str(answer)),
             ],
             capture_output=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog, Model, ProviderName
 from inference.contract import Deployment, NotConfigured, Provider
 
@@ -41,7 +41,7 @@ class Providers:
 def _local(_catalog: Catalog) -> Provider:
     from inference.providers.local import LocalProvider
 
-    return LocalProvider(settings.local_call_store())
+    return LocalProvider(environment.local_call_store())
 
 
 def _modal(catalog: Catalog) -> Provider:
@@ -72,7 +72,7 @@ def _http(catalog: Catalog) -> Provider:
                 model=model.endpoint_model or "",  # the catalog has one, or it was refused
                 model_aliases=model.endpoint_model_aliases,
                 style=model.endpoint_style,
-                api_key=settings.secret(model.api_key_variable) if model.api_key_variable else None,
+                api_key=environment.secret(model.api_key_variable) if model.api_key_variable else None,
                 api_key_variable=model.api_key_variable,
                 region_header=model.region_header,
                 timeout_seconds=model.timeout_seconds,

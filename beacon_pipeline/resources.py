@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.write_counts import keep_write_counts
@@ -21,12 +21,12 @@ class LedgerResource:
     @contextmanager
     def open(self) -> Iterator[Ledger]:
         """The ledger with its schema up to date. Raises LedgerUnavailable."""
-        ledger = Ledger(settings.database_url())
+        ledger = Ledger(environment.database_url())
         try:
             ledger.migrate()
             yield ledger
         finally:
-            keep_write_counts(ledger, settings.home() / "write_counts")
+            keep_write_counts(ledger, environment.home() / "write_counts")
             ledger.close()
 
 

@@ -7,12 +7,18 @@ from datetime import datetime
 
 import dagster as dg
 
-from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.launch import INFERENCE_JOB
 from beacon_pipeline.ledger.records import Cell, Job
+from beacon_pipeline.names import (
+    BACKFILL_TAG,
+    INFERENCE,
+    JOB_TAG,
+    PARTITION_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+)
 from beacon_pipeline.partitions import NotAPartitionKey, cells_between
-from beacon_pipeline.tags import BACKFILL_TAG, JOB_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,

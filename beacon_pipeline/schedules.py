@@ -14,8 +14,8 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.model import Schedule
 from beacon_pipeline.launch import INFERENCE_JOB, run_tags
+from beacon_pipeline.names import SCHEDULE_TAG
 from beacon_pipeline.partitions import key_ranges
-from beacon_pipeline.tags import SCHEDULE_TAG
 
 
 def catalog_schedules(catalog: Catalog) -> list[dg.ScheduleDefinition]:

@@ -15,7 +15,7 @@ from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.cyaml import CParser  # type: ignore[attr-defined]  # typeshed: not in __all__
 from yaml.resolver import Resolver
 
-from beacon_pipeline.display import visible
+from beacon_pipeline.escaping import visible
 
 FILE_LIMIT = 10_000_000  # bytes of one file: about 70,000 questions
 DEPTH_LIMIT = 100  # levels of nesting; libyaml itself looks at none

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from beacon_pipeline.alerts.causes import wording_of
-from beacon_pipeline.display import visible
 from beacon_pipeline.doctor import Diagnosis
+from beacon_pipeline.escaping import visible
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.report import CellReport, JobReport
 from beacon_pipeline.vocabulary import AnswerKind, Status

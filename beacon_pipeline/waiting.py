@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.instance import daemon
 from beacon_pipeline.instance.dead_runs import AT_WORK, end_dead_runs
-from beacon_pipeline.tags import DEPLOYMENT_TAG, JOB_TAG
+from beacon_pipeline.names import DEPLOYMENT_TAG, JOB_TAG
 
 QUIET_SECONDS = 15.0  # without a change, until a person is shown what is waited for
 IDLE_SECONDS = 180.0  # without a change while Dagster works on nothing: nothing will begin any more
@@ -66,7 +66,7 @@ class Patience:
         if not daemon.is_alive(self.instance):
             told += ", and no daemon runs"
         if quiet > (self.longest_seconds if at_work else IDLE_SECONDS):
-            raise NothingMoves(f"{told}. {WAY_OUT.format(home=settings.home())}")
+            raise NothingMoves(f"{told}. {WAY_OUT.format(home=environment.home())}")
         return told
 
 

@@ -17,10 +17,10 @@ import dagster as dg
 import sqlalchemy as sa
 
 from beacon_pipeline.alerts.watch import Round, watch
-from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.schema import Base
+from beacon_pipeline.names import INFERENCE
 from beacon_pipeline.resources import LedgerResource
 from benchmarks.subjects import both_databases, fresh_instance
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import apprise
 
 from beacon_pipeline.alerts.messages import Message
-from beacon_pipeline.settings import ALERT_URLS as VARIABLE
-from beacon_pipeline.settings import masked
+from beacon_pipeline.environment import ALERT_URLS as VARIABLE
+from beacon_pipeline.environment import masked
 
 STARTS_WITHIN_SECONDS = 10.0  # of a tick; what is not sent by then waits for the next one
 ENDS_WITHIN_SECONDS = 25.0  # a sending that hangs longer counts as failed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from beacon_pipeline.display import one_line
-from beacon_pipeline.settings import masked
+from beacon_pipeline.environment import masked
+from beacon_pipeline.escaping import one_line
 
 
 class KeptError(Protocol):

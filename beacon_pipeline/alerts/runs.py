@@ -20,13 +20,19 @@ from beacon_pipeline.alerts.causes import RUN_FAILED, check_cause
 from beacon_pipeline.alerts.faults import innermost
 from beacon_pipeline.alerts.incidents import Failing, Passing, Severity
 from beacon_pipeline.alerts.memory import Positions, RunPosition
-from beacon_pipeline.assets import INFERENCE, WITHOUT_ANSWER
 from beacon_pipeline.assets.events import JOB_METADATA
 from beacon_pipeline.checks import CheckName
-from beacon_pipeline.display import one_line
+from beacon_pipeline.escaping import one_line
 from beacon_pipeline.jobs import asking_of_run
 from beacon_pipeline.links import asset_path, check_path, run_path
-from beacon_pipeline.tags import JOB_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.names import (
+    INFERENCE,
+    JOB_TAG,
+    PARTITION_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    WITHOUT_ANSWER,
+)
 
 UNSTARTED = (
     dg.DagsterRunStatus.QUEUED,

@@ -16,7 +16,7 @@ from typing import TypeVar
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.alerts import memory as memories
 from beacon_pipeline.alerts import outbox
 from beacon_pipeline.alerts.causes import LEDGER_UNAVAILABLE, RUN_FAILED, SOURCE_UNREADABLE
@@ -29,7 +29,7 @@ from beacon_pipeline.alerts.runs import first_positions, read_runs
 from beacon_pipeline.alerts.ticks import read_ticks
 from beacon_pipeline.alerts.troubles import read_troubles
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.display import one_line
+from beacon_pipeline.escaping import one_line
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 
 LEDGER_PATIENCE_SECONDS = 10.0  # a database that takes longer to say anything is not to be used
@@ -71,7 +71,7 @@ def watch(
     """
     try:
         # The daemon and a person who tests the sensor in the UI evaluate it in different processes.
-        with FileLock(settings.home() / "alerts.lock", timeout=0):
+        with FileLock(environment.home() / "alerts.lock", timeout=0):
             return _round(instance, open_ledger, catalog, location)
     except Timeout:
         raise AnotherRound("another process is looking right now") from None
@@ -86,7 +86,7 @@ def _round(
     observations = _look(instance, open_ledger, catalog, location, memory, now)
     memory.alerts, notices = advance(memory.alerts, [recalled, *observations], now)
     names = tuple(target.name for target in targets.usable)
-    told = [message_of(notice, settings.ui_url(), names) for notice in notices]
+    told = [message_of(notice, environment.ui_url(), names) for notice in notices]
     memory.outbox, given_up = outbox.pruned([*memory.outbox, *told], names, now)
     memory.targets = {name: state for name, state in memory.targets.items() if name in names}
     memories.save(instance, memory)
@@ -141,7 +141,7 @@ def _heard(cause: str, source: str, read: Read, now: datetime) -> list[Observati
         return [*read(), Passing(cause, source, now)]
     except Exception as error:  # noqa: BLE001  whatever it is, a person is told and the others are read
         said = str(error) if isinstance(error, LedgerUnavailable) else f"{type(error).__name__}: {error}"
-        return [Failing(cause, None, source, now, detail=one_line(settings.masked(said)))]
+        return [Failing(cause, None, source, now, detail=one_line(environment.masked(said)))]
 
 
 def _within(seconds: float, work: Callable[[], Result]) -> Result:

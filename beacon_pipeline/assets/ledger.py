@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from beacon_pipeline.assets import INFERENCE, LEDGER, OWNER
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.display import visible
+from beacon_pipeline.escaping import visible
 from beacon_pipeline.ledger_checks.project import (
     OWN_CHECKS_LOAD,
     ledger_target,
     own_checks,
     shipped_checks,
 )
+from beacon_pipeline.names import INFERENCE, LEDGER, OWNER
 from beacon_pipeline.resources import LedgerResource
 from dbt_like_checks import DataTest, Problem, ProjectError
 from dbt_like_checks.dagster import Target, build_asset_checks

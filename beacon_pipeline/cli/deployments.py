@@ -23,7 +23,7 @@ def deploy(dry_run: bool) -> None:
 
     Deploying costs nothing; containers start when something is asked, and stop when nothing is.
     """
-    from beacon_pipeline import settings
+    from beacon_pipeline import environment
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.deployments import modal_deployments
     from inference.modal_deployments import MANIFEST_VARIABLE, class_name, write_manifest
@@ -32,7 +32,7 @@ def deploy(dry_run: bool) -> None:
     specs = modal_deployments(catalog)
     if not specs:
         raise BadInput(f"catalog {catalog.name!r} has no model with `provider: modal`: nothing to deploy")
-    manifest = settings.modal_manifest()
+    manifest = environment.modal_manifest()
     manifest.parent.mkdir(parents=True, exist_ok=True)
     write_manifest(manifest, specs)
     for spec in specs:
@@ -65,7 +65,7 @@ def doctor(as_json: bool) -> None:
 
     Exit code 0 when all is well, 1 when something is missing.
     """
-    from beacon_pipeline import settings
+    from beacon_pipeline import environment
     from beacon_pipeline.doctor import (
         examine_catalog,
         examine_database,
@@ -80,15 +80,15 @@ def doctor(as_json: bool) -> None:
 
     catalog, diagnoses = examine_catalog()
     faults = examine_environment()
-    diagnoses = [versions(), *faults, *diagnoses, examine_database(settings.database_url())]
+    diagnoses = [versions(), *faults, *diagnoses, examine_database(environment.database_url())]
     if not faults:  # else it has said why Dagster cannot be opened
-        diagnoses += examine_instance(settings.home())
+        diagnoses += examine_instance(environment.home())
     if catalog is not None:
         diagnoses += examine_own_checks(catalog)
         diagnoses += examine_weights(catalog)
         diagnoses += examine_providers(catalog, ProvidersResource().open(catalog))
     # A password may be where no one expects it: an address given as a folder, say.
-    diagnoses = [replace(diagnosis, detail=settings.masked(diagnosis.detail)) for diagnosis in diagnoses]
+    diagnoses = [replace(diagnosis, detail=environment.masked(diagnosis.detail)) for diagnosis in diagnoses]
     if as_json:
         click.echo(json.dumps([diagnosis.to_json() for diagnosis in diagnoses], indent=2))
     else:

@@ -32,12 +32,12 @@ def dev(port: int, postgresql: bool) -> None:
         signal.signal(number, lambda *_: sys.exit(0))
     with ExitStack() as stack:
         if postgresql:
-            from beacon_pipeline import settings
+            from beacon_pipeline import environment
             from beacon_pipeline.instance.embedded import embedded_postgresql
 
-            variables = stack.enter_context(embedded_postgresql(settings.home() / "postgresql"))
+            variables = stack.enter_context(embedded_postgresql(environment.home() / "postgresql"))
             click.echo("Other shells work on the same instance after:")
-            for name, value in ({"DAGSTER_HOME": str(settings.home())} | variables).items():
+            for name, value in ({"DAGSTER_HOME": str(environment.home())} | variables).items():
                 click.echo(f"  export {name}={shlex.quote(value)}")
         _serve(port)
 

@@ -78,10 +78,10 @@ def open_ledger() -> Iterator[Ledger]:
 @contextmanager
 def open_instance() -> Iterator[DagsterInstance]:
     """The Dagster instance of the environment, once its folder is there. Raises InstanceError."""
-    from beacon_pipeline import settings
+    from beacon_pipeline import environment
     from beacon_pipeline.instance.making import opened_instance
 
-    with opened_instance(settings.home()) as instance:
+    with opened_instance(environment.home()) as instance:
         yield instance
 
 

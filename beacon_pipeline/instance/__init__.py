@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.instance.configuration import (
     InstanceError,
@@ -34,7 +34,7 @@ def ensure_instance_folder() -> Path:
     that is there. Also sets ``DAGSTER_HOME`` for this process and its children. Raises
     InstanceError and CatalogError.
     """
-    folder, kind = settings.home(), kind_of_environment()
+    folder, kind = environment.home(), kind_of_environment()
     check_name(folder, kind)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -57,4 +57,4 @@ def start_web_server(port: int) -> subprocess.Popen[bytes]:
     Dagster's open-source UI has no authentication: whoever wants it elsewhere puts a proxy before it.
     """
     command = [console_script("dagster-webserver"), "-h", "127.0.0.1", "-p", str(port)]
-    return subprocess.Popen([*command, "-w", str(settings.workspace_file())])
+    return subprocess.Popen([*command, "-w", str(environment.workspace_file())])

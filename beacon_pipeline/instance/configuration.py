@@ -16,7 +16,7 @@ import yaml
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.errors import BeaconError
-from beacon_pipeline.tags import REGION_TAG
+from beacon_pipeline.names import REGION_TAG
 
 DATABASE_VARIABLE = "DAGSTER_POSTGRES_URL"
 FILE = "dagster.yaml"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.ledger.database import SCHEMA
 from dbt_like_checks import DataTest, RunOptions, load_project
@@ -48,6 +48,6 @@ def own_checks(catalog: Catalog) -> tuple[DataTest, ...]:
 
 def ledger_target() -> tuple[str, RunOptions]:
     """The URL of the ledger's database, which may hold a password, and how tests find its tables."""
-    url = settings.database_url()
+    url = environment.database_url()
     on_postgresql = sa.make_url(url).get_backend_name() == "postgresql"
     return url, RunOptions(schema=SCHEMA if on_postgresql else None)

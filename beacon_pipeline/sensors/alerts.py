@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.resources import LedgerResource
 
@@ -11,7 +11,7 @@ def alert_sensor(catalog: Catalog) -> dg.SensorDefinition:
     """The sensor ``alerts``. Raises SettingsError for an interval that is no number."""
 
     @dg.sensor(
-        minimum_interval_seconds=settings.alert_interval_seconds(),
+        minimum_interval_seconds=environment.alert_interval_seconds(),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Tells the targets in BEACON_ALERT_URLS what is wrong, once, and when it has healed.",
     )
@@ -27,7 +27,7 @@ def alert_sensor(catalog: Catalog) -> dg.SensorDefinition:
         except AnotherRound as reason:
             return dg.SkipReason(str(reason))
         for message in done.told:
-            context.log.warning(settings.masked(f"{message.title}\n{message.body}"))
+            context.log.warning(environment.masked(f"{message.title}\n{message.body}"))
         return dg.SkipReason(done.summary())
 
     return alerts

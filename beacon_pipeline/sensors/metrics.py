@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.assets.metrics import metrics_events
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.metrics import Refresh
+from beacon_pipeline.names import INFERENCE
 from beacon_pipeline.resources import LedgerResource
 
 INTERVAL_SECONDS = 30

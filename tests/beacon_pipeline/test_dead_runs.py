@@ -42,7 +42,7 @@ from beacon_pipeline.instance.processes import (
     this_machine,
     this_process,
 )
-from beacon_pipeline.tags import CODE_SERVER_TAG, LAUNCHER_TAG
+from beacon_pipeline.names import CODE_SERVER_TAG, LAUNCHER_TAG
 
 RunStatus = dg.DagsterRunStatus
 HERE = Machine("host", "boot", "pid:[1]")

@@ -11,7 +11,6 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.assets.events import newest_materializations, shown_of_unknown
 from beacon_pipeline.assets.metrics import take_metrics
 from beacon_pipeline.healing import tick as ticks
@@ -23,12 +22,19 @@ from beacon_pipeline.launch import CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import Cell, Execution
+from beacon_pipeline.names import (
+    BACKFILL_TAG,
+    HEALING_TAG,
+    INFERENCE,
+    JOB_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+)
 from beacon_pipeline.partitions import cells_between, key_of, partitions_definition
 from beacon_pipeline.report import report_on
 from beacon_pipeline.requests import request_for
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.specification import specification_of
-from beacon_pipeline.tags import BACKFILL_TAG, HEALING_TAG, JOB_TAG, RANGE_END_TAG, RANGE_START_TAG
 from beacon_pipeline.vocabulary import Status
 from inference.contract import FailureCode, ProviderTruth, Request
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted

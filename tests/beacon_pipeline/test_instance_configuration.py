@@ -15,7 +15,7 @@ from beacon_pipeline.instance.configuration import (
     kind_of_environment,
     write_configuration,
 )
-from beacon_pipeline.tags import DEPLOYMENT_TAG, REGION_TAG
+from beacon_pipeline.names import DEPLOYMENT_TAG, REGION_TAG
 from tests.beacon_pipeline.instances import beacon, environment
 
 CATALOG = load_catalog("production")

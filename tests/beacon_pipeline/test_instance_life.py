@@ -14,16 +14,15 @@ import dagster as dg
 import pytest
 import yaml
 
-from beacon_pipeline.assets import STATUS_METRICS
 from beacon_pipeline.cancel import terminate_runs
 from beacon_pipeline.catalog import SHIPPED, load_catalog
 from beacon_pipeline.instance import console_script
 from beacon_pipeline.instance.configuration import DATABASE_VARIABLE
 from beacon_pipeline.launch import INFERENCE_JOB
 from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.names import DEPLOYMENT_TAG, JOB_TAG, SCHEDULE_TAG, STATUS_METRICS
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.specification import specified_cells
-from beacon_pipeline.tags import DEPLOYMENT_TAG, JOB_TAG, SCHEDULE_TAG
 from tests.beacon_pipeline.instances import beacon, environment, report, switch_reconciliation, witness
 from tests.databases import fresh_postgresql_database
 

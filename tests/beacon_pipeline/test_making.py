@@ -6,8 +6,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from beacon_pipeline.assets import POOL
 from beacon_pipeline.instance.configuration import DATABASE_VARIABLE
+from beacon_pipeline.names import POOL
 from tests.beacon_pipeline.instances import BEACON, environment
 from tests.databases import KINDS, fresh_postgresql_database
 

@@ -8,7 +8,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from beacon_pipeline.launch import CHECKS_JOB, Launch, launch_runs
-from beacon_pipeline.tags import RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.names import RANGE_END_TAG, RANGE_START_TAG
 from tests.beacon_pipeline.instances import (
     BEACON,
     environment,

@@ -16,16 +16,15 @@ import dagster as dg
 
 from beacon_pipeline.alerts import memory as memories
 from beacon_pipeline.alerts.causes import check_cause
-from beacon_pipeline.assets import INFERENCE, STATUS_METRICS
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.checks import CheckName
+from beacon_pipeline.environment import database_url
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.records import CallFacts, Execution
 from beacon_pipeline.materialize import Materializer
 from beacon_pipeline.metrics import MetricCheck
+from beacon_pipeline.names import HEALING_TAG, INFERENCE, STATUS_METRICS
 from beacon_pipeline.outcomes import outcomes_of_failure
-from beacon_pipeline.settings import database_url
-from beacon_pipeline.tags import HEALING_TAG
 from beacon_pipeline.vocabulary import Status
 from inference.contract import CallFailure, FailureCode, ProviderTruth
 from tests.beacon_pipeline.instances import beacon, report

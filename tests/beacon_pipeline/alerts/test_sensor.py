@@ -20,12 +20,11 @@ from beacon_pipeline.alerts import memory as memories
 from beacon_pipeline.alerts.incidents import Failing, Passing
 from beacon_pipeline.alerts.runs import first_positions, read_runs
 from beacon_pipeline.alerts.watch import watch
-from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.healing.tick import Cursor, Trouble
 from beacon_pipeline.launch import INFERENCE_JOB
+from beacon_pipeline.names import INFERENCE, JOB_TAG, PARTITION_TAG
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.sensors.alerts import alert_sensor
-from beacon_pipeline.tags import JOB_TAG, PARTITION_TAG
 from tests.beacon_pipeline.alerts.receivers import free_port, mail_server, webhook
 from tests.beacon_pipeline.alerts.write_checks import WRITTEN
 from tests.beacon_pipeline.instances import ROOT, environment, tell_sensor

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beacon_pipeline.display import escape_markdown, one_line, visible
+from beacon_pipeline.escaping import escape_markdown, one_line, visible
 
 
 def test_markup_html_and_links_are_shown_as_they_are_written() -> None:

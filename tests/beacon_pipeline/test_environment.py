@@ -2,7 +2,7 @@
 
 import pytest
 
-from beacon_pipeline.settings import database_url, masked
+from beacon_pipeline.environment import database_url, masked
 from dbt_like_checks.secrets import MASK
 
 
