@@ -14,7 +14,7 @@ from beacon_pipeline.consistency import (
     mismatch_with_provider,
 )
 from beacon_pipeline.ledger.records import Execution
-from beacon_pipeline.vocabulary import AnswerKind, Status
+from beacon_pipeline.ledger.status import AnswerKind, Status
 from inference.contract import ProviderTruth
 
 

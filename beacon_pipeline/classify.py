@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from beacon_pipeline.vocabulary import AnswerKind
+from beacon_pipeline.ledger.status import AnswerKind
 
 REFUSAL_WINDOW = 240  # characters from the start in which a refusal has to announce itself
 

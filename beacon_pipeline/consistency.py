@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from beacon_pipeline.ledger.records import Execution
-from beacon_pipeline.vocabulary import Status
+from beacon_pipeline.ledger.status import Status
 from inference.contract import ProviderTruth
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from beacon_pipeline.ledger.records import Call, Execution
-from beacon_pipeline.vocabulary import Status
+from beacon_pipeline.ledger.status import Status
 from inference.contract import FailureCode, ProviderTruth
 
 

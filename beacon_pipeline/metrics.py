@@ -14,7 +14,7 @@ from beacon_pipeline.catalog import Catalog, ProviderName, Settings
 from beacon_pipeline.checks import Finding
 from beacon_pipeline.consistency import contradicts
 from beacon_pipeline.ledger.statistics import Computed, Statistics
-from beacon_pipeline.vocabulary import AnswerKind, Status
+from beacon_pipeline.ledger.status import AnswerKind, Status
 
 WINDOW = timedelta(hours=24)
 HOURS = WINDOW // timedelta(hours=1)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.deployments import secrets_of
 from beacon_pipeline.ledger.records import Cell, Execution
+from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.providers import Providers
-from beacon_pipeline.vocabulary import Status
 from inference.contract import Deployment, NotConfigured, Provider
 from inference.inspection import DeploymentState, Inspectable, Remote
 from inference.modal_deployments import DeploymentSpec

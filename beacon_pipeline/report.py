@@ -17,8 +17,8 @@ from beacon_pipeline.consistency import (
     mismatch_with_provider,
 )
 from beacon_pipeline.ledger.records import Execution, Job, Transition
+from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.partitions import key_of
-from beacon_pipeline.vocabulary import AnswerKind, Status
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from beacon_pipeline.alerts.causes import wording_of
 from beacon_pipeline.doctor import Diagnosis
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.ledger.records import Execution, Job, Transition
+from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.report import CellReport, JobReport
-from beacon_pipeline.vocabulary import AnswerKind, Status
 from inference.contract import Provenance
 
 if TYPE_CHECKING:

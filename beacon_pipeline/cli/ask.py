@@ -115,7 +115,7 @@ def _follow_with_progress(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from beacon_pipeline.ask import follow
-    from beacon_pipeline.vocabulary import Status
+    from beacon_pipeline.ledger.status import Status
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

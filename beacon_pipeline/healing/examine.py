@@ -13,13 +13,13 @@ from beacon_pipeline.consistency import Shown
 from beacon_pipeline.decide import CallStage, Facts, facts_of, stage_of
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution
+from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.partitions import key_of
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.readiness import check_ready, deployments_of
 from beacon_pipeline.reconcile import Case, Healing, View, reconcile
 from beacon_pipeline.resources import ProvidersResource
 from beacon_pipeline.truths import states_of
-from beacon_pipeline.vocabulary import Status
 from inference.contract import CallState, Deployment, NotConfigured, ProviderTruth
 
 LOOK_SECONDS = 10.0  # for all of a tick's questions to providers together

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from beacon_pipeline.vocabulary import AnswerKind, Cause, Status
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
 from inference.contract import (
     CallFailure,
     FailureCode,

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
 from beacon_pipeline.ledger.types import ExactText, Moment
-from beacon_pipeline.vocabulary import AnswerKind, Cause, Status
 from inference.contract import FailureCode, FinishReason, ProviderTruth
 
 

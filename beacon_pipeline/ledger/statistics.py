@@ -11,14 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from beacon_pipeline.ledger.database import WriteCounts
-from beacon_pipeline.ledger.reading import (
+from beacon_pipeline.ledger.rows import (
     attempts_table,
     calls_table,
     executions_table,
     transitions_table,
     write_counts_table,
 )
-from beacon_pipeline.vocabulary import AnswerKind, Cause, Status
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
 from inference.contract import ProviderTruth
 
 PERCENTILES = (50, 95, 99)

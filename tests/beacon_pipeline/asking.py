@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import CallFacts, Cell, Completed, Execution, Job
-from beacon_pipeline.vocabulary import AnswerKind
+from beacon_pipeline.ledger.status import AnswerKind
 from inference.contract import (
     Deployment,
     FinishReason,

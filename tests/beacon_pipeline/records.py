@@ -6,7 +6,7 @@ from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import CallFacts, Cell, Retry, Unsuccessful
-from beacon_pipeline.vocabulary import Status
+from beacon_pipeline.ledger.status import Status
 from inference.contract import CallFailure, FailureCode, ProviderTruth
 from tests.beacon_pipeline.asking import SUCCEEDED, a_request_for, completed
 

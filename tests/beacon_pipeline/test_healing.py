@@ -22,6 +22,7 @@ from beacon_pipeline.launch import CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import Cell, Execution
+from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.names import (
     BACKFILL_TAG,
     HEALING_TAG,
@@ -35,7 +36,6 @@ from beacon_pipeline.report import report_on
 from beacon_pipeline.requests import request_for
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.specification import specification_of
-from beacon_pipeline.vocabulary import Status
 from inference.contract import FailureCode, ProviderTruth, Request
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted
 from tests.beacon_pipeline.scripted import (

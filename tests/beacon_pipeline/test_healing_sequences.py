@@ -20,11 +20,11 @@ from beacon_pipeline.healing.examine import Examined, Examiner
 from beacon_pipeline.healing.runs import healing_runs
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Unsuccessful
+from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.materialize import Materializer
 from beacon_pipeline.partitions import key_of
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.reconcile import Healing
-from beacon_pipeline.vocabulary import Status
 from inference.contract import (
     CallFailure,
     CallState,

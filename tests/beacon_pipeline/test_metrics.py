@@ -15,12 +15,12 @@ from beacon_pipeline.launch import INFERENCE_JOB
 from beacon_pipeline.ledger import WriteCounts
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.ledger.statistics import Agreement, Computed, Statistics
+from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.metrics import MetricCheck, Refresh, judge, metrics_of
 from beacon_pipeline.names import INFERENCE, JOB_TAG, RANGE_END_TAG, RANGE_START_TAG, STATUS_METRICS
 from beacon_pipeline.partitions import key_of
 from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.sensors.metrics import metrics_sensor
-from beacon_pipeline.vocabulary import AnswerKind, Status
 from inference.contract import FailureCode, ProviderTruth
 from tests.beacon_pipeline.asking import a_job
 from tests.beacon_pipeline.location import KEYS, Location

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import product
 
 from beacon_pipeline.decide import CallStage, Facts
+from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconcile import Case, Healing, View, reconcile
-from beacon_pipeline.vocabulary import Status
 from inference.contract import ProviderTruth
 from tests.beacon_pipeline.instances import ROOT
 

@@ -12,8 +12,8 @@ from beacon_pipeline.alerts.record import imbalance_of, read_record
 from beacon_pipeline.catalog import Settings
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.records import Cell, Execution, Outcome, Unsuccessful
+from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.metrics import completion_rates
-from beacon_pipeline.vocabulary import Status
 from inference.contract import FailureCode
 from tests.beacon_pipeline.asking import SUCCEEDED, a_job, a_request_for, completed
 

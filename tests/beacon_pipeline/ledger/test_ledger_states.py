@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import CallFacts, Execution, Outcome, Retry, Unsuccessful
-from beacon_pipeline.vocabulary import LEGAL_TRANSITIONS, Status
+from beacon_pipeline.ledger.status import LEGAL_TRANSITIONS, Status
 from inference.contract import CallFailure, FailureCode, ProviderTruth
 from tests.beacon_pipeline.asking import CELLS, SUCCEEDED, a_job, a_request_for, completed
 

@@ -14,7 +14,7 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import MIGRATIONS, Database
 from beacon_pipeline.ledger.records import CallFacts, Unsuccessful
 from beacon_pipeline.ledger.schema import Base
-from beacon_pipeline.vocabulary import Cause, Status
+from beacon_pipeline.ledger.status import Cause, Status
 from inference.contract import CallFailure, FailureCode, ProviderTruth
 
 NOW = "2026-01-01 00:00:00.000000+00:00"

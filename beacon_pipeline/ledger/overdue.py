@@ -8,11 +8,11 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger import reading
+from beacon_pipeline.ledger import rows
 from beacon_pipeline.ledger.reader import LedgerReader
-from beacon_pipeline.ledger.reading import attempts_table, calls_table, chunks, executions_table, jobs_table
 from beacon_pipeline.ledger.records import Execution, Job
-from beacon_pipeline.vocabulary import Status
+from beacon_pipeline.ledger.rows import attempts_table, calls_table, chunks, executions_table, jobs_table
+from beacon_pipeline.ledger.status import Status
 
 UNSETTLED = [status.value for status in Status if not status.is_settled]
 ENDED = [Status.FAILED.value, Status.TIMED_OUT.value, Status.CANCELLED.value]
@@ -68,7 +68,7 @@ class LedgerWatch(LedgerReader):
             ids = list(connection.scalars(query))
             found: dict[str, Execution] = {}
             for some in chunks(ids):
-                found |= {e.id: e for e in reading.read_executions(connection, table.c.id.in_(some))}
+                found |= {e.id: e for e in rows.read_executions(connection, table.c.id.in_(some))}
             return [found[execution_id] for execution_id in ids]
 
         return self._database.read(read)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from beacon_pipeline.ledger.records import Attempt, Call, Cell, Execution, Job, Standing, Transition
 from beacon_pipeline.ledger.schema import Base
-from beacon_pipeline.vocabulary import AnswerKind, Cause, Status
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
 from inference.contract import FailureCode, FinishReason, Provenance, ProviderTruth, Request
 
 CHUNK = 400  # rows or bound groups in one statement; SQLite's limit on parameters is far above

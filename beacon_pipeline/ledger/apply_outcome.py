@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from beacon_pipeline.ledger.records import Completed, Outcome, Retry, Unsuccessful
+from beacon_pipeline.ledger.status import Cause, Status
 from beacon_pipeline.ledger.transitions import Change
-from beacon_pipeline.vocabulary import Cause, Status
 
 CLEARED: dict[str, Any] = {"failure_code": None, "failure_message": None, "dead_lettered_at": None}
 
