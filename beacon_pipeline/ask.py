@@ -13,6 +13,7 @@ import dagster as dg
 
 from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import key_ranges
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.instance.configuration import longest_run_seconds
 from beacon_pipeline.jobs import make_job, unfinished_job
@@ -20,7 +21,6 @@ from beacon_pipeline.launch import CATALOG_JOB, INFERENCE_JOB, Launch, launch_ru
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Counts, Job
 from beacon_pipeline.names import CATALOG_DIGEST, JOB_TAG, MODELS, QUESTIONS
-from beacon_pipeline.partitions import key_ranges
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.readiness import check_configured, check_ready, deployments_of, deployments_to_ask
 from beacon_pipeline.runs import all_ended

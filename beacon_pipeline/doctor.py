@@ -13,7 +13,7 @@ import dagster as dg
 
 from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog, CatalogError, ProviderName, load_catalog
-from beacon_pipeline.deployments import modal_deployments, secrets_of
+from beacon_pipeline.catalog.modal_specs import modal_deployments, secrets_of
 from beacon_pipeline.instance.configuration import FILE, InstanceError, check_kind, kind_of_environment
 from beacon_pipeline.instance.daemon import is_alive
 from beacon_pipeline.instance.dead_runs import AT_WORK, dead_runs

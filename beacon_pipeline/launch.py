@@ -16,6 +16,7 @@ from typing import Any
 
 from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import KeyRange
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.escaping import one_line
 from beacon_pipeline.instance import console_script
@@ -28,7 +29,6 @@ from beacon_pipeline.names import (
     RANGE_START_TAG,
     REGION_TAG,
 )
-from beacon_pipeline.partitions import KeyRange
 from inference.contract import Deployment
 
 INFERENCE_JOB = "inference_job"

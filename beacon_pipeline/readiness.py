@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.deployments import secrets_of
+from beacon_pipeline.catalog.modal_specs import secrets_of
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.providers import Providers

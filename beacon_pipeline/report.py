@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.consistency import (
     Mismatch,
     Shown,
@@ -18,7 +19,6 @@ from beacon_pipeline.consistency import (
 )
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.ledger.status import AnswerKind, Status
-from beacon_pipeline.partitions import key_of
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from datetime import datetime
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import NotAPartitionKey, cells_between
 from beacon_pipeline.launch import INFERENCE_JOB
 from beacon_pipeline.ledger.records import Cell, Job
 from beacon_pipeline.names import (
@@ -18,7 +19,6 @@ from beacon_pipeline.names import (
     RANGE_END_TAG,
     RANGE_START_TAG,
 )
-from beacon_pipeline.partitions import NotAPartitionKey, cells_between
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,

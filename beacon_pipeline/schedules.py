@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.catalog.model import Schedule
+from beacon_pipeline.catalog.entries import Schedule
+from beacon_pipeline.catalog.partitions import key_ranges
 from beacon_pipeline.launch import INFERENCE_JOB, run_tags
 from beacon_pipeline.names import SCHEDULE_TAG
-from beacon_pipeline.partitions import key_ranges
 
 
 def catalog_schedules(catalog: Catalog) -> list[dg.ScheduleDefinition]:

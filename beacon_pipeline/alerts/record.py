@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from beacon_pipeline.alerts.causes import DEAD_LETTERED, MISSING, REGION_IMBALANCE, RUN_FAILED, TIMED_OUT
 from beacon_pipeline.alerts.incidents import WATCHED_FOR, Failing, JobHealed, Level, Observation
 from beacon_pipeline.catalog import Settings
+from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.escaping import one_line
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Standing
@@ -15,7 +16,6 @@ from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.links import asset_path
 from beacon_pipeline.metrics import completion_rates
 from beacon_pipeline.names import INFERENCE
-from beacon_pipeline.partitions import key_of
 
 ASSET = INFERENCE.to_user_string()
 LOOKED_AT = 5000  # executions of one kind at most in one tick, the oldest

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.catalog.model import Entry
+from beacon_pipeline.catalog.entries import Entry
 from beacon_pipeline.names import CATALOG_DIGEST, MODELS, OWNER, QUESTIONS
 
 GROUP = "catalog"

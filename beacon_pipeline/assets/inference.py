@@ -11,6 +11,7 @@ import dagster as dg
 from beacon_pipeline.assets.events import evaluations_of, materialization_of, newest_materializations
 from beacon_pipeline.cancel import cancel_cells
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.jobs import asking_of_run, job_for
 from beacon_pipeline.launch import deployment_tags
@@ -19,7 +20,6 @@ from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.materialize import Materializer, OnSettled
 from beacon_pipeline.names import INFERENCE, JOB_TAG, MODELS, OWNER, POOL, QUESTIONS, WITHOUT_ANSWER
-from beacon_pipeline.partitions import cell_of, key_of, partitions_definition
 from beacon_pipeline.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.stream import stream
 from inference.contract import Deployment

@@ -81,8 +81,8 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
     from beacon_pipeline.ask import check_can_ask
     from beacon_pipeline.ask import submit as submit_job
     from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.catalog.jobspec import read_jobspec
     from beacon_pipeline.instance.daemon import Daemon, is_alive
-    from beacon_pipeline.jobspec import read_jobspec
     from beacon_pipeline.resources import ProvidersResource
 
     catalog = load_catalog()

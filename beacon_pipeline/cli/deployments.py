@@ -25,7 +25,7 @@ def deploy(dry_run: bool) -> None:
     """
     from beacon_pipeline import environment
     from beacon_pipeline.catalog import load_catalog
-    from beacon_pipeline.deployments import modal_deployments
+    from beacon_pipeline.catalog.modal_specs import modal_deployments
     from inference.modal_deployments import MANIFEST_VARIABLE, class_name, write_manifest
 
     catalog = load_catalog()

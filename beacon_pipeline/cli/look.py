@@ -87,8 +87,8 @@ def show(
 
 def _show_one(ledger: Ledger, job: Job, partition: str, as_json: bool) -> None:
     from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.catalog.partitions import cell_of, key_of
     from beacon_pipeline.ledger.records import Cell
-    from beacon_pipeline.partitions import cell_of, key_of
     from beacon_pipeline.report import record_of
 
     named = cell_of(partition)

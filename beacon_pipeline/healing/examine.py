@@ -9,12 +9,12 @@ from datetime import datetime
 
 from beacon_pipeline.assets.events import Materialized
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.consistency import Shown
 from beacon_pipeline.decide import CallStage, Facts, facts_of, stage_of
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.partitions import key_of
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.readiness import check_ready, deployments_of
 from beacon_pipeline.reconcile import Case, Healing, View, reconcile

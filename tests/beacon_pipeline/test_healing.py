@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from beacon_pipeline.assets.events import newest_materializations, shown_of_unknown
 from beacon_pipeline.assets.metrics import take_metrics
+from beacon_pipeline.catalog.partitions import cells_between, key_of, partitions_definition
 from beacon_pipeline.healing import tick as ticks
 from beacon_pipeline.healing.heal import look
 from beacon_pipeline.healing.runs import HealingRun
@@ -31,7 +32,6 @@ from beacon_pipeline.names import (
     RANGE_END_TAG,
     RANGE_START_TAG,
 )
-from beacon_pipeline.partitions import cells_between, key_of, partitions_definition
 from beacon_pipeline.report import report_on
 from beacon_pipeline.requests import request_for
 from beacon_pipeline.resources import LedgerResource

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from beacon_pipeline.assets.events import Materialized, TargetMaterialization
+from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.consistency import Shown
 from beacon_pipeline.healing.examine import Examined, Examiner
 from beacon_pipeline.healing.runs import healing_runs
@@ -22,7 +23,6 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Unsuccessful
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.materialize import Materializer
-from beacon_pipeline.partitions import key_of
 from beacon_pipeline.providers import Providers
 from beacon_pipeline.reconcile import Healing
 from inference.contract import (

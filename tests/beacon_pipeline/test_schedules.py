@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from beacon_pipeline.catalog import load_catalog
-from beacon_pipeline.catalog.model import Schedule
+from beacon_pipeline.catalog.entries import Schedule
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.jobs import Asking, asking_of
 from beacon_pipeline.launch import INFERENCE_JOB

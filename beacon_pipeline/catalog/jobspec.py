@@ -18,10 +18,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from beacon_pipeline.catalog import Catalog, UnknownName
+from beacon_pipeline.catalog.yaml_lines import compose, read_one
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.ledger.records import Cell
-from beacon_pipeline.strict_yaml import compose, read_one
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
 

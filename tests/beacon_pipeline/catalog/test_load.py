@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import inference
 from beacon_pipeline.catalog import CatalogError, UnknownName, load_catalog
 from beacon_pipeline.catalog import shipped_names as shipped
-from beacon_pipeline.deployments import modal_deployments
+from beacon_pipeline.catalog.modal_specs import modal_deployments
 from beacon_pipeline.ledger.records import Cell
 from inference.contract import GenerationParameters
 

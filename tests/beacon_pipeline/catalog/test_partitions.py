@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beacon_pipeline.catalog import load_catalog
-from beacon_pipeline.ledger.records import Cell
-from beacon_pipeline.partitions import (
+from beacon_pipeline.catalog.partitions import (
     NotAPartitionKey,
     cell_of,
     key_of,
     key_ranges,
     partitions_definition,
 )
+from beacon_pipeline.ledger.records import Cell
 
 CATALOG = load_catalog("production")
 DEFINITION = partitions_definition(CATALOG)
