@@ -15,7 +15,7 @@ from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_ranges
 from beacon_pipeline.errors import BeaconError
-from beacon_pipeline.instance.configuration import longest_run_seconds
+from beacon_pipeline.instance.dagster_yaml import longest_run_seconds
 from beacon_pipeline.jobs import make_job, unfinished_job
 from beacon_pipeline.launch import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
 from beacon_pipeline.ledger import Ledger

@@ -14,8 +14,8 @@ import dagster as dg
 from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog, CatalogError, ProviderName, load_catalog
 from beacon_pipeline.catalog.modal_specs import modal_deployments, secrets_of
-from beacon_pipeline.instance.configuration import FILE, InstanceError, check_kind, kind_of_environment
 from beacon_pipeline.instance.daemon import is_alive
+from beacon_pipeline.instance.dagster_yaml import FILE, InstanceError, check_kind, kind_of_environment
 from beacon_pipeline.instance.dead_runs import AT_WORK, dead_runs
 from beacon_pipeline.instance.making import opened_instance
 from beacon_pipeline.instance.run_launcher import BeaconRunLauncher

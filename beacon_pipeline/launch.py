@@ -19,7 +19,7 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import KeyRange
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.escaping import one_line
-from beacon_pipeline.instance import console_script
+from beacon_pipeline.instance.folder import console_script
 from beacon_pipeline.names import (
     DEPLOYMENT_TAG,
     JOB_TAG,

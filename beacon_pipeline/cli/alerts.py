@@ -27,7 +27,7 @@ def alerts(test: bool) -> None:
     from rich.console import Console
 
     from beacon_pipeline.alerts import memory as memories
-    from beacon_pipeline.instance import ensure_instance_folder
+    from beacon_pipeline.instance.folder import ensure_instance_folder
     from beacon_pipeline.terminal import alerts_view
 
     ensure_instance_folder()

@@ -33,7 +33,7 @@ def dev(port: int, postgresql: bool) -> None:
     with ExitStack() as stack:
         if postgresql:
             from beacon_pipeline import environment
-            from beacon_pipeline.instance.embedded import embedded_postgresql
+            from beacon_pipeline.instance.postgres import embedded_postgresql
 
             variables = stack.enter_context(embedded_postgresql(environment.home() / "postgresql"))
             click.echo("Other shells work on the same instance after:")
@@ -57,8 +57,8 @@ def _check_free(port: int) -> None:
 def _serve(port: int) -> None:
     from beacon_pipeline.ask import record_catalog
     from beacon_pipeline.catalog import load_catalog
-    from beacon_pipeline.instance import start_web_server
     from beacon_pipeline.instance.daemon import Daemon
+    from beacon_pipeline.instance.folder import start_web_server
 
     catalog = load_catalog()
     with open_ledger(), open_instance() as instance, Daemon(instance, catalog) as daemon:

@@ -67,7 +67,7 @@ def end_on_signals() -> None:
 
 @contextmanager
 def open_ledger() -> Iterator[Ledger]:
-    from beacon_pipeline.instance import ensure_instance_folder
+    from beacon_pipeline.instance.folder import ensure_instance_folder
     from beacon_pipeline.resources import LedgerResource
 
     ensure_instance_folder()

@@ -15,9 +15,9 @@ from filelock import FileLock
 
 from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.instance import console_script
-from beacon_pipeline.instance.configuration import InstanceError
 from beacon_pipeline.instance.daemon_record import DaemonRecord, differing, read_record, record_file
+from beacon_pipeline.instance.dagster_yaml import InstanceError
+from beacon_pipeline.instance.folder import console_script
 from beacon_pipeline.instance.processes import ProcessState
 
 # A daemon reports itself every 30 s (DEFAULT_HEARTBEAT_INTERVAL_SECONDS in dagster._daemon.controller).

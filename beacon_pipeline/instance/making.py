@@ -17,8 +17,8 @@ from filelock import FileLock
 
 from beacon_pipeline import environment
 from beacon_pipeline.escaping import one_line
-from beacon_pipeline.instance import LOCK
-from beacon_pipeline.instance.configuration import DATABASE_VARIABLE, InstanceError
+from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE, InstanceError
+from beacon_pipeline.instance.folder import LOCK
 from beacon_pipeline.instance.storage import check_storage
 from beacon_pipeline.names import POOL
 from dbt_like_checks.secrets import reason_of, secrets_of

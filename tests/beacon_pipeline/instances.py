@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from beacon_pipeline.instance import console_script
+from beacon_pipeline.instance.folder import console_script
 from inference.providers.local_store import CallFolder
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from beacon_pipeline.alerts import memory as memories
-from beacon_pipeline.instance import console_script
+from beacon_pipeline.instance.folder import console_script
 from tests.beacon_pipeline.alerts.receivers import mail_server, webhook
 from tests.beacon_pipeline.instances import environment
 from tests.beacon_pipeline.scripted import Behaviour

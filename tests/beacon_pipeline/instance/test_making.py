@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from beacon_pipeline.instance.configuration import DATABASE_VARIABLE
+from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE
 from beacon_pipeline.names import POOL
 from tests.beacon_pipeline.instances import BEACON, environment
 from tests.databases import KINDS, fresh_postgresql_database

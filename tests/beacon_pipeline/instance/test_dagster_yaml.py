@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from beacon_pipeline.catalog import Catalog, load_catalog
-from beacon_pipeline.instance.configuration import (
+from beacon_pipeline.instance.dagster_yaml import (
     DATABASE_VARIABLE,
     InstanceError,
     Kind,

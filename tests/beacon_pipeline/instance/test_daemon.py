@@ -17,10 +17,10 @@ import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
 from beacon_pipeline.catalog import load_catalog
-from beacon_pipeline.instance import console_script
-from beacon_pipeline.instance.configuration import InstanceError
 from beacon_pipeline.instance.daemon import Daemon, is_alive
 from beacon_pipeline.instance.daemon_record import DaemonRecord, differing, read_record, record_file
+from beacon_pipeline.instance.dagster_yaml import InstanceError
+from beacon_pipeline.instance.folder import console_script
 from beacon_pipeline.instance.processes import ProcessIdentity, this_machine
 from tests.beacon_pipeline.instances import BEACON, environment, processes_of, report, witness
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from beacon_pipeline.instance.configuration import DATABASE_VARIABLE, InstanceError
+from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE, InstanceError
 
 DATABASE = "beacon"
 LEDGER_VARIABLE = "BEACON_DATABASE_URL"

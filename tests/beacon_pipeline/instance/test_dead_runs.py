@@ -25,7 +25,7 @@ from beacon_pipeline.cancel import terminate_runs
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.doctor import examine_instance
 from beacon_pipeline.instance import run_launcher
-from beacon_pipeline.instance.configuration import (
+from beacon_pipeline.instance.dagster_yaml import (
     Kind,
     configuration,
     longest_run_seconds,

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from beacon_pipeline.instance.configuration import DATABASE_VARIABLE
+from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE
 from tests.beacon_pipeline.instances import (
     BEACON,
     accepted_calls,
