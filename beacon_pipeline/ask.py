@@ -15,14 +15,19 @@ from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_ranges
 from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.execution.preflight import (
+    check_configured,
+    check_ready,
+    deployments_of,
+    deployments_to_ask,
+)
+from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.instance.dagster_yaml import longest_run_seconds
 from beacon_pipeline.jobs import make_job, unfinished_job
 from beacon_pipeline.launch import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Counts, Job
 from beacon_pipeline.names import CATALOG_DIGEST, JOB_TAG, MODELS, QUESTIONS
-from beacon_pipeline.providers import Providers
-from beacon_pipeline.readiness import check_configured, check_ready, deployments_of, deployments_to_ask
 from beacon_pipeline.runs import all_ended
 from beacon_pipeline.specification import specified_cells
 from beacon_pipeline.waiting import Patience

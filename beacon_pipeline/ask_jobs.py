@@ -13,8 +13,8 @@ import dagster as dg
 
 from beacon_pipeline.ask import ask, check_can_ask
 from beacon_pipeline.catalog import Catalog, Category
+from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.ledger.records import Cell
-from beacon_pipeline.resources import LedgerResource, ProvidersResource
 
 
 def ask_jobs(catalog: Catalog) -> list[dg.JobDefinition]:

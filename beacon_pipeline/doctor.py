@@ -14,6 +14,7 @@ import dagster as dg
 from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog, CatalogError, ProviderName, load_catalog
 from beacon_pipeline.catalog.modal_specs import modal_deployments, secrets_of
+from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.instance.daemon import is_alive
 from beacon_pipeline.instance.dagster_yaml import FILE, InstanceError, check_kind, kind_of_environment
 from beacon_pipeline.instance.dead_runs import AT_WORK, dead_runs
@@ -22,7 +23,6 @@ from beacon_pipeline.instance.run_launcher import BeaconRunLauncher
 from beacon_pipeline.instance.storage import storage_problems
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger_checks.project import own_checks
-from beacon_pipeline.providers import Providers
 from dbt_like_checks import ProjectError
 from inference.contract import Deployment, NotConfigured, Provider
 from inference.inspection import DeploymentState, Inspectable, Remote

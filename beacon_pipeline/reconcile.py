@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from beacon_pipeline.decide import Action, CallStage, Facts, decide
+from beacon_pipeline.execution.decide import Action, CallStage, Facts, decide
 from beacon_pipeline.ledger.status import Status
 from inference.contract import ProviderTruth
 

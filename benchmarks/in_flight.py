@@ -34,11 +34,11 @@ import yaml
 
 import beacon_pipeline.catalog
 from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.materialize import Materializer
-from beacon_pipeline.providers import Providers
 from benchmarks.report import keep, machine
 from inference.contract import FinishReason, ItemAnswer, Reply, Request, token_digest
 from inference.modal_deployments import APP_NAME, class_name

@@ -13,15 +13,15 @@ from beacon_pipeline.cancel import cancel_cells
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
 from beacon_pipeline.escaping import visible
+from beacon_pipeline.execution.event_bridge import stream
+from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
+from beacon_pipeline.execution.run import Materializer, OnSettled
 from beacon_pipeline.jobs import asking_of_run, job_for
 from beacon_pipeline.launch import deployment_tags
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.materialize import Materializer, OnSettled
 from beacon_pipeline.names import INFERENCE, JOB_TAG, MODELS, OWNER, POOL, QUESTIONS, WITHOUT_ANSWER
-from beacon_pipeline.resources import LedgerResource, ProvidersResource
-from beacon_pipeline.stream import stream
 from inference.contract import Deployment
 
 PARTITIONS_PER_RUN = 500

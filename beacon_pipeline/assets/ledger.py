@@ -7,6 +7,7 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.escaping import visible
+from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.ledger_checks.project import (
     OWN_CHECKS_LOAD,
     ledger_target,
@@ -14,7 +15,6 @@ from beacon_pipeline.ledger_checks.project import (
     shipped_checks,
 )
 from beacon_pipeline.names import INFERENCE, LEDGER, OWNER
-from beacon_pipeline.resources import LedgerResource
 from dbt_like_checks import DataTest, Problem, ProjectError
 from dbt_like_checks.dagster import Target, build_asset_checks
 

@@ -50,8 +50,8 @@ def run(
     """
     from beacon_pipeline.ask import ask, check_can_ask
     from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.instance.daemon import Daemon
-    from beacon_pipeline.resources import ProvidersResource
 
     catalog = load_catalog()
     cells = catalog.cells(regions, models, questions)
@@ -82,8 +82,8 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
     from beacon_pipeline.ask import submit as submit_job
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.catalog.jobspec import read_jobspec
+    from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.instance.daemon import Daemon, is_alive
-    from beacon_pipeline.resources import ProvidersResource
 
     catalog = load_catalog()
     wanted = read_jobspec(jobspec, catalog)

@@ -20,8 +20,8 @@ def cancel(job: str) -> None:
     """
     from beacon_pipeline.cancel import cancel_job
     from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.ledger.status import Status
-    from beacon_pipeline.resources import ProvidersResource
 
     with open_ledger() as ledger, open_instance() as instance:
         found = find_job(ledger, job)

@@ -43,8 +43,8 @@ def deploy(dry_run: bool) -> None:
     if dry_run:
         click.echo(f"not deployed; what would be run: {MANIFEST_VARIABLE}={manifest} {' '.join(command)}")
         return
-    from beacon_pipeline.providers import SHIPPED
-    from beacon_pipeline.readiness import check_deployable
+    from beacon_pipeline.execution.preflight import check_deployable
+    from beacon_pipeline.execution.providers import SHIPPED
 
     asyncio.run(check_deployable(SHIPPED["modal"](catalog), specs))
     done = subprocess.run(
@@ -76,7 +76,7 @@ def doctor(as_json: bool) -> None:
         examine_weights,
         versions,
     )
-    from beacon_pipeline.resources import ProvidersResource
+    from beacon_pipeline.execution.resources import ProvidersResource
 
     catalog, diagnoses = examine_catalog()
     faults = examine_environment()

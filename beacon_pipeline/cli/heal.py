@@ -40,10 +40,10 @@ def reconcile(seconds: float, as_json: bool) -> None:
     from rich.text import Text
 
     from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.healing.heal import heal
     from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.instance.dagster_yaml import longest_run_seconds
-    from beacon_pipeline.resources import ProvidersResource
     from beacon_pipeline.runs import all_ended
     from beacon_pipeline.waiting import Patience
 

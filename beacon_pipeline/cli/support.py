@@ -67,8 +67,8 @@ def end_on_signals() -> None:
 
 @contextmanager
 def open_ledger() -> Iterator[Ledger]:
+    from beacon_pipeline.execution.resources import LedgerResource
     from beacon_pipeline.instance.folder import ensure_instance_folder
-    from beacon_pipeline.resources import LedgerResource
 
     ensure_instance_folder()
     with LedgerResource().open() as ledger:

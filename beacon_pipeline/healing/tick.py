@@ -15,6 +15,7 @@ from beacon_pipeline.assets.events import newest_materializations, shown_of_unkn
 from beacon_pipeline.cancel import left_by_cancelled
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.healing.examine import Examined, Examiner
 from beacon_pipeline.healing.runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
 from beacon_pipeline.jobs import asking_of_run, job_for
@@ -23,7 +24,6 @@ from beacon_pipeline.ledger.overdue import Position
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconcile import Healing
-from beacon_pipeline.resources import ProvidersResource
 from beacon_pipeline.runs import asks_models, cells_of_run, cells_under_way
 from beacon_pipeline.specification import specified_cells
 

@@ -4,7 +4,7 @@ import dagster as dg
 
 from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.resources import LedgerResource
+from beacon_pipeline.execution.resources import LedgerResource
 
 
 def alert_sensor(catalog: Catalog) -> dg.SensorDefinition:

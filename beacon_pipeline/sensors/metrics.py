@@ -8,9 +8,9 @@ import dagster as dg
 
 from beacon_pipeline.assets.metrics import metrics_events
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.metrics import Refresh
 from beacon_pipeline.names import INFERENCE
-from beacon_pipeline.resources import LedgerResource
 
 INTERVAL_SECONDS = 30
 WHILE_BUSY_SECONDS = 300

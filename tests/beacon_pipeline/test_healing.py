@@ -14,6 +14,8 @@ import sqlalchemy as sa
 from beacon_pipeline.assets.events import newest_materializations, shown_of_unknown
 from beacon_pipeline.assets.metrics import take_metrics
 from beacon_pipeline.catalog.partitions import cells_between, key_of, partitions_definition
+from beacon_pipeline.execution.request import request_for
+from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.healing import tick as ticks
 from beacon_pipeline.healing.heal import look
 from beacon_pipeline.healing.runs import HealingRun
@@ -33,8 +35,6 @@ from beacon_pipeline.names import (
     RANGE_START_TAG,
 )
 from beacon_pipeline.report import report_on
-from beacon_pipeline.requests import request_for
-from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.specification import specification_of
 from inference.contract import FailureCode, ProviderTruth, Request
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted

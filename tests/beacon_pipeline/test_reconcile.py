@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from itertools import product
 
-from beacon_pipeline.decide import CallStage, Facts
+from beacon_pipeline.execution.decide import CallStage, Facts
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconcile import Case, Healing, View, reconcile
 from inference.contract import ProviderTruth

@@ -20,10 +20,10 @@ from beacon_pipeline.alerts import memory as memories
 from beacon_pipeline.alerts.incidents import Failing, Passing
 from beacon_pipeline.alerts.runs import first_positions, read_runs
 from beacon_pipeline.alerts.watch import watch
+from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.healing.tick import Cursor, Trouble
 from beacon_pipeline.launch import INFERENCE_JOB
 from beacon_pipeline.names import INFERENCE, JOB_TAG, PARTITION_TAG
-from beacon_pipeline.resources import LedgerResource
 from beacon_pipeline.sensors.alerts import alert_sensor
 from tests.beacon_pipeline.alerts.receivers import free_port, mail_server, webhook
 from tests.beacon_pipeline.alerts.write_checks import WRITTEN
@@ -219,7 +219,7 @@ def test_killed_between_two_messages_the_first_is_not_sent_again(
     one_round = (
         "import dagster as dg; from beacon_pipeline.alerts.watch import watch;"
         "from beacon_pipeline.catalog import load_catalog;"
-        "from beacon_pipeline.resources import LedgerResource;"
+        "from beacon_pipeline.execution.resources import LedgerResource;"
         "watch(dg.DagsterInstance.get(), LedgerResource().open, load_catalog('demo'))"
     )
     with webhook() as hook:

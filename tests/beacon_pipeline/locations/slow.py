@@ -5,8 +5,8 @@ import dagster as dg
 from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.definitions import build_definitions
-from beacon_pipeline.providers import Providers
-from beacon_pipeline.resources import ProvidersResource
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.execution.resources import ProvidersResource
 from inference.providers.local import LocalProvider
 from tests.inference.slow import SlowRuntime
 

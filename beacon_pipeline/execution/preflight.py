@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.modal_specs import secrets_of
+from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.providers import Providers
 from inference.contract import Deployment, NotConfigured, Provider
 from inference.inspection import DeploymentState, Inspectable, Remote
 from inference.modal_deployments import DeploymentSpec

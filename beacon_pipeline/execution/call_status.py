@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.ledger.records import Call, Execution
-from beacon_pipeline.providers import Providers
 from inference.contract import CallState, FailureCode, NotConfigured, Provider, ProviderTruth
 from inference.inspection import Account, HasAccount
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import pytest
 
 from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Job, Unsuccessful
 from beacon_pipeline.ledger.status import Cause, Status
-from beacon_pipeline.materialize import Materializer
-from beacon_pipeline.providers import Providers
 from inference.contract import CallFailure, FailureCode, NotConfigured, ProviderTruth, Request
 from tests.beacon_pipeline.asking import a_job
 from tests.beacon_pipeline.scripted import (

@@ -10,11 +10,11 @@ import yaml
 
 from beacon_pipeline.catalog import SHIPPED as CATALOGS
 from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.materialize import Materializer
-from beacon_pipeline.providers import Providers
 from inference.contract import FailureCode, text_digest
 from inference.model_files import folder_revision
 from inference.providers.local import LocalProvider

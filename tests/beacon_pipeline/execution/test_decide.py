@@ -5,7 +5,14 @@ from itertools import product
 
 import pytest
 
-from beacon_pipeline.decide import Action, CallStage, Facts, decide, judge_failure, retry_delay_seconds
+from beacon_pipeline.execution.decide import (
+    Action,
+    CallStage,
+    Facts,
+    decide,
+    judge_failure,
+    retry_delay_seconds,
+)
 from beacon_pipeline.ledger.status import Status
 from inference.contract import FailureCode, ProviderTruth
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from beacon_pipeline.execution.outcomes import outcomes_of_reply
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Completed
 from beacon_pipeline.ledger.status import AnswerKind
-from beacon_pipeline.outcomes import outcomes_of_reply
 from inference.contract import FinishReason, ItemAnswer, Reply
 from tests.beacon_pipeline.asking import CELLS, a_job, a_request_for
 from tests.inference.provenance import made_up_provenance

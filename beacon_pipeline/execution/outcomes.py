@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from beacon_pipeline.classify import classify
-from beacon_pipeline.decide import judge_failure
+from beacon_pipeline.execution.classify_answer import classify
+from beacon_pipeline.execution.decide import judge_failure
 from beacon_pipeline.ledger.records import Attempt, Completed, Execution, Outcome, Retry, Unsuccessful
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from inference.contract import CallFailure, FailureCode, ItemAnswer, ItemFailure, Reply

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.execution.providers import SHIPPED, Providers
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.write_counts import keep_write_counts
-from beacon_pipeline.providers import SHIPPED, Providers
 
 
 class LedgerResource:

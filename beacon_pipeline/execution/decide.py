@@ -1,7 +1,7 @@
 """What an execution needs next, and what the end of a call means: pure functions of values.
 
 `decide` is the one place where the choice between attaching, submitting, dispatching, repairing
-and giving up is made; runs and reconciliation both ask it. `tests/beacon_pipeline/test_decide.py`
+and giving up is made; runs and reconciliation both ask it. `tests/beacon_pipeline/execution/test_decide.py`
 holds it as a table over every combination.
 """
 

@@ -19,15 +19,15 @@ from typing import Any, ParamSpec, TypeVar
 import structlog
 
 from beacon_pipeline.catalog import Catalog, UnknownName
-from beacon_pipeline.decide import Action, Facts, decide, facts_of, retry_delay_seconds
+from beacon_pipeline.execution.call_status import account_of, poll_call
+from beacon_pipeline.execution.decide import Action, Facts, decide, facts_of, retry_delay_seconds
+from beacon_pipeline.execution.outcomes import outcomes_of_failure, outcomes_of_reply
+from beacon_pipeline.execution.preflight import check_configured, check_ready, deployments_to_ask
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.execution.request import request_for
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Call, CallFacts, Cell, Execution, Outcome
 from beacon_pipeline.ledger.status import Cause, Status
-from beacon_pipeline.outcomes import outcomes_of_failure, outcomes_of_reply
-from beacon_pipeline.providers import Providers
-from beacon_pipeline.readiness import check_configured, check_ready, deployments_to_ask
-from beacon_pipeline.requests import request_for
-from beacon_pipeline.truths import account_of, poll_call
 from inference.contract import (
     CallFailure,
     CallState,

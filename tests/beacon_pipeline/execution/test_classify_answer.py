@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beacon_pipeline.classify import classify, reasoning_unfinished
+from beacon_pipeline.execution.classify_answer import classify, reasoning_unfinished
 from beacon_pipeline.ledger.status import AnswerKind
 
 EMPTY = ("", " ", "\n\t\r ", "\x00", "\u200b\u2060", "\ufeff", "\ud800", "<think>hm</think> \n")
