@@ -11,9 +11,9 @@ from typing import Any
 
 import dagster as dg
 
-from beacon_pipeline.ask import ask, check_can_ask
 from beacon_pipeline.catalog import Catalog, Category
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
+from beacon_pipeline.jobs.launch import ask, check_can_ask
 from beacon_pipeline.ledger.records import Cell
 
 

@@ -18,7 +18,7 @@ from beacon_pipeline.assets.ledger import (
 from beacon_pipeline.assets.metrics import metrics_asset
 from beacon_pipeline.catalog import Catalog, load_catalog
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
-from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.jobs.dagster_api import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.names import INFERENCE, LEDGER, MODELS, QUESTIONS
 from beacon_pipeline.schedules import catalog_schedules
 from beacon_pipeline.sensors.alerts import alert_sensor

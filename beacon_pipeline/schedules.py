@@ -14,7 +14,7 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.entries import Schedule
 from beacon_pipeline.catalog.partitions import key_ranges
-from beacon_pipeline.launch import INFERENCE_JOB, run_tags
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, run_tags
 from beacon_pipeline.names import SCHEDULE_TAG
 
 

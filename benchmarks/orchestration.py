@@ -37,7 +37,7 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of, key_ranges
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.instance.daemon import Daemon
-from beacon_pipeline.launch import INFERENCE_JOB, Launch, launch_runs
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch, launch_runs
 from beacon_pipeline.names import INFERENCE, RANGE_END_TAG, RANGE_START_TAG
 from benchmarks.instant import Instant
 from benchmarks.report import keep, machine

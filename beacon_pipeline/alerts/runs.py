@@ -23,7 +23,7 @@ from beacon_pipeline.alerts.memory import Positions, RunPosition
 from beacon_pipeline.assets.events import JOB_METADATA
 from beacon_pipeline.checks import CheckName
 from beacon_pipeline.escaping import one_line
-from beacon_pipeline.jobs import asking_of_run
+from beacon_pipeline.jobs.job_of_run import asking_of_run
 from beacon_pipeline.links import asset_path, check_path, run_path
 from beacon_pipeline.names import (
     INFERENCE,

@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from beacon_pipeline.assets.events import evaluations_of, materialization_of, newest_materializations
-from beacon_pipeline.cancel import cancel_cells
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.execution.event_bridge import stream
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.execution.run import Materializer, OnSettled
-from beacon_pipeline.jobs import asking_of_run, job_for
-from beacon_pipeline.launch import deployment_tags
+from beacon_pipeline.jobs.cancel import cancel_cells
+from beacon_pipeline.jobs.dagster_api import deployment_tags
+from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.ledger.status import Status

@@ -22,9 +22,9 @@ from beacon_pipeline.cli.support import (
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-    from beacon_pipeline.ask import Asked
     from beacon_pipeline.catalog import Catalog
     from beacon_pipeline.instance.daemon import Daemon
+    from beacon_pipeline.jobs.launch import Asked
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Counts, Job
 
@@ -48,10 +48,10 @@ def run(
     Goes on with the newest recent job in which some of the chosen executions are not settled:
     what its calls have answered is read, never asked again.
     """
-    from beacon_pipeline.ask import ask, check_can_ask
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.instance.daemon import Daemon
+    from beacon_pipeline.jobs.launch import ask, check_can_ask
 
     catalog = load_catalog()
     cells = catalog.cells(regions, models, questions)
@@ -78,12 +78,12 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
     It names questions, models, and the regions of each model. With a name in it, submitting it
     again goes on with the same job.
     """
-    from beacon_pipeline.ask import check_can_ask
-    from beacon_pipeline.ask import submit as submit_job
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.catalog.jobspec import read_jobspec
     from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.instance.daemon import Daemon, is_alive
+    from beacon_pipeline.jobs.launch import check_can_ask
+    from beacon_pipeline.jobs.launch import submit as submit_job
 
     catalog = load_catalog()
     wanted = read_jobspec(jobspec, catalog)
@@ -114,7 +114,7 @@ def _follow_with_progress(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from beacon_pipeline.ask import follow
+    from beacon_pipeline.jobs.launch import follow
     from beacon_pipeline.ledger.status import Status
 
     console = Console(stderr=True)

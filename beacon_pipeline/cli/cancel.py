@@ -18,9 +18,9 @@ def cancel(job: str) -> None:
     Answers that are on record stay. Exits with 1 when something could not be stopped: its provider
     or its run cannot be reached, and the wish is on record.
     """
-    from beacon_pipeline.cancel import cancel_job
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.execution.resources import ProvidersResource
+    from beacon_pipeline.jobs.cancel import cancel_job
     from beacon_pipeline.ledger.status import Status
 
     with open_ledger() as ledger, open_instance() as instance:

@@ -44,8 +44,8 @@ def reconcile(seconds: float, as_json: bool) -> None:
     from beacon_pipeline.healing.heal import heal
     from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.instance.dagster_yaml import longest_run_seconds
-    from beacon_pipeline.runs import all_ended
-    from beacon_pipeline.waiting import Patience
+    from beacon_pipeline.jobs.runs import all_ended
+    from beacon_pipeline.jobs.waiting import Patience
 
     console, catalog = Console(stderr=True), load_catalog()
     end_on_signals()

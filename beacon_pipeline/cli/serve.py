@@ -55,10 +55,10 @@ def _check_free(port: int) -> None:
 
 
 def _serve(port: int) -> None:
-    from beacon_pipeline.ask import record_catalog
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.instance.folder import start_web_server
+    from beacon_pipeline.jobs.launch import record_catalog
 
     catalog = load_catalog()
     with open_ledger(), open_instance() as instance, Daemon(instance, catalog) as daemon:

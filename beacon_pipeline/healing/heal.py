@@ -14,7 +14,7 @@ from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.healing.runs import HEALING_RUNS, HealingRun
 from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
 from beacon_pipeline.instance.dead_runs import end_dead_runs
-from beacon_pipeline.launch import launch_runs
+from beacon_pipeline.jobs.dagster_api import launch_runs
 from beacon_pipeline.ledger import Ledger
 
 Wait = Callable[[Sequence[str]], None]

@@ -12,7 +12,7 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import KeyRange, cells_between, key_ranges
 from beacon_pipeline.healing.examine import Examined
-from beacon_pipeline.launch import INFERENCE_JOB, Launch, run_tags
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch, run_tags
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.names import HEALING_TAG, JOB_TAG, WRONG_TAG
 from beacon_pipeline.reconcile import Healing

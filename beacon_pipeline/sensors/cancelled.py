@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from beacon_pipeline.cancel import cancel_executions_of
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
+from beacon_pipeline.jobs.cancel import cancel_executions_of
 
 INTERVAL_SECONDS = 30
 

@@ -11,7 +11,7 @@ from beacon_pipeline.assets.events import newest_materializations
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.escaping import escape_markdown
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.jobs.dagster_api import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.names import INFERENCE, JOB_TAG
 from inference.contract import FailureCode, Item, ItemResult

@@ -20,8 +20,9 @@ from beacon_pipeline.healing import tick as ticks
 from beacon_pipeline.healing.heal import look
 from beacon_pipeline.healing.runs import HealingRun
 from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
-from beacon_pipeline.jobs import make_job
-from beacon_pipeline.launch import CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.jobs.job_of_run import make_job
+from beacon_pipeline.jobs.specification import specification_of
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import Cell, Execution
@@ -35,7 +36,6 @@ from beacon_pipeline.names import (
     RANGE_START_TAG,
 )
 from beacon_pipeline.report import report_on
-from beacon_pipeline.specification import specification_of
 from inference.contract import FailureCode, ProviderTruth, Request
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted
 from tests.beacon_pipeline.scripted import (

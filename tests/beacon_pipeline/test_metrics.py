@@ -13,7 +13,7 @@ from beacon_pipeline.catalog import Settings, load_catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.launch import INFERENCE_JOB
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.ledger import WriteCounts
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.ledger.statistics import Agreement, Computed, Statistics

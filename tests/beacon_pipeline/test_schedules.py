@@ -11,8 +11,10 @@ from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.catalog.entries import Schedule
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.jobs import Asking, asking_of
-from beacon_pipeline.launch import INFERENCE_JOB
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
+from beacon_pipeline.jobs.job_of_run import Asking, asking_of
+from beacon_pipeline.jobs.runs import cells_of_run
+from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.names import (
     DEPLOYMENT_TAG,
@@ -24,9 +26,7 @@ from beacon_pipeline.names import (
     REGION_TAG,
     SCHEDULE_TAG,
 )
-from beacon_pipeline.runs import cells_of_run
 from beacon_pipeline.schedules import catalog_schedules, tick_jobspec_id
-from beacon_pipeline.specification import specified_cells
 from tests.beacon_pipeline.scripted import Behaviour
 from tests.beacon_pipeline.test_definitions import Location
 

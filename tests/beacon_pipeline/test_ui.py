@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from beacon_pipeline.launch import CHECKS_JOB, Launch, launch_runs
+from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, Launch, launch_runs
 from beacon_pipeline.names import RANGE_END_TAG, RANGE_START_TAG
 from tests.beacon_pipeline.instances import (
     BEACON,

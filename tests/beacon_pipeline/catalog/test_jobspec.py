@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.catalog.jobspec import JobspecError, read_jobspec
 from beacon_pipeline.catalog.new import make_catalog
+from beacon_pipeline.jobs.specification import specification_of, specified_cells
 from beacon_pipeline.ledger.records import Cell
-from beacon_pipeline.specification import specification_of, specified_cells
 from tests.beacon_pipeline.instances import ROOT
 
 CATALOG = load_catalog("demo")

@@ -21,7 +21,6 @@ from dagster._core.events import EngineEventData  # noqa: TID251
 
 from beacon_pipeline.alerts.incidents import Failing
 from beacon_pipeline.alerts.runs import first_positions, read_runs
-from beacon_pipeline.cancel import terminate_runs
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.doctor import examine_instance
 from beacon_pipeline.instance import run_launcher
@@ -42,6 +41,7 @@ from beacon_pipeline.instance.processes import (
     this_machine,
     this_process,
 )
+from beacon_pipeline.jobs.cancel import terminate_runs
 from beacon_pipeline.names import CODE_SERVER_TAG, LAUNCHER_TAG
 
 RunStatus = dg.DagsterRunStatus

@@ -14,15 +14,15 @@ import dagster as dg
 import pytest
 import yaml
 
-from beacon_pipeline.cancel import terminate_runs
 from beacon_pipeline.catalog import SHIPPED, load_catalog
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE
 from beacon_pipeline.instance.folder import console_script
-from beacon_pipeline.launch import INFERENCE_JOB
+from beacon_pipeline.jobs.cancel import terminate_runs
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
+from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.names import DEPLOYMENT_TAG, JOB_TAG, SCHEDULE_TAG, STATUS_METRICS
-from beacon_pipeline.specification import specified_cells
 from tests.beacon_pipeline.instances import beacon, environment, report, switch_reconciliation, witness
 from tests.databases import fresh_postgresql_database
 

@@ -9,7 +9,7 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import NotAPartitionKey, cells_between
-from beacon_pipeline.launch import INFERENCE_JOB
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.ledger.records import Cell, Job
 from beacon_pipeline.names import (
     BACKFILL_TAG,

@@ -23,14 +23,14 @@ from beacon_pipeline.execution.preflight import (
 )
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.instance.dagster_yaml import longest_run_seconds
-from beacon_pipeline.jobs import make_job, unfinished_job
-from beacon_pipeline.launch import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
+from beacon_pipeline.jobs.dagster_api import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
+from beacon_pipeline.jobs.job_of_run import make_job, unfinished_job
+from beacon_pipeline.jobs.runs import all_ended
+from beacon_pipeline.jobs.specification import specified_cells
+from beacon_pipeline.jobs.waiting import Patience
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Counts, Job
 from beacon_pipeline.names import CATALOG_DIGEST, JOB_TAG, MODELS, QUESTIONS
-from beacon_pipeline.runs import all_ended
-from beacon_pipeline.specification import specified_cells
-from beacon_pipeline.waiting import Patience
 
 FOLLOW_SECONDS = 0.5
 

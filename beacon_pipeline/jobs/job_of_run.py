@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.jobs.specification import specification_of, specified_cells
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Job
 from beacon_pipeline.names import BACKFILL_TAG, JOB_TAG, ROOT_RUN_TAG, SCHEDULE_TAG
-from beacon_pipeline.specification import specification_of, specified_cells
 
 CONTINUED_WITHIN = timedelta(days=1)
 

@@ -17,8 +17,8 @@ from dagster._core.remote_origin import (  # noqa: TID251
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.instance.dagster_yaml import Kind, write_configuration
 from beacon_pipeline.instance.making import opened_instance
+from beacon_pipeline.jobs.waiting import IDLE_SECONDS, QUIET_SECONDS, NothingMoves, Patience
 from beacon_pipeline.names import DEPLOYMENT_TAG, JOB_TAG
-from beacon_pipeline.waiting import IDLE_SECONDS, QUIET_SECONDS, NothingMoves, Patience
 
 LONGEST = 1000.0
 LOCATION = RegisteredCodeLocationOrigin("beacon")

@@ -19,10 +19,10 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.instance.dead_runs import end_dead_runs
-from beacon_pipeline.jobs import asking_of_run
+from beacon_pipeline.jobs.job_of_run import asking_of_run
+from beacon_pipeline.jobs.runs import asks_models, backfill_of, cells_of_run, runs_after, unfinished_runs
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
-from beacon_pipeline.runs import asks_models, backfill_of, cells_of_run, runs_after, unfinished_runs
 
 STOP_SECONDS = 60  # a run that was told to stop cancels its calls first
 LOOK_SECONDS = 0.5
