@@ -11,10 +11,10 @@ from datetime import timedelta
 from enum import StrEnum
 
 from beacon_pipeline.catalog import Catalog, ProviderName, Settings
-from beacon_pipeline.checks import Finding
-from beacon_pipeline.consistency import contradicts
 from beacon_pipeline.ledger.statistics import Computed, Statistics
 from beacon_pipeline.ledger.status import AnswerKind, Status
+from beacon_pipeline.reconciliation.checks import Finding
+from beacon_pipeline.reconciliation.consistency import contradicts
 
 WINDOW = timedelta(hours=24)
 HOURS = WINDOW // timedelta(hours=1)

@@ -10,15 +10,15 @@ from enum import StrEnum
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
-from beacon_pipeline.consistency import (
+from beacon_pipeline.ledger.records import Execution, Job, Transition
+from beacon_pipeline.ledger.status import AnswerKind, Status
+from beacon_pipeline.reconciliation.consistency import (
     Mismatch,
     Shown,
     mismatch_of_unknown,
     mismatch_with_dagster,
     mismatch_with_provider,
 )
-from beacon_pipeline.ledger.records import Execution, Job, Transition
-from beacon_pipeline.ledger.status import AnswerKind, Status
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,15 @@ from pathlib import Path
 import dagster as dg
 import sqlalchemy as sa
 
-from beacon_pipeline.assets.events import materialization_of
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.execution.request import request_for
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import CallFacts, Execution
 from beacon_pipeline.ledger.types import Moment
+from beacon_pipeline.reconciliation.tick import Cursor, Reconciliation, Tick
+from beacon_pipeline.reconciliation.view import materialization_of
 from benchmarks.report import keep, machine
 from benchmarks.subjects import FreshDatabase, a_catalog, both_databases, fresh_instance, seconds_of
 from inference.contract import ProviderTruth

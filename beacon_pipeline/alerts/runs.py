@@ -20,8 +20,6 @@ from beacon_pipeline.alerts.causes import RUN_FAILED, check_cause
 from beacon_pipeline.alerts.faults import innermost
 from beacon_pipeline.alerts.incidents import Failing, Passing, Severity
 from beacon_pipeline.alerts.memory import Positions, RunPosition
-from beacon_pipeline.assets.events import JOB_METADATA
-from beacon_pipeline.checks import CheckName
 from beacon_pipeline.escaping import one_line
 from beacon_pipeline.jobs.job_of_run import asking_of_run
 from beacon_pipeline.links import asset_path, check_path, run_path
@@ -33,6 +31,8 @@ from beacon_pipeline.names import (
     RANGE_START_TAG,
     WITHOUT_ANSWER,
 )
+from beacon_pipeline.reconciliation.checks import CheckName
+from beacon_pipeline.reconciliation.view import JOB_METADATA
 
 UNSTARTED = (
     dg.DagsterRunStatus.QUEUED,

@@ -7,9 +7,9 @@ import dagster as dg
 from beacon_pipeline.alerts.causes import HEALING_GAVE_UP, PROVIDER_UNREACHABLE
 from beacon_pipeline.alerts.incidents import Failing, Level
 from beacon_pipeline.alerts.ticks import instigators
-from beacon_pipeline.healing.tick import SENSOR, Cursor
 from beacon_pipeline.links import asset_path, automation_path
 from beacon_pipeline.names import INFERENCE
+from beacon_pipeline.reconciliation.tick import SENSOR, Cursor
 
 
 def read_troubles(instance: dg.DagsterInstance, location: str | None) -> list[Level]:

@@ -6,21 +6,21 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from beacon_pipeline.assets.events import (
-    SEVERITIES,
-    evaluations_of,
-    newest_materializations,
-    unknown_evaluation,
-)
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
-from beacon_pipeline.checks import CHECKS, CheckName
 from beacon_pipeline.execution.call_status import truths_of
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.names import INFERENCE
+from beacon_pipeline.reconciliation.checks import CHECKS, CheckName
+from beacon_pipeline.reconciliation.view import (
+    SEVERITIES,
+    evaluations_of,
+    newest_materializations,
+    unknown_evaluation,
+)
 from inference.contract import ProviderTruth
 
 

@@ -9,10 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from beacon_pipeline.assets.events import materializations_since, newest_materializations, shown_of_unknown
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
-from beacon_pipeline.consistency import Shown, mismatch_with_dagster, mismatch_with_provider
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.runs import cells_under_way
 from beacon_pipeline.ledger import Ledger
@@ -20,6 +18,12 @@ from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.metrics import HOURS, WINDOW, MetricCheck, Metrics, judge, metrics_of
 from beacon_pipeline.names import LEDGER, OWNER, STATUS_METRICS
+from beacon_pipeline.reconciliation.consistency import Shown, mismatch_with_dagster, mismatch_with_provider
+from beacon_pipeline.reconciliation.view import (
+    materializations_since,
+    newest_materializations,
+    shown_of_unknown,
+)
 
 SEVERITIES: Mapping[MetricCheck, dg.AssetCheckSeverity] = {
     MetricCheck.STATUS_MISMATCH: dg.AssetCheckSeverity.ERROR,

@@ -14,7 +14,7 @@ import click
 from beacon_pipeline.cli.support import Seconds, end_on_signals, open_instance, open_ledger, plain_errors
 
 if TYPE_CHECKING:
-    from beacon_pipeline.healing.heal import Pass
+    from beacon_pipeline.reconciliation.reconcile_all import Pass
 
 FOLLOW_SECONDS = 0.5
 
@@ -41,11 +41,11 @@ def reconcile(seconds: float, as_json: bool) -> None:
 
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.execution.resources import ProvidersResource
-    from beacon_pipeline.healing.heal import heal
     from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.instance.dagster_yaml import longest_run_seconds
     from beacon_pipeline.jobs.runs import all_ended
     from beacon_pipeline.jobs.waiting import Patience
+    from beacon_pipeline.reconciliation.reconcile_all import heal
 
     console, catalog = Console(stderr=True), load_catalog()
     end_on_signals()

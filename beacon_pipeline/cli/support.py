@@ -103,8 +103,8 @@ def say_nearest(kind: str, name: str, known: list[str]) -> NoReturn:
 def report_of(ledger: Ledger, catalog: Catalog, job: Job, *, whole: bool = False) -> JobReport:
     """The report on a job. ``whole``: what Dagster shows of any partition must be on record, as
     reconciliation looks at it; else of the job's own."""
-    from beacon_pipeline.assets.events import newest_materializations, shown_of_unknown
     from beacon_pipeline.catalog.partitions import key_of
+    from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
     from beacon_pipeline.report import report_on
 
     executions = ledger.executions(job.id)

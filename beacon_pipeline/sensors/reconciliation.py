@@ -11,10 +11,10 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import cell_of, key_ranges
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
-from beacon_pipeline.healing.tick import SENSOR, Cursor, Reconciliation
 from beacon_pipeline.instance.dead_runs import end_dead_runs
 from beacon_pipeline.jobs.dagster_api import CHECKS_JOB
 from beacon_pipeline.names import RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.reconciliation.tick import SENSOR, Cursor, Reconciliation
 
 INTERVAL_SECONDS = 30
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from beacon_pipeline.assets.events import materialization_of
 from beacon_pipeline.assets.metrics import take_metrics
 from beacon_pipeline.catalog import Settings, load_catalog
 from beacon_pipeline.catalog.partitions import key_of
@@ -20,6 +19,7 @@ from beacon_pipeline.ledger.statistics import Agreement, Computed, Statistics
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.metrics import MetricCheck, Refresh, judge, metrics_of
 from beacon_pipeline.names import INFERENCE, JOB_TAG, RANGE_END_TAG, RANGE_START_TAG, STATUS_METRICS
+from beacon_pipeline.reconciliation.view import materialization_of
 from beacon_pipeline.sensors.metrics import metrics_sensor
 from inference.contract import FailureCode, ProviderTruth
 from tests.beacon_pipeline.asking import a_job

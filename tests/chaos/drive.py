@@ -17,7 +17,6 @@ import dagster as dg
 from beacon_pipeline.alerts import memory as memories
 from beacon_pipeline.alerts.causes import check_cause
 from beacon_pipeline.catalog import load_catalog
-from beacon_pipeline.checks import CheckName
 from beacon_pipeline.environment import database_url
 from beacon_pipeline.execution.outcomes import outcomes_of_failure
 from beacon_pipeline.execution.run import Materializer
@@ -26,6 +25,7 @@ from beacon_pipeline.ledger.records import CallFacts, Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.metrics import MetricCheck
 from beacon_pipeline.names import HEALING_TAG, INFERENCE, STATUS_METRICS
+from beacon_pipeline.reconciliation.checks import CheckName
 from inference.contract import CallFailure, FailureCode, ProviderTruth
 from tests.beacon_pipeline.instances import beacon, report
 from tests.chaos.instance import MODELS, Instance, an_instance

@@ -21,9 +21,9 @@ from beacon_pipeline.alerts.incidents import Failing, Passing
 from beacon_pipeline.alerts.runs import first_positions, read_runs
 from beacon_pipeline.alerts.watch import watch
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.healing.tick import Cursor, Trouble
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.names import INFERENCE, JOB_TAG, PARTITION_TAG
+from beacon_pipeline.reconciliation.tick import Cursor, Trouble
 from beacon_pipeline.sensors.alerts import alert_sensor
 from tests.beacon_pipeline.alerts.receivers import free_port, mail_server, webhook
 from tests.beacon_pipeline.alerts.write_checks import WRITTEN

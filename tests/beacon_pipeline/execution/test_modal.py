@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from beacon_pipeline.catalog import Catalog, load_catalog
-from beacon_pipeline.checks import Evidence, executed_region
 from beacon_pipeline.execution.call_status import poll_call
 from beacon_pipeline.execution.providers import SHIPPED, Providers
 from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.reconciliation.checks import Evidence, executed_region
 from inference.contract import FailureCode, NotConfigured, ProviderTruth
 from inference.providers.modal import ModalProvider
 from tests.beacon_pipeline.asking import a_job

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from beacon_pipeline.consistency import contradicts, mismatch_with_provider
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable, WriteCounts
 from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Unsuccessful
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.ledger.write_counts import keep_write_counts
+from beacon_pipeline.reconciliation.consistency import contradicts, mismatch_with_provider
 from inference.contract import CallFailure, FailureCode, ProviderTruth
 from tests.beacon_pipeline.asking import MOMENT, a_job, a_request_for, completed
 

@@ -13,14 +13,14 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # n
     AssetCheckEvaluationTargetMaterializationData as TargetMaterialization,
 )
 
-from beacon_pipeline.assets.metadata import materialization_metadata, shown_by
 from beacon_pipeline.catalog.partitions import key_of
-from beacon_pipeline.checks import CHECKS, CheckName, Evidence, Finding
-from beacon_pipeline.consistency import Shown
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.names import INFERENCE
+from beacon_pipeline.reconciliation.checks import CHECKS, CheckName, Evidence, Finding
+from beacon_pipeline.reconciliation.consistency import Shown
+from beacon_pipeline.reconciliation.metadata import materialization_metadata, shown_by
 from inference.contract import ProviderTruth
 
 FETCHED_AT_ONCE = 500

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from beacon_pipeline.consistency import (
+from beacon_pipeline.execution.classify_answer import reasoning_unfinished
+from beacon_pipeline.ledger.records import Execution
+from beacon_pipeline.ledger.status import AnswerKind, Status
+from beacon_pipeline.reconciliation.consistency import (
     Shown,
     deployment_problem,
     mismatch_with_dagster,
     mismatch_with_provider,
 )
-from beacon_pipeline.execution.classify_answer import reasoning_unfinished
-from beacon_pipeline.ledger.records import Execution
-from beacon_pipeline.ledger.status import AnswerKind, Status
 from inference.contract import ProviderTruth
 
 

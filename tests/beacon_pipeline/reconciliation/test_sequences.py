@@ -14,17 +14,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from beacon_pipeline.assets.events import Materialized, TargetMaterialization
 from beacon_pipeline.catalog.partitions import key_of
-from beacon_pipeline.consistency import Shown
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.execution.run import Materializer
-from beacon_pipeline.healing.examine import Examined, Examiner
-from beacon_pipeline.healing.runs import healing_runs
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Unsuccessful
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.reconcile import Healing
+from beacon_pipeline.reconciliation.consistency import Shown
+from beacon_pipeline.reconciliation.inspect import Examined, Examiner
+from beacon_pipeline.reconciliation.reconcile import Healing
+from beacon_pipeline.reconciliation.repair_runs import healing_runs
+from beacon_pipeline.reconciliation.view import Materialized, TargetMaterialization
 from inference.contract import (
     CallFailure,
     CallState,

@@ -11,11 +11,11 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.execution.resources import ProvidersResource
-from beacon_pipeline.healing.runs import HEALING_RUNS, HealingRun
-from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
 from beacon_pipeline.instance.dead_runs import end_dead_runs
 from beacon_pipeline.jobs.dagster_api import launch_runs
 from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun
+from beacon_pipeline.reconciliation.tick import Cursor, Reconciliation, Tick
 
 Wait = Callable[[Sequence[str]], None]
 """Returns when all of these runs have ended."""

@@ -11,11 +11,11 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import KeyRange, cells_between, key_ranges
-from beacon_pipeline.healing.examine import Examined
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch, run_tags
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.names import HEALING_TAG, JOB_TAG, WRONG_TAG
-from beacon_pipeline.reconcile import Healing
+from beacon_pipeline.reconciliation.inspect import Examined
+from beacon_pipeline.reconciliation.reconcile import Healing
 
 HEALING_RUNS = 3  # for one wrong thing; if they change nothing, a fourth would not either
 

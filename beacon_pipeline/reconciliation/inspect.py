@@ -7,10 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from beacon_pipeline.assets.events import Materialized
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
-from beacon_pipeline.consistency import Shown
 from beacon_pipeline.execution.call_status import states_of
 from beacon_pipeline.execution.decide import CallStage, Facts, facts_of, stage_of
 from beacon_pipeline.execution.preflight import check_ready, deployments_of
@@ -19,7 +17,9 @@ from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.reconcile import Case, Healing, View, reconcile
+from beacon_pipeline.reconciliation.consistency import Shown
+from beacon_pipeline.reconciliation.reconcile import Case, Healing, View, reconcile
+from beacon_pipeline.reconciliation.view import Materialized
 from inference.contract import CallState, Deployment, NotConfigured, ProviderTruth
 
 LOOK_SECONDS = 10.0  # for all of a tick's questions to providers together

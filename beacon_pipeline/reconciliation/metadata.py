@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from beacon_pipeline.catalog.partitions import key_of
-from beacon_pipeline.consistency import Shown
 from beacon_pipeline.escaping import escape_markdown, visible
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.links import asset_path
+from beacon_pipeline.reconciliation.consistency import Shown
 
 EXECUTION = "execution"
 STATUS = "status"

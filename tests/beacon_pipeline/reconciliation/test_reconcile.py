@@ -6,7 +6,7 @@ from itertools import product
 
 from beacon_pipeline.execution.decide import CallStage, Facts
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.reconcile import Case, Healing, View, reconcile
+from beacon_pipeline.reconciliation.reconcile import Case, Healing, View, reconcile
 from inference.contract import ProviderTruth
 from tests.beacon_pipeline.instances import ROOT
 
@@ -121,8 +121,9 @@ def document() -> str:
     healings = "\n".join(f"- `{h.value}`" for h in Healing)
     return f"""# What reconciliation decides
 
-Rendered from `tests/beacon_pipeline/test_reconcile.py`, which holds `beacon_pipeline/reconcile.py` to it over
-all {len(EVERY_CASE):,} combinations (`BEACON_RENDER_DOCS=1 pytest tests/beacon_pipeline/test_reconcile.py`
+Rendered from `tests/beacon_pipeline/reconciliation/test_reconcile.py`, which holds
+`beacon_pipeline/reconciliation/reconcile.py` to it over all {len(EVERY_CASE):,} combinations
+(`BEACON_RENDER_DOCS=1 pytest tests/beacon_pipeline/reconciliation/test_reconcile.py`
 writes it anew). The first row that fits decides; `*` is anything, `-` that no call was accepted.
 
 {chr(10).join(table)}

@@ -11,15 +11,10 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from beacon_pipeline.assets.events import newest_materializations, shown_of_unknown
 from beacon_pipeline.assets.metrics import take_metrics
 from beacon_pipeline.catalog.partitions import cells_between, key_of, partitions_definition
 from beacon_pipeline.execution.request import request_for
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.healing import tick as ticks
-from beacon_pipeline.healing.heal import look
-from beacon_pipeline.healing.runs import HealingRun
-from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
 from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.jobs.job_of_run import make_job
 from beacon_pipeline.jobs.specification import specification_of
@@ -35,6 +30,11 @@ from beacon_pipeline.names import (
     RANGE_END_TAG,
     RANGE_START_TAG,
 )
+from beacon_pipeline.reconciliation import tick as ticks
+from beacon_pipeline.reconciliation.reconcile_all import look
+from beacon_pipeline.reconciliation.repair_runs import HealingRun
+from beacon_pipeline.reconciliation.tick import Cursor, Reconciliation, Tick
+from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
 from beacon_pipeline.report import report_on
 from inference.contract import FailureCode, ProviderTruth, Request
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted

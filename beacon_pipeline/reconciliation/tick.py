@@ -11,12 +11,9 @@ import dagster as dg
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from beacon_pipeline.assets.events import newest_materializations, shown_of_unknown
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.execution.resources import ProvidersResource
-from beacon_pipeline.healing.examine import Examined, Examiner
-from beacon_pipeline.healing.runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
 from beacon_pipeline.jobs.cancel import left_by_cancelled
 from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
 from beacon_pipeline.jobs.runs import asks_models, cells_of_run, cells_under_way
@@ -25,7 +22,10 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.overdue import Position
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.reconcile import Healing
+from beacon_pipeline.reconciliation.inspect import Examined, Examiner
+from beacon_pipeline.reconciliation.reconcile import Healing
+from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
+from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
 
 EXAMINED_A_TICK = 500  # executions of each kind
 SWEPT_A_TICK = 200  # partitions compared with what Dagster shows
