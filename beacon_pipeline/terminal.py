@@ -11,16 +11,16 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from beacon_pipeline.alerts.causes import wording_of
-from beacon_pipeline.doctor import Diagnosis
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.ledger.status import AnswerKind, Status
+from beacon_pipeline.monitoring.alerts.causes import wording_of
+from beacon_pipeline.monitoring.doctor import Diagnosis
 from beacon_pipeline.report import CellReport, JobReport
 from inference.contract import Provenance
 
 if TYPE_CHECKING:
-    from beacon_pipeline.alerts.memory import Memory
+    from beacon_pipeline.monitoring.alerts.state import Memory
 
 # One mark and one colour for every word; the word is always there too, for those who see neither.
 LOOKS: dict[str, tuple[str, str]] = {

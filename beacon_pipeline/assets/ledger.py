@@ -8,7 +8,7 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.ledger_checks.project import (
+from beacon_pipeline.monitoring.data_tests.project import (
     OWN_CHECKS_LOAD,
     ledger_target,
     own_checks,

@@ -16,7 +16,7 @@ from beacon_pipeline.jobs.runs import cells_under_way
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.metrics import HOURS, WINDOW, MetricCheck, Metrics, judge, metrics_of
+from beacon_pipeline.monitoring.metrics import HOURS, WINDOW, MetricCheck, Metrics, judge, metrics_of
 from beacon_pipeline.names import LEDGER, OWNER, STATUS_METRICS
 from beacon_pipeline.reconciliation.consistency import Shown, mismatch_with_dagster, mismatch_with_provider
 from beacon_pipeline.reconciliation.view import (

@@ -66,7 +66,8 @@ def doctor(as_json: bool) -> None:
     Exit code 0 when all is well, 1 when something is missing.
     """
     from beacon_pipeline import environment
-    from beacon_pipeline.doctor import (
+    from beacon_pipeline.execution.resources import ProvidersResource
+    from beacon_pipeline.monitoring.doctor import (
         examine_catalog,
         examine_database,
         examine_environment,
@@ -76,7 +77,6 @@ def doctor(as_json: bool) -> None:
         examine_weights,
         versions,
     )
-    from beacon_pipeline.execution.resources import ProvidersResource
 
     catalog, diagnoses = examine_catalog()
     faults = examine_environment()

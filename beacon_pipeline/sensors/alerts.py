@@ -19,7 +19,7 @@ def alert_sensor(catalog: Catalog) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, ledger: dg.ResourceParam[LedgerResource]
     ) -> dg.SkipReason:
         # Here, because it takes Apprise along, and every run's process loads this module.
-        from beacon_pipeline.alerts.watch import AnotherRound, watch
+        from beacon_pipeline.monitoring.alerts.tick import AnotherRound, watch
 
         origin = context.code_location_origin
         try:

@@ -9,7 +9,7 @@ import dagster as dg
 from beacon_pipeline.assets.metrics import metrics_events
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.metrics import Refresh
+from beacon_pipeline.monitoring.metrics import Refresh
 from beacon_pipeline.names import INFERENCE
 
 INTERVAL_SECONDS = 30

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from beacon_pipeline.alerts import memory as memories
-from beacon_pipeline.alerts.causes import check_cause
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.environment import database_url
 from beacon_pipeline.execution.outcomes import outcomes_of_failure
@@ -23,7 +21,9 @@ from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.records import CallFacts, Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.metrics import MetricCheck
+from beacon_pipeline.monitoring.alerts import state as memories
+from beacon_pipeline.monitoring.alerts.causes import check_cause
+from beacon_pipeline.monitoring.metrics import MetricCheck
 from beacon_pipeline.names import HEALING_TAG, INFERENCE, STATUS_METRICS
 from beacon_pipeline.reconciliation.checks import CheckName
 from inference.contract import CallFailure, FailureCode, ProviderTruth

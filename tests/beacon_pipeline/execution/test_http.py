@@ -19,13 +19,13 @@ import yaml
 
 import beacon_pipeline.catalog
 from beacon_pipeline.catalog import Catalog, load_catalog
-from beacon_pipeline.doctor import examine_providers
 from beacon_pipeline.execution.providers import SHIPPED, Providers
 from beacon_pipeline.execution.request import request_for
 from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import AnswerKind, Status
+from beacon_pipeline.monitoring.doctor import examine_providers
 from inference.contract import UNREPORTED_REGION, FailureCode, NotConfigured
 from inference.providers.process_calls import ProcessCall
 from tests.beacon_pipeline.asking import a_job

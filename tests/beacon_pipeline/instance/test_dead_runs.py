@@ -19,10 +19,7 @@ import pytest
 from dagster._core.errors import DagsterUserCodeUnreachableError  # noqa: TID251
 from dagster._core.events import EngineEventData  # noqa: TID251
 
-from beacon_pipeline.alerts.incidents import Failing
-from beacon_pipeline.alerts.runs import first_positions, read_runs
 from beacon_pipeline.catalog import load_catalog
-from beacon_pipeline.doctor import examine_instance
 from beacon_pipeline.instance import run_launcher
 from beacon_pipeline.instance.dagster_yaml import (
     Kind,
@@ -42,6 +39,9 @@ from beacon_pipeline.instance.processes import (
     this_process,
 )
 from beacon_pipeline.jobs.cancel import terminate_runs
+from beacon_pipeline.monitoring.alerts.grouping import Failing
+from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read_runs
+from beacon_pipeline.monitoring.doctor import examine_instance
 from beacon_pipeline.names import CODE_SERVER_TAG, LAUNCHER_TAG
 
 RunStatus = dg.DagsterRunStatus

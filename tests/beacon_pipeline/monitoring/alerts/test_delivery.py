@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from beacon_pipeline.alerts import outbox
-from beacon_pipeline.alerts.delivery import read_targets, send_all
-from beacon_pipeline.alerts.memory import TargetState
-from beacon_pipeline.alerts.messages import Message
-from tests.beacon_pipeline.alerts.receivers import free_port, mail_server, silent_server, webhook
+from beacon_pipeline.monitoring.alerts import outbox
+from beacon_pipeline.monitoring.alerts.delivery import read_targets, send_all
+from beacon_pipeline.monitoring.alerts.messages import Message
+from beacon_pipeline.monitoring.alerts.state import TargetState
+from tests.beacon_pipeline.monitoring.alerts.receivers import free_port, mail_server, silent_server, webhook
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

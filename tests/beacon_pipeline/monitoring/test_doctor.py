@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from beacon_pipeline.doctor import examine_database, judge_deployment
 from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.monitoring.doctor import examine_database, judge_deployment
 from inference.contract import Deployment
 from inference.inspection import DeploymentState
 from tests.beacon_pipeline.instances import beacon, environment

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from beacon_pipeline.alerts.causes import HEALING_GAVE_UP, PROVIDER_UNREACHABLE
-from beacon_pipeline.alerts.incidents import Failing, Level
-from beacon_pipeline.alerts.ticks import instigators
 from beacon_pipeline.links import asset_path, automation_path
+from beacon_pipeline.monitoring.alerts.causes import HEALING_GAVE_UP, PROVIDER_UNREACHABLE
+from beacon_pipeline.monitoring.alerts.grouping import Failing, Level
+from beacon_pipeline.monitoring.alerts.sources.automations import instigators
 from beacon_pipeline.names import INFERENCE
 from beacon_pipeline.reconciliation.tick import SENSOR, Cursor
 

@@ -15,9 +15,9 @@ from datetime import datetime
 import dagster as dg
 from pydantic import TypeAdapter, ValidationError
 
-from beacon_pipeline.alerts.incidents import Alert
-from beacon_pipeline.alerts.messages import Message
 from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.monitoring.alerts.grouping import Alert
+from beacon_pipeline.monitoring.alerts.messages import Message
 
 KEY = "beacon/alerts/1"  # the number changes with the shape of the value
 

@@ -17,7 +17,7 @@ from beacon_pipeline.ledger import WriteCounts
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.ledger.statistics import Agreement, Computed, Statistics
 from beacon_pipeline.ledger.status import AnswerKind, Status
-from beacon_pipeline.metrics import MetricCheck, Refresh, judge, metrics_of
+from beacon_pipeline.monitoring.metrics import MetricCheck, Refresh, judge, metrics_of
 from beacon_pipeline.names import INFERENCE, JOB_TAG, RANGE_END_TAG, RANGE_START_TAG, STATUS_METRICS
 from beacon_pipeline.reconciliation.view import materialization_of
 from beacon_pipeline.sensors.metrics import metrics_sensor

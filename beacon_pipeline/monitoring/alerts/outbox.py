@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from beacon_pipeline.alerts.memory import TargetState
-from beacon_pipeline.alerts.messages import Message
+from beacon_pipeline.monitoring.alerts.messages import Message
+from beacon_pipeline.monitoring.alerts.state import TargetState
 
 KEPT_FOR = timedelta(days=3)  # a message that a target did not take is dropped
 KEPT = 500  # messages, the newest

@@ -11,10 +11,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from beacon_pipeline.alerts import memory as memories
 from beacon_pipeline.instance.folder import console_script
-from tests.beacon_pipeline.alerts.receivers import mail_server, webhook
+from beacon_pipeline.monitoring.alerts import state as memories
 from tests.beacon_pipeline.instances import environment
+from tests.beacon_pipeline.monitoring.alerts.receivers import mail_server, webhook
 from tests.beacon_pipeline.scripted import Behaviour
 from tests.beacon_pipeline.test_definitions import Location, by_prompt
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from beacon_pipeline.alerts.causes import wording_of
-from beacon_pipeline.alerts.incidents import SPELLED_OUT, Notice, NoticeKind
+from beacon_pipeline.monitoring.alerts.causes import wording_of
+from beacon_pipeline.monitoring.alerts.grouping import SPELLED_OUT, Notice, NoticeKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from beacon_pipeline.alerts.causes import RUN_FAILED, check_cause
-from beacon_pipeline.alerts.faults import innermost
-from beacon_pipeline.alerts.incidents import Failing, Passing, Severity
-from beacon_pipeline.alerts.memory import Positions, RunPosition
 from beacon_pipeline.escaping import one_line
 from beacon_pipeline.jobs.job_of_run import asking_of_run
 from beacon_pipeline.links import asset_path, check_path, run_path
+from beacon_pipeline.monitoring.alerts.causes import RUN_FAILED, check_cause
+from beacon_pipeline.monitoring.alerts.grouping import Failing, Passing, Severity
+from beacon_pipeline.monitoring.alerts.sources.dagster_errors import innermost
+from beacon_pipeline.monitoring.alerts.state import Positions, RunPosition
 from beacon_pipeline.names import (
     INFERENCE,
     JOB_TAG,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from beacon_pipeline.alerts.incidents import (
+from beacon_pipeline.monitoring.alerts.grouping import (
     GATHERED_FOR,
     MORE_AFTER,
     WATCHED_FOR,

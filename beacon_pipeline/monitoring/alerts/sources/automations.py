@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from beacon_pipeline.alerts.causes import TICK_FAILED
-from beacon_pipeline.alerts.faults import innermost
-from beacon_pipeline.alerts.incidents import Failing, Observation, Passing
 from beacon_pipeline.links import automation_path
+from beacon_pipeline.monitoring.alerts.causes import TICK_FAILED
+from beacon_pipeline.monitoring.alerts.grouping import Failing, Observation, Passing
+from beacon_pipeline.monitoring.alerts.sources.dagster_errors import innermost
 
 if TYPE_CHECKING:
     # What the instance gives has no public name.

@@ -22,7 +22,7 @@ from beacon_pipeline.instance.making import opened_instance
 from beacon_pipeline.instance.run_launcher import BeaconRunLauncher
 from beacon_pipeline.instance.storage import storage_problems
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
-from beacon_pipeline.ledger_checks.project import own_checks
+from beacon_pipeline.monitoring.data_tests.project import own_checks
 from dbt_like_checks import ProjectError
 from inference.contract import Deployment, NotConfigured, Provider
 from inference.inspection import DeploymentState, Inspectable, Remote

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import apprise
 
-from beacon_pipeline.alerts.messages import Message
 from beacon_pipeline.environment import ALERT_URLS as VARIABLE
 from beacon_pipeline.environment import masked
+from beacon_pipeline.monitoring.alerts.messages import Message
 
 STARTS_WITHIN_SECONDS = 10.0  # of a tick; what is not sent by then waits for the next one
 ENDS_WITHIN_SECONDS = 25.0  # a sending that hangs longer counts as failed

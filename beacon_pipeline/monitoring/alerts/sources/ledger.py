@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from beacon_pipeline.alerts.causes import DEAD_LETTERED, MISSING, REGION_IMBALANCE, RUN_FAILED, TIMED_OUT
-from beacon_pipeline.alerts.incidents import WATCHED_FOR, Failing, JobHealed, Level, Observation
 from beacon_pipeline.catalog import Settings
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.escaping import one_line
@@ -14,7 +12,15 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Standing
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.links import asset_path
-from beacon_pipeline.metrics import completion_rates
+from beacon_pipeline.monitoring.alerts.causes import (
+    DEAD_LETTERED,
+    MISSING,
+    REGION_IMBALANCE,
+    RUN_FAILED,
+    TIMED_OUT,
+)
+from beacon_pipeline.monitoring.alerts.grouping import WATCHED_FOR, Failing, JobHealed, Level, Observation
+from beacon_pipeline.monitoring.metrics import completion_rates
 from beacon_pipeline.names import INFERENCE
 
 ASSET = INFERENCE.to_user_string()

@@ -21,7 +21,7 @@ from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.status import LEGAL_TRANSITIONS, AnswerKind, Cause, Status
-from beacon_pipeline.ledger_checks.project import OWN_CHECKS_LOAD, ledger_checks, ledger_target
+from beacon_pipeline.monitoring.data_tests.project import OWN_CHECKS_LOAD, ledger_checks, ledger_target
 from dbt_like_checks import RunOptions, RunResults, run_tests
 from dbt_like_checks import Status as Verdict
 from inference.contract import FailureCode, FinishReason, ProviderTruth

@@ -16,18 +16,18 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
-from beacon_pipeline.alerts import memory as memories
-from beacon_pipeline.alerts.incidents import Failing, Passing
-from beacon_pipeline.alerts.runs import first_positions, read_runs
-from beacon_pipeline.alerts.watch import watch
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
+from beacon_pipeline.monitoring.alerts import state as memories
+from beacon_pipeline.monitoring.alerts.grouping import Failing, Passing
+from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read_runs
+from beacon_pipeline.monitoring.alerts.tick import watch
 from beacon_pipeline.names import INFERENCE, JOB_TAG, PARTITION_TAG
 from beacon_pipeline.reconciliation.tick import Cursor, Trouble
 from beacon_pipeline.sensors.alerts import alert_sensor
-from tests.beacon_pipeline.alerts.receivers import free_port, mail_server, webhook
-from tests.beacon_pipeline.alerts.write_checks import WRITTEN
 from tests.beacon_pipeline.instances import ROOT, environment, tell_sensor
+from tests.beacon_pipeline.monitoring.alerts.receivers import free_port, mail_server, webhook
+from tests.beacon_pipeline.monitoring.alerts.write_checks import WRITTEN
 from tests.beacon_pipeline.scripted import Behaviour, says
 from tests.beacon_pipeline.test_definitions import CATALOG, KEYS, Location, by_prompt
 
@@ -217,7 +217,7 @@ def test_killed_between_two_messages_the_first_is_not_sent_again(
     watched.tick()
     location.ask()
     one_round = (
-        "import dagster as dg; from beacon_pipeline.alerts.watch import watch;"
+        "import dagster as dg; from beacon_pipeline.monitoring.alerts.tick import watch;"
         "from beacon_pipeline.catalog import load_catalog;"
         "from beacon_pipeline.execution.resources import LedgerResource;"
         "watch(dg.DagsterInstance.get(), LedgerResource().open, load_catalog('demo'))"
@@ -236,7 +236,7 @@ def test_killed_between_two_messages_the_first_is_not_sent_again(
 
 def test_every_evaluation_is_read_once_while_several_runs_write(watched: Watched) -> None:
     read: Counter[str] = Counter()
-    writer = [sys.executable, "-m", "tests.beacon_pipeline.alerts.write_checks"]
+    writer = [sys.executable, "-m", "tests.beacon_pipeline.monitoring.alerts.write_checks"]
     with watched.instance() as instance:
         positions = first_positions(instance, datetime.now(UTC))
         runs = [subprocess.Popen([*writer, name], cwd=ROOT, stderr=subprocess.DEVNULL) for name in "ab"]

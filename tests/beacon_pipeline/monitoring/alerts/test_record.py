@@ -6,14 +6,20 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from beacon_pipeline.alerts.causes import DEAD_LETTERED, MISSING, REGION_IMBALANCE, RUN_FAILED, TIMED_OUT
-from beacon_pipeline.alerts.incidents import Failing, JobHealed, Level
-from beacon_pipeline.alerts.record import imbalance_of, read_record
 from beacon_pipeline.catalog import Settings
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.records import Cell, Execution, Outcome, Unsuccessful
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.metrics import completion_rates
+from beacon_pipeline.monitoring.alerts.causes import (
+    DEAD_LETTERED,
+    MISSING,
+    REGION_IMBALANCE,
+    RUN_FAILED,
+    TIMED_OUT,
+)
+from beacon_pipeline.monitoring.alerts.grouping import Failing, JobHealed, Level
+from beacon_pipeline.monitoring.alerts.sources.ledger import imbalance_of, read_record
+from beacon_pipeline.monitoring.metrics import completion_rates
 from inference.contract import FailureCode
 from tests.beacon_pipeline.asking import SUCCEEDED, a_job, a_request_for, completed
 

@@ -17,20 +17,20 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 from beacon_pipeline import environment
-from beacon_pipeline.alerts import memory as memories
-from beacon_pipeline.alerts import outbox
-from beacon_pipeline.alerts.causes import LEDGER_UNAVAILABLE, RUN_FAILED, SOURCE_UNREADABLE
-from beacon_pipeline.alerts.delivery import Target, send_all, targets_from_environment
-from beacon_pipeline.alerts.incidents import Failing, Observation, Passing, advance
-from beacon_pipeline.alerts.memory import Memory, MemoryUnreadable
-from beacon_pipeline.alerts.messages import Message, message_of
-from beacon_pipeline.alerts.record import read_record
-from beacon_pipeline.alerts.runs import first_positions, read_runs
-from beacon_pipeline.alerts.ticks import read_ticks
-from beacon_pipeline.alerts.troubles import read_troubles
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.escaping import one_line
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
+from beacon_pipeline.monitoring.alerts import outbox
+from beacon_pipeline.monitoring.alerts import state as memories
+from beacon_pipeline.monitoring.alerts.causes import LEDGER_UNAVAILABLE, RUN_FAILED, SOURCE_UNREADABLE
+from beacon_pipeline.monitoring.alerts.delivery import Target, send_all, targets_from_environment
+from beacon_pipeline.monitoring.alerts.grouping import Failing, Observation, Passing, advance
+from beacon_pipeline.monitoring.alerts.messages import Message, message_of
+from beacon_pipeline.monitoring.alerts.sources.automations import read_ticks
+from beacon_pipeline.monitoring.alerts.sources.ledger import read_record
+from beacon_pipeline.monitoring.alerts.sources.reconciliation import read_troubles
+from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read_runs
+from beacon_pipeline.monitoring.alerts.state import Memory, MemoryUnreadable
 
 LEDGER_PATIENCE_SECONDS = 10.0  # a database that takes longer to say anything is not to be used
 

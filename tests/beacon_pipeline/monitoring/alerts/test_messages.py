@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from beacon_pipeline.alerts.causes import WORDINGS, check_cause, wording_of
-from beacon_pipeline.alerts.incidents import Alert, News, Notice, NoticeKind, Severity
-from beacon_pipeline.alerts.memory import Memory
-from beacon_pipeline.alerts.messages import Message, message_of
+from beacon_pipeline.monitoring.alerts.causes import WORDINGS, check_cause, wording_of
+from beacon_pipeline.monitoring.alerts.grouping import Alert, News, Notice, NoticeKind, Severity
+from beacon_pipeline.monitoring.alerts.messages import Message, message_of
+from beacon_pipeline.monitoring.alerts.state import Memory
 from beacon_pipeline.terminal import alerts_view
-from tests.beacon_pipeline.alerts.receivers import free_port, webhook
 from tests.beacon_pipeline.instances import beacon, environment
+from tests.beacon_pipeline.monitoring.alerts.receivers import free_port, webhook
 
 AT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 CHECK = check_cause("inference", "non_empty_output", of_partition=True)
