@@ -143,7 +143,7 @@ def _follow_with_progress(
 def _report_and_exit(
     job: Job, ledger: Ledger, catalog: Catalog, instance: DagsterInstance, as_json: bool
 ) -> NoReturn:
-    from beacon_pipeline.assets.metrics import report_metrics
+    from beacon_pipeline.defs.assets.status_metrics import report_metrics
 
     report_metrics(instance, ledger, catalog)
     report = report_of(ledger, catalog, job)

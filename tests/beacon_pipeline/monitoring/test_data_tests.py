@@ -14,10 +14,10 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from beacon_pipeline.assets.ledger import LEDGER, LEDGER_CHECKS_JOB, ledger_checks_sensor
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.new import make_catalog
 from beacon_pipeline.definitions import build_definitions
+from beacon_pipeline.defs.assets.ledger import LEDGER, LEDGER_CHECKS_JOB, ledger_checks_sensor
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.status import LEGAL_TRANSITIONS, AnswerKind, Cause, Status
@@ -308,7 +308,7 @@ def test_they_run_once_after_each_job(
     database_url: str, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
 ) -> None:
     monkeypatch.setenv("BEACON_DATABASE_URL", database_url)
-    monkeypatch.setattr("beacon_pipeline.assets.ledger.QUIET", timedelta(0))
+    monkeypatch.setattr("beacon_pipeline.defs.assets.ledger.QUIET", timedelta(0))
     cursor: str | None = None
 
     def tick() -> list[str | None]:

@@ -7,10 +7,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from beacon_pipeline.assets.metrics import take_metrics
 from beacon_pipeline.catalog import Settings, load_catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.definitions import build_definitions
+from beacon_pipeline.defs.assets.status_metrics import take_metrics
+from beacon_pipeline.defs.sensors.metrics import metrics_sensor
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.ledger import WriteCounts
@@ -20,7 +21,6 @@ from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.monitoring.metrics import MetricCheck, Refresh, judge, metrics_of
 from beacon_pipeline.names import INFERENCE, JOB_TAG, RANGE_END_TAG, RANGE_START_TAG, STATUS_METRICS
 from beacon_pipeline.reconciliation.view import materialization_of
-from beacon_pipeline.sensors.metrics import metrics_sensor
 from inference.contract import FailureCode, ProviderTruth
 from tests.beacon_pipeline.asking import a_job
 from tests.beacon_pipeline.location import KEYS, Location

@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from beacon_pipeline.assets.metrics import take_metrics
 from beacon_pipeline.catalog.partitions import cells_between, key_of, partitions_definition
+from beacon_pipeline.defs.assets.status_metrics import take_metrics
 from beacon_pipeline.execution.request import request_for
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB

@@ -16,6 +16,7 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
+from beacon_pipeline.defs.sensors.alerts import alert_sensor
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.monitoring.alerts import state as memories
@@ -24,7 +25,6 @@ from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read
 from beacon_pipeline.monitoring.alerts.tick import watch
 from beacon_pipeline.names import INFERENCE, JOB_TAG, PARTITION_TAG
 from beacon_pipeline.reconciliation.tick import Cursor, Trouble
-from beacon_pipeline.sensors.alerts import alert_sensor
 from tests.beacon_pipeline.instances import ROOT, environment, tell_sensor
 from tests.beacon_pipeline.monitoring.alerts.receivers import free_port, mail_server, webhook
 from tests.beacon_pipeline.monitoring.alerts.write_checks import WRITTEN

@@ -10,6 +10,7 @@ import pytest
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.catalog.entries import Schedule
 from beacon_pipeline.definitions import build_definitions
+from beacon_pipeline.defs.schedules import catalog_schedules, tick_jobspec_id
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.jobs.job_of_run import Asking, asking_of
@@ -26,7 +27,6 @@ from beacon_pipeline.names import (
     REGION_TAG,
     SCHEDULE_TAG,
 )
-from beacon_pipeline.schedules import catalog_schedules, tick_jobspec_id
 from tests.beacon_pipeline.scripted import Behaviour
 from tests.beacon_pipeline.test_definitions import Location
 

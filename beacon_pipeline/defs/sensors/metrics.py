@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from beacon_pipeline.assets.metrics import metrics_events
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.defs.assets.status_metrics import metrics_events
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.monitoring.metrics import Refresh
 from beacon_pipeline.names import INFERENCE
