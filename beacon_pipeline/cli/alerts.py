@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline.cli.support import BadInput, open_instance, plain_errors
+from beacon_pipeline.cli.common import BadInput, open_instance, plain_errors
 
 if TYPE_CHECKING:
     from beacon_pipeline.monitoring.alerts.delivery import Targets
@@ -26,9 +26,9 @@ def alerts(test: bool) -> None:
         return
     from rich.console import Console
 
+    from beacon_pipeline.cli.matrix import alerts_view
     from beacon_pipeline.instance.folder import ensure_instance_folder
     from beacon_pipeline.monitoring.alerts import state as memories
-    from beacon_pipeline.terminal import alerts_view
 
     ensure_instance_folder()
     with open_instance() as instance:

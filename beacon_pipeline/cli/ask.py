@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from beacon_pipeline.cli.support import (
+from beacon_pipeline.cli.common import (
     BadInput,
     end_on_signals,
     open_instance,

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from beacon_pipeline.cli.support import find_job, open_instance, open_ledger, plain_errors
+from beacon_pipeline.cli.common import find_job, open_instance, open_ledger, plain_errors
 
 
 @click.command()

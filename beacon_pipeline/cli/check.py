@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from beacon_pipeline.cli.support import BadInput, open_ledger, plain_errors
+from beacon_pipeline.cli.common import BadInput, open_ledger, plain_errors
 
 
 @click.command()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from beacon_pipeline.cli.support import BadInput, plain_errors
+from beacon_pipeline.cli.common import BadInput, plain_errors
 
 
 @click.command()
@@ -94,7 +94,7 @@ def doctor(as_json: bool) -> None:
     else:
         from rich.console import Console
 
-        from beacon_pipeline.terminal import diagnoses_table
+        from beacon_pipeline.cli.matrix import diagnoses_table
 
         Console().print(diagnoses_table(diagnoses))
     sys.exit(0 if all(diagnosis.ok for diagnosis in diagnoses) else 1)

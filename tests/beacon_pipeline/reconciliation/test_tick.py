@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from beacon_pipeline.catalog.partitions import cells_between, key_of, partitions_definition
+from beacon_pipeline.cli.report import report_on
 from beacon_pipeline.defs.assets.status_metrics import take_metrics
 from beacon_pipeline.execution.request import request_for
 from beacon_pipeline.execution.resources import LedgerResource
@@ -35,7 +36,6 @@ from beacon_pipeline.reconciliation.reconcile_all import look
 from beacon_pipeline.reconciliation.repair_runs import HealingRun
 from beacon_pipeline.reconciliation.tick import Cursor, Reconciliation, Tick
 from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
-from beacon_pipeline.report import report_on
 from inference.contract import FailureCode, ProviderTruth, Request
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted
 from tests.beacon_pipeline.scripted import (

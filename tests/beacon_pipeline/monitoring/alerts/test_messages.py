@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from beacon_pipeline.cli.matrix import alerts_view
 from beacon_pipeline.monitoring.alerts.causes import WORDINGS, check_cause, wording_of
 from beacon_pipeline.monitoring.alerts.grouping import Alert, News, Notice, NoticeKind, Severity
 from beacon_pipeline.monitoring.alerts.messages import Message, message_of
 from beacon_pipeline.monitoring.alerts.state import Memory
-from beacon_pipeline.terminal import alerts_view
 from tests.beacon_pipeline.instances import beacon, environment
 from tests.beacon_pipeline.monitoring.alerts.receivers import free_port, webhook
 

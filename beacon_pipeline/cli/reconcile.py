@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline.cli.support import Seconds, end_on_signals, open_instance, open_ledger, plain_errors
+from beacon_pipeline.cli.common import Seconds, end_on_signals, open_instance, open_ledger, plain_errors
 
 if TYPE_CHECKING:
     from beacon_pipeline.reconciliation.reconcile_all import Pass

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.beacon_pipeline.cli.test_readme import commands
 from tests.beacon_pipeline.instances import beacon, environment, report, witness
-from tests.beacon_pipeline.test_readme import commands
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from beacon_pipeline.cli.report import CellReport, JobReport
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.monitoring.alerts.causes import wording_of
 from beacon_pipeline.monitoring.doctor import Diagnosis
-from beacon_pipeline.report import CellReport, JobReport
 from inference.contract import Provenance
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
     from beacon_pipeline.catalog import Catalog
+    from beacon_pipeline.cli.report import JobReport
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Execution, Job
-    from beacon_pipeline.report import JobReport
 
 Arguments = ParamSpec("Arguments")
 MAX_SECONDS = 10 * 365 * 24 * 3600.0
@@ -104,8 +104,8 @@ def report_of(ledger: Ledger, catalog: Catalog, job: Job, *, whole: bool = False
     """The report on a job. ``whole``: what Dagster shows of any partition must be on record, as
     reconciliation looks at it; else of the job's own."""
     from beacon_pipeline.catalog.partitions import key_of
+    from beacon_pipeline.cli.report import report_on
     from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
-    from beacon_pipeline.report import report_on
 
     executions = ledger.executions(job.id)
     with open_instance() as instance:
@@ -123,6 +123,6 @@ def print_report(report: JobReport, as_json: bool, executions: Sequence[Executio
         return
     from rich.console import Console
 
-    from beacon_pipeline.terminal import matrix
+    from beacon_pipeline.cli.matrix import matrix
 
     Console().print(matrix(report))

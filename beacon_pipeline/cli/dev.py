@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import click
 
-from beacon_pipeline.cli.support import BadInput, open_instance, open_ledger, plain_errors
+from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger, plain_errors
 
 
 @click.command()
