@@ -143,7 +143,7 @@ class ModelSource(Value):
     revision: str = Field(min_length=1)
     dtype: Literal["float32", "bfloat16", "float16"]
     context_tokens: int = Field(gt=0)
-    engine: Engine = "transformers"  # what batches; see `inference.runtime`
+    engine: Engine = "transformers"  # what batches; see `inference.runtime.transformers`
     attention: Attention = since("sdpa")  # transformers' name of the implementation
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ from inference.contract import (
     ModelSource,
     TemplateArgument,
 )
-from inference.providers.endpoint import EndpointStyle
+from inference.http.endpoint import EndpointStyle
 
 # An id becomes half of a partition key: Dagster reserves | [ ] , and Beacon the colon.
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]

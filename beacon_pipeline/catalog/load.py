@@ -33,7 +33,7 @@ from beacon_pipeline.catalog.entries import (
 )
 from beacon_pipeline.catalog.yaml_lines import compose, place_of, read_one
 from beacon_pipeline.errors import BeaconError
-from inference.providers.endpoint import BASE_URL_FORM, is_base_url
+from inference.http.endpoint import BASE_URL_FORM, is_base_url
 
 __all__ = [
     "Catalog",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from beacon_pipeline.catalog import Catalog, Model, ProviderName, Region
 from inference.contract import Deployment
-from inference.modal_deployments import DeploymentSpec
+from inference.modal.spec import DeploymentSpec
 
 
 def modal_deployments(catalog: Catalog) -> tuple[DeploymentSpec, ...]:

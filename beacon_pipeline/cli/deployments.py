@@ -26,7 +26,7 @@ def deploy(dry_run: bool) -> None:
     from beacon_pipeline import environment
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.catalog.modal_specs import modal_deployments
-    from inference.modal_deployments import MANIFEST_VARIABLE, class_name, write_manifest
+    from inference.modal.spec import MANIFEST_VARIABLE, class_name, write_manifest
 
     catalog = load_catalog()
     specs = modal_deployments(catalog)
@@ -39,7 +39,7 @@ def deploy(dry_run: bool) -> None:
         gpus = " or ".join(spec.gpu) or "CPU"
         limit = f"at most {spec.max_containers} containers"
         click.echo(f"{class_name(spec.deployment)}: {spec.deployment} in {spec.placement} on {gpus}, {limit}")
-    command = ["modal", "deploy", "-m", "inference.modal_app"]
+    command = ["modal", "deploy", "-m", "inference.modal.app"]
     if dry_run:
         click.echo(f"not deployed; what would be run: {MANIFEST_VARIABLE}={manifest} {' '.join(command)}")
         return

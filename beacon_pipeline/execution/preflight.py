@@ -12,7 +12,7 @@ from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
 from inference.contract import Deployment, NotConfigured, Provider
 from inference.inspection import DeploymentState, Inspectable, Remote
-from inference.modal_deployments import DeploymentSpec
+from inference.modal.spec import DeploymentSpec
 
 LOOKUPS_AT_ONCE = 16
 

@@ -39,14 +39,14 @@ class Providers:
 
 
 def _local(_catalog: Catalog) -> Provider:
-    from inference.providers.local import LocalProvider
+    from inference.local.provider import LocalProvider
 
     return LocalProvider(environment.local_call_store())
 
 
 def _modal(catalog: Catalog) -> Provider:
     try:
-        from inference.providers.modal import ModalProvider
+        from inference.modal.provider import ModalProvider
     except Exception as error:
         # The SDK reads its file of settings when it is imported; its exceptions cannot be imported then.
         if type(error).__module__ != "modal.exception":
@@ -62,8 +62,8 @@ def _modal(catalog: Catalog) -> Provider:
 
 
 def _http(catalog: Catalog) -> Provider:
-    from inference.providers.endpoint import Endpoint
-    from inference.providers.http import HttpProvider
+    from inference.http.endpoint import Endpoint
+    from inference.http.provider import HttpProvider
 
     return HttpProvider(
         {

@@ -26,7 +26,7 @@ from beacon_pipeline.monitoring.data_tests.project import own_checks
 from dbt_like_checks import ProjectError
 from inference.contract import Deployment, NotConfigured, Provider
 from inference.inspection import DeploymentState, Inspectable, Remote
-from inference.modal_deployments import settings_of
+from inference.modal.spec import settings_of
 
 VERSIONS = ("beacon-pipeline", "dagster", "modal", "torch", "transformers", "sqlalchemy")
 

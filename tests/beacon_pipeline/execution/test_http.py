@@ -27,7 +27,7 @@ from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.monitoring.doctor import examine_providers
 from inference.contract import UNREPORTED_REGION, FailureCode, NotConfigured
-from inference.providers.process_calls import ProcessCall
+from inference.http.call_ids import ProcessCall
 from tests.beacon_pipeline.asking import a_job
 from tests.inference.endpoints import KEY, Server, endpoint_server
 

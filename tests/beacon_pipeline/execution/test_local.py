@@ -16,8 +16,8 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import Status
 from inference.contract import FailureCode, text_digest
+from inference.local.provider import LocalProvider
 from inference.model_files import folder_revision
-from inference.providers.local import LocalProvider
 from tests.beacon_pipeline.asking import a_job
 from tests.inference.families import FAMILIES, write_model
 

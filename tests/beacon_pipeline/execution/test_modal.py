@@ -24,7 +24,7 @@ from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconciliation.checks import Evidence, executed_region
 from inference.contract import FailureCode, NotConfigured, ProviderTruth
-from inference.providers.modal import ModalProvider
+from inference.modal.provider import ModalProvider
 from tests.beacon_pipeline.asking import a_job
 from tests.beacon_pipeline.instances import beacon, environment
 from tests.beacon_pipeline.modal_catalog import write_modal_catalog

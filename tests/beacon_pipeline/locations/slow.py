@@ -7,7 +7,7 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.execution.resources import ProvidersResource
-from inference.providers.local import LocalProvider
+from inference.local.provider import LocalProvider
 from tests.inference.slow import SlowRuntime
 
 

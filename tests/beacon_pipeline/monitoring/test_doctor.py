@@ -125,7 +125,7 @@ def test_what_would_be_deployed(tmp_path: Path) -> None:
     assert len(lines) == 10
     assert lines[4] == "eu__mistral_7b: eu:mistral-7b in eu on L40S or A100-40GB, at most 2 containers"
     assert lines[-1].startswith("not deployed; what would be run: INFERENCE_DEPLOYMENTS=")
-    assert lines[-1].endswith("modal deploy -m inference.modal_app")
+    assert lines[-1].endswith("modal deploy -m inference.modal.app")
     written = json.loads((tmp_path / "home" / "modal_deployments.json").read_text())
     assert [spec["deployment"]["region"] for spec in written] == ["us"] * 3 + ["eu"] * 3 + ["apac"] * 3
 

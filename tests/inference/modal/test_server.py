@@ -12,9 +12,9 @@ from inference.contract import (
     ItemFailure,
     read_reply,
 )
-from inference.modal_deployments import Duplicate, Rejected, read_notice
-from inference.modal_server import GpuMissing, ModelServer, load_model
-from inference.runtime import DeviceLost, HubUnreachable, ModelUnavailable, Runtime
+from inference.modal.server import GpuMissing, ModelServer, load_model
+from inference.modal.spec import Duplicate, Rejected, read_notice
+from inference.runtime.transformers import DeviceLost, HubUnreachable, ModelUnavailable, Runtime
 from tests.inference.slow import SlowRuntime
 from tests.inference.specs import a_request, a_spec
 

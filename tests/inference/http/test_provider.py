@@ -36,12 +36,12 @@ from inference.contract import (
     Request,
     SubmitRejected,
 )
+from inference.http.call_ids import ProcessCall
+from inference.http.chat import LABEL_LIMIT, TRIES, retry_after_seconds
+from inference.http.completion import read_completion
+from inference.http.endpoint import Endpoint
+from inference.http.provider import HttpProvider
 from inference.inspection import Inspectable
-from inference.providers.chat import LABEL_LIMIT, TRIES, retry_after_seconds
-from inference.providers.completion import read_completion
-from inference.providers.endpoint import Endpoint
-from inference.providers.http import HttpProvider
-from inference.providers.process_calls import ProcessCall
 from tests.inference.endpoints import BEHAVIOURS, KEY, Server, completion, endpoint_server
 
 EU = Deployment(region="eu", model="tiny")

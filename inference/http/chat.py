@@ -29,7 +29,6 @@ from typing import Any
 import httpx
 import tenacity
 
-from inference.chat_template import LLAMA_DATE
 from inference.contract import (
     UNREPORTED_REGION,
     FailureCode,
@@ -38,8 +37,9 @@ from inference.contract import (
     ItemAnswer,
     ItemFailure,
 )
-from inference.providers.completion import ReportedError, read_completion, reported_error
-from inference.providers.endpoint import Endpoint
+from inference.http.completion import ReportedError, read_completion, reported_error
+from inference.http.endpoint import Endpoint
+from inference.runtime.chat_template import LLAMA_DATE
 
 TRIES = 4  # of one item, within one call, where a try may have generated
 LONGEST_BACKOFF_SECONDS = 30.0

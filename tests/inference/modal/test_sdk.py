@@ -11,9 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from inference.providers.modal_truths import ENDINGS, READS_RESULT, RESULT, TRUTHS
+from inference.modal.exceptions import ENDINGS, READS_RESULT, RESULT, TRUTHS
 
-USED_BY = "inference/providers/modal_truths.py"
+USED_BY = "inference/modal/exceptions.py"
 
 
 def _module(name: str) -> ModuleType | None:
@@ -66,12 +66,12 @@ RELIED_ON: dict[str, tuple[Callable[[], bool], str, str]] = {
     ),
     "what a look-up brings, for `info()` without a request": (
         lambda: "_function_info" in _source("cls.py"),
-        "inference/providers/modal.py (inspect)",
+        "inference/modal/provider.py (inspect)",
         "each deployment is asked for once more",
     ),
     "the setting MODAL_PAYLOAD_FORMAT": (
         lambda: "payload_format" in _source("config.py"),
-        "inference/providers/modal.py",
+        "inference/modal/provider.py",
         "replies are unpickled, and a remote TimeoutError looks like a pending call",
     ),
     "the container's entrypoint": (

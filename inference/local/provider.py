@@ -31,9 +31,15 @@ from inference.contract import (
     SubmitRejected,
     read_reply,
 )
-from inference.loading import summary
-from inference.providers.local_store import CallFolder, CorruptCall, Started
-from inference.runtime import BATCH_SIZE, ModelUnavailable, Runtime, TransformersRuntime, answer_each
+from inference.local.call_store import CallFolder, CorruptCall, Started
+from inference.runtime.loading import summary
+from inference.runtime.transformers import (
+    BATCH_SIZE,
+    ModelUnavailable,
+    Runtime,
+    TransformersRuntime,
+    answer_each,
+)
 
 LOADED_MODELS = 2  # kept in memory at once
 PENDING = CallState(truth=ProviderTruth.PENDING)

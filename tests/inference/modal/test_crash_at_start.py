@@ -13,10 +13,10 @@ import modal
 import pytest
 
 from inference.contract import CallState, FailureCode, ProviderTruth
-from inference.providers.modal import ModalProvider
+from inference.modal.provider import ModalProvider
 from tests.modal_loopback import Loopback
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

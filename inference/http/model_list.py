@@ -8,8 +8,8 @@ import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from inference.contract import Deployment, NotConfigured
+from inference.http.endpoint import Endpoint
 from inference.inspection import DeploymentState
-from inference.providers.endpoint import Endpoint
 
 DEADLINE_SECONDS = 10.0
 NAMED_MODELS = 5  # in a message

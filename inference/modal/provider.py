@@ -1,7 +1,7 @@
 """Run inference on Modal: deployed classes, durable call ids, and the SDK's word for the truth.
 
 A spawn is at least once: one that raised may run, and the server may have made two calls of it. So
-the container claims the request in a register before it generates (`inference.modal_app`), a second
+the container claims the request in a register before it generates (`inference.modal.app`), a second
 call of the same request only tells which one has it, and this provider follows that notice. A
 request id is thus generated at most once however often it is submitted; what Modal itself repeats
 inside one call (its retries, a preempted worker) it repeats under the same call id.
@@ -43,7 +43,15 @@ from inference.contract import (
     read_reply,
 )
 from inference.inspection import Account, DeploymentState
-from inference.modal_deployments import (
+from inference.modal.connection import (
+    Connection,
+    check_settings,
+    is_of_environment,
+    no_environment,
+    told,
+)
+from inference.modal.exceptions import SUCCEEDED, raised_in_container, state_of
+from inference.modal.spec import (
     APP_NAME,
     REGISTER_NAME,
     Duplicate,
@@ -52,14 +60,6 @@ from inference.modal_deployments import (
     read_notice,
     settings,
 )
-from inference.providers.modal_connection import (
-    Connection,
-    check_settings,
-    is_of_environment,
-    no_environment,
-    told,
-)
-from inference.providers.modal_truths import SUCCEEDED, raised_in_container, state_of
 
 DEADLINE_SECONDS = 30.0  # of one question to Modal; a dead server would hold the SDK for a minute
 RESEND_SECONDS = 15.0  # after a spawn without an answer, doubled each time: a container may be starting
@@ -86,7 +86,7 @@ class _Unanswered:
 
 
 class ModalProvider:
-    """Asks the classes that `inference.modal_app` deploys.
+    """Asks the classes that `inference.modal.app` deploys.
 
     ``deadline_seconds`` is of one question; ``start_seconds`` is how long a container may take to start.
     """

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.contract import Deployment
-from inference.modal_deployments import (
+from inference.modal.spec import (
     MANIFEST_VARIABLE,
     OWN_SPEC_VARIABLE,
     Duplicate,

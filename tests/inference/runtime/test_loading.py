@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.loading import driver_version
+from inference.runtime.loading import driver_version
 
 
 @pytest.mark.parametrize(

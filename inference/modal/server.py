@@ -23,8 +23,8 @@ from inference.contract import (
     Reply,
     Request,
 )
-from inference.modal_deployments import DeploymentSpec, Duplicate, Rejected, misfit
-from inference.runtime import (
+from inference.modal.spec import DeploymentSpec, Duplicate, Rejected, misfit
+from inference.runtime.transformers import (
     BATCH_SIZE,
     HubUnreachable,
     ModelUnavailable,

@@ -21,7 +21,7 @@ from inference.contract import (
     token_digest,
 )
 from inference.model_files import folder_revision, weight_files
-from inference.runtime import DeviceLost, ModelUnavailable, TransformersRuntime
+from inference.runtime.transformers import DeviceLost, ModelUnavailable, TransformersRuntime
 
 TINY = Path(inference.tiny.__file__).parent
 TEXTS = yaml.safe_load((TINY / "answers.yaml").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ import modal
 import pytest
 
 from inference.contract import ProviderTruth, ReplyUnavailable, SubmitUnknown
-from inference.providers.modal import ModalProvider
+from inference.modal.provider import ModalProvider
 from tests.inference.specs import a_request, a_spec
 from tests.modal_loopback import client_environment
 
@@ -30,7 +30,7 @@ def deaf_modal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("deaf_modal")
 def test_its_silence_is_told_as_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.providers.modal_connection.REACH_SECONDS", 0.3)
+    monkeypatch.setattr("inference.modal.connection.REACH_SECONDS", 0.3)
     told = asyncio.run(ModalProvider().why_unreachable())
     assert "it takes connections and gives no answer within 0.3 seconds" in str(told)
 

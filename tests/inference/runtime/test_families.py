@@ -23,7 +23,7 @@ from inference.contract import (
     text_digest,
 )
 from inference.model_files import folder_revision
-from inference.runtime import ModelUnavailable, TransformersRuntime
+from inference.runtime.transformers import ModelUnavailable, TransformersRuntime
 from tests.inference.families import CHATML, FAMILIES, LLAMA, QUESTION, SYSTEM, Family, write_model
 
 PARAMETERS = GenerationParameters(max_new_tokens=12, prompt_date=date(2026, 1, 31))

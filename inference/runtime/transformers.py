@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from inference.chat_template import ChatTemplate, NotRendered, Rendered
-from inference.continuous import generate_continuously
 from inference.contract import (
     Batching,
     FailureCode,
@@ -28,9 +26,11 @@ from inference.contract import (
     Provenance,
     token_digest,
 )
-from inference.loading import driver_version, end_ids, load, pad_id, summary
 from inference.model_files import HubUnreachable, ModelUnavailable, files_of
 from inference.reasoning import separate
+from inference.runtime.chat_template import ChatTemplate, NotRendered, Rendered
+from inference.runtime.continuous import generate_continuously
+from inference.runtime.loading import driver_version, end_ids, load, pad_id, summary
 
 __all__ = ["BATCH_SIZE", "DeviceLost", "HubUnreachable", "ModelUnavailable", "Runtime", "TransformersRuntime"]
 

@@ -1,6 +1,6 @@
 """The Modal app: one class for each model in each region, as the manifest says.
 
-    INFERENCE_DEPLOYMENTS=deployments.json modal deploy -m inference.modal_app
+    INFERENCE_DEPLOYMENTS=deployments.json modal deploy -m inference.modal.app
 
 `beacon deploy` writes the manifest from the catalog and does that. Modal imports this module again
 in every container, where it declares the one class that the container is of.
@@ -17,7 +17,8 @@ from typing import Any
 import modal
 import modal.experimental
 
-from inference.modal_deployments import (
+from inference.modal.server import ModelServer, load_model
+from inference.modal.spec import (
     APP_NAME,
     OWN_SPEC_VARIABLE,
     REGISTER_NAME,
@@ -27,8 +28,7 @@ from inference.modal_deployments import (
     declared_deployments,
     requirements,
 )
-from inference.modal_server import ModelServer, load_model
-from inference.runtime import DeviceLost
+from inference.runtime.transformers import DeviceLost
 
 WEIGHTS_FOLDER = Path("/weights")
 

@@ -25,9 +25,9 @@ from inference.contract import (
     SubmitUnknown,
 )
 from inference.inspection import HasAccount, Inspectable, Remote
-from inference.modal_deployments import APP_NAME, Duplicate, class_name, settings_of
-from inference.modal_server import ModelServer
-from inference.providers.modal import ModalProvider
+from inference.modal.provider import ModalProvider
+from inference.modal.server import ModelServer
+from inference.modal.spec import APP_NAME, Duplicate, class_name, settings_of
 from tests.inference.slow import SlowRuntime
 from tests.inference.specs import a_request, a_spec
 from tests.modal_loopback import Call, Loopback, Match, faults
@@ -36,7 +36,7 @@ SPEC = a_spec()
 
 
 class Container:
-    """What `inference.modal_app` runs, with a register of its own instead of Modal's."""
+    """What `inference.modal.app` runs, with a register of its own instead of Modal's."""
 
     def __init__(self) -> None:
         self.owners: dict[str, str] = {}

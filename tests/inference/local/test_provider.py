@@ -27,9 +27,9 @@ from inference.contract import (
     Request,
     SubmitRejected,
 )
+from inference.local.provider import LocalProvider
 from inference.model_files import folder_revision
-from inference.providers.local import LocalProvider
-from inference.runtime import ModelUnavailable
+from inference.runtime.transformers import ModelUnavailable
 from tests.inference.slow import SlowRuntime, load_slow
 
 TINY_LLAMA = Path(inference.tiny.__file__).parent / "weights" / "tiny-llama"
@@ -162,9 +162,9 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 from inference.model_files import folder_revision
-from inference.providers.local import LocalProvider
+from inference.local.provider import LocalProvider
 from tests.inference.slow import SlowRuntime
-from tests.inference.test_local import a_request
+from tests.inference.local.test_provider import a_request
 
 async def main():
     provider = LocalProvider(Path(sys.argv[1]), load=lambda _: SlowRuntime(seconds=0.1), batch_size=1)

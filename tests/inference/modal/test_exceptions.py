@@ -7,7 +7,7 @@ from cbor2 import CBORDecodeError
 from grpclib.exceptions import StreamTerminatedError
 
 from inference.contract import FailureCode, ProviderTruth
-from inference.providers.modal_truths import TRUTHS, state_of
+from inference.modal.exceptions import TRUTHS, state_of
 
 # the exception, how its text begins -> the truth, the failure code
 EXPECTED: list[tuple[type[Exception], str, str, str | None]] = [

@@ -37,11 +37,11 @@ from inference.contract import (
     SubmitRejected,
     read_reply,
 )
+from inference.http.call_ids import Owner, state_elsewhere
+from inference.http.chat import Sleep, complete
+from inference.http.endpoint import Endpoint
+from inference.http.model_list import look_up
 from inference.inspection import DeploymentState
-from inference.providers.chat import Sleep, complete
-from inference.providers.endpoint import Endpoint
-from inference.providers.process_calls import Owner, state_elsewhere
-from inference.providers.served import look_up
 
 REQUESTS_AT_ONCE = 8  # for one deployment, whatever number of calls they belong to
 CONNECT_SECONDS = 10.0
