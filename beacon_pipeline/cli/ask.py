@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from beacon_pipeline.catalog import Catalog
     from beacon_pipeline.instance.daemon import Daemon
-    from beacon_pipeline.jobs.launch import Asked
+    from beacon_pipeline.jobs.launch import LaunchedJob
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Counts, Job
 
@@ -102,14 +102,14 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
         print_report(report_of(ledger, catalog, asked.job), as_json)
 
 
-def _tell(asked: Asked) -> None:
+def _tell(asked: LaunchedJob) -> None:
     verb = "continuing" if asked.continued else "new"
     runs = "1 Dagster run" if len(asked.run_ids) == 1 else f"{len(asked.run_ids)} Dagster runs"
     click.echo(f"{verb} job {asked.job.jobspec_id}: {runs}", err=True)
 
 
 def _follow_with_progress(
-    asked: Asked, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, daemon: Daemon
+    asked: LaunchedJob, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, daemon: Daemon
 ) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -128,7 +128,7 @@ def _follow_with_progress(
             if waiting is not None and waiting not in told:
                 told.add(waiting)
                 console.print(waiting, highlight=False, markup=False)
-            settled = sum(n for word, n in counts.by_status.items() if Status(word).is_settled)
+            settled = sum(n for word, n in counts.by_status.items() if Status(word).is_terminal)
             progress.update(bar, completed=settled, total=counts.executions)
 
         try:

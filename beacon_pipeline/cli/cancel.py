@@ -27,7 +27,7 @@ def cancel(job: str) -> None:
         found = find_job(ledger, job)
         done = cancel_job(ledger, load_catalog(), ProvidersResource(), instance, found)
     newly = done.after.get(Status.CANCELLED, 0) - done.before.get(Status.CANCELLED, 0)
-    left = sum(count for word, count in done.after.items() if not Status(word).is_settled)
+    left = sum(count for word, count in done.after.items() if not Status(word).is_terminal)
     completed = done.after.get(Status.COMPLETED, 0)
     click.echo(
         f"job {found.jobspec_id}: {done.stopped_runs} runs stopped; {newly} executions cancelled, "

@@ -20,7 +20,7 @@ from beacon_pipeline.monitoring.doctor import Diagnosis
 from inference.contract import Provenance
 
 if TYPE_CHECKING:
-    from beacon_pipeline.monitoring.alerts.state import Memory
+    from beacon_pipeline.monitoring.alerts.state import AlertState
 
 # One mark and one colour for every word; the word is always there too, for those who see neither.
 LOOKS: dict[str, tuple[str, str]] = {
@@ -172,7 +172,7 @@ def _facts(job: Job, execution: Execution) -> list[tuple[str, str]]:
         ("asked in / executed in", f"{execution.region} / {execution.executed_region or 'not yet'}"),
         ("attempts", str(len(execution.attempts))),
         ("provider call", call and f"{call.provider}: {call.provider_call_id or 'not accepted yet'}"),
-        ("provider's word", call and call.truth and call.truth.value),
+        ("provider's word", call and call.status and call.status.value),
         (
             "tokens",
             execution.output_tokens is not None
@@ -210,7 +210,7 @@ def _provenance_facts(provenance: Provenance | None) -> list[tuple[str, object]]
     ]
 
 
-def alerts_view(memory: Memory, targets: Sequence[str], problems: Sequence[str]) -> RenderableType:
+def alerts_view(memory: AlertState, targets: Sequence[str], problems: Sequence[str]) -> RenderableType:
     """What is wrong now, and how far people were told."""
     table = Table("since (UTC)", "what is wrong", "how many", "job", box=None, pad_edge=False)
     for alert in memory.alerts:

@@ -168,7 +168,7 @@ def _cell(execution: Execution) -> CellReport:
 def _mismatch(execution: Execution, shown: Mapping[str, Shown]) -> MismatchReport | None:
     key = key_of(execution.cell)
     call = execution.newest_call
-    found = mismatch_with_provider(execution, call.truth if call else None) or mismatch_with_dagster(
+    found = mismatch_with_provider(execution, call.status if call else None) or mismatch_with_dagster(
         execution, shown.get(key)
     )
     return None if found is None else _reported(key, found)

@@ -21,7 +21,7 @@ from beacon_pipeline.reconciliation.view import (
     newest_materializations,
     unknown_evaluation,
 )
-from inference.contract import ProviderTruth
+from inference.contract import CallStatus
 
 
 def inference_checks(catalog: Catalog) -> dg.AssetChecksDefinition:
@@ -88,15 +88,15 @@ def _evaluations(
     truths = asyncio.run(_ask(providers.open(catalog), list(executions.values())))
     jobs = ledger.jobspec_ids([execution.job_id for execution in executions.values()])
     for key, execution in sorted(executions.items()):
-        truth, shown = truths.get(execution.id), materialized.get(key)
+        call_status, shown = truths.get(execution.id), materialized.get(key)
         names = [name for name in chosen if key not in unknown or name is not CheckName.STATUS_CONSISTENCY]
-        yield from evaluations_of(execution, truth, shown, names, job=jobs[execution.job_id])
+        yield from evaluations_of(execution, call_status, shown, names, job=jobs[execution.job_id])
     if CheckName.STATUS_CONSISTENCY in chosen:
         for key in sorted(unknown):
             yield unknown_evaluation(key, materialized[key], executions.get(key))
 
 
-async def _ask(providers: Providers, executions: Sequence[Execution]) -> dict[str, ProviderTruth]:
+async def _ask(providers: Providers, executions: Sequence[Execution]) -> dict[str, CallStatus]:
     try:
         return await truths_of(providers, executions)
     finally:

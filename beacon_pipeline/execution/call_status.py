@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.ledger.records import Call, Execution
-from inference.contract import CallState, FailureCode, NotConfigured, Provider, ProviderTruth
+from inference.contract import CallState, CallStatus, FailureCode, NotConfigured, Provider
 from inference.inspection import Account, HasAccount
 
 DEADLINE_SECONDS = 20.0
-ASKED_AT_ONCE = 50
+MAX_CONCURRENT_POLLS = 50
 
 
 async def account_of(provider: Provider) -> Account | None:
@@ -42,21 +42,21 @@ async def poll_call(provider: Provider, call: Call) -> CallState:
         told += "whose token this is could not be found out: it is asked about again"
     else:
         told += f"this token is of another account, {asked_by}: use one of {made_by}"
-    return CallState(truth=ProviderTruth.UNREACHABLE, detail=told)
+    return CallState(status=CallStatus.UNREACHABLE, detail=told)
 
 
 async def states_of(
     providers: Providers, calls: Sequence[Call], *, deadline_seconds: float = DEADLINE_SECONDS
 ) -> dict[str, CallState]:
     """Call id -> the provider's word, for accepted calls. What is not told in time is unreachable."""
-    slots = asyncio.Semaphore(ASKED_AT_ONCE)
+    slots = asyncio.Semaphore(MAX_CONCURRENT_POLLS)
 
     async def ask(call: Call) -> CallState:
         try:
             async with slots:
                 return await poll_call(providers.named(call.provider), call)
         except NotConfigured as error:
-            return CallState(truth=ProviderTruth.UNREACHABLE, detail=str(error))
+            return CallState(status=CallStatus.UNREACHABLE, detail=str(error))
 
     accepted = [call for call in calls if call.provider_call_id is not None]
     tasks = {call.id: asyncio.ensure_future(ask(call)) for call in accepted}
@@ -67,12 +67,12 @@ async def states_of(
         task.cancel()
     await asyncio.gather(*late, return_exceptions=True)
     unreachable = CallState(
-        truth=ProviderTruth.UNREACHABLE, detail=f"no word within {deadline_seconds:g} seconds"
+        status=CallStatus.UNREACHABLE, detail=f"no word within {deadline_seconds:g} seconds"
     )
     return {call_id: unreachable if task in late else task.result() for call_id, task in tasks.items()}
 
 
-async def truths_of(providers: Providers, executions: Sequence[Execution]) -> dict[str, ProviderTruth]:
+async def truths_of(providers: Providers, executions: Sequence[Execution]) -> dict[str, CallStatus]:
     """Execution id -> the provider's word on its newest call, for those whose call was accepted.
 
     A call that never asks for anything any more, because its reply is on record, may have expired
@@ -85,7 +85,7 @@ async def truths_of(providers: Providers, executions: Sequence[Execution]) -> di
         call = execution.newest_call
         if call is None or call.id not in states:
             continue
-        told = states[call.id].truth
-        expired = told is ProviderTruth.EXPIRED and call.replied and call.truth is not None
-        truths[execution.id] = call.truth if expired and call.truth else told
+        told = states[call.id].status
+        expired = told is CallStatus.EXPIRED and call.replied and call.status is not None
+        truths[execution.id] = call.status if expired and call.status else told
     return truths

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from beacon_pipeline.ledger.records import Call, Execution
 from beacon_pipeline.ledger.status import Status
-from inference.contract import FailureCode, ProviderTruth
+from inference.contract import CallStatus, FailureCode
 
 
 class CallStage(StrEnum):
@@ -28,7 +28,7 @@ class Action(StrEnum):
     """What to do with an execution now."""
 
     NOTHING = "nothing"  # the record is complete and true
-    ASK = "ask"  # the call's truth is not known in this round: poll the provider
+    ASK = "ask"  # the call's status is not known in this round: poll the provider
     WAIT = "wait"  # the provider still runs it, or cannot be reached: unknown is not failed
     SETTLE = "settle"  # the provider has an end for the call: record it
     REATTACH = "reattach"  # recorded as ended, but the provider still runs it
@@ -42,18 +42,18 @@ class Action(StrEnum):
 class Facts:
     """All that `decide` looks at.
 
-    ``truth`` is None until the provider was asked in this round; ``attempts`` counts those made,
+    ``call_status`` is None until the provider was asked in this round; ``attempts`` counts those made,
     ``budget`` those allowed; ``durable`` is the provider's own word about its calls; ``in_hand``:
     an intended call is so young that another process may be sending it just now.
     """
 
     status: Status
     stage: CallStage
-    truth: ProviderTruth | None
+    call_status: CallStatus | None
     attempts: int
     budget: int
     durable: bool
-    in_hand: bool = False
+    submitting: bool = False
 
 
 def stage_of(call: Call | None) -> CallStage:
@@ -67,21 +67,21 @@ def stage_of(call: Call | None) -> CallStage:
 
 def facts_of(
     execution: Execution,
-    truth: ProviderTruth | None,
+    call_status: CallStatus | None,
     *,
     budget: int,
     durable: bool,
-    in_hand: bool = False,
+    submitting: bool = False,
 ) -> Facts:
     """The facts of an execution, with the provider's word on its newest call."""
     return Facts(
         status=execution.status,
         stage=stage_of(execution.newest_call),
-        truth=truth,
+        call_status=call_status,
         attempts=len(execution.attempts),
         budget=budget,
         durable=durable,
-        in_hand=in_hand,
+        submitting=submitting,
     )
 
 
@@ -105,9 +105,9 @@ def _in_flight(facts: Facts) -> Action:
             if facts.durable:
                 return Action.RESUBMIT
             # Sent twice it runs twice: whoever wrote the intent is given time to send it.
-            return Action.WAIT if facts.in_hand else Action.INTERRUPT
+            return Action.WAIT if facts.submitting else Action.INTERRUPT
         case CallStage.ACCEPTED:
-            return _by_truth(facts.truth, still_running=Action.WAIT, ended=Action.SETTLE)
+            return _by_call_status(facts.call_status, still_running=Action.WAIT, ended=Action.SETTLE)
         case CallStage.NONE | CallStage.ANSWERED:
             # The schema and the single transaction of a settlement keep this from arising; a
             # record written by other hands is brought back by a fresh attempt, within budget.
@@ -118,22 +118,24 @@ def _ended_without_answer(facts: Facts) -> Action:
     match facts.stage:
         case CallStage.ACCEPTED:
             # The end on record did not come from a reply: it may be false.
-            return _by_truth(facts.truth, still_running=Action.REATTACH, ended=_next_attempt(facts))
+            return _by_call_status(
+                facts.call_status, still_running=Action.REATTACH, ended=_next_attempt(facts)
+            )
         case CallStage.NONE | CallStage.INTENDED | CallStage.ANSWERED:
             return _next_attempt(facts)
 
 
-def _by_truth(truth: ProviderTruth | None, *, still_running: Action, ended: Action) -> Action:
-    match truth:
+def _by_call_status(call_status: CallStatus | None, *, still_running: Action, ended: Action) -> Action:
+    match call_status:
         case None:
             return Action.ASK
-        case ProviderTruth.PENDING:
+        case CallStatus.PENDING:
             return still_running
-        case ProviderTruth.UNREACHABLE:
+        case CallStatus.UNREACHABLE:
             return Action.WAIT
-        case ProviderTruth.SUCCEEDED:
+        case CallStatus.SUCCEEDED:
             return Action.SETTLE
-        case ProviderTruth.FAILED | ProviderTruth.TIMED_OUT | ProviderTruth.CANCELLED | ProviderTruth.EXPIRED:
+        case CallStatus.FAILED | CallStatus.TIMED_OUT | CallStatus.CANCELLED | CallStatus.EXPIRED:
             return ended
 
 

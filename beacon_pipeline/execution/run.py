@@ -31,10 +31,10 @@ from beacon_pipeline.ledger.status import Cause, Status
 from inference.contract import (
     CallFailure,
     CallState,
+    CallStatus,
     Deployment,
     FailureCode,
     MalformedReply,
-    ProviderTruth,
     ReplyUnavailable,
     SubmitRejected,
     SubmitUnknown,
@@ -45,9 +45,9 @@ FIRST_POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.1, 2.0
 # While a call is pending, the record is looked at this often for what others did: at one time of its own
 # for each deployment, or a thousand that were sent together are read together.
 READ_AGAIN_SECONDS = (20.0, 60.0)
-QUESTIONS_AT_ONCE = 64  # to providers, over all deployments of a run
-IN_HAND_SECONDS = 30.0  # from writing an intent to the record of its acceptance, at the very most
-FETCHES_AT_ONCE = 16  # of replies, which shall not wait behind the questions about other calls
+MAX_CONCURRENT_POLLS = 64  # to providers, over all deployments of a run
+SUBMITTING_SECONDS = 30.0  # from writing an intent to the record of its acceptance, at the very most
+MAX_CONCURRENT_FETCHES = 16  # of replies, which shall not wait behind the questions about other calls
 UNREACHABLE_PATIENCE_SECONDS = 120.0  # of one run; the executions stay dispatched and are healed later
 
 log = structlog.get_logger()
@@ -58,17 +58,17 @@ Judge = Callable[[Sequence[Execution]], Mapping[str, Outcome]]
 
 
 @dataclass
-class _Round:
+class _DeploymentRun:
     """What is true only while one deployment is being worked on."""
 
     job_id: str
     cells: Sequence[Cell]
     on_settled: OnSettled
     reported: set[str] = field(default_factory=set)  # executions handed to `on_settled`
-    begun: set[str] = field(default_factory=set)  # executions that were unsettled at some time in here
+    seen_unsettled: set[str] = field(default_factory=set)  # executions that had not ended when looked at
     states: dict[str, CallState] = field(default_factory=dict)  # by call id, as polled just now
     poll_seconds: float = FIRST_POLL_SECONDS
-    lost: set[str] = field(default_factory=set)  # calls whose submit got no answer here
+    unacknowledged: set[str] = field(default_factory=set)  # calls whose submit got no answer here
     refused: dict[str, CallFailure] = field(default_factory=dict)  # by call id, when it was sent again
     read_at: float = 0.0  # when the record was read, by the event loop's clock
     read_again_seconds: float = field(default_factory=lambda: random.uniform(*READ_AGAIN_SECONDS))
@@ -97,8 +97,8 @@ class Materializer:
         self._actor = actor
         self._sleep = sleep
         self._patience = unreachable_patience_seconds
-        self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
-        self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
+        self._questions = asyncio.Semaphore(MAX_CONCURRENT_POLLS)
+        self._fetches = asyncio.Semaphore(MAX_CONCURRENT_FETCHES)
 
     async def materialize(self, job_id: str, cells: Sequence[Cell], on_settled: OnSettled) -> None:
         """Work on all cells, deployment by deployment, side by side.
@@ -112,10 +112,10 @@ class Materializer:
         check_configured(self._catalog, self._providers, by_deployment)
         executions = await self._read(self._ledger.executions, job_id, cells)
         await check_ready(self._catalog, self._providers, deployments_to_ask(executions))
-        rounds = (_Round(job_id, some, on_settled) for some in by_deployment.values())
+        rounds = (_DeploymentRun(job_id, some, on_settled) for some in by_deployment.values())
         await _side_by_side([self._deployment(work) for work in rounds])
 
-    async def _deployment(self, work: _Round) -> None:
+    async def _deployment(self, work: _DeploymentRun) -> None:
         executions = await self._executions(work)
         while True:
             open_ones = [e for e in executions if e.id not in work.reported]
@@ -145,54 +145,58 @@ class Materializer:
             if self._record_may_have_moved(waiting, work):
                 executions = await self._executions(work)
 
-    async def _executions(self, work: _Round) -> list[Execution]:
+    async def _executions(self, work: _DeploymentRun) -> list[Execution]:
         work.read_at = asyncio.get_running_loop().time()
         return await self._read(self._ledger.executions, work.job_id, work.cells)
 
-    def _record_may_have_moved(self, waiting: Sequence[Execution], work: _Round) -> bool:
+    def _record_may_have_moved(self, waiting: Sequence[Execution], work: _DeploymentRun) -> bool:
         """While calls are pending, a thousand of them shall not read the ledger a thousand times a second.
 
         What a success means depends on nothing that others did; any other end may be a wished one.
         """
-        truths = {state.truth for state in work.states.values()}
-        ended = any(truth.is_final and truth is not ProviderTruth.SUCCEEDED for truth in truths)
+        statuses = {state.status for state in work.states.values()}
+        ended = any(status.is_final and status is not CallStatus.SUCCEEDED for status in statuses)
         sent_by_others = any(call.provider_call_id is None for call in _calls_of(waiting))
         since_read = asyncio.get_running_loop().time() - work.read_at
         return ended or sent_by_others or since_read > work.read_again_seconds
 
-    def _plan(self, executions: Sequence[Execution], work: _Round) -> dict[Action, list[Execution]]:
+    def _plan(self, executions: Sequence[Execution], work: _DeploymentRun) -> dict[Action, list[Execution]]:
         plan: dict[Action, list[Execution]] = {}
         for execution in executions:
-            if not execution.status.is_settled:
-                work.begun.add(execution.id)
+            if not execution.status.is_terminal:
+                work.seen_unsettled.add(execution.id)
             action = decide(self._facts(execution, work))
-            if action is Action.DISPATCH and execution.status.is_settled and execution.id in work.begun:
+            if (
+                action is Action.DISPATCH
+                and execution.status.is_terminal
+                and execution.id in work.seen_unsettled
+            ):
                 action = Action.NOTHING  # somebody else ended it meanwhile, a person who cancels, say
             plan.setdefault(action, []).append(execution)
         return plan
 
-    def _facts(self, execution: Execution, work: _Round) -> Facts:
+    def _facts(self, execution: Execution, work: _DeploymentRun) -> Facts:
         call = execution.newest_call
         state = work.states.get(call.id) if call else None
         return facts_of(
             execution,
-            state.truth if state else None,
+            state.status if state else None,
             budget=self._catalog.settings.attempt_budget,
             durable=self._providers.named(call.provider).durable if call else True,
-            in_hand=call is not None and call.id not in work.lost and _age(call) < IN_HAND_SECONDS,
+            submitting=call is not None
+            and call.id not in work.unacknowledged
+            and _age(call) < SUBMITTING_SECONDS,
         )
 
-    def _report(self, work: _Round, executions: Sequence[Execution]) -> None:
+    def _report(self, work: _DeploymentRun, executions: Sequence[Execution]) -> None:
         if executions:
             work.reported.update(execution.id for execution in executions)
             work.on_settled(executions)
 
-    def _out_of_patience(self, waiting: Sequence[Execution], work: _Round) -> bool:
+    def _out_of_patience(self, waiting: Sequence[Execution], work: _DeploymentRun) -> bool:
         calls = _calls_of(waiting)
         now = datetime.now(UTC)
-        reachable = any(
-            work.states[c.id].truth is ProviderTruth.PENDING for c in calls if c.id in work.states
-        )
+        reachable = any(work.states[c.id].status is CallStatus.PENDING for c in calls if c.id in work.states)
         if reachable:
             work.unreachable_since = None
             return all(_age(call) > self._longest(call) for call in calls)
@@ -207,7 +211,7 @@ class Materializer:
             return self._patience
         return model.startup_timeout_seconds + (model.retries + 1) * model.timeout_seconds
 
-    async def _act(self, action: Action, executions: Sequence[Execution], work: _Round) -> None:
+    async def _act(self, action: Action, executions: Sequence[Execution], work: _DeploymentRun) -> None:
         match action:
             case Action.ASK:
                 await self._ask(_calls_of(executions), work)
@@ -229,7 +233,7 @@ class Materializer:
             case Action.NOTHING | Action.GIVE_UP | Action.WAIT:
                 raise AssertionError(f"{action} needs no act")
 
-    async def _ask(self, calls: Sequence[Call], work: _Round) -> None:
+    async def _ask(self, calls: Sequence[Call], work: _DeploymentRun) -> None:
         accepted = [call for call in calls if call.provider_call_id is not None]
         states = await asyncio.gather(*(self._poll(call) for call in accepted))
         work.states.update({call.id: state for call, state in zip(accepted, states, strict=True)})
@@ -239,14 +243,14 @@ class Materializer:
         provider = self._providers.named(call.provider)
         async with self._questions:
             state = await poll_call(provider, call)
-        if call.cancel_requested_at is not None and state.truth is ProviderTruth.PENDING:
+        if call.cancel_requested_at is not None and state.status is CallStatus.PENDING:
             # The wish may not have reached the provider; repeating it changes nothing.
             with suppress(ReplyUnavailable):
                 await provider.cancel(call.provider_call_id)
         return state
 
-    async def _dispatch(self, executions: Sequence[Execution], work: _Round) -> None:
-        ended = [e.id for e in executions if e.status.is_settled]
+    async def _dispatch(self, executions: Sequence[Execution], work: _DeploymentRun) -> None:
+        ended = [e.id for e in executions if e.status.is_terminal]
         if ended:
             await self._write(self._ledger.retry, ended, actor=self._actor, detail="asked again")
         failed_rounds = max(len(e.attempts) for e in executions)
@@ -263,7 +267,7 @@ class Materializer:
         if call is not None:
             await self._submit(call, work)
 
-    async def _submit(self, call: Call, work: _Round, *, again: bool = False) -> None:
+    async def _submit(self, call: Call, work: _DeploymentRun, *, again: bool = False) -> None:
         """Send a call that is on record. Whatever is lost on the way, the record says so truly.
 
         ``again``: it may have been sent before. Then a refusal is about this sending only, and says
@@ -279,7 +283,7 @@ class Materializer:
                 work.refused[call.id] = rejected.failure
                 await self._submit_unknown(call, work, f"refused when it was sent again: {rejected}")
                 return
-            facts = CallFacts(truth=ProviderTruth.FAILED, replied=True, failure=rejected.failure)
+            facts = CallFacts(status=CallStatus.FAILED, replied=True, failure=rejected.failure)
             await self._settle_failure(call, rejected.failure, facts, work)
         except SubmitUnknown as unknown:
             await self._submit_unknown(call, work, str(unknown))
@@ -288,10 +292,10 @@ class Materializer:
             work.poll_seconds = FIRST_POLL_SECONDS
             await self._record_accepted(call, provider_call_id, account)
 
-    async def _submit_unknown(self, call: Call, work: _Round, reason: str) -> None:
+    async def _submit_unknown(self, call: Call, work: _DeploymentRun, reason: str) -> None:
         """Whether the call runs is not known: wait before it is sent again, or leave it as it is."""
         log.warning("it is not known whether a call was accepted", call=call.id, reason=reason)
-        work.lost.add(call.id)
+        work.unacknowledged.add(call.id)
         work.unreachable_since = work.unreachable_since or datetime.now(UTC)
         if (datetime.now(UTC) - work.unreachable_since).total_seconds() >= self._patience:
             await self._report_left(call, work)
@@ -307,19 +311,19 @@ class Materializer:
         if on_record != provider_call_id:
             log.info("sent twice", call=call.id, on_record=on_record, also_accepted_as=provider_call_id)
 
-    async def _settle(self, call: Call, work: _Round) -> None:
+    async def _settle(self, call: Call, work: _DeploymentRun) -> None:
         state = work.states.pop(call.id)
-        if state.truth is ProviderTruth.SUCCEEDED:
+        if state.status is CallStatus.SUCCEEDED:
             await self._settle_reply(call, work)
             return
         assert state.failure is not None, "a call that ended without a reply has a reason"
         failure = state.failure
         if call.cancel_requested_at is not None and failure.code in _LOOKS_LIKE_A_CANCEL:
             failure = CallFailure(code=FailureCode.CANCELLED, message=failure.message)
-        facts = CallFacts(truth=state.truth, replied=False, failure=failure)
+        facts = CallFacts(status=state.status, replied=False, failure=failure)
         await self._settle_failure(call, failure, facts, work, Cause.PROVIDER_REPORT)
 
-    async def _settle_reply(self, call: Call, work: _Round) -> None:
+    async def _settle_reply(self, call: Call, work: _DeploymentRun) -> None:
         assert call.provider_call_id is not None, "a succeeded call has an id"
         provider = self._providers.named(call.provider)
         try:
@@ -327,13 +331,13 @@ class Materializer:
                 reply = await provider.fetch(call.provider_call_id, call.request)
         except ReplyUnavailable as unavailable:
             log.warning("a reply could not be fetched yet", call=call.id, reason=str(unavailable))
-            unreachable = CallState(truth=ProviderTruth.UNREACHABLE, detail=str(unavailable))
+            unreachable = CallState(status=CallStatus.UNREACHABLE, detail=str(unavailable))
             work.states[call.id] = unreachable
             return
         except MalformedReply as malformed:
             failure = CallFailure(code=FailureCode.MALFORMED_REPLY, message=malformed.problem)
             facts = CallFacts(
-                truth=ProviderTruth.SUCCEEDED, replied=True, failure=failure, raw_reply=malformed.raw
+                status=CallStatus.SUCCEEDED, replied=True, failure=failure, raw_reply=malformed.raw
             )
             await self._settle_failure(call, failure, facts, work)
             return
@@ -344,7 +348,7 @@ class Materializer:
             read_region=self._catalog.read_region,
         )
         facts = CallFacts(
-            truth=ProviderTruth.SUCCEEDED,
+            status=CallStatus.SUCCEEDED,
             replied=True,
             reported_region=reply.region,
             cloud=reply.cloud,
@@ -355,31 +359,36 @@ class Materializer:
         )
         await self._settle_as(call, judge, facts, work, Cause.REPLY)
 
-    async def _interrupt(self, call: Call, work: _Round) -> None:
+    async def _interrupt(self, call: Call, work: _DeploymentRun) -> None:
         failure = CallFailure(
             code=FailureCode.INTERRUPTED, message="the asking process ended before the answer came"
         )
-        facts = CallFacts(truth=ProviderTruth.EXPIRED, replied=True, failure=failure)
+        facts = CallFacts(status=CallStatus.EXPIRED, replied=True, failure=failure)
         await self._settle_failure(call, failure, facts, work, Cause.REPAIR)
 
     async def _settle_failure(
-        self, call: Call, failure: CallFailure, facts: CallFacts, work: _Round, cause: Cause = Cause.REPLY
+        self,
+        call: Call,
+        failure: CallFailure,
+        facts: CallFacts,
+        work: _DeploymentRun,
+        cause: Cause = Cause.REPLY,
     ) -> None:
         budget = self._catalog.settings.attempt_budget
         judge = partial(outcomes_of_failure, failure, call_id=call.id, budget=budget)
         await self._settle_as(call, judge, facts, work, cause)
 
     async def _settle_as(
-        self, call: Call, judge: Judge, facts: CallFacts, work: _Round, cause: Cause
+        self, call: Call, judge: Judge, facts: CallFacts, work: _DeploymentRun, cause: Cause
     ) -> None:
         """Hand over what this call ended: it is not asked again here, whatever budget is left."""
         on_call = await self._write(
             self._ledger.judge_call, call.id, judge, facts, actor=self._actor, cause=cause
         )
         ours = _unreported(on_call, work)
-        self._report(work, [execution for execution in ours if execution.status.is_settled])
+        self._report(work, [execution for execution in ours if execution.status.is_terminal])
 
-    async def _report_left(self, call: Call, work: _Round) -> None:
+    async def _report_left(self, call: Call, work: _DeploymentRun) -> None:
         """Hand over what this call carries, unsettled: patience ran out."""
         on_call = await self._read(self._ledger.executions_on, call.id)
         self._report(work, _unreported(on_call, work))
@@ -397,7 +406,7 @@ class Materializer:
 
     async def _cancel_call(self, call: Call) -> None:
         await self._write(self._ledger.request_cancel, call.id)
-        work = _Round(call.job_id, (), lambda _: None)
+        work = _DeploymentRun(call.job_id, (), lambda _: None)
         provider = self._providers.named(call.provider)
         if call.provider_call_id is None and provider.durable:
             await self._submit(call, work, again=True)  # it runs once; now it has an id to cancel by
@@ -412,22 +421,22 @@ class Materializer:
             return
         state = await poll_call(provider, call)
         for _ in range(CANCEL_POLLS):
-            if state.truth is not ProviderTruth.PENDING:
+            if state.status is not CallStatus.PENDING:
                 break
             await self._sleep(FIRST_POLL_SECONDS)
             state = await poll_call(provider, call)
-        if state.truth.is_final:
+        if state.status.is_final:
             work.states[call.id] = state
             await self._settle(call, work)
 
-    async def _give_up_refused(self, call: Call, work: _Round) -> None:
+    async def _give_up_refused(self, call: Call, work: _DeploymentRun) -> None:
         """A person ends what the provider refuses to be sent again: there is nothing to cancel it by."""
         refusal = work.refused.get(call.id)
         if refusal is None:
             return
         message = f"given up on request; whether an earlier sending runs is not known: {refusal.message}"
         failure = CallFailure(code=FailureCode.CANCELLED, message=message)
-        facts = CallFacts(truth=ProviderTruth.UNREACHABLE, replied=False, failure=failure)
+        facts = CallFacts(status=CallStatus.UNREACHABLE, replied=False, failure=failure)
         await self._settle_failure(call, failure, facts, work, Cause.CANCEL)
 
     async def _read(
@@ -460,7 +469,7 @@ async def _side_by_side(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Res
     return [task.result() for task in running]
 
 
-def _unreported(executions: Sequence[Execution], work: _Round) -> list[Execution]:
+def _unreported(executions: Sequence[Execution], work: _DeploymentRun) -> list[Execution]:
     return [e for e in executions if e.cell in work.cells and e.id not in work.reported]
 
 

@@ -48,7 +48,7 @@ def cancel_job(
     """
     before = ledger.counts(job.id).by_status
     stopped, not_stopped = _stop_runs(instance, job)
-    cells = [execution.cell for execution in ledger.executions(job.id) if not execution.status.is_settled]
+    cells = [execution.cell for execution in ledger.executions(job.id) if not execution.status.is_terminal]
     cancel_cells(ledger, catalog, providers, job, cells, actor="beacon cancel")
     return Cancelled(stopped, not_stopped, before, ledger.counts(job.id).by_status)
 
@@ -107,7 +107,7 @@ def left_by_cancelled(
         return []
     others = [*unfinished_runs(instance, job), *runs_after(instance, job, record.update_timestamp)]
     left = set(cells).difference(*(cells_of_run(catalog, other.tags) for other in others))
-    return [e for e in ledger.executions(job.id, sorted(left)) if not e.status.is_settled] if left else []
+    return [e for e in ledger.executions(job.id, sorted(left)) if not e.status.is_terminal] if left else []
 
 
 def terminate_runs(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ CONTINUED_WITHIN = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Asking:
+class JobRef:
     """Who asks. ``continues`` is false where a tag names the job: then it is exactly that one.
 
     ``schedule`` is the catalog's schedule that a tick asked for.
@@ -30,7 +30,7 @@ class Asking:
     schedule: str | None = None
 
 
-def asking_of(tags: Mapping[str, str], run_id: str) -> Asking:
+def asking_of(tags: Mapping[str, str], run_id: str) -> JobRef:
     """Read from a run's tags which job it works for.
 
     A job named by tag comes first. All runs of one backfill are one job, and a re-execution or
@@ -38,14 +38,14 @@ def asking_of(tags: Mapping[str, str], run_id: str) -> Asking:
     """
     if job := tags.get(JOB_TAG):
         if schedule := tags.get(SCHEDULE_TAG):
-            return Asking(job, "schedule", continues=False, schedule=schedule)
-        return Asking(job, "launch", continues=False)
+            return JobRef(job, "schedule", continues=False, schedule=schedule)
+        return JobRef(job, "launch", continues=False)
     if backfill := tags.get(BACKFILL_TAG):
-        return Asking(f"backfill-{backfill}", "backfill", continues=True)
-    return Asking(f"run-{tags.get(ROOT_RUN_TAG) or run_id}", "run", continues=True)
+        return JobRef(f"backfill-{backfill}", "backfill", continues=True)
+    return JobRef(f"run-{tags.get(ROOT_RUN_TAG) or run_id}", "run", continues=True)
 
 
-def asking_of_run(run: dg.DagsterRun) -> Asking:
+def asking_of_run(run: dg.DagsterRun) -> JobRef:
     """Which job a run works for; Dagster keeps the run that it repeats beside its tags."""
     root = {ROOT_RUN_TAG: run.root_run_id} if run.root_run_id else {}
     return asking_of({**run.tags, **root}, run.run_id)
@@ -71,7 +71,7 @@ def make_job(
 
 
 def job_for(
-    ledger: Ledger, catalog: Catalog, asking: Asking, cells: Sequence[Cell], *, actor: str
+    ledger: Ledger, catalog: Catalog, asking: JobRef, cells: Sequence[Cell], *, actor: str
 ) -> tuple[Job, list[Cell]]:
     """The job that this asking works on, made when there is none, and which of the cells it asks.
 

@@ -36,7 +36,7 @@ FOLLOW_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Asked:
+class LaunchedJob:
     """A job and the Dagster runs that were launched for it."""
 
     job: Job
@@ -75,7 +75,7 @@ def ask(
     *,
     new_job: bool,
     actor: str = "beacon run",
-) -> Asked:
+) -> LaunchedJob:
     """Launch runs that bring these cells to their true state.
 
     Goes on with the newest recent job that has not settled some of them, unless ``new_job``.
@@ -87,7 +87,7 @@ def ask(
     else:
         job = unfinished
         ledger.ensure_executions(job.id, cells, actor=actor)
-    return Asked(job, unfinished is not None, launch_job(instance, catalog, job, cells))
+    return LaunchedJob(job, unfinished is not None, launch_job(instance, catalog, job, cells))
 
 
 class JobNameTaken(BeaconError, ValueError):
@@ -96,7 +96,7 @@ class JobNameTaken(BeaconError, ValueError):
 
 def submit(
     ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog, name: str | None, cells: Sequence[Cell]
-) -> Asked:
+) -> LaunchedJob:
     """Launch the runs of exactly these cells, as the job of this name or as a new one.
 
     Submitting a name again goes on with its job: nothing that has an answer is asked again.
@@ -108,7 +108,7 @@ def submit(
     job = make_job(
         ledger, catalog, name or new_jobspec_id("submit"), cells, source="submit", actor="beacon submit"
     )
-    return Asked(job, existing is not None, launch_job(instance, catalog, job, cells))
+    return LaunchedJob(job, existing is not None, launch_job(instance, catalog, job, cells))
 
 
 def launch_job(
@@ -151,7 +151,7 @@ def new_jobspec_id(prefix: str = "ask", now: datetime | None = None) -> str:
 
 
 def follow(
-    asked: Asked,
+    asked: LaunchedJob,
     ledger: Ledger,
     instance: dg.DagsterInstance,
     catalog: Catalog,

@@ -366,7 +366,7 @@ class Ledger(LedgerRepairs):
             .where(calls_table.c.id == call_id, still_without_reply)
             .values(
                 settled_at=now,
-                truth=facts.truth.value,
+                truth=facts.status.value,
                 replied=facts.replied,
                 failure_code=facts.failure.code.value if facts.failure else None,
                 failure_message=facts.failure.message if facts.failure else None,

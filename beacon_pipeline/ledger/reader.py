@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from beacon_pipeline.ledger import rows
 from beacon_pipeline.ledger.database import Database
-from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, Job, Standing, Transition
+from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, ExecutionSummary, Job, Transition
 from beacon_pipeline.ledger.rows import (
     calls_table,
     chunks,
@@ -134,7 +134,7 @@ class LedgerReader:
 
     def latest_job_with_open(self, cells: Sequence[Cell]) -> Job | None:
         """The newest job in which one of these cells is pending or dispatched, or None."""
-        unsettled = [status.value for status in Status if not status.is_settled]
+        unsettled = [status.value for status in Status if not status.is_terminal]
         found = [
             self._one_job(
                 sa.select(jobs_table)
@@ -155,7 +155,7 @@ class LedgerReader:
         """When the last execution of a job that has no unsettled one was settled, for the newest such
         job between two moments; None where there is none."""
         table = executions_table
-        settled = [status.value for status in Status if status.is_settled]
+        settled = [status.value for status in Status if status.is_terminal]
         changed = sa.select(table.c.job_id).where(table.c.status.in_(settled), table.c.updated_at > after)
         done = (
             sa.select(sa.func.max(table.c.updated_at, type_=table.c.updated_at.type).label("at"))
@@ -239,7 +239,7 @@ class LedgerReader:
 
     def unsettled(self) -> int:
         """How many executions are pending or dispatched."""
-        unsettled = [status.value for status in Status if not status.is_settled]
+        unsettled = [status.value for status in Status if not status.is_terminal]
         query = sa.select(sa.func.count()).where(executions_table.c.status.in_(unsettled))
         return self._database.read(lambda c: c.scalar(query) or 0)
 
@@ -258,7 +258,7 @@ class LedgerReader:
 
     def standings(
         self, statuses: Iterable[Status], *, since: datetime, until: datetime, limit: int
-    ) -> list[Standing]:
+    ) -> list[ExecutionSummary]:
         """Executions that took one of these statuses in this time and have it still, oldest first."""
         table = executions_table
         query = (

@@ -118,7 +118,7 @@ class LedgerRepairs(LedgerWatch):
 
         def end(connection: sa.Connection) -> list[str]:
             statuses = lock_statuses(connection, execution_ids)
-            open_ids = [i for i in execution_ids if not statuses[i].is_settled]
+            open_ids = [i for i in execution_ids if not statuses[i].is_terminal]
             reasons = newest_failures(connection, open_ids)
             supersede(connection, open_ids, now)
             changes = []

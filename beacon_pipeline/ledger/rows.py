@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger.records import Attempt, Call, Cell, Execution, Job, Standing, Transition
+from beacon_pipeline.ledger.records import Attempt, Call, Cell, Execution, ExecutionSummary, Job, Transition
 from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
-from inference.contract import FailureCode, FinishReason, Provenance, ProviderTruth, Request
+from inference.contract import CallStatus, FailureCode, FinishReason, Provenance, Request
 
 CHUNK = 400  # rows or bound groups in one statement; SQLite's limit on parameters is far above
 
@@ -37,12 +37,12 @@ def job_from(row: sa.RowMapping) -> Job:
 
 def call_from(row: sa.RowMapping | dict[str, Any]) -> Call:
     values = dict(row)
-    truth = values["truth"]
+    status = values.pop("truth")  # the column keeps the name that it was made with
     return Call(
         **values
         | {
             "request": Request.model_validate_json(values["request"]),
-            "truth": None if truth is None else ProviderTruth(truth),
+            "status": None if status is None else CallStatus(status),
         }
     )
 
@@ -59,10 +59,10 @@ def transition_from(row: sa.RowMapping) -> Transition:
     )
 
 
-def standing_from(row: sa.RowMapping) -> Standing:
+def standing_from(row: sa.RowMapping) -> ExecutionSummary:
     values = dict(row)
     cell = Cell(values.pop("region"), values.pop("model"), values.pop("question"))
-    return Standing(**values | {"cell": cell, "status": Status(values["status"])})
+    return ExecutionSummary(**values | {"cell": cell, "status": Status(values["status"])})
 
 
 def _execution_from(row: sa.RowMapping, attempts: tuple[Attempt, ...]) -> Execution:

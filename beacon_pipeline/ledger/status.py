@@ -19,7 +19,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
     @property
-    def is_settled(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether nothing more is expected to happen by itself."""
         return self not in (Status.PENDING, Status.DISPATCHED)
 

@@ -11,9 +11,9 @@ from datetime import timedelta
 from enum import StrEnum
 
 from beacon_pipeline.catalog import Catalog, ProviderName, Settings
-from beacon_pipeline.ledger.statistics import Computed, Statistics
+from beacon_pipeline.ledger.statistics import DeploymentUsage, Statistics
 from beacon_pipeline.ledger.status import AnswerKind, Status
-from beacon_pipeline.reconciliation.checks import Finding
+from beacon_pipeline.reconciliation.checks import CheckOutcome
 from beacon_pipeline.reconciliation.consistency import contradicts
 
 WINDOW = timedelta(hours=24)
@@ -78,7 +78,7 @@ def metrics_of(
     contradicted = sum(
         a.executions
         for a in statistics.agreements
-        if contradicts(a.status, a.truth, refused=a.refused, answered=a.answered)
+        if contradicts(a.status, a.call_status, refused=a.refused, answered=a.answered)
     )
     mismatches = contradicted + shown_otherwise
     answers = statistics.by_answer_kind
@@ -126,7 +126,7 @@ def completion_rates(regions: Mapping[str, Mapping[Status, int]]) -> dict[str, f
     return rates
 
 
-def _cost(computed: Iterable[Computed], catalog: Catalog) -> tuple[float, float, float]:
+def _cost(computed: Iterable[DeploymentUsage], catalog: Catalog) -> tuple[float, float, float]:
     """GPU seconds, those without a price among them, and the cost of the others.
 
     A model is taken to have run on the GPU it prefers; starting up and idling are not in it.
@@ -148,12 +148,12 @@ def _cost(computed: Iterable[Computed], catalog: Catalog) -> tuple[float, float,
     return total, unpriced, cost
 
 
-def judge(metrics: Metrics, settings: Settings) -> dict[MetricCheck, Finding]:
+def judge(metrics: Metrics, settings: Settings) -> dict[MetricCheck, CheckOutcome]:
     """Whether the figures are good enough. What was not measured fails nothing."""
     return {name: check(metrics, settings) for name, check in _CHECKS.items()}
 
 
-def _status_mismatch(metrics: Metrics, _settings: Settings) -> Finding:
+def _status_mismatch(metrics: Metrics, _settings: Settings) -> CheckOutcome:
     rate = metrics.status_mismatch_rate
     seen = (
         f"{metrics.mismatches} of {metrics.executions} executions: provider, ledger and Dagster differ now; "
@@ -166,10 +166,10 @@ def _status_mismatch(metrics: Metrics, _settings: Settings) -> Finding:
     )
 
 
-def _execution_time(metrics: Metrics, _settings: Settings) -> Finding:
+def _execution_time(metrics: Metrics, _settings: Settings) -> CheckOutcome:
     p95 = metrics.execution_seconds.get(95)
     if p95 is None:
-        return Finding(True, "nothing completed")
+        return CheckOutcome(True, "nothing completed")
     return _finding(
         p95 < P95_SECONDS,
         f"95 of 100 executions took at most {p95:.1f} s; the limit is {P95_SECONDS:g} s",
@@ -177,10 +177,10 @@ def _execution_time(metrics: Metrics, _settings: Settings) -> Finding:
     )
 
 
-def _ledger_writes(metrics: Metrics, _settings: Settings) -> Finding:
+def _ledger_writes(metrics: Metrics, _settings: Settings) -> CheckOutcome:
     rate = metrics.ledger_write_success_rate
     if rate is None:
-        return Finding(True, "nothing was written")
+        return CheckOutcome(True, "nothing was written")
     return _finding(
         rate > WRITE_SUCCESS_RATE,
         f"{rate:.4%} of {metrics.ledger_writes} writes succeeded, "
@@ -189,7 +189,7 @@ def _ledger_writes(metrics: Metrics, _settings: Settings) -> Finding:
     )
 
 
-def _region_balance(metrics: Metrics, settings: Settings) -> Finding:
+def _region_balance(metrics: Metrics, settings: Settings) -> CheckOutcome:
     rates = ", ".join(f"{region} {rate:.1%}" for region, rate in metrics.completion_rate_by_region.items())
     imbalance = metrics.region_imbalance
     return _finding(
@@ -199,11 +199,11 @@ def _region_balance(metrics: Metrics, settings: Settings) -> Finding:
     )
 
 
-def _finding(passed: bool, seen: str, remedy: str) -> Finding:
-    return Finding(True, seen) if passed else Finding(False, seen, remedy)
+def _finding(passed: bool, seen: str, remedy: str) -> CheckOutcome:
+    return CheckOutcome(True, seen) if passed else CheckOutcome(False, seen, remedy)
 
 
-_CHECKS: Mapping[MetricCheck, Callable[[Metrics, Settings], Finding]] = {
+_CHECKS: Mapping[MetricCheck, Callable[[Metrics, Settings], CheckOutcome]] = {
     MetricCheck.STATUS_MISMATCH: _status_mismatch,
     MetricCheck.EXECUTION_TIME: _execution_time,
     MetricCheck.LEDGER_WRITES: _ledger_writes,

@@ -15,7 +15,7 @@ from beacon_pipeline.reconciliation.consistency import (
     mismatch_with_dagster,
     mismatch_with_provider,
 )
-from inference.contract import ProviderTruth
+from inference.contract import CallStatus
 
 
 class CheckName(StrEnum):
@@ -27,17 +27,17 @@ class CheckName(StrEnum):
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """All that a check looks at. ``truth`` is the provider's word on the newest call, or None
+class CheckInput:
+    """All that a check looks at. ``call_status`` is the provider's word on the newest call, or None
     where no call was accepted; ``shown`` is None where the partition is not materialized."""
 
     execution: Execution
-    truth: ProviderTruth | None
+    call_status: CallStatus | None
     shown: Shown | None
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckOutcome:
     """A check's verdict: what it saw, and for a failure what to do about it."""
 
     passed: bool
@@ -45,13 +45,13 @@ class Finding:
     remedy: str = "nothing to do"
 
 
-def non_empty_output(evidence: Evidence) -> Finding:
+def non_empty_output(evidence: CheckInput) -> CheckOutcome:
     """An empty answer is a finding about the model, not a failure of the execution."""
     execution = evidence.execution
     if execution.status is not Status.COMPLETED:
-        return Finding(True, f"no answer to look at: the execution is {execution.status.value}")
+        return CheckOutcome(True, f"no answer to look at: the execution is {execution.status.value}")
     if execution.answer_kind is AnswerKind.EMPTY:
-        return Finding(
+        return CheckOutcome(
             False,
             f"the model generated no visible text ({execution.output_tokens} tokens, "
             f"finish reason {execution.finish_reason.value if execution.finish_reason else 'unknown'})",
@@ -59,42 +59,44 @@ def non_empty_output(evidence: Evidence) -> Finding:
         )
     # Older records hold such thoughts in the answer itself.
     if execution.answer_kind is AnswerKind.UNFINISHED or reasoning_unfinished(execution.answer or ""):
-        return Finding(
+        return CheckOutcome(
             False,
             f"the output ended among the model's thoughts ({execution.output_tokens} tokens): "
             "the answer itself never came",
             "raise max_new_tokens of the model in the catalog and ask again in a new job",
         )
     kind = execution.answer_kind.value if execution.answer_kind else "unknown"
-    return Finding(True, f"{kind} answer of {len(execution.answer or '')} characters")
+    return CheckOutcome(True, f"{kind} answer of {len(execution.answer or '')} characters")
 
 
-def status_consistency(evidence: Evidence) -> Finding:
+def status_consistency(evidence: CheckInput) -> CheckOutcome:
     """The provider, the ledger and Dagster agree."""
-    mismatch = mismatch_with_provider(evidence.execution, evidence.truth) or mismatch_with_dagster(
+    mismatch = mismatch_with_provider(evidence.execution, evidence.call_status) or mismatch_with_dagster(
         evidence.execution, evidence.shown
     )
     if mismatch is not None:
-        return Finding(False, mismatch.found, mismatch.remedy)
-    truth = evidence.truth.value if evidence.truth else "nothing"
+        return CheckOutcome(False, mismatch.found, mismatch.remedy)
+    call_status = evidence.call_status.value if evidence.call_status else "nothing"
     shown = evidence.shown.status if evidence.shown else "nothing"
-    return Finding(True, f"provider: {truth}, ledger: {evidence.execution.status.value}, Dagster: {shown}")
+    return CheckOutcome(
+        True, f"provider: {call_status}, ledger: {evidence.execution.status.value}, Dagster: {shown}"
+    )
 
 
-def executed_region(evidence: Evidence) -> Finding:
+def executed_region(evidence: CheckInput) -> CheckOutcome:
     """The answer came from the region that was asked, and from the model."""
     execution = evidence.execution
     if problem := deployment_problem(execution):
-        return Finding(
+        return CheckOutcome(
             False,
             problem,
             "the answer is kept and flagged unusable: check where and what the deployment serves "
             "(another name of the same model goes into endpoint_model_aliases), then ask again in a new job",
         )
-    return Finding(True, f"asked in {execution.region!r}, executed there")
+    return CheckOutcome(True, f"asked in {execution.region!r}, executed there")
 
 
-CHECKS: Mapping[CheckName, Callable[[Evidence], Finding]] = {
+CHECKS: Mapping[CheckName, Callable[[CheckInput], CheckOutcome]] = {
     CheckName.NON_EMPTY_OUTPUT: non_empty_output,
     CheckName.STATUS_CONSISTENCY: status_consistency,
     CheckName.EXECUTED_REGION: executed_region,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import Status
-from inference.contract import ProviderTruth
+from inference.contract import CallStatus
 
 
 @dataclass(frozen=True)
@@ -30,42 +30,44 @@ REPORTED_BY_HAND = "it was reported by hand: wipe it in the UI, or ask again in 
 RECONCILE = "nothing is lost: launch the partition again, and it attaches to what the provider has"
 
 
-def mismatch_with_provider(execution: Execution, truth: ProviderTruth | None) -> Mismatch | None:
+def mismatch_with_provider(execution: Execution, call_status: CallStatus | None) -> Mismatch | None:
     """Whether the ledger's status can be true, given the provider's word on the newest call.
 
-    ``truth`` is None where no call was ever accepted. ``unreachable`` contradicts nothing.
+    ``call_status`` is None where no call was ever accepted. ``unreachable`` contradicts nothing.
     """
     status, call = execution.status, execution.newest_call
-    told = f"the ledger says {status.value}, the provider says {truth.value if truth else 'nothing'}"
+    told = (
+        f"the ledger says {status.value}, the provider says {call_status.value if call_status else 'nothing'}"
+    )
     refused = call is not None and call.replied
     # Another attempt's reply may have come late and won over the newest call.
     answered = any(attempt.call.replied for attempt in execution.attempts)
-    if not contradicts(status, truth, refused=refused, answered=answered):
+    if not contradicts(status, call_status, refused=refused, answered=answered):
         return None
-    if truth is None:
+    if call_status is None:
         return Mismatch(f"{told}: an answer without a call", "look at the execution's transitions")
     return Mismatch(told, RECONCILE)
 
 
-def contradicts(status: Status, truth: ProviderTruth | None, *, refused: bool, answered: bool) -> bool:
+def contradicts(status: Status, call_status: CallStatus | None, *, refused: bool, answered: bool) -> bool:
     """Whether a status cannot be true, given the provider's word on the newest call.
 
     ``refused``: the reply or the refusal of the newest call is on record; ``answered``: that of any
     call of the execution is.
     """
-    if truth is ProviderTruth.UNREACHABLE:
+    if call_status is CallStatus.UNREACHABLE:
         return False
-    if truth is None:
+    if call_status is None:
         return status is Status.COMPLETED
     match status:
         case Status.COMPLETED:
-            return truth not in (ProviderTruth.SUCCEEDED, ProviderTruth.EXPIRED) and not answered
+            return call_status not in (CallStatus.SUCCEEDED, CallStatus.EXPIRED) and not answered
         case Status.FAILED | Status.TIMED_OUT | Status.CANCELLED:
-            return truth is ProviderTruth.PENDING or (truth is ProviderTruth.SUCCEEDED and not refused)
+            return call_status is CallStatus.PENDING or (call_status is CallStatus.SUCCEEDED and not refused)
         case Status.DISPATCHED:
-            return truth is not ProviderTruth.PENDING
+            return call_status is not CallStatus.PENDING
         case Status.PENDING:
-            return truth in (ProviderTruth.PENDING, ProviderTruth.SUCCEEDED) and not refused
+            return call_status in (CallStatus.PENDING, CallStatus.SUCCEEDED) and not refused
 
 
 def mismatch_with_dagster(execution: Execution, shown: Shown | None) -> Mismatch | None:

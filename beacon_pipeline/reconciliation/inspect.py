@@ -20,18 +20,18 @@ from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconciliation.consistency import Shown
 from beacon_pipeline.reconciliation.reconcile import Case, Healing, View, reconcile
 from beacon_pipeline.reconciliation.view import Materialized
-from inference.contract import CallState, Deployment, NotConfigured, ProviderTruth
+from inference.contract import CallState, CallStatus, Deployment, NotConfigured
 
 LOOK_SECONDS = 10.0  # for all of a tick's questions to providers together
 NO_WORD = "it gives no word on their calls"
 
 
 @dataclass(frozen=True)
-class Examined:
+class Inspection:
     """One execution, what the provider says of it, and what heals it."""
 
     execution: Execution
-    truth: ProviderTruth | None
+    call_status: CallStatus | None
     healing: Healing
     provider: str  # that has its newest call, or would get the next
     waits_for: str | None = None  # why it is wrong, nobody works on it, and nothing can be done now
@@ -39,15 +39,15 @@ class Examined:
     @property
     def confirms(self) -> bool:
         """Whether the provider was asked about a call that ended, and the record stands."""
-        final = self.truth is not None and self.truth.is_final
-        return final and self.healing is Healing.NOTHING and self.execution.status.is_settled
+        final = self.call_status is not None and self.call_status.is_final
+        return final and self.healing is Healing.NOTHING and self.execution.status.is_terminal
 
     @property
     def was_told(self) -> bool:
         """Whether the provider gave a word on it just now."""
         call = self.execution.newest_call
         asked = call is not None and call.confirmed_at is None
-        return asked and self.truth not in (None, ProviderTruth.UNREACHABLE)
+        return asked and self.call_status not in (None, CallStatus.UNREACHABLE)
 
     @property
     def waits(self) -> bool:
@@ -59,7 +59,7 @@ ShownBy = Callable[[Sequence[str]], Mapping[str, Materialized]]
 """Partition keys -> their newest materializations, for those that have one."""
 
 
-class Examiner:
+class Inspector:
     """Looks at executions as they are now.
 
     ``shown`` asks Dagster what it shows; ``under_way`` are the cells that its runs work on.
@@ -86,7 +86,7 @@ class Examiner:
 
     def examine(
         self, executions: Sequence[Execution], *, untouched_since: datetime, abandoned: Collection[str] = ()
-    ) -> list[Examined]:
+    ) -> list[Inspection]:
         """What heals each of these executions, in their order.
 
         An unsettled one counts as unattended when nothing has touched it since ``untouched_since``,
@@ -112,18 +112,20 @@ class Examiner:
             found.append(self._examined(execution, case, states.get(call.id) if call else None))
         return self._held_back(found)
 
-    def _examined(self, execution: Execution, case: Case, state: CallState | None) -> Examined:
-        healing, truth = reconcile(case), case.facts.truth
-        left_alone = case.unattended or execution.status.is_settled
-        no_word = healing is Healing.WAIT and truth is ProviderTruth.UNREACHABLE and left_alone
+    def _examined(self, execution: Execution, case: Case, state: CallState | None) -> Inspection:
+        healing, call_status = reconcile(case), case.facts.call_status
+        left_alone = case.unattended or execution.status.is_terminal
+        no_word = healing is Healing.WAIT and call_status is CallStatus.UNREACHABLE and left_alone
         why = f"{NO_WORD}: {state.detail}" if state and state.detail else NO_WORD
-        return Examined(execution, truth, healing, self._provider_of(execution), why if no_word else None)
+        return Inspection(
+            execution, call_status, healing, self._provider_of(execution), why if no_word else None
+        )
 
     def _provider_of(self, execution: Execution) -> str:
         call = execution.newest_call
         return call.provider if call else self._catalog.model(execution.model).provider.value
 
-    def _held_back(self, examined: list[Examined]) -> list[Examined]:
+    def _held_back(self, examined: list[Inspection]) -> list[Inspection]:
         """Nothing is dispatched to what cannot be asked: a run would only fail at it."""
         to_dispatch = [e.execution.cell for e in examined if e.healing is Healing.REDISPATCH]
         if not to_dispatch:
@@ -162,10 +164,10 @@ class Examiner:
     ) -> Facts:
         call = execution.newest_call
         state = states.get(call.id) if call else None
-        confirmed = call.truth if call and call.confirmed_at else None
+        confirmed = call.status if call and call.confirmed_at else None
         return facts_of(
             execution,
-            state.truth if state else confirmed,
+            state.status if state else confirmed,
             budget=self._catalog.settings.attempt_budget,
             durable=durable.get(call.provider, True) if call else True,
         )

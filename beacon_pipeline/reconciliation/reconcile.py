@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from beacon_pipeline.execution.decide import Action, CallStage, Facts, decide
 from beacon_pipeline.ledger.status import Status
-from inference.contract import ProviderTruth
+from inference.contract import CallStatus
 
 
 class View(StrEnum):
@@ -44,7 +44,7 @@ class Healing(StrEnum):
 class Case:
     """All that `reconcile` looks at.
 
-    ``facts.truth`` is the provider's word on the newest call, None where no call was accepted.
+    ``facts.call_status`` is the provider's word on the newest call, None where no call was accepted.
     ``unattended``: nobody has touched it within its deadline, or the run that worked on it is gone.
     ``newest``: no newer job asks the same. ``told``: a person cancelled it, or it is a dead letter.
     """
@@ -75,7 +75,7 @@ def _unsettled(facts: Facts) -> Healing:
     match decide(facts):
         case Action.SETTLE | Action.RESUBMIT | Action.REATTACH:
             return Healing.ATTACH
-        case Action.WAIT if facts.truth is ProviderTruth.PENDING:
+        case Action.WAIT if facts.call_status is CallStatus.PENDING:
             return Healing.ATTACH  # it runs, and nobody is there to read its answer
         case Action.WAIT | Action.ASK:
             return Healing.WAIT
@@ -86,10 +86,10 @@ def _unsettled(facts: Facts) -> Healing:
 def _ended(case: Case) -> Healing:
     if case.facts.stage is CallStage.ACCEPTED:
         # The end on record came from no reply: the provider may know better.
-        match case.facts.truth:
-            case ProviderTruth.SUCCEEDED | ProviderTruth.PENDING:
+        match case.facts.call_status:
+            case CallStatus.SUCCEEDED | CallStatus.PENDING:
                 return Healing.ATTACH
-            case None | ProviderTruth.UNREACHABLE:
+            case None | CallStatus.UNREACHABLE:
                 return Healing.WAIT
             case _:
                 pass

@@ -14,7 +14,7 @@ from beacon_pipeline.catalog.partitions import KeyRange, cells_between, key_rang
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch, run_tags
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.names import HEALING_TAG, JOB_TAG, WRONG_TAG
-from beacon_pipeline.reconciliation.inspect import Examined
+from beacon_pipeline.reconciliation.inspect import Inspection
 from beacon_pipeline.reconciliation.reconcile import Healing
 
 HEALING_RUNS = 3  # for one wrong thing; if they change nothing, a fourth would not either
@@ -58,7 +58,7 @@ class HealingRun:
 
 
 def healing_runs(
-    catalog: Catalog, jobspec_ids: Mapping[str, str], examined: Iterable[Examined]
+    catalog: Catalog, jobspec_ids: Mapping[str, str], examined: Iterable[Inspection]
 ) -> list[HealingRun]:
     """The fewest runs that heal these, oldest first. Pure. ``jobspec_ids`` is by the job's id."""
     groups: dict[tuple[str, Healing], dict[Cell, Execution]] = {}

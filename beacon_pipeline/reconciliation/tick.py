@@ -22,7 +22,7 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.overdue import Position
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.reconciliation.inspect import Examined, Examiner
+from beacon_pipeline.reconciliation.inspect import Inspection, Inspector
 from beacon_pipeline.reconciliation.reconcile import Healing
 from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
 from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
@@ -118,7 +118,7 @@ class Reconciliation:
         self._ledger = ledger
         self._instance = instance
         self._catalog = catalog
-        self._examiner = Examiner(
+        self._examiner = Inspector(
             ledger,
             catalog,
             providers,
@@ -248,7 +248,7 @@ class Reconciliation:
             detail = f"the catalog no longer has {key_of(execution.cell)}"
             self._ledger.dead_letter([execution.id], actor=ACTOR, detail=detail)
 
-    def _settle(self, examined: Sequence[Examined], tick: Tick) -> None:
+    def _settle(self, examined: Sequence[Inspection], tick: Tick) -> None:
         confirmed = {e.execution.newest_call.id for e in examined if e.confirms and e.execution.newest_call}
         self._ledger.confirm(sorted(confirmed))
         spent = [e.execution.id for e in examined if e.healing is Healing.DEAD_LETTER]
@@ -256,7 +256,7 @@ class Reconciliation:
         tick.gave_up.update(spent)
         tick.waiting.update(e.execution.id for e in examined if e.waits)
 
-    def _unreachable(self, examined: Sequence[Examined], tick: Tick, *, whole: bool) -> dict[str, Trouble]:
+    def _unreachable(self, examined: Sequence[Inspection], tick: Tick, *, whole: bool) -> dict[str, Trouble]:
         """The providers that executions wait for. Where this was not a look at all that may wait, one
         that was waited for stays, until it gives a word."""
         now = {e.provider: e.waits_for for e in examined if e.waits_for}
@@ -277,7 +277,7 @@ class Reconciliation:
             for name, what in now.items()
         }
 
-    def _request(self, examined: Sequence[Examined], tick: Tick) -> None:
+    def _request(self, examined: Sequence[Inspection], tick: Tick) -> None:
         jobs = self._ledger.jobspec_ids({e.execution.job_id for e in examined})
         for run in healing_runs(self._catalog, jobs, examined):
             if len(tick.runs) == self._runs_a_tick:

@@ -18,10 +18,10 @@ from beacon_pipeline.escaping import visible
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.names import INFERENCE
-from beacon_pipeline.reconciliation.checks import CHECKS, CheckName, Evidence, Finding
+from beacon_pipeline.reconciliation.checks import CHECKS, CheckInput, CheckName, CheckOutcome
 from beacon_pipeline.reconciliation.consistency import Shown
 from beacon_pipeline.reconciliation.metadata import materialization_metadata, shown_by
-from inference.contract import ProviderTruth
+from inference.contract import CallStatus
 
 FETCHED_AT_ONCE = 500
 JOB_METADATA = "job"  # of a check evaluation: the job of the execution it looked at
@@ -107,7 +107,7 @@ def _by_partition(records: Sequence[dg.EventLogRecord]) -> dict[str, Materialize
 
 def evaluations_of(
     execution: Execution,
-    truth: ProviderTruth | None,
+    call_status: CallStatus | None,
     newest: Materialized | None,
     names: Iterable[CheckName] = CheckName,
     *,
@@ -115,9 +115,9 @@ def evaluations_of(
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """The chosen checks of one execution of a job, as the events that Dagster shows.
 
-    ``truth`` is the provider's word on its newest call, ``newest`` its partition's materialization.
+    ``call_status`` is the provider's word on its newest call, ``newest`` its partition's materialization.
     """
-    evidence = Evidence(execution, truth, newest.shown if newest else None)
+    evidence = CheckInput(execution, call_status, newest.shown if newest else None)
     for name in names:
         finding = CHECKS[name](evidence)
         yield dg.AssetCheckEvaluation(
@@ -155,13 +155,13 @@ def unknown_evaluation(
     )
 
 
-def _check_metadata(evidence: Evidence, finding: Finding) -> dict[str, str]:
+def _check_metadata(evidence: CheckInput, finding: CheckOutcome) -> dict[str, str]:
     execution = evidence.execution
     return {
         "seen": visible(finding.seen),
         "what_to_do": finding.remedy,
         "execution": execution.id,
         "ledger": execution.status.value,
-        "provider": evidence.truth.value if evidence.truth else "no call",
+        "provider": evidence.call_status.value if evidence.call_status else "no call",
         "dagster": (evidence.shown and evidence.shown.status) or "not materialized",
     }

@@ -22,7 +22,7 @@ from weakref import WeakSet
 
 import psutil
 
-from inference.contract import CallFailure, CallState, FailureCode, ProviderTruth
+from inference.contract import CallFailure, CallState, CallStatus, FailureCode
 
 GRACE_SECONDS = 30  # for the owner's clock, and for putting the end on record
 
@@ -90,13 +90,13 @@ def state_elsewhere(call_id: str) -> CallState:
     call = ProcessCall.read(call_id)
     if call is None:
         failure = CallFailure(code=FailureCode.UNKNOWN_CALL, message=f"no call {call_id!r}")
-        return CallState(truth=ProviderTruth.FAILED, failure=failure)
+        return CallState(status=CallStatus.FAILED, failure=failure)
     place = f"process {call.process} on {call.host}"
     if call.owner_may_live(
         now=time.time(), host=socket.gethostname(), process=os.getpid(), process_exists=psutil.pid_exists
     ):
-        return CallState(truth=ProviderTruth.UNREACHABLE, detail=f"only {place} can tell")
+        return CallState(status=CallStatus.UNREACHABLE, detail=f"only {place} can tell")
     failure = CallFailure(
         code=FailureCode.INTERRUPTED, message=f"{place} ended before the answer was on record"
     )
-    return CallState(truth=ProviderTruth.EXPIRED, failure=failure)
+    return CallState(status=CallStatus.EXPIRED, failure=failure)

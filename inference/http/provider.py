@@ -23,6 +23,7 @@ from inference.contract import (
     UNREPORTED_REGION,
     CallFailure,
     CallState,
+    CallStatus,
     Deployment,
     FailureCode,
     Item,
@@ -30,7 +31,6 @@ from inference.contract import (
     ItemFailure,
     NotConfigured,
     Provenance,
-    ProviderTruth,
     Reply,
     ReplyUnavailable,
     Request,
@@ -46,10 +46,10 @@ from inference.inspection import DeploymentState
 REQUESTS_AT_ONCE = 8  # for one deployment, whatever number of calls they belong to
 CONNECT_SECONDS = 10.0
 
-PENDING = CallState(truth=ProviderTruth.PENDING)
-SUCCEEDED = CallState(truth=ProviderTruth.SUCCEEDED)
+PENDING = CallState(status=CallStatus.PENDING)
+SUCCEEDED = CallState(status=CallStatus.SUCCEEDED)
 CANCELLED = CallState(
-    truth=ProviderTruth.CANCELLED,
+    status=CallStatus.CANCELLED,
     failure=CallFailure(code=FailureCode.CANCELLED, message="stopped on request"),
 )
 
@@ -138,7 +138,7 @@ class HttpProvider:
 
     async def fetch(self, call_id: str, request: Request) -> Reply:
         """The reply of a succeeded call of this object."""
-        if (await self.poll(call_id)).truth is not ProviderTruth.SUCCEEDED:
+        if (await self.poll(call_id)).status is not CallStatus.SUCCEEDED:
             raise ReplyUnavailable(f"call {call_id} has no reply here")
         reply, _ = self._calls[call_id].work.result()
         return read_reply(reply, request)
@@ -223,5 +223,5 @@ def _state_of(results: Sequence[ItemAnswer | ItemFailure]) -> CallState:
     failures = [result for result in results if isinstance(result, ItemFailure)]
     if len(failures) == len(results) and {f.code for f in failures} == {FailureCode.TIMED_OUT}:
         failure = CallFailure(code=FailureCode.TIMED_OUT, message=failures[0].message)
-        return CallState(truth=ProviderTruth.TIMED_OUT, failure=failure)
+        return CallState(status=CallStatus.TIMED_OUT, failure=failure)
     return SUCCEEDED

@@ -21,10 +21,10 @@ import structlog
 from inference.contract import (
     CallFailure,
     CallState,
+    CallStatus,
     Deployment,
     FailureCode,
     ModelSource,
-    ProviderTruth,
     Reply,
     ReplyUnavailable,
     Request,
@@ -42,7 +42,7 @@ from inference.runtime.transformers import (
 )
 
 LOADED_MODELS = 2  # kept in memory at once
-PENDING = CallState(truth=ProviderTruth.PENDING)
+PENDING = CallState(status=CallStatus.PENDING)
 
 log = structlog.get_logger()
 
@@ -123,15 +123,15 @@ class LocalProvider:
         call = CallFolder(self._folder, call_id)
         if not call.is_accepted:
             failure = CallFailure(code=FailureCode.UNKNOWN_CALL, message=f"no call {call_id}")
-            return CallState(truth=ProviderTruth.FAILED, failure=failure)
+            return CallState(status=CallStatus.FAILED, failure=failure)
         try:
             ended = call.ended()
         except CorruptCall as corrupt:
-            return CallState(truth=ProviderTruth.UNREACHABLE, detail=str(corrupt))
+            return CallState(status=CallStatus.UNREACHABLE, detail=str(corrupt))
         if ended is not None:
             return ended[0]
         if fault := self._fault(call_id):
-            return CallState(truth=ProviderTruth.UNREACHABLE, detail=fault)
+            return CallState(status=CallStatus.UNREACHABLE, detail=fault)
         if call_id in self._looked_at:
             self._run_here(call)
         self._looked_at.add(call_id)
@@ -170,7 +170,7 @@ class LocalProvider:
             except Exception as error:
                 # Kept as the call's end, or whoever waits for it would wait for ever.
                 log.exception("a call broke off", call=call.call_id)
-                _end_with_failure(call, ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR, summary(error))
+                _end_with_failure(call, CallStatus.FAILED, FailureCode.PROVIDER_ERROR, summary(error))
 
     def _work(self, call: CallFolder, request: Request) -> None:
         if call.is_cancel_requested():  # before the weights are loaded for nothing
@@ -180,7 +180,7 @@ class LocalProvider:
         try:
             runtime = self._runtime(request.model)
         except ModelUnavailable as unavailable:
-            _end_with_failure(call, ProviderTruth.FAILED, FailureCode.MODEL_UNAVAILABLE, str(unavailable))
+            _end_with_failure(call, CallStatus.FAILED, FailureCode.MODEL_UNAVAILABLE, str(unavailable))
             return
         started = call.start(Started(at=datetime.now(UTC), task_id=_task_id(), cold=cold))
         left = [item for item in request.items if item.id not in call.results()]
@@ -193,7 +193,7 @@ class LocalProvider:
             batch = left[start : start + self._batch_size]
             for result in answer_each(runtime, batch, request.parameters, batch_size=self._batch_size):
                 call.keep(result)
-        call.end(CallState(truth=ProviderTruth.SUCCEEDED), self._reply(call, request, runtime, started))
+        call.end(CallState(status=CallStatus.SUCCEEDED), self._reply(call, request, runtime, started))
 
     def _reply(
         self, call: CallFolder, request: Request, runtime: Runtime, started: Started
@@ -231,12 +231,12 @@ def _load(source: ModelSource) -> Runtime:
     return TransformersRuntime(source)
 
 
-def _end_with_failure(call: CallFolder, truth: ProviderTruth, code: FailureCode, message: str) -> None:
-    call.end(CallState(truth=truth, failure=CallFailure(code=code, message=message)))
+def _end_with_failure(call: CallFolder, call_status: CallStatus, code: FailureCode, message: str) -> None:
+    call.end(CallState(status=call_status, failure=CallFailure(code=code, message=message)))
 
 
 def _end_as_cancelled(call: CallFolder) -> None:
-    _end_with_failure(call, ProviderTruth.CANCELLED, FailureCode.CANCELLED, "stopped on request")
+    _end_with_failure(call, CallStatus.CANCELLED, FailureCode.CANCELLED, "stopped on request")
 
 
 def _task_id() -> str:

@@ -31,20 +31,20 @@ import grpclib.exceptions
 import modal.exception as of
 from modal_proto.api_pb2 import GenericResult
 
-from inference.contract import CallFailure, CallState, FailureCode, ProviderTruth
+from inference.contract import CallFailure, CallState, CallStatus, FailureCode
 
 # What the SDK itself raises of a result: each has rows in the table.
 _OF_A_RESULT = (of.FunctionTimeoutError, of.InternalFailure, of.RemoteError, of.ExecutionError)
 
-PENDING = CallState(truth=ProviderTruth.PENDING)
-SUCCEEDED = CallState(truth=ProviderTruth.SUCCEEDED)
+PENDING = CallState(status=CallStatus.PENDING)
+SUCCEEDED = CallState(status=CallStatus.SUCCEEDED)
 
 
 @dataclass(frozen=True)
 class Meaning:
     """What an exception says of the call that was asked for."""
 
-    truth: ProviderTruth
+    status: CallStatus
     code: FailureCode | None = None
     words: str = ""  # where the exception itself says nothing
 
@@ -61,24 +61,24 @@ class Row:
         return isinstance(error, self.kind) and str(error).startswith(self.begins)
 
 
-_UNREACHABLE = Meaning(ProviderTruth.UNREACHABLE)
-_UNREADABLE = Meaning(ProviderTruth.SUCCEEDED)  # it finished, and its result cannot be decoded here
+_UNREACHABLE = Meaning(CallStatus.UNREACHABLE)
+_UNREADABLE = Meaning(CallStatus.SUCCEEDED)  # it finished, and its result cannot be decoded here
 
-_RAISED = Meaning(ProviderTruth.FAILED, FailureCode.PROVIDER_ERROR, "it failed, and Modal gives no reason")
+_RAISED = Meaning(CallStatus.FAILED, FailureCode.PROVIDER_ERROR, "it failed, and Modal gives no reason")
 # With payloads in CBOR only a container that starts still sends a pickle.
-_BROKE_AT_START = Meaning(ProviderTruth.FAILED, FailureCode.START_FAILED, "the container could not start")
+_BROKE_AT_START = Meaning(CallStatus.FAILED, FailureCode.START_FAILED, "the container could not start")
 
 TRUTHS: tuple[Row, ...] = (
-    Row(TimeoutError, Meaning(ProviderTruth.PENDING)),
+    Row(TimeoutError, Meaning(CallStatus.PENDING)),
     Row(
         of.OutputExpiredError,
-        Meaning(ProviderTruth.EXPIRED, FailureCode.EXPIRED, "Modal no longer has the result"),
+        Meaning(CallStatus.EXPIRED, FailureCode.EXPIRED, "Modal no longer has the result"),
     ),
     Row(
         of.FunctionTimeoutError,
-        Meaning(ProviderTruth.TIMED_OUT, FailureCode.TIMED_OUT, "the function ran out of its time"),
+        Meaning(CallStatus.TIMED_OUT, FailureCode.TIMED_OUT, "the function ran out of its time"),
     ),
-    Row(of.InternalFailure, Meaning(ProviderTruth.FAILED, FailureCode.WORKER_LOST, "the worker was lost")),
+    Row(of.InternalFailure, Meaning(CallStatus.FAILED, FailureCode.WORKER_LOST, "the worker was lost")),
     Row(of.RemoteError, _RAISED),
     Row(of.ExecutionError, _BROKE_AT_START, begins="Could not deserialize remote exception"),
     Row(of.ExecutionError, _BROKE_AT_START, begins="Got remote exception of incorrect type"),
@@ -99,12 +99,12 @@ TRUTHS: tuple[Row, ...] = (
     Row(OSError, _UNREACHABLE),
 )
 
-_OUT_OF_MEMORY = Meaning(ProviderTruth.FAILED, FailureCode.OUT_OF_MEMORY, "it ran out of memory")
+_OUT_OF_MEMORY = Meaning(CallStatus.FAILED, FailureCode.OUT_OF_MEMORY, "it ran out of memory")
 
 # What `RemoteError` leaves out: the status of the result that it was made of. A plain failure is not here.
 ENDINGS: dict[int, Meaning] = {
     GenericResult.GENERIC_STATUS_TERMINATED: Meaning(
-        ProviderTruth.CANCELLED,
+        CallStatus.CANCELLED,
         FailureCode.CANCELLED,
         "cancelled at Modal: in its dashboard or by its command",
     ),
@@ -152,14 +152,14 @@ def state_of(error: BaseException) -> CallState:
     if raised_in_container(own):
         told = f"a container raised {type(own).__name__}: {str(own).strip() or 'without a word'}"
         failure = CallFailure(code=FailureCode.START_FAILED, message=told)
-        return CallState(truth=ProviderTruth.FAILED, failure=failure)
+        return CallState(status=CallStatus.FAILED, failure=failure)
     row = next((row.meaning for row in TRUTHS if row.fits(error)), _UNREACHABLE)
     meaning = (_ending_of(error) if isinstance(error, of.RemoteError) else None) or row
     told = str(error).strip() or meaning.words or type(error).__name__
-    if meaning.truth is not row.truth or meaning.code is not row.code:
+    if meaning.status is not row.status or meaning.code is not row.code:
         told = meaning.words if told == meaning.words else f"{meaning.words} ({told})"
-    if meaning.truth is ProviderTruth.UNREACHABLE:
-        return CallState(truth=meaning.truth, detail=f"{type(error).__name__}: {told}")
+    if meaning.status is CallStatus.UNREACHABLE:
+        return CallState(status=meaning.status, detail=f"{type(error).__name__}: {told}")
     if meaning.code is None:
-        return CallState(truth=meaning.truth)
-    return CallState(truth=meaning.truth, failure=CallFailure(code=meaning.code, message=told))
+        return CallState(status=meaning.status)
+    return CallState(status=meaning.status, failure=CallFailure(code=meaning.code, message=told))

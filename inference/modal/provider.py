@@ -31,10 +31,10 @@ from modal.types import InputStatus
 from inference.contract import (
     CallFailure,
     CallState,
+    CallStatus,
     Deployment,
     FailureCode,
     NotConfigured,
-    ProviderTruth,
     Reply,
     ReplyUnavailable,
     Request,
@@ -177,7 +177,7 @@ class ModalProvider:
             return answer.state
         if isinstance(notice := read_notice(answer.value), Rejected):
             failure = CallFailure(code=FailureCode.REJECTED, message=notice.message)
-            return CallState(truth=ProviderTruth.FAILED, failure=failure)
+            return CallState(status=CallStatus.FAILED, failure=failure)
         self._succeeded[call_id] = answer
         return answer.state
 
@@ -187,7 +187,7 @@ class ModalProvider:
         if answer.state != SUCCEEDED:
             why = answer.state.failure.message if answer.state.failure else answer.state.detail
             raise ReplyUnavailable(
-                f"call {call_id} is {answer.state.truth.value}" + (f": {why}" if why else "")
+                f"call {call_id} is {answer.state.status.value}" + (f": {why}" if why else "")
             )
         return read_reply(answer.value, request)
 
@@ -196,7 +196,7 @@ class ModalProvider:
         answer = await self._ask(call_id)
         notice = read_notice(answer.value)
         running = notice.duplicate_of if isinstance(notice, Duplicate) else call_id
-        if running == call_id and answer.state.truth.is_final:
+        if running == call_id and answer.state.status.is_final:
             return
         try:
             async with asyncio.timeout(self._deadline):
@@ -297,7 +297,7 @@ class ModalProvider:
 
     async def _ask(self, call_id: str) -> _Answer:
         answer = await self._asked(call_id)
-        if answer.state.truth.is_final:
+        if answer.state.status.is_final:
             self._handles.pop(call_id, None)
         return answer
 
@@ -317,22 +317,20 @@ class ModalProvider:
                         return _Answer(await self._not_found(call_id, error))
                     return _Answer(state_of(error), value=self._told(error))
         except TimeoutError as late:
-            return _Answer(CallState(truth=ProviderTruth.UNREACHABLE, detail=self._told(late)))
+            return _Answer(CallState(status=CallStatus.UNREACHABLE, detail=self._told(late)))
 
     async def _raised_cancelled(self, call: modal.FunctionCall[Any]) -> CallState:
         """A container's own CancelledError loses its traceback on the way: the call has to be asked."""
         try:
             inputs = await call.get_call_graph.aio()
         except (of.Error, OSError, StreamTerminatedError) as unknown:
-            return CallState(truth=ProviderTruth.UNREACHABLE, detail=self._told(unknown))
+            return CallState(status=CallStatus.UNREACHABLE, detail=self._told(unknown))
         if any(one.function_call_id == call.object_id and one.status in _FAILED for one in inputs):
             failure = CallFailure(
                 code=FailureCode.START_FAILED, message="a container raised CancelledError as it started"
             )
-            return CallState(truth=ProviderTruth.FAILED, failure=failure)
-        return CallState(
-            truth=ProviderTruth.UNREACHABLE, detail="CancelledError: the question was broken off"
-        )
+            return CallState(status=CallStatus.FAILED, failure=failure)
+        return CallState(status=CallStatus.UNREACHABLE, detail="CancelledError: the question was broken off")
 
     async def _not_found(self, call_id: str, error: of.NotFoundError) -> CallState:
         """What was not found: the call, or only the result of a call that Modal knows.
@@ -349,14 +347,14 @@ class ModalProvider:
             failure = CallFailure(
                 code=FailureCode.UNKNOWN_CALL, message=f"Modal does not know this call, asked twice: {error}"
             )
-            return CallState(truth=ProviderTruth.EXPIRED, failure=failure)
+            return CallState(status=CallStatus.EXPIRED, failure=failure)
         except (of.Error, OSError, StreamTerminatedError) as unknown:
-            return CallState(truth=ProviderTruth.UNREACHABLE, detail=self._told(unknown))
+            return CallState(status=CallStatus.UNREACHABLE, detail=self._told(unknown))
         detail = (
             f"Modal knows the call and not its result ({error}): it is waited for, and not paid for again, "
             "until Modal says that it has expired; only a new job asks the model again"
         )
-        return CallState(truth=ProviderTruth.UNREACHABLE, detail=detail)
+        return CallState(status=CallStatus.UNREACHABLE, detail=detail)
 
     def _told(self, error: BaseException) -> str:
         return told(error, self._deadline)

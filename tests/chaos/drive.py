@@ -26,7 +26,7 @@ from beacon_pipeline.monitoring.alerts.causes import check_cause
 from beacon_pipeline.monitoring.metrics import MetricCheck
 from beacon_pipeline.names import HEALING_TAG, INFERENCE, STATUS_METRICS
 from beacon_pipeline.reconciliation.checks import CheckName
-from inference.contract import CallFailure, FailureCode, ProviderTruth
+from inference.contract import CallFailure, CallStatus, FailureCode
 from tests.beacon_pipeline.instances import beacon, report
 from tests.chaos.instance import MODELS, Instance, an_instance
 from tests.chaos.location import ChaosProviders, chaos_provider
@@ -181,7 +181,7 @@ class _Chaos:
             assert call is not None
             on_call = ledger.executions_on(call.id)
             outcomes = outcomes_of_failure(LATE_FAILURE, on_call, call.id, budget=1)
-            facts = CallFacts(truth=ProviderTruth.FAILED, replied=True, failure=LATE_FAILURE)
+            facts = CallFacts(status=CallStatus.FAILED, replied=True, failure=LATE_FAILURE)
             completed = {e.id for e in on_call if e.status is Status.COMPLETED}
             changed = ledger.settle_call(call.id, outcomes, facts, actor="late")
             assert not completed.intersection(changed), "a late failure took an answer away"

@@ -152,9 +152,9 @@ def _show(
         yield materialization_of(execution, job, beside)
     materialized = newest_materializations(context.instance, [key_of(e.cell) for e in completed])
     for execution in completed:
-        truth = execution.newest_call.truth if execution.newest_call else None
+        call_status = execution.newest_call.status if execution.newest_call else None
         shown = materialized.get(key_of(execution.cell))
-        for evaluation in evaluations_of(execution, truth, shown, job=job.jobspec_id):
+        for evaluation in evaluations_of(execution, call_status, shown, job=job.jobspec_id):
             context.log_event(evaluation)
 
 

@@ -137,7 +137,7 @@ def _shown_otherwise(instance: dg.DagsterInstance, ledger: Ledger, catalog: Cata
 
 def _is_shown_otherwise(execution: Execution, shown: Shown | None) -> bool:
     call = execution.newest_call
-    if mismatch_with_provider(execution, call.truth if call else None):
+    if mismatch_with_provider(execution, call.status if call else None):
         return False
     # It is the newest of its partition: an answer that is not shown there is shown nowhere.
     hidden = execution.status is Status.COMPLETED and shown is not None and shown.execution_id != execution.id

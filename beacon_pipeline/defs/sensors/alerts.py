@@ -19,12 +19,12 @@ def alert_sensor(catalog: Catalog) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, ledger: dg.ResourceParam[LedgerResource]
     ) -> dg.SkipReason:
         # Here, because it takes Apprise along, and every run's process loads this module.
-        from beacon_pipeline.monitoring.alerts.tick import AnotherRound, watch
+        from beacon_pipeline.monitoring.alerts.tick import TickInProgress, watch
 
         origin = context.code_location_origin
         try:
             done = watch(context.instance, ledger.open, catalog, origin.location_name if origin else None)
-        except AnotherRound as reason:
+        except TickInProgress as reason:
             return dg.SkipReason(str(reason))
         for message in done.told:
             context.log.warning(environment.masked(f"{message.title}\n{message.body}"))

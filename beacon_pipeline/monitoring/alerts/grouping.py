@@ -61,7 +61,7 @@ class JobHealed:
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class Snapshot:
     """Everything that is wrong by a cause at this moment; nothing can be said of ``undecided`` jobs."""
 
     cause: str
@@ -69,11 +69,11 @@ class Level:
     undecided: frozenset[str] = frozenset()
 
 
-Observation = Failing | Passing | JobHealed | Level
+Observation = Failing | Passing | JobHealed | Snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class NewSubject:
     """Something wrong that nobody was told yet."""
 
     subject: str
@@ -93,7 +93,7 @@ class Alert:
     link: str
     is_level: bool = False
     open: dict[str, datetime] = field(default_factory=dict)  # subject: when it was found
-    untold: dict[str, News] = field(default_factory=dict)  # by subject; it may have healed since
+    untold: dict[str, NewSubject] = field(default_factory=dict)  # by subject; it may have healed since
     told_at: datetime | None = None
     notices: int = 0
     healed: int = 0
@@ -131,7 +131,7 @@ class Notice:
     link: str
     opened_at: datetime
     at: datetime
-    news: tuple[News, ...]
+    news: tuple[NewSubject, ...]
     still_open: int
     healed: int
     unwatched: int
@@ -153,7 +153,7 @@ def advance(
     is closed by exactly one notice, unless all it held was found wrong again in a later job,
     whose notice says so.
     """
-    book = _Book(alerts, now)
+    book = _AlertSet(alerts, now)
     for observation in observations:
         match observation:
             case Failing():
@@ -162,12 +162,12 @@ def advance(
                 book.heal_everywhere(cause, subject)
             case JobHealed(cause, job):
                 book.heal_job(cause, job)
-            case Level():
+            case Snapshot():
                 book.set_level(observation)
     return book.close()
 
 
-class _Book:
+class _AlertSet:
     """The alerts by cause and job while they change."""
 
     def __init__(self, alerts: Iterable[Alert], now: datetime) -> None:
@@ -205,7 +205,7 @@ class _Book:
             del previous.open[found.subject]
             previous.moved_to, alert.continues = found.job, previous.job
         alert.open[found.subject] = found.at
-        alert.untold[found.subject] = News(found.subject, found.detail, found.link)
+        alert.untold[found.subject] = NewSubject(found.subject, found.detail, found.link)
         alert.growing |= found.more_may_come
         if not is_level:
             self._holder[found.cause, found.subject] = alert
@@ -219,7 +219,7 @@ class _Book:
             for subject in list(alert.open):
                 self._heal(alert, subject)
 
-    def set_level(self, level: Level) -> None:
+    def set_level(self, level: Snapshot) -> None:
         wrong = {(found.job, found.subject) for found in level.found}
         for (cause, job), alert in self._alerts.items():
             if cause == level.cause and job not in level.undecided:

@@ -50,7 +50,7 @@ class TargetState:
 
 
 @dataclass
-class Memory:
+class AlertState:
     """All of it."""
 
     positions: Positions | None = None
@@ -60,24 +60,24 @@ class Memory:
     targets: dict[str, TargetState] = field(default_factory=dict)
 
 
-_ADAPTER = TypeAdapter(Memory)
+_ADAPTER = TypeAdapter(AlertState)
 
 
 class MemoryUnreadable(BeaconError):
     """What is stored is not a memory: written by another version, or by other hands."""
 
 
-def load(instance: dg.DagsterInstance) -> Memory:
+def load(instance: dg.DagsterInstance) -> AlertState:
     """What was saved last, or an empty memory. Raises MemoryUnreadable."""
     stored = instance.daemon_cursor_storage.get_cursor_values({KEY}).get(KEY)
     if stored is None:
-        return Memory()
+        return AlertState()
     try:
         return _ADAPTER.validate_json(stored)
     except ValidationError as error:
         raise MemoryUnreadable(f"{error.error_count()} faults in what was remembered of alerts") from None
 
 
-def save(instance: dg.DagsterInstance, memory: Memory) -> None:
+def save(instance: dg.DagsterInstance, memory: AlertState) -> None:
     """Replace what is remembered."""
     instance.daemon_cursor_storage.set_cursor_values({KEY: _ADAPTER.dump_json(memory).decode()})

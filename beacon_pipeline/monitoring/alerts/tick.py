@@ -30,7 +30,7 @@ from beacon_pipeline.monitoring.alerts.sources.automations import read_ticks
 from beacon_pipeline.monitoring.alerts.sources.ledger import read_record
 from beacon_pipeline.monitoring.alerts.sources.reconciliation import read_troubles
 from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read_runs
-from beacon_pipeline.monitoring.alerts.state import Memory, MemoryUnreadable
+from beacon_pipeline.monitoring.alerts.state import AlertState, MemoryUnreadable
 
 LEDGER_PATIENCE_SECONDS = 10.0  # a database that takes longer to say anything is not to be used
 
@@ -58,7 +58,7 @@ class Round:
         return "; ".join([f"{counts}: {fates}{lost}", *self.problems])
 
 
-class AnotherRound(Exception):
+class TickInProgress(Exception):
     """Another process is in the middle of a round; this one has nothing to do."""
 
 
@@ -67,14 +67,14 @@ def watch(
 ) -> Round:
     """One round, over the runs and automations of a code location (default: of all).
 
-    Raises AnotherRound, and whatever Dagster's own storage raises when it cannot be used at all.
+    Raises TickInProgress, and whatever Dagster's own storage raises when it cannot be used at all.
     """
     try:
         # The daemon and a person who tests the sensor in the UI evaluate it in different processes.
         with FileLock(environment.home() / "alerts.lock", timeout=0):
             return _round(instance, open_ledger, catalog, location)
     except Timeout:
-        raise AnotherRound("another process is looking right now") from None
+        raise TickInProgress("another process is looking right now") from None
 
 
 def _round(
@@ -94,11 +94,11 @@ def _round(
     return Round(told, len(memory.alerts), len(memory.outbox), delivered, len(given_up), targets.problems)
 
 
-def _recall(instance: dg.DagsterInstance, now: datetime) -> tuple[Memory, Observation]:
+def _recall(instance: dg.DagsterInstance, now: datetime) -> tuple[AlertState, Observation]:
     try:
         return memories.load(instance), Passing(SOURCE_UNREADABLE, "memory", now)
     except MemoryUnreadable as error:
-        return Memory(), Failing(SOURCE_UNREADABLE, None, "memory", now, detail=str(error))
+        return AlertState(), Failing(SOURCE_UNREADABLE, None, "memory", now, detail=str(error))
 
 
 def _look(
@@ -106,7 +106,7 @@ def _look(
     open_ledger: OpenLedger,
     catalog: Catalog,
     location: str | None,
-    memory: Memory,
+    memory: AlertState,
     now: datetime,
 ) -> list[Observation]:
     """What every source says; of one that cannot be read, that it cannot be. Moves the positions."""
@@ -164,7 +164,7 @@ def _within(seconds: float, work: Callable[[], Result]) -> Result:
     return outcome[0]
 
 
-def _deliver(instance: dg.DagsterInstance, memory: Memory, targets: Sequence[Target]) -> int:
+def _deliver(instance: dg.DagsterInstance, memory: AlertState, targets: Sequence[Target]) -> int:
     """Send what is due; every fate is remembered before the next one is known. Returns how many arrived."""
     due = outbox.due(memory.outbox, memory.targets, [t.name for t in targets], datetime.now(UTC))
     delivered = 0

@@ -13,7 +13,7 @@ from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.defs.schedules import catalog_schedules, tick_jobspec_id
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
-from beacon_pipeline.jobs.job_of_run import Asking, asking_of
+from beacon_pipeline.jobs.job_of_run import JobRef, asking_of
 from beacon_pipeline.jobs.runs import cells_of_run
 from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.ledger.records import Cell
@@ -115,8 +115,8 @@ def test_one_press_for_everything_for_a_region_and_for_the_control_questions() -
 
 
 def test_who_asks_by_tags() -> None:
-    assert asking_of({JOB_TAG: "j", SCHEDULE_TAG: "s"}, "r") == Asking("j", "schedule", False, "s")
-    assert asking_of({JOB_TAG: "j"}, "r") == Asking("j", "launch", False)
+    assert asking_of({JOB_TAG: "j", SCHEDULE_TAG: "s"}, "r") == JobRef("j", "schedule", False, "s")
+    assert asking_of({JOB_TAG: "j"}, "r") == JobRef("j", "launch", False)
 
 
 @pytest.mark.parametrize(

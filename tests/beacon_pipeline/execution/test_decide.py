@@ -14,12 +14,12 @@ from beacon_pipeline.execution.decide import (
     retry_delay_seconds,
 )
 from beacon_pipeline.ledger.status import Status
-from inference.contract import FailureCode, ProviderTruth
+from inference.contract import CallStatus, FailureCode
 
 EVERY_COMBINATION = [
-    Facts(status, stage, truth, attempts, 3, durable, in_hand)
-    for status, stage, truth, attempts, durable, in_hand in product(
-        Status, CallStage, [None, *ProviderTruth], [0, 2, 3, 4], [True, False], [True, False]
+    Facts(status, stage, call_status, attempts, 3, durable, submitting)
+    for status, stage, call_status, attempts, durable, submitting in product(
+        Status, CallStage, [None, *CallStatus], [0, 2, 3, 4], [True, False], [True, False]
     )
 ]
 
@@ -56,8 +56,8 @@ cancelled   none      -            dispatch   give_up
 
 @pytest.mark.parametrize("row", TABLE.strip().splitlines())
 def test_the_table(row: str) -> None:
-    status, stage, truth, with_budget, without = row.split()
-    known = None if truth == "-" else ProviderTruth(truth)
+    status, stage, call_status, with_budget, without = row.split()
+    known = None if call_status == "-" else CallStatus(call_status)
     for attempts, expected in ((1, with_budget), (3, without)):
         facts = Facts(Status(status), CallStage(stage), known, attempts, 3, durable=True)
         assert decide(facts) is Action(expected), facts
@@ -66,8 +66,8 @@ def test_the_table(row: str) -> None:
 def test_a_lost_submit_is_sent_again_only_where_the_provider_runs_it_once() -> None:
     facts = Facts(Status.DISPATCHED, CallStage.INTENDED, None, 1, 3, durable=False)
     assert decide(facts) is Action.INTERRUPT
-    assert decide(replace(facts, in_hand=True)) is Action.WAIT, "another process may be sending it"
-    assert decide(replace(facts, in_hand=True, durable=True)) is Action.RESUBMIT
+    assert decide(replace(facts, submitting=True)) is Action.WAIT, "another process may be sending it"
+    assert decide(replace(facts, submitting=True, durable=True)) is Action.RESUBMIT
 
 
 def test_no_combination_breaks_an_invariant() -> None:
@@ -79,9 +79,9 @@ def breaks_no_invariant(facts: Facts, action: Action) -> None:
     accepted = facts.stage is CallStage.ACCEPTED and facts.status not in (Status.PENDING, Status.COMPLETED)
     if facts.status is Status.COMPLETED:
         assert action is Action.NOTHING, "an answer on record is never asked for again"
-    if accepted and facts.truth is ProviderTruth.SUCCEEDED:
+    if accepted and facts.call_status is CallStatus.SUCCEEDED:
         assert action is Action.SETTLE, "a provider's success is always recorded"
-    if accepted and facts.truth in (None, ProviderTruth.PENDING, ProviderTruth.UNREACHABLE):
+    if accepted and facts.call_status in (None, CallStatus.PENDING, CallStatus.UNREACHABLE):
         assert action in (Action.ASK, Action.WAIT, Action.REATTACH), "unknown is not failed, nor paid twice"
     if action is Action.DISPATCH and facts.status is not Status.PENDING:
         assert facts.attempts < facts.budget, "healing is bounded"

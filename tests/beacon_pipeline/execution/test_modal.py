@@ -23,7 +23,7 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconciliation.checks import Evidence, executed_region
-from inference.contract import FailureCode, NotConfigured, ProviderTruth
+from inference.contract import CallStatus, FailureCode, NotConfigured
 from inference.modal.provider import ModalProvider
 from tests.beacon_pipeline.asking import a_job
 from tests.beacon_pipeline.instances import beacon, environment
@@ -229,7 +229,7 @@ def assert_no_success_is_a_failure(execution: Execution) -> None:
     """What Modal calls a success is completed, or malformed with what it said kept."""
     call = execution.newest_call
     assert call is not None
-    if call.truth is ProviderTruth.SUCCEEDED and execution.status is not Status.COMPLETED:
+    if call.status is CallStatus.SUCCEEDED and execution.status is not Status.COMPLETED:
         assert execution.failure_code is FailureCode.MALFORMED_REPLY
         assert call.raw_reply
 
@@ -274,7 +274,7 @@ def test_an_answer_from_another_region_is_kept_told_and_not_used(asking: Asking)
         assert (execution.status, execution.executed_region) == (Status.COMPLETED, "us")
         assert execution.answer
         assert not execution.usable
-        finding = executed_region(Evidence(execution, ProviderTruth.SUCCEEDED, None))
+        finding = executed_region(Evidence(execution, CallStatus.SUCCEEDED, None))
         assert not finding.passed
         assert "'eu'" in finding.seen
         assert "'us'" in finding.seen
@@ -332,7 +332,7 @@ def test_a_call_of_another_workspace_is_waited_for_and_said_to_be_one(asking: As
     asking.modal.in_workspace("elsewhere")
     assert [e.status for e in asking.materialize(patience=0)] == [Status.DISPATCHED] * 2
     told = asyncio.run(poll_call(hasty_modal(asking.catalog), call))
-    assert told.truth is ProviderTruth.UNREACHABLE
+    assert told.status is CallStatus.UNREACHABLE
     assert "was made in workspace 'loopback', and this token is of another account" in str(told.detail)
     asking.modal.in_workspace("loopback")
     asking.modal.release()

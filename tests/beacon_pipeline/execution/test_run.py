@@ -12,7 +12,7 @@ from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Job, Unsuccessful
 from beacon_pipeline.ledger.status import Cause, Status
-from inference.contract import CallFailure, FailureCode, NotConfigured, ProviderTruth, Request
+from inference.contract import CallFailure, CallStatus, FailureCode, NotConfigured, Request
 from tests.beacon_pipeline.asking import a_job
 from tests.beacon_pipeline.scripted import (
     PENDING,
@@ -28,9 +28,9 @@ from tests.beacon_pipeline.scripted import (
 CATALOG = load_catalog("demo")
 CELLS = [Cell("eu", "tiny-llama", question) for question in ("math_basic", "taiwan_status")]
 
-LOST_WORKER = ended(ProviderTruth.FAILED, FailureCode.WORKER_LOST)
-TIMED_OUT = ended(ProviderTruth.TIMED_OUT, FailureCode.TIMED_OUT)
-EXPIRED = ended(ProviderTruth.EXPIRED, FailureCode.EXPIRED)
+LOST_WORKER = ended(CallStatus.FAILED, FailureCode.WORKER_LOST)
+TIMED_OUT = ended(CallStatus.TIMED_OUT, FailureCode.TIMED_OUT)
+EXPIRED = ended(CallStatus.EXPIRED, FailureCode.EXPIRED)
 
 
 async def no_sleep(_seconds: float) -> None:
@@ -109,7 +109,7 @@ TABLE = {
         "completed substantive - 2",
     ),
     "cancelled at the provider": (
-        [Behaviour(states=[ended(ProviderTruth.CANCELLED, FailureCode.CANCELLED)])],
+        [Behaviour(states=[ended(CallStatus.CANCELLED, FailureCode.CANCELLED)])],
         "cancelled - cancelled 1",
     ),
 }
@@ -238,7 +238,7 @@ def test_a_false_failure_is_healed_from_the_provider_without_paying(asking: Ask)
     falsely = Unsuccessful(
         status=Status.FAILED, failure_code=failure.code, message=failure.message, dead_letter=True
     )
-    facts = CallFacts(truth=ProviderTruth.FAILED, replied=False, failure=failure)
+    facts = CallFacts(status=CallStatus.FAILED, replied=False, failure=failure)
     work.ledger.settle_call(call.id, {e.id: falsely for e in work.executions()}, facts, actor="router")
     assert [e.status for e in work.executions()] == [Status.FAILED] * 2
 
@@ -270,7 +270,7 @@ def test_a_malformed_reply_is_kept_for_inspection(asking: Ask) -> None:
     work.materialize()
     (call,) = {e.newest_call for e in work.executions()}
     assert call is not None
-    assert (call.truth, call.raw_reply) == (ProviderTruth.SUCCEEDED, "{'text': 'hm'}")
+    assert (call.status, call.raw_reply) == (CallStatus.SUCCEEDED, "{'text': 'hm'}")
 
 
 def test_not_configured_dispatches_nothing(asking: Ask) -> None:

@@ -191,7 +191,7 @@ def terminating_in_the_ui_cancels_the_calls(life: Life) -> None:
         e.newest_call.id: e.newest_call for e in life.ledger.executions(job.id) if e.newest_call
     }.values()
     assert call.cancel_requested_at is not None
-    assert call.truth == "cancelled"
+    assert call.status == "cancelled"
 
 
 def terminating_what_was_only_queued(life: Life) -> None:

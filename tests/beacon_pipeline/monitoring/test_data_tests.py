@@ -24,7 +24,7 @@ from beacon_pipeline.ledger.status import LEGAL_TRANSITIONS, AnswerKind, Cause, 
 from beacon_pipeline.monitoring.data_tests.project import OWN_CHECKS_LOAD, ledger_checks, ledger_target
 from dbt_like_checks import RunOptions, RunResults, run_tests
 from dbt_like_checks import Status as Verdict
-from inference.contract import FailureCode, FinishReason, ProviderTruth
+from inference.contract import CallStatus, FailureCode, FinishReason
 from tests.beacon_pipeline.asking import SUCCEEDED, a_request_for, completed
 from tests.beacon_pipeline.instances import beacon, environment
 from tests.beacon_pipeline.records import CATALOG, CELLS, a_sound_record, damage
@@ -60,7 +60,7 @@ def test_the_words_are_those_of_the_vocabulary() -> None:
         ("executions", "answer_kind"): AnswerKind,
         ("executions", "finish_reason"): FinishReason,
         ("executions", "failure_code"): FailureCode,
-        ("calls", "truth"): ProviderTruth,
+        ("calls", "truth"): CallStatus,
         ("transitions", "from_status"): Status,
         ("transitions", "to_status"): Status,
         ("transitions", "cause"): Cause,

@@ -16,12 +16,12 @@ from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.ledger import WriteCounts
 from beacon_pipeline.ledger.records import Cell
-from beacon_pipeline.ledger.statistics import Agreement, Computed, Statistics
+from beacon_pipeline.ledger.statistics import DeploymentUsage, Statistics, StatusCount
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.monitoring.metrics import MetricCheck, Refresh, judge, metrics_of
 from beacon_pipeline.names import INFERENCE, JOB_TAG, RANGE_END_TAG, RANGE_START_TAG, STATUS_METRICS
 from beacon_pipeline.reconciliation.view import materialization_of
-from inference.contract import FailureCode, ProviderTruth
+from inference.contract import CallStatus, FailureCode
 from tests.beacon_pipeline.asking import a_job
 from tests.beacon_pipeline.location import KEYS, Location
 from tests.beacon_pipeline.scripted import Behaviour, ended, fails
@@ -33,8 +33,8 @@ SOUND = Statistics(
     due_by_region={"us": {Status.COMPLETED: 50}, "eu": {Status.COMPLETED: 49, Status.FAILED: 1}},
     by_answer_kind={AnswerKind.SUBSTANTIVE: 89, AnswerKind.EMPTY: 6, AnswerKind.REFUSAL: 4},
     agreements=(
-        Agreement(Status.COMPLETED, ProviderTruth.SUCCEEDED, True, True, 99),
-        Agreement(Status.FAILED, ProviderTruth.FAILED, False, False, 1),
+        StatusCount(Status.COMPLETED, CallStatus.SUCCEEDED, True, True, 99),
+        StatusCount(Status.FAILED, CallStatus.FAILED, False, False, 1),
     ),
     attempts=110,
     attempted=100,
@@ -42,8 +42,8 @@ SOUND = Statistics(
     dispatched=0,
     seconds={50: 12.0, 95: 45.0, 99: 59.0},
     computed=(
-        Computed("us", "mistral-7b", "modal", 10, 2, 10, 100.0),
-        Computed("eu", "llama3.2-1b", "modal", 10, 1, 8, 50.0),
+        DeploymentUsage("us", "mistral-7b", "modal", 10, 2, 10, 100.0),
+        DeploymentUsage("eu", "llama3.2-1b", "modal", 10, 1, 8, 50.0),
     ),
     writes=WriteCounts(committed=10_000, retried=3, failed=0),
     repaired=0,
@@ -87,7 +87,7 @@ def test_what_was_not_measured_is_no_figure_and_fails_nothing() -> None:
 
 
 def test_local_models_cost_nothing_and_a_gpu_without_a_price_is_said() -> None:
-    local = replace(SOUND, computed=(Computed("us", "tiny-qwen", "local", 5, 5, 5, 100.0),))
+    local = replace(SOUND, computed=(DeploymentUsage("us", "tiny-qwen", "local", 5, 5, 5, 100.0),))
     metrics = metrics_of(local, DEMO, shown_otherwise=0, queued_runs=0)
     assert (metrics.gpu_seconds, metrics.cost_estimate) == (0.0, 0.0)
     unpriced = CATALOG.model_copy(update={"settings": Settings()})
@@ -95,7 +95,7 @@ def test_local_models_cost_nothing_and_a_gpu_without_a_price_is_said() -> None:
     assert (metrics.gpu_seconds, metrics.unpriced_gpu_seconds, metrics.cost_estimate) == (150.0, 150.0, 0.0)
 
 
-FALSE_FAILURE = Agreement(Status.FAILED, ProviderTruth.SUCCEEDED, False, False, 1)
+FALSE_FAILURE = StatusCount(Status.FAILED, CallStatus.SUCCEEDED, False, False, 1)
 FAR_BEHIND = {"us": {Status.COMPLETED: 50}, "eu": {Status.COMPLETED: 25, Status.FAILED: 25}}
 CANCELLED = {"us": {Status.COMPLETED: 50}, "eu": {Status.COMPLETED: 25, Status.CANCELLED: 25}}
 MISSING = {"us": {Status.COMPLETED: 50}, "eu": {Status.PENDING: 50}}
@@ -271,7 +271,7 @@ def test_an_older_answer_may_be_shown_while_the_newest_has_none_but_nothing_made
 
 def test_the_incident_is_counted_once_it_has_healed(instance: dg.DagsterInstance) -> None:
     """A failure on record that the provider never reported: seen only by asking it."""
-    location = Location(instance, Behaviour(states=[ended(ProviderTruth.FAILED, FailureCode.WORKER_LOST)]))
+    location = Location(instance, Behaviour(states=[ended(CallStatus.FAILED, FailureCode.WORKER_LOST)]))
     location.ask(**{JOB_TAG: "mine"})
     with LedgerResource().open() as ledger:
         assert take_metrics(instance, ledger, DEMO).mismatches_healed == 0

@@ -7,7 +7,7 @@ from itertools import product
 from beacon_pipeline.execution.decide import CallStage, Facts
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconciliation.reconcile import Case, Healing, View, reconcile
-from inference.contract import ProviderTruth
+from inference.contract import CallStatus
 from tests.beacon_pipeline.instances import ROOT
 
 DOCUMENT = ROOT / "docs" / "reconciliation.md"
@@ -34,11 +34,11 @@ pending, dispatched  | *        | *                   | *         | *   | *   | 
 """  # noqa: E501
 
 EVERY_CASE = [
-    Case(Facts(status, stage, truth, attempts, BUDGET, durable), view, unattended, newest, told)
-    for status, stage, truth, attempts, durable, view, unattended, newest, told in product(
+    Case(Facts(status, stage, call_status, attempts, BUDGET, durable), view, unattended, newest, told)
+    for status, stage, call_status, attempts, durable, view, unattended, newest, told in product(
         Status,
         CallStage,
-        [None, *ProviderTruth],
+        [None, *CallStatus],
         [0, 2, 3, 4],
         [True, False],
         View,
@@ -60,7 +60,7 @@ class Rule:
         words = (
             (case.facts.status.value,),
             (stage, f"{stage} (durable)" if case.facts.durable else stage),
-            (case.facts.truth.value if case.facts.truth else "-",),
+            (case.facts.call_status.value if case.facts.call_status else "-",),
             (case.view.value,),
             *((("no", "yes")[fact],) for fact in (case.unattended, case.newest, case.told)),
             (("no", "yes")[case.facts.attempts < case.facts.budget],),
@@ -96,11 +96,16 @@ def test_no_case_breaks_an_invariant() -> None:
         ended = facts.status in (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
         if facts.status is Status.COMPLETED:
             assert healing in (Healing.NOTHING, Healing.WAIT, Healing.CORRECT_DAGSTER)
-        if accepted and facts.truth is ProviderTruth.SUCCEEDED and ended and case.view is not View.UNDER_WAY:
+        if (
+            accepted
+            and facts.call_status is CallStatus.SUCCEEDED
+            and ended
+            and case.view is not View.UNDER_WAY
+        ):
             assert healing is Healing.ATTACH, "a provider's success is never left as a failure"
         if (
             accepted
-            and facts.truth in (None, ProviderTruth.UNREACHABLE)
+            and facts.call_status in (None, CallStatus.UNREACHABLE)
             and facts.status is not Status.PENDING
         ):
             assert healing not in (Healing.REDISPATCH, Healing.DEAD_LETTER), "unknown is not failed"

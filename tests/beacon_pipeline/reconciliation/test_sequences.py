@@ -21,15 +21,15 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Unsuccessful
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconciliation.consistency import Shown
-from beacon_pipeline.reconciliation.inspect import Examined, Examiner
+from beacon_pipeline.reconciliation.inspect import Inspection, Inspector
 from beacon_pipeline.reconciliation.reconcile import Healing
 from beacon_pipeline.reconciliation.repair_runs import healing_runs
 from beacon_pipeline.reconciliation.view import Materialized, TargetMaterialization
 from inference.contract import (
     CallFailure,
     CallState,
+    CallStatus,
     FailureCode,
-    ProviderTruth,
     Reply,
     ReplyUnavailable,
     Request,
@@ -51,9 +51,9 @@ CELLS = [Cell("eu", "tiny-llama", question.id) for question in CATALOG.questions
 ENDS = {
     "answer": (SUCCEEDED, "fine"),
     "empty": (SUCCEEDED, ""),
-    "worker lost": (ended(ProviderTruth.FAILED, FailureCode.WORKER_LOST), ""),
-    "timed out": (ended(ProviderTruth.TIMED_OUT, FailureCode.TIMED_OUT), ""),
-    "expired": (ended(ProviderTruth.EXPIRED, FailureCode.EXPIRED), ""),
+    "worker lost": (ended(CallStatus.FAILED, FailureCode.WORKER_LOST), ""),
+    "timed out": (ended(CallStatus.TIMED_OUT, FailureCode.TIMED_OUT), ""),
+    "expired": (ended(CallStatus.EXPIRED, FailureCode.EXPIRED), ""),
 }
 AT_ANY_AGE = datetime.now(UTC) + timedelta(days=1)
 
@@ -96,7 +96,7 @@ class World(ScriptedProvider):
         if not self.reachable:
             raise ReplyUnavailable("unreachable")
         if self.states[call_id] == PENDING:
-            self.states[call_id] = ended(ProviderTruth.CANCELLED, FailureCode.CANCELLED)
+            self.states[call_id] = ended(CallStatus.CANCELLED, FailureCode.CANCELLED)
 
     def end(self, call_id: str, how: str) -> None:
         self.states[call_id], self.texts[call_id] = ENDS[how]
@@ -140,12 +140,12 @@ class Sequences(RuleBasedStateMachine):
         except* Killed:
             pass
 
-    def examine(self) -> list[Examined]:
+    def examine(self) -> list[Inspection]:
         def shown(keys: Sequence[str]) -> dict[str, Materialized]:
             target = TargetMaterialization(storage_id=1, run_id="run", timestamp=0.0)
             return {key: Materialized(self.dagster[key], target) for key in keys if key in self.dagster}
 
-        examiner = Examiner(self.ledger, CATALOG, Scripted(self.world), shown=shown, under_way=())
+        examiner = Inspector(self.ledger, CATALOG, Scripted(self.world), shown=shown, under_way=())
         return examiner.examine(self.executions(), untouched_since=AT_ANY_AGE)
 
     def heal(self, *, survives: int) -> bool:
@@ -188,7 +188,7 @@ class Sequences(RuleBasedStateMachine):
         lie = Unsuccessful(
             status=Status.FAILED, failure_code=failure.code, message=failure.message, dead_letter=dead_letter
         )
-        facts = CallFacts(truth=ProviderTruth.FAILED, replied=False, failure=failure)
+        facts = CallFacts(status=CallStatus.FAILED, replied=False, failure=failure)
         ids = [e.id for e in self.ledger.executions_on(call.id)]
         self.ledger.settle_call(call.id, dict.fromkeys(ids, lie), facts, actor="router")
 
@@ -251,7 +251,7 @@ class Sequences(RuleBasedStateMachine):
             for item in request.items
         }
         for execution in self.executions():
-            assert execution.status.is_settled
+            assert execution.status.is_terminal
             if execution.id in succeeded:
                 assert execution.status is Status.COMPLETED, "a provider's success is never a failure"
             if execution.status is Status.COMPLETED:

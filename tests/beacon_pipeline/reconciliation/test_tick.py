@@ -36,7 +36,7 @@ from beacon_pipeline.reconciliation.reconcile_all import look
 from beacon_pipeline.reconciliation.repair_runs import HealingRun
 from beacon_pipeline.reconciliation.tick import Cursor, Reconciliation, Tick
 from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
-from inference.contract import FailureCode, ProviderTruth, Request
+from inference.contract import CallStatus, FailureCode, Request
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted
 from tests.beacon_pipeline.scripted import (
     SUCCEEDED,
@@ -48,7 +48,7 @@ from tests.beacon_pipeline.scripted import (
 
 ALL = [question.id for question in CATALOG.questions]
 CELLS = [Cell("eu", "tiny-llama", question) for question in ALL]
-LOST_WORKER = ended(ProviderTruth.FAILED, FailureCode.WORKER_LOST)
+LOST_WORKER = ended(CallStatus.FAILED, FailureCode.WORKER_LOST)
 
 
 class Record:
@@ -145,7 +145,7 @@ def test_nothing_wrong_requests_nothing(instance: dg.DagsterInstance, ledger: Le
 def test_an_answer_that_nobody_read_is_read_and_not_paid_again(
     instance: dg.DagsterInstance, ledger: Ledger
 ) -> None:
-    record = Record(instance, ledger, Behaviour(states=[ended(ProviderTruth.EXPIRED, FailureCode.EXPIRED)]))
+    record = Record(instance, ledger, Behaviour(states=[ended(CallStatus.EXPIRED, FailureCode.EXPIRED)]))
     record.intend()
     call = ledger.open_call(record.executions(), _build, provider="local", actor="killed")
     assert call is not None

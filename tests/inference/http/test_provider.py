@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from inference.contract import (
     UNREPORTED_REGION,
     CallState,
+    CallStatus,
     Deployment,
     FailureCode,
     FinishReason,
@@ -30,7 +31,6 @@ from inference.contract import (
     ModelSource,
     NotConfigured,
     Provider,
-    ProviderTruth,
     Reply,
     ReplyUnavailable,
     Request,
@@ -75,7 +75,7 @@ class Asking:
         request = a_request(*prompts)
         call_id = await self.provider.submit(request)
         state = await settled(self.provider, call_id)
-        if state.truth is ProviderTruth.SUCCEEDED:
+        if state.status is CallStatus.SUCCEEDED:
             return state, await self.provider.fetch(call_id, request)
         return state, None
 
@@ -115,7 +115,7 @@ def a_request(*prompts: str, temperature: float = 0.0, top_p: float = 1.0) -> Re
 
 
 async def settled(provider: Provider, call_id: str) -> CallState:
-    while (state := await provider.poll(call_id)).truth is ProviderTruth.PENDING:
+    while (state := await provider.poll(call_id)).status is CallStatus.PENDING:
         await asyncio.sleep(0.005)
     return state
 
@@ -189,7 +189,7 @@ async def test_what_becomes_of_an_item(asking: Ask, server: Server, row: str) ->
 
 async def test_an_answer_carries_what_was_reported_and_nothing_else(asking: Ask) -> None:
     state, reply = await asking().ask("answer", "long", "null usage")
-    assert state.truth is ProviderTruth.SUCCEEDED
+    assert state.status is CallStatus.SUCCEEDED
     assert reply is not None
     assert reply.region == UNREPORTED_REGION
     assert (reply.cloud, reply.task_id, reply.cold_start) == (None, None, None)
@@ -476,7 +476,7 @@ async def test_a_slow_body_times_out_and_keeps_what_the_others_got(asking: Ask) 
 
 async def test_a_call_of_which_nothing_came_in_time_is_timed_out(asking: Ask) -> None:
     state, _ = await asking(timeout_seconds=0.2).ask("slow body", "hang")
-    assert state.truth is ProviderTruth.TIMED_OUT
+    assert state.status is CallStatus.TIMED_OUT
     assert state.failure is not None
     assert state.failure.code is FailureCode.TIMED_OUT
 
@@ -508,7 +508,7 @@ async def test_cancelling_drops_the_connections(asking: Ask, server: Server) -> 
     with pytest.raises(ReplyUnavailable):
         await provider.fetch(call_id, a_request("hang"))
     await provider.cancel(call_id)
-    assert (await provider.poll(call_id)).truth is ProviderTruth.CANCELLED
+    assert (await provider.poll(call_id)).status is CallStatus.CANCELLED
     await provider.cancel("never heard of")
 
 
@@ -517,11 +517,11 @@ async def test_calls_of_a_closed_provider_are_interrupted_and_of_a_living_one_un
 ) -> None:
     owner, other = asking().provider, asking().provider
     call_id = await owner.submit(a_request("hang"))
-    assert (await owner.poll(call_id)).truth is ProviderTruth.PENDING
-    assert (await other.poll(call_id)).truth is ProviderTruth.UNREACHABLE
+    assert (await owner.poll(call_id)).status is CallStatus.PENDING
+    assert (await other.poll(call_id)).status is CallStatus.UNREACHABLE
     await owner.close()
     state = await other.poll(call_id)
-    assert state.truth is ProviderTruth.EXPIRED
+    assert state.status is CallStatus.EXPIRED
     assert state.failure is not None
     assert (state.failure.code, state.failure.code.retryable) == (FailureCode.INTERRUPTED, True)
 
@@ -556,14 +556,14 @@ async def test_a_call_of_a_dead_process_is_interrupted(asking: Ask) -> None:
     left = str(ProcessCall("request", "owner", host, dead.pid, ends_at))
     alive = str(ProcessCall("request", "owner", host, os.getppid(), ends_at))
     provider = asking().provider
-    assert (await provider.poll(left)).truth is ProviderTruth.EXPIRED
-    assert (await provider.poll(alive)).truth is ProviderTruth.UNREACHABLE
+    assert (await provider.poll(left)).status is CallStatus.EXPIRED
+    assert (await provider.poll(alive)).status is CallStatus.UNREACHABLE
 
 
 @pytest.mark.parametrize("call_id", ["", "fc-123", "a/b/c/d/e", "a/b/c/1/-2"])
 async def test_an_id_of_another_kind_is_an_unknown_call(asking: Ask, call_id: str) -> None:
     state = await asking().provider.poll(call_id)
-    assert state.truth is ProviderTruth.FAILED
+    assert state.status is CallStatus.FAILED
     assert state.failure is not None
     assert state.failure.code is FailureCode.UNKNOWN_CALL
 
@@ -633,7 +633,7 @@ async def test_a_missing_key_holds_up_its_own_endpoint_only(server: Server) -> N
     provider.check_configured(EU)
     assert (
         await settled(provider, await provider.submit(a_request("answer")))
-    ).truth is ProviderTruth.SUCCEEDED
+    ).status is CallStatus.SUCCEEDED
     assert (await provider.inspect(EU)).found
     for asked in (provider.submit(to_us), provider.inspect(us)):
         with pytest.raises(NotConfigured, match="us:tiny needs its API key: set BEACON_TEST_KEY"):

@@ -14,6 +14,7 @@ import pytest
 
 import inference.tiny
 from inference.contract import (
+    CallStatus,
     Deployment,
     FailureCode,
     GenerationParameters,
@@ -22,7 +23,6 @@ from inference.contract import (
     ItemFailure,
     ModelSource,
     Provider,
-    ProviderTruth,
     ReplyUnavailable,
     Request,
     SubmitRejected,
@@ -45,10 +45,10 @@ def a_request(items: int = 6, request_id: str = "call-1") -> Request:
     )
 
 
-async def ended(provider: Provider, call_id: str) -> ProviderTruth:
-    while (state := await provider.poll(call_id)).truth is ProviderTruth.PENDING:
+async def ended(provider: Provider, call_id: str) -> CallStatus:
+    while (state := await provider.poll(call_id)).status is CallStatus.PENDING:
         await asyncio.sleep(0.02)
-    return state.truth
+    return state.status
 
 
 def witness(folder: Path, name: str) -> list[dict[str, object]]:
@@ -61,7 +61,7 @@ async def test_a_call_is_run_and_its_reply_read(tmp_path: Path) -> None:
     assert isinstance(provider, Provider)
     request = a_request()
     call_id = await provider.submit(request)
-    assert await ended(provider, call_id) is ProviderTruth.SUCCEEDED
+    assert await ended(provider, call_id) is CallStatus.SUCCEEDED
     reply = await provider.fetch(call_id, request)
     assert [item.id for item in reply.items] == [item.id for item in request.items]
     assert (reply.region, reply.cold_start, reply.provenance.engine) == ("eu", True, "slow")
@@ -72,7 +72,7 @@ async def test_the_same_request_is_run_once_however_often_it_is_sent(tmp_path: P
     provider, other = LocalProvider(tmp_path, load=load_slow), LocalProvider(tmp_path, load=load_slow)
     ids = await asyncio.gather(*(p.submit(a_request()) for p in (provider, other) * 5))
     assert set(ids) == {"call-1"}
-    assert await ended(provider, "call-1") is await ended(other, "call-1") is ProviderTruth.SUCCEEDED
+    assert await ended(provider, "call-1") is await ended(other, "call-1") is CallStatus.SUCCEEDED
     assert len(witness(tmp_path, "submissions")) == 1
     assert len(witness(tmp_path, "generations")) == 6
     await provider.close()
@@ -97,7 +97,7 @@ async def test_cancel_stops_before_the_next_micro_batch(tmp_path: Path) -> None:
     await provider.submit(a_request())
     await provider.cancel("call-1")
     gate.touch()
-    assert await ended(provider, "call-1") is ProviderTruth.CANCELLED
+    assert await ended(provider, "call-1") is CallStatus.CANCELLED
     assert len(witness(tmp_path / "calls", "generations")) <= 2
     with pytest.raises(ReplyUnavailable, match="no reply"):
         await provider.fetch("call-1", a_request())
@@ -114,7 +114,7 @@ async def test_a_cancelled_call_that_lost_its_process_loads_no_model(tmp_path: P
 
     second = LocalProvider(tmp_path, load=load)
     await second.cancel("call-1")
-    assert await ended(second, "call-1") is ProviderTruth.CANCELLED
+    assert await ended(second, "call-1") is CallStatus.CANCELLED
     await second.close()
 
 
@@ -122,7 +122,7 @@ async def test_an_unknown_call_and_an_unfit_id(tmp_path: Path) -> None:
     provider = LocalProvider(tmp_path, load=load_slow)
     state = await provider.poll("nowhere")
     assert state.failure is not None
-    assert (state.truth, state.failure.code) == (ProviderTruth.FAILED, FailureCode.UNKNOWN_CALL)
+    assert (state.status, state.failure.code) == (CallStatus.FAILED, FailureCode.UNKNOWN_CALL)
     with pytest.raises(SubmitRejected, match="a call id cannot be"):
         await provider.submit(a_request(request_id="../escape"))
     await provider.cancel("nowhere")
@@ -135,7 +135,7 @@ async def test_a_model_that_cannot_be_loaded_is_a_final_failure(tmp_path: Path) 
 
     provider = LocalProvider(tmp_path, load=load)
     await provider.submit(a_request())
-    assert await ended(provider, "call-1") is ProviderTruth.FAILED
+    assert await ended(provider, "call-1") is CallStatus.FAILED
     state = await provider.poll("call-1")
     assert state.failure is not None
     assert state.failure.code is FailureCode.MODEL_UNAVAILABLE
@@ -151,7 +151,7 @@ async def test_closing_leaves_the_rest_to_the_next(tmp_path: Path) -> None:
     await first.close()
     done = len(witness(tmp_path, "generations"))
     second = LocalProvider(tmp_path, load=load_slow)
-    assert await ended(second, "call-1") is ProviderTruth.SUCCEEDED
+    assert await ended(second, "call-1") is CallStatus.SUCCEEDED
     generated = [row["item"] for row in witness(tmp_path, "generations")]
     assert done < 6
     assert sorted(map(str, generated)) == [f"item-{n}" for n in range(6)]
@@ -182,13 +182,13 @@ async def test_a_killed_process_is_taken_over_and_no_item_is_generated_twice(tmp
         deadline = time.monotonic() + 60
         while len(witness(tmp_path, "generations")) < 3 and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        assert (await provider.poll("call-1")).truth is ProviderTruth.PENDING
+        assert (await provider.poll("call-1")).status is CallStatus.PENDING
         os.kill(process.pid, signal.SIGKILL)
     finally:
         process.kill()
         process.wait()
     before = {row["item"] for row in witness(tmp_path, "generations")}
-    assert await ended(provider, "call-1") is ProviderTruth.SUCCEEDED
+    assert await ended(provider, "call-1") is CallStatus.SUCCEEDED
     rows = witness(tmp_path, "generations")
     items = [row["item"] for row in rows]
     assert len(items) == len(set(items)) == 40
@@ -207,7 +207,7 @@ async def test_a_torn_line_is_as_if_never_written(tmp_path: Path) -> None:
     with (tmp_path / "calls" / "call-1" / "results.jsonl").open("ab") as file:
         file.write(b'{"kind": "answer", "id": "item-5", "te')
     second = LocalProvider(tmp_path, load=load_slow)
-    assert await ended(second, "call-1") is ProviderTruth.SUCCEEDED
+    assert await ended(second, "call-1") is CallStatus.SUCCEEDED
     reply = await second.fetch("call-1", a_request())
     assert all(isinstance(item, ItemAnswer) and item.text.startswith("you asked") for item in reply.items)
     await second.close()
@@ -219,7 +219,7 @@ async def test_a_corrupt_end_is_not_a_failure(tmp_path: Path) -> None:
     await ended(provider, "call-1")
     (tmp_path / "calls" / "call-1" / "end.json").write_text("{}")
     state = await provider.poll("call-1")
-    assert state.truth is ProviderTruth.UNREACHABLE
+    assert state.status is CallStatus.UNREACHABLE
     assert "end.json does not say how the call ended" in str(state.detail)
     await provider.close()
 
@@ -239,7 +239,7 @@ async def test_the_shipped_weights_answer_through_the_provider(tmp_path: Path) -
     )
     provider = LocalProvider(tmp_path)
     await provider.submit(request)
-    assert await ended(provider, "call-1") is ProviderTruth.SUCCEEDED
+    assert await ended(provider, "call-1") is CallStatus.SUCCEEDED
     reply = await provider.fetch("call-1", request)
     assert reply.provenance.engine == "transformers"
     await provider.close()
@@ -265,7 +265,7 @@ async def test_an_item_whose_runtime_raises_fails_for_itself(tmp_path: Path) -> 
     runtime = Choosy("item-2", error=TypeError("no such argument"))
     provider = LocalProvider(tmp_path, load=lambda _: runtime)
     await provider.submit(a_request())
-    assert await ended(provider, "call-1") is ProviderTruth.SUCCEEDED
+    assert await ended(provider, "call-1") is CallStatus.SUCCEEDED
     reply = await provider.fetch("call-1", a_request())
     failures = [item for item in reply.items if isinstance(item, ItemFailure)]
     assert [(f.id, f.code, f.message) for f in failures] == [
@@ -282,7 +282,7 @@ async def test_a_call_that_breaks_off_ends_with_its_reason(tmp_path: Path) -> No
 
     provider = LocalProvider(tmp_path, load=load)
     await provider.submit(a_request())
-    assert await ended(provider, "call-1") is ProviderTruth.FAILED
+    assert await ended(provider, "call-1") is CallStatus.FAILED
     state = await provider.poll("call-1")
     assert state.failure is not None
     assert (state.failure.code, state.failure.message) == (
@@ -304,9 +304,9 @@ async def test_a_call_whose_files_cannot_be_read_is_unreachable_and_not_pending_
     (tmp_path / "calls" / "call-1" / file).write_text("{}")
     second = LocalProvider(tmp_path, load=load_slow)
     deadline = time.monotonic() + 20
-    while (state := await second.poll("call-1")).truth is ProviderTruth.PENDING:
+    while (state := await second.poll("call-1")).status is CallStatus.PENDING:
         assert time.monotonic() < deadline, "pending for ever"
         await asyncio.sleep(0.01)
-    assert state.truth is ProviderTruth.UNREACHABLE
+    assert state.status is CallStatus.UNREACHABLE
     assert f"{file} is not a" in str(state.detail)
     await second.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 import modal
 import pytest
 
-from inference.contract import CallState, FailureCode, ProviderTruth
+from inference.contract import CallState, CallStatus, FailureCode
 from inference.modal.provider import ModalProvider
 from tests.modal_loopback import Loopback
 
@@ -58,7 +58,7 @@ async def test_its_call_has_failed_with_what_it_said(broken: Loopback, name: str
     call = await modal.Cls.from_name("broken", name)().answer.spawn.aio({"id": name})
     state = await settled(provider, broken, call.object_id)
     await provider.close()
-    assert state.truth is ProviderTruth.FAILED
+    assert state.status is CallStatus.FAILED
     assert state.failure is not None
     assert state.failure.code is FailureCode.START_FAILED
     assert told in state.failure.message

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import modal
 import pytest
 
-from inference.contract import ProviderTruth, ReplyUnavailable, SubmitUnknown
+from inference.contract import CallStatus, ReplyUnavailable, SubmitUnknown
 from inference.modal.provider import ModalProvider
 from tests.inference.specs import a_request, a_spec
 from tests.modal_loopback import client_environment
@@ -40,7 +40,7 @@ def test_every_question_has_a_deadline() -> None:
     async def ask() -> None:
         provider = ModalProvider(deadline_seconds=0.3)
         state = await provider.poll("fc-00000000000000000001")
-        assert state.truth is ProviderTruth.UNREACHABLE
+        assert state.status is CallStatus.UNREACHABLE
         assert "no answer within 0.3 seconds" in str(state.detail)
         with pytest.raises(SubmitUnknown, match=r"no answer within 0\.3 seconds"):
             await provider.submit(a_request())

@@ -6,7 +6,7 @@ import pytest
 from cbor2 import CBORDecodeError
 from grpclib.exceptions import StreamTerminatedError
 
-from inference.contract import FailureCode, ProviderTruth
+from inference.contract import CallStatus, FailureCode
 from inference.modal.exceptions import TRUTHS, state_of
 
 # the exception, how its text begins -> the truth, the failure code
@@ -59,14 +59,14 @@ def test_every_row_is_expected_here() -> None:
 
 
 @pytest.mark.parametrize("message", ["", "as it happened"])
-@pytest.mark.parametrize(("kind", "begins", "truth", "code"), EXPECTED)
-def test_a_row(kind: type[Exception], begins: str, truth: str, code: str | None, message: str) -> None:
+@pytest.mark.parametrize(("kind", "begins", "call_status", "code"), EXPECTED)
+def test_a_row(kind: type[Exception], begins: str, call_status: str, code: str | None, message: str) -> None:
     state = state_of(_raised(kind, begins + message))
-    assert (state.truth.value, state.failure.code.value if state.failure else None) == (truth, code)
+    assert (state.status.value, state.failure.code.value if state.failure else None) == (call_status, code)
     if state.failure:
         assert state.failure.message
         assert message in state.failure.message
-    if state.truth is ProviderTruth.UNREACHABLE:
+    if state.status is CallStatus.UNREACHABLE:
         assert kind.__name__ in str(state.detail)
 
 
@@ -78,12 +78,12 @@ def test_a_row(kind: type[Exception], begins: str, truth: str, code: str | None,
     ],
 )
 def test_a_result_that_cannot_be_had_now_is_not_a_failure(message: str) -> None:
-    assert state_of(of.ExecutionError(message)).truth is ProviderTruth.UNREACHABLE
+    assert state_of(of.ExecutionError(message)).status is CallStatus.UNREACHABLE
 
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_whatever_else_is_raised_is_unknown_and_not_failed(kind: type[Exception]) -> None:
-    assert state_of(kind("what?")).truth is ProviderTruth.UNREACHABLE
+    assert state_of(kind("what?")).status is CallStatus.UNREACHABLE
 
 
 def test_no_row_hides_a_later_one() -> None:
@@ -94,5 +94,5 @@ def test_no_row_hides_a_later_one() -> None:
 
 def test_only_what_the_provider_calls_an_end_is_one() -> None:
     """A lost connection never becomes a failure, and no success becomes one."""
-    codes = {row.meaning.code for row in TRUTHS if row.meaning.truth is ProviderTruth.FAILED}
+    codes = {row.meaning.code for row in TRUTHS if row.meaning.status is CallStatus.FAILED}
     assert codes == {FailureCode.WORKER_LOST, FailureCode.PROVIDER_ERROR, FailureCode.START_FAILED}

@@ -13,12 +13,12 @@ import modal
 import pytest
 
 from inference.contract import (
+    CallStatus,
     FailureCode,
     ItemAnswer,
     MalformedReply,
     NotConfigured,
     Provider,
-    ProviderTruth,
     Reply,
     ReplyUnavailable,
     SubmitRejected,
@@ -82,7 +82,7 @@ async def test_a_call_is_spawned_polled_and_fetched(server: Loopback, provider: 
     request = a_request(id="plain")
     call_id = await provider.submit(request)
     assert call_id.startswith("fc-")
-    assert (await provider.poll(call_id)).truth is ProviderTruth.SUCCEEDED
+    assert (await provider.poll(call_id)).status is CallStatus.SUCCEEDED
     for _ in range(2):  # as often as one likes
         reply = await provider.fetch(call_id, request)
         assert all(isinstance(item, ItemAnswer) for item in reply.items)
@@ -110,7 +110,7 @@ async def test_a_second_call_stands_for_the_first(server: Loopback, provider: Mo
     request = a_request(id="second")
     first, second = [await provider.submit(request) for _ in range(2)]
     assert first != second
-    assert (await provider.poll(second)).truth is ProviderTruth.PENDING, "as the first is"
+    assert (await provider.poll(second)).status is CallStatus.PENDING, "as the first is"
     with pytest.raises(ReplyUnavailable, match="is pending"):
         await provider.fetch(second, request)
     await provider.cancel(second)
@@ -128,8 +128,8 @@ async def test_a_notice_that_leads_nowhere_is_malformed(server: Loopback, provid
     request = a_request(id="loop")
     call_id = await provider.submit(request)
     state = await provider.poll(call_id)
-    assert (state.truth, state.failure and state.failure.code) == (
-        ProviderTruth.EXPIRED,
+    assert (state.status, state.failure and state.failure.code) == (
+        CallStatus.EXPIRED,
         FailureCode.UNKNOWN_CALL,
     )
 
@@ -139,7 +139,7 @@ async def test_a_request_that_does_not_fit_is_rejected_by_the_container(provider
     call_id = await provider.submit(request)
     state = await provider.poll(call_id)
     assert state.failure is not None
-    assert (state.truth, state.failure.code) == (ProviderTruth.FAILED, FailureCode.REJECTED)
+    assert (state.status, state.failure.code) == (CallStatus.FAILED, FailureCode.REJECTED)
     assert "`beacon deploy` brings it up to date" in state.failure.message
 
 
@@ -206,8 +206,8 @@ async def test_a_modal_that_answers_is_reachable(server: Loopback, provider: Mod
 
 async def test_an_unknown_call_is_told_and_cancelling_it_is_nothing(provider: ModalProvider) -> None:
     state = await provider.poll("fc-99999999999999999999")
-    assert (state.truth, state.failure and state.failure.code) == (
-        ProviderTruth.EXPIRED,
+    assert (state.status, state.failure and state.failure.code) == (
+        CallStatus.EXPIRED,
         FailureCode.UNKNOWN_CALL,
     )
     await provider.cancel("fc-99999999999999999999")
@@ -238,7 +238,7 @@ async def test_a_result_whose_blob_is_gone_is_waited_for(server: Loopback, provi
     request = a_request(id="gone")
     call_id = await provider.submit(request)
     state = await provider.poll(call_id)
-    assert state.truth is ProviderTruth.UNREACHABLE
+    assert state.status is CallStatus.UNREACHABLE
     assert "knows the call and not its result" in str(state.detail)
     assert "only a new job asks the model again" in str(state.detail)
     assert (await provider.fetch(call_id, request)).request_id == "gone"
@@ -248,10 +248,10 @@ async def test_a_call_is_unknown_only_when_two_looks_agree(server: Loopback, pro
     request = a_request(id="twice")
     call_id = await provider.submit(request)
     server.inject(faults.not_found(times=1))
-    assert (await provider.poll(call_id)).truth is ProviderTruth.UNREACHABLE
-    assert (await provider.poll(call_id)).truth is ProviderTruth.SUCCEEDED
+    assert (await provider.poll(call_id)).status is CallStatus.UNREACHABLE
+    assert (await provider.poll(call_id)).status is CallStatus.SUCCEEDED
     server.inject(faults.not_found())
-    assert (await provider.poll(call_id)).truth is ProviderTruth.EXPIRED
+    assert (await provider.poll(call_id)).status is CallStatus.EXPIRED
 
 
 async def test_whose_calls_they_are(server: Loopback, provider: ModalProvider) -> None:
@@ -268,14 +268,14 @@ async def test_a_result_in_an_unknown_format_is_malformed(server: Loopback, prov
     server.inject(faults.UnknownFormat(), Match(contains="format"))
     request = a_request(id="format")
     call_id = await provider.submit(request)
-    assert (await provider.poll(call_id)).truth is ProviderTruth.SUCCEEDED
+    assert (await provider.poll(call_id)).status is CallStatus.SUCCEEDED
     with pytest.raises(MalformedReply) as caught:
         await provider.fetch(call_id, request)
     assert "Unknown data format 0" in caught.value.raw
 
 
 @pytest.mark.parametrize(
-    ("status", "truth", "code"),
+    ("status", "call_status", "code"),
     [
         ("TERMINATED", "cancelled", "cancelled"),
         ("INIT_FAILURE", "failed", "start_failed"),
@@ -286,14 +286,14 @@ async def test_a_result_in_an_unknown_format_is_malformed(server: Loopback, prov
 )
 @pytest.mark.parametrize("words", ["", "as Modal puts it"])
 async def test_how_modal_ended_a_call_is_read_from_its_status(
-    server: Loopback, provider: ModalProvider, status: str, truth: str, code: str, words: str
+    server: Loopback, provider: ModalProvider, status: str, call_status: str, code: str, words: str
 ) -> None:
     request_id = f"{status} {words}"
     fault = faults.Ended.model_validate({"status": status, "words": words})
     server.inject(fault, Match(contains=request_id))
     state = await provider.poll(await provider.submit(a_request(id=request_id)))
     assert state.failure is not None
-    assert (state.truth.value, state.failure.code.value) == (truth, code)
+    assert (state.status.value, state.failure.code.value) == (call_status, code)
     assert state.failure.message
     assert words in state.failure.message
 
@@ -320,7 +320,7 @@ async def test_what_cannot_be_decoded_is_a_success_with_a_malformed_reply(
     server.inject(faults.NullReply(), Match(contains="null"))
     request = a_request(id="null")
     call_id = await provider.submit(request)
-    assert (await provider.poll(call_id)).truth is ProviderTruth.SUCCEEDED
+    assert (await provider.poll(call_id)).status is CallStatus.SUCCEEDED
     with pytest.raises(MalformedReply) as caught:
         await provider.fetch(call_id, request)
     assert caught.value.raw == "None"
@@ -338,7 +338,7 @@ async def test_a_crash_at_start_is_a_failure_of_the_call_whatever_was_raised(
     call_id = await provider.submit(a_request(id=f"crash-{error}-{traced}"))
     state = await provider.poll(call_id)
     assert state.failure is not None
-    assert (state.truth, state.failure.code) == (ProviderTruth.FAILED, FailureCode.START_FAILED)
+    assert (state.status, state.failure.code) == (CallStatus.FAILED, FailureCode.START_FAILED)
     assert f"{error}: as it started" in state.failure.message
 
 
@@ -428,7 +428,7 @@ async def test_questions_at_once_hold_no_threads(server: Loopback, provider: Mod
 
     async def ask() -> None:
         nonlocal most
-        assert (await provider.poll(call_id)).truth is ProviderTruth.PENDING
+        assert (await provider.poll(call_id)).status is CallStatus.PENDING
         most = max(most, threading.active_count())
 
     await asyncio.gather(*(ask() for _ in range(200)))

@@ -9,7 +9,7 @@ from beacon_pipeline.catalog import Settings
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.escaping import one_line
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.records import Standing
+from beacon_pipeline.ledger.records import ExecutionSummary
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.links import asset_path
 from beacon_pipeline.monitoring.alerts.causes import (
@@ -19,7 +19,7 @@ from beacon_pipeline.monitoring.alerts.causes import (
     RUN_FAILED,
     TIMED_OUT,
 )
-from beacon_pipeline.monitoring.alerts.grouping import WATCHED_FOR, Failing, JobHealed, Level, Observation
+from beacon_pipeline.monitoring.alerts.grouping import WATCHED_FOR, Failing, JobHealed, Observation, Snapshot
 from beacon_pipeline.monitoring.metrics import completion_rates
 from beacon_pipeline.names import INFERENCE
 
@@ -47,15 +47,15 @@ def read_record(
     timed_out = [e for e in ended if e.status is Status.TIMED_OUT]
     dead = [e for e in ended if e.status is Status.FAILED and e.dead_lettered_at is not None]
     return [
-        Level(MISSING, tuple(missing_of(*_overdue(ledger, settings, now)))),
-        Level(TIMED_OUT, tuple(_failing(TIMED_OUT, e, working) for e in timed_out)),
-        Level(DEAD_LETTERED, tuple(_failing(DEAD_LETTERED, e, working) for e in dead)),
+        Snapshot(MISSING, tuple(missing_of(*_overdue(ledger, settings, now)))),
+        Snapshot(TIMED_OUT, tuple(_failing(TIMED_OUT, e, working) for e in timed_out)),
+        Snapshot(DEAD_LETTERED, tuple(_failing(DEAD_LETTERED, e, working) for e in dead)),
         imbalance_of(counts, settings.region_imbalance, now),
         *(JobHealed(RUN_FAILED, job) for job in sorted(failed_jobs) if is_complete(counts.get(job, {}))),
     ]
 
 
-def _overdue(ledger: Ledger, settings: Settings, now: datetime) -> tuple[list[Standing], set[str]]:
+def _overdue(ledger: Ledger, settings: Settings, now: datetime) -> tuple[list[ExecutionSummary], set[str]]:
     deadline = now - timedelta(seconds=settings.deadline_seconds)
     overdue = ledger.standings(
         [Status.PENDING, Status.DISPATCHED], since=now - WATCHED_FOR, until=deadline, limit=LOOKED_AT
@@ -63,7 +63,7 @@ def _overdue(ledger: Ledger, settings: Settings, now: datetime) -> tuple[list[St
     return overdue, ledger.jobs_moving(deadline) if overdue else set()
 
 
-def missing_of(overdue: Sequence[Standing], moving: set[str]) -> list[Failing]:
+def missing_of(overdue: Sequence[ExecutionSummary], moving: set[str]) -> list[Failing]:
     """Which executions past their deadline are missing.
 
     One that waits for its turn in a job that is at work is not.
@@ -75,7 +75,7 @@ def missing_of(overdue: Sequence[Standing], moving: set[str]) -> list[Failing]:
     ]
 
 
-def imbalance_of(jobs: Mapping[str, StatusesByRegion], threshold: float, now: datetime) -> Level:
+def imbalance_of(jobs: Mapping[str, StatusesByRegion], threshold: float, now: datetime) -> Snapshot:
     """The regions of finished jobs whose completion rate is behind the best by more than ``threshold``.
 
     Nothing can be said of a job that is not finished; cancelled executions count for nothing.
@@ -89,12 +89,12 @@ def imbalance_of(jobs: Mapping[str, StatusesByRegion], threshold: float, now: da
             if best - rate > threshold:
                 detail = f"{rate:.0%} completed, the best region {best:.0%}"
                 found.append(Failing(REGION_IMBALANCE, job, region, now, detail, link=asset_path(ASSET)))
-    return Level(REGION_IMBALANCE, tuple(found), undecided)
+    return Snapshot(REGION_IMBALANCE, tuple(found), undecided)
 
 
 def is_finished(regions: StatusesByRegion) -> bool:
     """Whether every execution of a job is settled."""
-    return all(status.is_settled for statuses in regions.values() for status in statuses)
+    return all(status.is_terminal for statuses in regions.values() for status in statuses)
 
 
 def is_complete(regions: StatusesByRegion) -> bool:
@@ -102,7 +102,7 @@ def is_complete(regions: StatusesByRegion) -> bool:
     return bool(regions) and all(set(statuses) == {Status.COMPLETED} for statuses in regions.values())
 
 
-def _failing(cause: str, standing: Standing, working: Collection[str] = ()) -> Failing:
+def _failing(cause: str, standing: ExecutionSummary, working: Collection[str] = ()) -> Failing:
     key = key_of(standing.cell)
     return Failing(
         cause,
@@ -115,7 +115,7 @@ def _failing(cause: str, standing: Standing, working: Collection[str] = ()) -> F
     )
 
 
-def _detail(standing: Standing) -> str:
+def _detail(standing: ExecutionSummary) -> str:
     if standing.failure_code is None:
         return f"{standing.status.value} since {standing.updated_at:%Y-%m-%d %H:%M} UTC"
     message = one_line(standing.failure_message or "")

@@ -6,13 +6,13 @@ import dagster as dg
 
 from beacon_pipeline.links import asset_path, automation_path
 from beacon_pipeline.monitoring.alerts.causes import HEALING_GAVE_UP, PROVIDER_UNREACHABLE
-from beacon_pipeline.monitoring.alerts.grouping import Failing, Level
+from beacon_pipeline.monitoring.alerts.grouping import Failing, Snapshot
 from beacon_pipeline.monitoring.alerts.sources.automations import instigators
 from beacon_pipeline.names import INFERENCE
 from beacon_pipeline.reconciliation.tick import SENSOR, Cursor
 
 
-def read_troubles(instance: dg.DagsterInstance, location: str | None) -> list[Level]:
+def read_troubles(instance: dg.DagsterInstance, location: str | None) -> list[Snapshot]:
     """Providers that executions wait for, and partitions that healing runs did not put right.
 
     As of the newest tick of reconciliation; of a sensor that is switched off nothing is said.
@@ -33,4 +33,4 @@ def read_troubles(instance: dg.DagsterInstance, location: str | None) -> list[Le
             Failing(HEALING_GAVE_UP, None, key, trouble.since, trouble.what, link=asset_path(asset, key))
             for key, trouble in cursor.gave_up.items()
         ]
-    return [Level(PROVIDER_UNREACHABLE, tuple(unreachable)), Level(HEALING_GAVE_UP, tuple(gave_up))]
+    return [Snapshot(PROVIDER_UNREACHABLE, tuple(unreachable)), Snapshot(HEALING_GAVE_UP, tuple(gave_up))]

@@ -15,11 +15,11 @@ from beacon_pipeline.monitoring.alerts.grouping import (
     Alert,
     Failing,
     JobHealed,
-    Level,
     Notice,
     NoticeKind,
     Observation,
     Passing,
+    Snapshot,
     advance,
 )
 
@@ -49,8 +49,8 @@ class Told:
     def heal(self, *subjects: str) -> list[Passing]:
         return [Passing(CHECK, subject, self.now) for subject in subjects]
 
-    def level(self, *subjects: str, job: str = "j", undecided: frozenset[str] = frozenset()) -> Level:
-        return Level(DEAD, tuple(Failing(DEAD, job, s, self.now) for s in subjects), undecided)
+    def level(self, *subjects: str, job: str = "j", undecided: frozenset[str] = frozenset()) -> Snapshot:
+        return Snapshot(DEAD, tuple(Failing(DEAD, job, s, self.now) for s in subjects), undecided)
 
 
 ALERTS = TypeAdapter(list[Alert])

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from beacon_pipeline.cli.matrix import alerts_view
 from beacon_pipeline.monitoring.alerts.causes import WORDINGS, check_cause, wording_of
-from beacon_pipeline.monitoring.alerts.grouping import Alert, News, Notice, NoticeKind, Severity
+from beacon_pipeline.monitoring.alerts.grouping import Alert, NewSubject, Notice, NoticeKind, Severity
 from beacon_pipeline.monitoring.alerts.messages import Message, message_of
-from beacon_pipeline.monitoring.alerts.state import Memory
+from beacon_pipeline.monitoring.alerts.state import AlertState
 from tests.beacon_pipeline.instances import beacon, environment
 from tests.beacon_pipeline.monitoring.alerts.receivers import free_port, webhook
 
@@ -21,7 +21,7 @@ CHECK = check_cause("inference", "non_empty_output", of_partition=True)
 
 
 def notice(kind: NoticeKind, cause: str = CHECK, told: int = 0, **values: object) -> Notice:
-    news = tuple(News(f"eu:m|q{n}", f"detail {n}", f"/link/{n}") for n in range(told))
+    news = tuple(NewSubject(f"eu:m|q{n}", f"detail {n}", f"/link/{n}") for n in range(told))
     usual: dict[str, object] = {"severity": Severity.WARNING, "still_open": told, "continues": None}
     usual |= {"healed": 0, "unwatched": 0, "moved_to": None, "remedy": "", "job": "j"}
     return Notice(
@@ -112,7 +112,7 @@ def test_every_cause_has_words_and_an_unknown_one_is_an_error() -> None:
 
 def test_the_view_names_what_is_wrong_and_who_waits() -> None:
     alert = Alert(CHECK, "j", AT, Severity.WARNING, "", "/", open={"eu:m|q0": AT})
-    memory = Memory(alerts=[alert], outbox=[Message("m", "warning", "t", "b", AT, ("json:12345678",))])
+    memory = AlertState(alerts=[alert], outbox=[Message("m", "warning", "t", "b", AT, ("json:12345678",))])
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(alerts_view(memory, ["json:12345678"], ["entry 2 is no URL"]))
     shown = console.export_text()

@@ -17,7 +17,7 @@ from beacon_pipeline.monitoring.alerts.causes import (
     RUN_FAILED,
     TIMED_OUT,
 )
-from beacon_pipeline.monitoring.alerts.grouping import Failing, JobHealed, Level
+from beacon_pipeline.monitoring.alerts.grouping import Failing, JobHealed, Snapshot
 from beacon_pipeline.monitoring.alerts.sources.ledger import imbalance_of, read_record
 from beacon_pipeline.monitoring.metrics import completion_rates
 from inference.contract import FailureCode
@@ -48,7 +48,7 @@ def wrong(
 ) -> dict[str, list[Failing]]:
     """What is wrong now, by cause."""
     read = read_record(ledger, SETTINGS, failed_jobs, datetime.now(UTC) + after)
-    return {level.cause: list(level.found) for level in read if isinstance(level, Level)}
+    return {level.cause: list(level.found) for level in read if isinstance(level, Snapshot)}
 
 
 def subjects(found: list[Failing]) -> list[str]:
@@ -79,7 +79,7 @@ def test_waiting_for_its_turn_in_a_job_at_work_is_not_missing(database_url: str)
     settle(ledger, executions[1:2], {})
     read = read_record(ledger, SETTINGS, [], now)
     ledger.close()
-    (level,) = [level for level in read if isinstance(level, Level) and level.cause == MISSING]
+    (level,) = [level for level in read if isinstance(level, Snapshot) and level.cause == MISSING]
     assert [failing.subject for failing in level.found] == ["eu:m|q0"]
 
 
@@ -103,7 +103,7 @@ def test_over_their_time_and_given_up_and_healed_by_an_answer(ledger: Ledger) ->
     ledger.retry([e.id for e in unsuccessful], actor="test")
     settle(ledger, ledger.executions(job.id, [late, broken]), {})
     read = read_record(ledger, SETTINGS, ["job-1", "never heard of"], datetime.now(UTC) + SOON)
-    assert [level.found for level in read if isinstance(level, Level)] == [(), (), (), ()]
+    assert [level.found for level in read if isinstance(level, Snapshot)] == [(), (), (), ()]
     assert [o for o in read if isinstance(o, JobHealed)] == [JobHealed(RUN_FAILED, "job-1")]
 
 
@@ -137,7 +137,7 @@ def test_how_far_behind_is_behind(regions: dict[str, dict[Status, int]], behind:
     assert [failing.subject for failing in level.found] == behind
     assert level.undecided == frozenset()
     unfinished = {"j": regions | {"extra": {Status.PENDING: 1}}}
-    assert imbalance_of(unfinished, 0.1, datetime.now(UTC)) == Level(
+    assert imbalance_of(unfinished, 0.1, datetime.now(UTC)) == Snapshot(
         REGION_IMBALANCE, undecided=frozenset({"j"})
     )
 
