@@ -6,7 +6,8 @@
     for result in run_tests(project, "sqlite:///ledger.db"):
         print(result.status, result.test.name, result.failures)
 
-The package knows nothing of the program around it: it is given files and a database.
+What `dbt_like_checks.api` lists is the public surface, and is imported from here. The package knows
+nothing of the program around it: it is given files and a database.
 """
 
 from __future__ import annotations

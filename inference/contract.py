@@ -449,6 +449,8 @@ class Provider(Protocol):
 
     ``durable``: a call outlives the asker. Submitting one request id twice gives one execution,
     and its call id can be polled from another process later.
+
+    `tests/inference/conformance.py` holds every provider to this; whoever adds one runs it.
     """
 
     name: str

@@ -144,11 +144,13 @@ class HttpProvider:
         return read_reply(reply, request)
 
     async def cancel(self, call_id: str) -> None:
-        """Drop the connections of a call of this object; another process's call is left as it is."""
+        """Drop the connections of a call of this object. Another's, while it may live, is out of reach."""
         call = self._calls.get(call_id)
         if call is not None:
             call.work.cancel()
             await asyncio.wait([call.work])
+        elif (state := state_elsewhere(call_id)).status is CallStatus.UNREACHABLE:
+            raise ReplyUnavailable(f"call {call_id} cannot be stopped here: {state.detail}")
 
     async def close(self) -> None:
         """Drop every connection. Calls that have not ended are interrupted."""

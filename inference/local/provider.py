@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -29,6 +30,7 @@ from inference.contract import (
     ReplyUnavailable,
     Request,
     SubmitRejected,
+    SubmitUnknown,
     read_reply,
 )
 from inference.local.call_store import CallFolder, CorruptCall, Started
@@ -89,19 +91,12 @@ class LocalProvider:
 
     async def fetch(self, call_id: str, request: Request) -> Reply:
         """The reply of a succeeded call."""
-        try:
-            ended = await asyncio.to_thread(CallFolder(self._folder, call_id).ended)
-        except CorruptCall as corrupt:
-            raise ReplyUnavailable(str(corrupt)) from corrupt
-        if ended is None or ended[1] is None:
-            raise ReplyUnavailable(f"call {call_id} has no reply")
-        return read_reply(ended[1], request)
+        reply = await asyncio.to_thread(self._kept_reply, call_id)
+        return read_reply(reply, request)
 
     async def cancel(self, call_id: str) -> None:
         """Stop a call before its next micro-batch."""
-        call = CallFolder(self._folder, call_id)
-        if call.is_accepted:
-            await asyncio.to_thread(call.request_cancel)
+        await asyncio.to_thread(self._cancel, call_id)
 
     async def close(self) -> None:
         """Stop after the running micro-batch; what is not done can be taken over by another process."""
@@ -115,19 +110,48 @@ class LocalProvider:
         except ValueError as error:
             failure = CallFailure(code=FailureCode.REJECTED, message=str(error))
             raise SubmitRejected(failure) from error
-        call.accept(request)
+        try:
+            call.accept(request)
+        except OSError as error:
+            raise SubmitUnknown(f"call {request.id} could not be kept: {summary(error)}") from error
         self._run_here(call)
         return request.id
 
+    def _accepted(self, call_id: str) -> CallFolder | None:
+        """The call of this id; None when none was accepted, or could be."""
+        try:
+            call = CallFolder(self._folder, call_id)
+        except ValueError:
+            return None
+        return call if call.is_accepted else None
+
+    def _kept_reply(self, call_id: str) -> dict[str, Any]:
+        call = self._accepted(call_id)
+        try:
+            ended = call.ended() if call else None
+        except (CorruptCall, OSError) as error:
+            raise ReplyUnavailable(str(error)) from error
+        if ended is None or ended[1] is None:
+            raise ReplyUnavailable(f"call {call_id} has no reply")
+        return ended[1]
+
+    def _cancel(self, call_id: str) -> None:
+        call = self._accepted(call_id)
+        try:
+            if call:
+                call.request_cancel()
+        except OSError as error:
+            raise ReplyUnavailable(f"call {call_id} cannot be stopped: {summary(error)}") from error
+
     def _poll(self, call_id: str) -> CallState:
-        call = CallFolder(self._folder, call_id)
-        if not call.is_accepted:
+        call = self._accepted(call_id)
+        if call is None:
             failure = CallFailure(code=FailureCode.UNKNOWN_CALL, message=f"no call {call_id}")
             return CallState(status=CallStatus.FAILED, failure=failure)
         try:
             ended = call.ended()
-        except CorruptCall as corrupt:
-            return CallState(status=CallStatus.UNREACHABLE, detail=str(corrupt))
+        except (CorruptCall, OSError) as error:
+            return CallState(status=CallStatus.UNREACHABLE, detail=str(error))
         if ended is not None:
             return ended[0]
         if fault := self._fault(call_id):

@@ -65,6 +65,11 @@ DEADLINE_SECONDS = 30.0  # of one question to Modal; a dead server would hold th
 RESEND_SECONDS = 15.0  # after a spawn without an answer, doubled each time: a container may be starting
 LONGEST_START_SECONDS = 600.0  # where the deployment's own is not known
 LOOK_AGAIN_SECONDS = 2.0  # before a call that is not found is asked for once more
+CALL_ID_PREFIX = "fc-"
+_NO_CALL = CallState(
+    status=CallStatus.FAILED,
+    failure=CallFailure(code=FailureCode.UNKNOWN_CALL, message="not the id of a Modal call"),
+)
 
 _FAILED = (InputStatus.FAILURE, InputStatus.INIT_FAILURE)
 
@@ -302,6 +307,9 @@ class ModalProvider:
         return answer
 
     async def _asked(self, call_id: str) -> _Answer:
+        if not call_id.startswith(CALL_ID_PREFIX):
+            # The SDK raises for it what it also raises of a result that cannot be downloaded now.
+            return _Answer(_NO_CALL)
         try:
             async with asyncio.timeout(self._deadline):
                 call = await self._call(call_id)

@@ -264,7 +264,7 @@ class Server:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
-            return await self._behave(prompt, before)
+            return await self.behave(prompt, before)
         finally:
             self.at_once -= 1
 
@@ -273,10 +273,15 @@ class Server:
             return error(401, "who are you?")
         return self.models or JSONResponse({"object": "list", "data": [{"id": "served"}, {"id": "other"}]})
 
-    async def _behave(self, prompt: str, before: int) -> Response:
+    async def released_now(self) -> None:
+        """Returns once ``released`` is set."""
+        while not self.released.is_set():
+            await asyncio.sleep(0.01)
+
+    async def behave(self, prompt: str, before: int) -> Response:
+        """The response to a prompt that was asked ``before`` times; another kind of server has its own."""
         if prompt.startswith("hang"):
-            while not self.released.is_set():
-                await asyncio.sleep(0.01)
+            await self.released_now()
         elif prompt.startswith("busy"):
             await asyncio.sleep(0.02)
         else:
@@ -298,9 +303,9 @@ class _Quiet(uvicorn.Server):
 
 
 @contextmanager
-def endpoint_server() -> Iterator[Server]:
-    """A running server for as long as the context lasts."""
-    seen = Server()
+def endpoint_server(seen: Server | None = None) -> Iterator[Server]:
+    """A running server, this one or a new one, for as long as the context lasts."""
+    seen = seen or Server()
     running = _Quiet(seen)
     thread = threading.Thread(target=running.run, name="endpoint-server", daemon=True)
     thread.start()

@@ -1,12 +1,15 @@
 """The contract refuses what is malformed, and only that."""
 
+import hashlib
 from datetime import date
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from inference.contract import (
+    RAW_REPLY_LIMIT,
     CallFailure,
     CallState,
     CallStatus,
@@ -17,8 +20,10 @@ from inference.contract import (
     MalformedReply,
     ModelSource,
     Request,
+    SubmitRejected,
     read_reply,
     text_digest,
+    token_digest,
 )
 
 
@@ -183,3 +188,91 @@ def test_the_provenance_of_an_answer_has_what_is_its_own() -> None:
 def test_a_state_kept_under_its_former_name_is_read() -> None:
     kept = {"truth": "failed", "failure": {"code": "worker_lost", "message": "gone"}, "detail": None}
     assert CallState.model_validate(kept).status is CallStatus.FAILED
+
+
+def test_which_truths_are_final_and_which_failures_may_pass() -> None:
+    open_ones = {call_status for call_status in CallStatus if not call_status.is_final}
+    assert open_ones == {CallStatus.PENDING, CallStatus.UNREACHABLE}
+    assert {code.value for code in FailureCode if code.retryable} == {
+        *("out_of_memory", "worker_lost", "timed_out", "expired", "start_failed"),
+        *("rate_limited", "unknown_call", "interrupted", "provider_error"),
+    }
+
+
+@pytest.mark.parametrize(("repository", "folder"), [(None, None), ("o/m", "/m")])
+def test_a_model_has_one_source(repository: str | None, folder: str | None) -> None:
+    with pytest.raises(ValueError, match="exactly one of 'repository' and 'folder'"):
+        ModelSource(
+            id="m", repository=repository, folder=folder, revision="r", dtype="float32", context_tokens=1
+        )
+
+
+@pytest.mark.parametrize("name", ["messages", "tools", "pinned_date", "not a name", "", "9"])
+def test_a_template_argument_is_a_variable_of_the_template_itself(name: str) -> None:
+    with pytest.raises(ValueError, match="no variable of a chat template"):
+        GenerationParameters(max_new_tokens=1, template_arguments={"enable_thinking": True, name: True})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"max_new_tokens": 0}, {"temperature": -0.1}, {"temperature": 1.0, "top_p": 0.0}, {"stop": ("",)}],
+)
+def test_parameters_out_of_range_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        GenerationParameters.model_validate({"max_new_tokens": 1} | changes)
+    assert GenerationParameters(max_new_tokens=1, temperature=0.5, top_p=0.5).top_p == 0.5
+
+
+@pytest.mark.parametrize(
+    ("count", "kept"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None), (None, None)]
+)
+def test_a_number_that_cannot_count_tokens_is_none(count: int | None, kept: int | None) -> None:
+    (item,) = read_reply(
+        an_envelope(an_answer("a", output_tokens=count, prompt_tokens=count)), a_request("a")
+    ).items
+    assert item.kind == "answer"
+    assert (item.output_tokens, item.prompt_tokens) == (kept, kept)
+
+
+def test_of_a_malformed_reply_the_beginning_and_three_problems_are_kept() -> None:
+    with pytest.raises(MalformedReply) as caught:
+        read_reply("x" * (RAW_REPLY_LIMIT + 1), a_request("a"))
+    assert caught.value.raw == "x" * RAW_REPLY_LIMIT
+    with pytest.raises(MalformedReply) as caught:
+        read_reply({}, a_request("a"))
+    assert caught.value.problem.split("; ") == [
+        f"{field}: Field required" for field in ("version", "request_id", "region")
+    ]
+    with pytest.raises(MalformedReply, match="reply echoes request 'request-1', not 'other'"):
+        read_reply(an_envelope(an_answer("a")), a_request("a").model_copy(update={"id": "other"}))
+    with pytest.raises(MalformedReply, match="2 items asked, 1 came back or ids differ"):
+        read_reply(an_envelope(an_answer("a")), a_request("a", "b"))
+
+
+def test_digests_are_what_they_are_on_record() -> None:
+    assert text_digest("") == token_digest([]) == hashlib.sha256(b"").hexdigest()
+    assert text_digest("\ud800") == hashlib.sha256(b"\xed\xa0\x80").hexdigest()
+    assert token_digest([1, -1]) == hashlib.sha256(b"\x01" + b"\x00" * 7 + b"\xff" * 8).hexdigest()
+
+
+def test_a_refusal_carries_its_reason() -> None:
+    failure = CallFailure(code=FailureCode.REJECTED, message="no such model")
+    refused = SubmitRejected(failure)
+    assert refused.failure == failure
+    assert str(refused) == "rejected: no such model"
+
+
+def test_the_provenance_of_an_answer_has_all_that_the_item_says() -> None:
+    own = {
+        "rendering": "system_in_question",
+        "served_model": "gpt",
+        "other_model": True,
+        "system_fingerprint": "fp",
+        "reported_finish_reason": "eos",
+        "refusal_field": True,
+    }
+    reply = read_reply(an_envelope(an_answer("a", **own)), a_request("a"))
+    (item,) = reply.items
+    assert item.kind == "answer"
+    kept = reply.provenance.of_item(item).model_dump(mode="json")
+    assert {name: kept[name] for name in own} == own

@@ -512,20 +512,6 @@ async def test_cancelling_drops_the_connections(asking: Ask, server: Server) -> 
     await provider.cancel("never heard of")
 
 
-async def test_calls_of_a_closed_provider_are_interrupted_and_of_a_living_one_unknown(
-    asking: Ask, server: Server
-) -> None:
-    owner, other = asking().provider, asking().provider
-    call_id = await owner.submit(a_request("hang"))
-    assert (await owner.poll(call_id)).status is CallStatus.PENDING
-    assert (await other.poll(call_id)).status is CallStatus.UNREACHABLE
-    await owner.close()
-    state = await other.poll(call_id)
-    assert state.status is CallStatus.EXPIRED
-    assert state.failure is not None
-    assert (state.failure.code, state.failure.code.retryable) == (FailureCode.INTERRUPTED, True)
-
-
 # where the owner was, whether its process is there, seconds until the call's end -> may it live
 @pytest.mark.parametrize(
     ("host", "process_exists", "left", "expected"),
@@ -558,14 +544,6 @@ async def test_a_call_of_a_dead_process_is_interrupted(asking: Ask) -> None:
     provider = asking().provider
     assert (await provider.poll(left)).status is CallStatus.EXPIRED
     assert (await provider.poll(alive)).status is CallStatus.UNREACHABLE
-
-
-@pytest.mark.parametrize("call_id", ["", "fc-123", "a/b/c/d/e", "a/b/c/1/-2"])
-async def test_an_id_of_another_kind_is_an_unknown_call(asking: Ask, call_id: str) -> None:
-    state = await asking().provider.poll(call_id)
-    assert state.status is CallStatus.FAILED
-    assert state.failure is not None
-    assert state.failure.code is FailureCode.UNKNOWN_CALL
 
 
 async def test_a_deployment_without_endpoint_is_rejected(asking: Ask) -> None:
@@ -653,8 +631,5 @@ def test_an_endpoint_url_without_credentials_is_needed(url: str) -> None:
     assert "pass" not in str(caught.value).replace("password", "")
 
 
-async def test_it_is_a_provider_without_durable_calls(asking: Ask) -> None:
-    provider = asking().provider
-    assert isinstance(provider, Provider)
-    assert isinstance(provider, Inspectable)
-    assert provider.durable is False
+async def test_it_can_be_inspected(asking: Ask) -> None:
+    assert isinstance(asking().provider, Inspectable)

@@ -118,14 +118,10 @@ async def test_a_cancelled_call_that_lost_its_process_loads_no_model(tmp_path: P
     await second.close()
 
 
-async def test_an_unknown_call_and_an_unfit_id(tmp_path: Path) -> None:
+async def test_an_id_that_is_no_name_of_a_folder_is_refused(tmp_path: Path) -> None:
     provider = LocalProvider(tmp_path, load=load_slow)
-    state = await provider.poll("nowhere")
-    assert state.failure is not None
-    assert (state.status, state.failure.code) == (CallStatus.FAILED, FailureCode.UNKNOWN_CALL)
     with pytest.raises(SubmitRejected, match="a call id cannot be"):
         await provider.submit(a_request(request_id="../escape"))
-    await provider.cancel("nowhere")
     await provider.close()
 
 

@@ -1,0 +1,133 @@
+"""What each check of a partition says: its verdict, what it saw, and what to do."""
+
+from typing import Any
+
+import pytest
+
+from beacon_pipeline.ledger.status import AnswerKind, Status
+from beacon_pipeline.reconciliation.checks import (
+    CHECKS,
+    CheckInput,
+    CheckName,
+    executed_region,
+    non_empty_output,
+)
+from beacon_pipeline.reconciliation.checks import status_consistency as consistent
+from beacon_pipeline.reconciliation.consistency import RECONCILE, Shown
+from inference.contract import CallStatus, FinishReason
+from tests.beacon_pipeline.executions import a_call, an_execution, attempts
+
+NOTHING = "nothing to do"
+
+
+def evidence(status: Status = Status.COMPLETED, **changes: Any) -> CheckInput:
+    return CheckInput(an_execution(status, **changes), None, None)
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "passed", "seen", "remedy"),
+    [
+        (evidence(), True, "substantive answer of 2 characters", NOTHING),
+        (evidence(answer_kind=AnswerKind.REFUSAL), True, "refusal answer of 2 characters", NOTHING),
+        (evidence(answer_kind=None, answer=None), True, "unknown answer of 0 characters", NOTHING),
+        (evidence(Status.FAILED), True, "no answer to look at: the execution is failed", NOTHING),
+        (
+            evidence(Status.CANCELLED, answer_kind=AnswerKind.EMPTY),
+            True,
+            "no answer to look at: the execution is cancelled",
+            NOTHING,
+        ),
+        (
+            evidence(answer="", answer_kind=AnswerKind.EMPTY, output_tokens=1),
+            False,
+            "the model generated no visible text (1 tokens, finish reason stop)",
+            "the record is right",
+        ),
+        (
+            evidence(answer="", answer_kind=AnswerKind.EMPTY, finish_reason=None),
+            False,
+            "the model generated no visible text (2 tokens, finish reason unknown)",
+            "the record is right",
+        ),
+        (
+            evidence(answer="", answer_kind=AnswerKind.UNFINISHED, finish_reason=FinishReason.LENGTH),
+            False,
+            "the output ended among the model's thoughts (2 tokens)",
+            "raise max_new_tokens",
+        ),
+        (
+            evidence(answer="<think>Well,", finish_reason=FinishReason.LENGTH),
+            False,
+            "the output ended among the model's thoughts (2 tokens)",
+            "raise max_new_tokens",
+        ),
+    ],
+)
+def test_an_answer_without_visible_text(looked_at: CheckInput, passed: bool, seen: str, remedy: str) -> None:
+    finding = non_empty_output(looked_at)
+    assert finding.passed is passed
+    assert finding.seen.startswith(seen)
+    assert finding.remedy.startswith(remedy)
+
+
+def test_the_region_and_the_model_are_those_asked() -> None:
+    sound = executed_region(evidence())
+    assert (sound.passed, sound.seen, sound.remedy) == (True, "asked in 'eu', executed there", NOTHING)
+    elsewhere = executed_region(evidence(executed_region="us"))
+    assert (elsewhere.passed, elsewhere.seen) == (False, "asked in 'eu', executed in 'us'")
+    assert "flagged unusable" in elsewhere.remedy
+
+
+SHOWN = Shown("e1", "completed", "substantive")
+
+
+@pytest.mark.parametrize(
+    ("status", "truth", "shown", "passed", "seen", "remedy"),
+    [
+        (
+            Status.COMPLETED,
+            CallStatus.SUCCEEDED,
+            SHOWN,
+            True,
+            "provider: succeeded, ledger: completed, Dagster: completed",
+            NOTHING,
+        ),
+        (
+            Status.FAILED,
+            CallStatus.FAILED,
+            None,
+            True,
+            "provider: failed, ledger: failed, Dagster: nothing",
+            NOTHING,
+        ),
+        (Status.PENDING, None, None, True, "provider: nothing, ledger: pending, Dagster: nothing", NOTHING),
+        # The provider's word comes first: it is what an answer is lost to.
+        (
+            Status.FAILED,
+            CallStatus.SUCCEEDED,
+            SHOWN,
+            False,
+            "the ledger says failed, the provider says succeeded",
+            RECONCILE,
+        ),
+        (
+            Status.COMPLETED,
+            CallStatus.SUCCEEDED,
+            None,
+            False,
+            "the ledger says completed, Dagster shows the partition as not materialized",
+            "launch the partition again: it materializes from the record, no model is asked",
+        ),
+    ],
+)
+def test_the_three_truths(
+    status: Status, call_status: CallStatus | None, shown: Shown | None, passed: bool, seen: str, remedy: str
+) -> None:
+    execution = an_execution(status, attempts=attempts(a_call()) if call_status else ())
+    finding = consistent(CheckInput(execution, call_status, shown))
+    assert (finding.passed, finding.seen, finding.remedy) == (passed, seen, remedy)
+
+
+def test_every_check_is_the_one_of_its_name() -> None:
+    assert set(CHECKS) == set(CheckName)
+    assert all(check.__name__ == name.value for name, check in CHECKS.items())

@@ -1,0 +1,113 @@
+"""The runs that heal: which executions share one, which goes first, and how they are told apart."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog.partitions import key_ranges
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
+from beacon_pipeline.ledger.records import Execution
+from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.names import HEALING_TAG, JOB_TAG, WRONG_TAG
+from beacon_pipeline.reconciliation.inspect import Inspection
+from beacon_pipeline.reconciliation.reconcile import Healing
+from beacon_pipeline.reconciliation.repair_runs import HealingRun, healing_runs, tries_so_far
+from tests.beacon_pipeline.executions import MOMENT, a_call, an_execution, attempts
+
+CATALOG = load_catalog("demo")
+JOBS = {"j1": "job-1", "j2": "job-2"}
+QUESTIONS = [question.id for question in CATALOG.questions]
+
+
+def wrong(question: int, minutes: int = 0, job: str = "j1", **changes: Any) -> Execution:
+    """A failed execution of the catalog's nth question, that many minutes after the first."""
+    at = MOMENT + timedelta(minutes=minutes)
+    values = {"id": f"{job}-{question}", "job_id": job, "question": QUESTIONS[question], "updated_at": at}
+    return an_execution(Status.FAILED, **values | changes)
+
+
+def examined(execution: Execution, healing: Healing = Healing.ATTACH) -> Inspection:
+    return Inspection(execution, None, healing, "local")
+
+
+def planned(*looked_at: Inspection) -> list[tuple[str, Healing, list[str]]]:
+    return [
+        (run.jobspec_id, run.healing, [e.id for e in run.executions])
+        for run in healing_runs(CATALOG, JOBS, looked_at)
+    ]
+
+
+def test_neighbours_of_one_job_and_one_healing_share_a_run() -> None:
+    together = [examined(wrong(n)) for n in (1, 0, 2)]
+    assert planned(*together) == [("job-1", Healing.ATTACH, ["j1-0", "j1-1", "j1-2"])]
+    assert planned(*together[:2], examined(wrong(4))) == [
+        ("job-1", Healing.ATTACH, ["j1-0", "j1-1"]),
+        ("job-1", Healing.ATTACH, ["j1-4"]),
+    ]
+
+
+def test_jobs_and_healings_are_kept_apart() -> None:
+    assert planned(
+        examined(wrong(0)), examined(wrong(1), Healing.REDISPATCH), examined(wrong(1, minutes=1, job="j2"))
+    ) == [
+        ("job-1", Healing.ATTACH, ["j1-0"]),
+        ("job-1", Healing.REDISPATCH, ["j1-1"]),
+        ("job-2", Healing.ATTACH, ["j2-1"]),
+    ]
+
+
+def test_only_what_needs_a_run_gets_one() -> None:
+    got = [healing for _, healing, _ in planned(*(examined(wrong(n), h) for n, h in enumerate(Healing)))]
+    assert set(got) == {Healing.ATTACH, Healing.REDISPATCH, Healing.CORRECT_DAGSTER}
+
+
+def test_the_run_of_the_oldest_execution_goes_first() -> None:
+    late, early = wrong(0, minutes=5), wrong(2, minutes=3)
+    assert [ids for _, _, ids in planned(examined(late), examined(early))] == [["j1-2"], ["j1-0"]]
+    with_an_old_one = [examined(late), examined(wrong(1, minutes=1)), examined(wrong(4, minutes=2))]
+    assert [ids for _, _, ids in planned(*with_an_old_one)] == [["j1-0", "j1-1"], ["j1-4"]]
+    (first, _) = healing_runs(CATALOG, JOBS, with_an_old_one)
+    assert first.oldest == MOMENT + timedelta(minutes=1)
+
+
+def a_run(execution: Execution, healing: Healing = Healing.ATTACH, tries: int = 0) -> HealingRun:
+    (keys,) = key_ranges(CATALOG, [execution.cell])
+    return HealingRun("job-1", healing, keys, (execution,), tries)
+
+
+def test_what_is_wrong_has_another_name_when_anything_about_it_changes() -> None:
+    execution = wrong(0)
+    changed = [
+        a_run(replace(execution, id="another")),
+        a_run(replace(execution, status=Status.TIMED_OUT)),
+        a_run(replace(execution, attempts=attempts(a_call()))),
+        a_run(replace(execution, updated_at=MOMENT + timedelta(microseconds=1))),
+        a_run(execution, Healing.REDISPATCH),
+    ]
+    names = {run.wrong for run in [a_run(execution), *changed]}
+    assert len(names) == 6
+    assert a_run(execution).wrong == a_run(replace(execution, failure_message="other words")).wrong
+
+
+def test_each_try_has_a_run_key_of_its_own() -> None:
+    first, second = (a_run(wrong(0), tries=n) for n in (0, 1))
+    assert first.wrong == second.wrong
+    assert (first.run_key, second.run_key) == (f"{first.wrong}:0", f"{first.wrong}:1")
+
+
+def test_a_launch_says_why_it_is_there() -> None:
+    run = a_run(wrong(0), Healing.REDISPATCH)
+    launch = run.launch(CATALOG)
+    assert launch.job_name == INFERENCE_JOB
+    assert launch.tags.items() >= {JOB_TAG: "job-1", HEALING_TAG: "redispatch", WRONG_TAG: run.wrong}.items()
+
+
+def test_tries_are_the_runs_of_this_wrong_thing_in_this_job(instance: dg.DagsterInstance) -> None:
+    run = a_run(wrong(0))
+    tags = dict(run.launch(CATALOG).tags)
+    for other in (tags, tags, tags | {WRONG_TAG: "another"}, tags | {JOB_TAG: "job-2"}):
+        instance.add_run(dg.DagsterRun(job_name=INFERENCE_JOB, tags=other))
+    assert tries_so_far(instance, run) == 2
