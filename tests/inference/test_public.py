@@ -6,9 +6,9 @@ import sys
 import inference
 
 NAMES = """
-Batching CallFailure CallState Deployment DeploymentState FailureCode FinishReason GenerationParameters
+Batching CallFailure CallState CallStatus Deployment DeploymentState FailureCode FinishReason GenerationParameters
 Inspectable Item ItemAnswer ItemFailure ItemResult MalformedReply ModelSource NotConfigured Provenance
-Provider ProviderError CallStatus Rendering Reply ReplyUnavailable Request SubmitRejected SubmitUnknown
+Provider ProviderError Rendering Reply ReplyUnavailable Request SubmitRejected SubmitUnknown
 read_reply
 """
 
