@@ -1,4 +1,4 @@
-"""Every command of the README and the guides is run: `beacon` ones in `test_cli`, others by CI or another test."""
+"""The commands of README and guides are run: `beacon` ones in `test_cli`, others by CI or another test."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from tests.beacon_pipeline.instances import ROOT
 
 # In the order in which their commands are run.
-GUIDES = ["asking", "looking", "healing", "alerts", "catalog", "data-tests", "modal", "endpoints", "production"]
-DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in GUIDES), ROOT / "CONTRIBUTING.md"]
+GUIDES = "asking looking healing alerts catalog data-tests modal endpoints production".split()
+DOCUMENTS = [ROOT / "README.md", *(ROOT / f"docs/{name}.md" for name in GUIDES), ROOT / "CONTRIBUTING.md"]
 SETTING_UP = {
     ". .venv/bin/activate",
     "export DAGSTER_HOME=$PWD/.beacon",
@@ -51,7 +51,7 @@ def test_the_other_commands_are_run_by_ci() -> None:
         assert command in text if place == ".ci/run" else re.search(rf"^{target}: ", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "docs" / "DESIGN.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "docs" / "DESIGN.md"], ids=lambda path: path.stem)
 def test_every_link_leads_somewhere(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", document.read_text(encoding="utf-8"))
     assert links
