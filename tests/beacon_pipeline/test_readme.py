@@ -8,7 +8,17 @@ import pytest
 from tests.beacon_pipeline.instances import ROOT
 
 # In the order in which their commands are run.
-GUIDES = "asking looking healing alerts catalog data-tests modal endpoints production".split()
+GUIDES = [
+    "asking",
+    "looking",
+    "healing",
+    "alerts",
+    "catalog",
+    "data-tests",
+    "modal",
+    "endpoints",
+    "production",
+]
 DOCUMENTS = [ROOT / "README.md", *(ROOT / f"docs/{name}.md" for name in GUIDES), ROOT / "CONTRIBUTING.md"]
 SETTING_UP = {
     ". .venv/bin/activate",
