@@ -34,10 +34,11 @@ test: setup ## the test suite
 test-long: setup ## the tests that take minutes each: whole lives of an instance, on both databases
 	$(BIN)/pytest -n auto --dist loadfile -m long
 
-check: setup ## lint, format and types
+check: setup ## lint, format, types, and the floors of the house
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: setup ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import dagster as dg
 
-from beacon_pipeline.ask_jobs import ask_jobs
-from beacon_pipeline.assets import INFERENCE, LEDGER, MODELS, QUESTIONS
-from beacon_pipeline.assets.catalog import catalog_assets
-from beacon_pipeline.assets.checks import inference_checks
-from beacon_pipeline.assets.inference import inference_asset
-from beacon_pipeline.assets.ledger import (
+from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.defs.assets.catalog import catalog_assets
+from beacon_pipeline.defs.assets.inference import inference_asset
+from beacon_pipeline.defs.assets.ledger import (
     LEDGER_CHECKS_JOB,
     ledger_asset,
     ledger_asset_checks,
     ledger_checks_schedule,
     ledger_checks_sensor,
 )
-from beacon_pipeline.assets.metrics import metrics_asset
-from beacon_pipeline.catalog import Catalog, load_catalog
-from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
-from beacon_pipeline.resources import LedgerResource, ProvidersResource
-from beacon_pipeline.schedules import catalog_schedules
-from beacon_pipeline.sensors.alerts import alert_sensor
-from beacon_pipeline.sensors.cancelled import cancelled_runs_sensor
-from beacon_pipeline.sensors.metrics import metrics_sensor
-from beacon_pipeline.sensors.reconciliation import INTERVAL_SECONDS as HEALING_INTERVAL_SECONDS
-from beacon_pipeline.sensors.reconciliation import reconciliation_sensor
+from beacon_pipeline.defs.assets.status_metrics import metrics_asset
+from beacon_pipeline.defs.checks import inference_checks
+from beacon_pipeline.defs.jobs import ask_jobs
+from beacon_pipeline.defs.schedules import catalog_schedules
+from beacon_pipeline.defs.sensors.alerts import alert_sensor
+from beacon_pipeline.defs.sensors.cancelled import cancelled_runs_sensor
+from beacon_pipeline.defs.sensors.metrics import metrics_sensor
+from beacon_pipeline.defs.sensors.reconciliation import INTERVAL_SECONDS as HEALING_INTERVAL_SECONDS
+from beacon_pipeline.defs.sensors.reconciliation import reconciliation_sensor
+from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
+from beacon_pipeline.jobs.dagster_api import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.names import INFERENCE, LEDGER, MODELS, QUESTIONS
 
 
 def build_definitions(

@@ -16,12 +16,12 @@ from pathlib import Path
 import dagster as dg
 import sqlalchemy as sa
 
-from beacon_pipeline.alerts.watch import Round, watch
-from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.schema import Base
-from beacon_pipeline.resources import LedgerResource
+from beacon_pipeline.monitoring.alerts.tick import Round, watch
+from beacon_pipeline.names import INFERENCE
 from benchmarks.subjects import both_databases, fresh_instance
 
 EXECUTIONS, JOBS, RUNS, EVALUATIONS = 30_000, 10, 10_000, 90_000

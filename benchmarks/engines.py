@@ -32,7 +32,7 @@ import click
 import inference.tiny
 from inference.contract import Engine, GenerationParameters, Item, ItemAnswer, ModelSource
 from inference.model_files import folder_revision
-from inference.runtime import BATCH_SIZE, TransformersRuntime
+from inference.runtime.transformers import BATCH_SIZE, TransformersRuntime
 
 TABLE = Path(__file__).with_suffix(".md")
 TINY = Path(inference.tiny.__file__).parent / "weights" / "tiny-llama"

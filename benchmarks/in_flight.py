@@ -34,14 +34,14 @@ import yaml
 
 import beacon_pipeline.catalog
 from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution
-from beacon_pipeline.materialize import Materializer
-from beacon_pipeline.providers import Providers
-from beacon_pipeline.vocabulary import Status
+from beacon_pipeline.ledger.status import Status
 from benchmarks.report import keep, machine
 from inference.contract import FinishReason, ItemAnswer, Reply, Request, token_digest
-from inference.modal_deployments import APP_NAME, class_name
+from inference.modal.spec import APP_NAME, class_name
 from tests.databases import fresh_postgresql_database, postgresql_server
 from tests.inference.provenance import made_up_provenance
 from tests.modal_loopback import Call, Loopback, Match
@@ -106,7 +106,7 @@ def run(database_url: str, catalog_folder: Path, report: Path) -> None:
 
 
 async def _run(database_url: str, catalog_folder: Path, report: Path) -> None:
-    from inference.providers.modal import ModalProvider
+    from inference.modal.provider import ModalProvider
 
     catalog = load_catalog(str(catalog_folder))
     ledger = Ledger(database_url)

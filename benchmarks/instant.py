@@ -4,8 +4,8 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.definitions import build_definitions
-from beacon_pipeline.providers import Providers
-from beacon_pipeline.resources import ProvidersResource
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.execution.resources import ProvidersResource
 from tests.beacon_pipeline.scripted import Behaviour, ScriptedProvider
 
 

@@ -33,13 +33,12 @@ from dagster._core.events import (  # noqa: TID251
     StepMaterializationData,
 )
 
-from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import key_of, key_ranges
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.instance.daemon import Daemon
-from beacon_pipeline.launch import INFERENCE_JOB, Launch, launch_runs
-from beacon_pipeline.partitions import key_of, key_ranges
-from beacon_pipeline.tags import RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch, launch_runs
+from beacon_pipeline.names import INFERENCE, RANGE_END_TAG, RANGE_START_TAG
 from benchmarks.instant import Instant
 from benchmarks.report import keep, machine
 from benchmarks.subjects import FreshDatabase, a_catalog, both_databases, fresh_instance, seconds_of

@@ -19,25 +19,25 @@ from pathlib import Path
 import dagster as dg
 import sqlalchemy as sa
 
-from beacon_pipeline.assets.events import materialization_of
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.healing.tick import Cursor, Reconciliation, Tick
+from beacon_pipeline.execution.request import request_for
+from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import CallFacts, Execution
 from beacon_pipeline.ledger.types import Moment
-from beacon_pipeline.requests import request_for
-from beacon_pipeline.resources import LedgerResource
+from beacon_pipeline.reconciliation.tick import Cursor, Reconciliation, Tick
+from beacon_pipeline.reconciliation.view import materialization_of
 from benchmarks.report import keep, machine
 from benchmarks.subjects import FreshDatabase, a_catalog, both_databases, fresh_instance, seconds_of
-from inference.contract import ProviderTruth
+from inference.contract import CallStatus
 from tests.beacon_pipeline.asking import MOMENT, completed
 from tests.beacon_pipeline.location import Scripted
 from tests.beacon_pipeline.scripted import Behaviour, ScriptedProvider
 
 MODELS, QUESTIONS, JOBS = 10, 100, 10  # × 3 regions: 3,000 partitions, 30,000 executions
 TICKS = 5
-REPLIED = CallFacts(truth=ProviderTruth.SUCCEEDED, replied=True)
+REPLIED = CallFacts(status=CallStatus.SUCCEEDED, replied=True)
 TABLE = Path(__file__).with_suffix(".md")
 
 

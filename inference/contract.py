@@ -35,7 +35,7 @@ TOKEN_COUNT_LIMIT = 2**31 - 1  # what every database keeps; no context is as lon
 RAW_REPLY_LIMIT = 64 * 1024  # characters of a malformed reply kept for inspection
 
 
-class ProviderTruth(StrEnum):
+class CallStatus(StrEnum):
     """What a provider says of a call."""
 
     PENDING = "pending"
@@ -49,7 +49,7 @@ class ProviderTruth(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether asking again can never give another answer."""
-        return self not in (ProviderTruth.PENDING, ProviderTruth.UNREACHABLE)
+        return self not in (CallStatus.PENDING, CallStatus.UNREACHABLE)
 
 
 class FinishReason(StrEnum):
@@ -143,7 +143,7 @@ class ModelSource(Value):
     revision: str = Field(min_length=1)
     dtype: Literal["float32", "bfloat16", "float16"]
     context_tokens: int = Field(gt=0)
-    engine: Engine = "transformers"  # what batches; see `inference.runtime`
+    engine: Engine = "transformers"  # what batches; see `inference.runtime.transformers`
     attention: Attention = since("sdpa")  # transformers' name of the implementation
 
     @model_validator(mode="after")
@@ -381,24 +381,32 @@ class CallFailure(Value):
 class CallState(Value):
     """A provider's answer to *what became of this call?*
 
-    ``failure`` is present for the truths failed, timed_out, cancelled and expired;
+    ``failure`` is present for the statuses failed, timed_out, cancelled and expired;
     ``detail`` says why an unreachable provider could not be asked.
     """
 
-    truth: ProviderTruth = Field(strict=False)
+    status: CallStatus = Field(strict=False)
     failure: CallFailure | None = None
     detail: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_name(cls, values: Any) -> Any:
+        # The local provider keeps states in files; until 0.2 they called the status its truth.
+        if isinstance(values, dict) and "truth" in values:
+            return {"status" if name == "truth" else name: value for name, value in values.items()}
+        return values
+
     @model_validator(mode="after")
     def _failure_explains(self) -> CallState:
-        explained = self.truth in (
-            ProviderTruth.FAILED,
-            ProviderTruth.TIMED_OUT,
-            ProviderTruth.CANCELLED,
-            ProviderTruth.EXPIRED,
+        explained = self.status in (
+            CallStatus.FAILED,
+            CallStatus.TIMED_OUT,
+            CallStatus.CANCELLED,
+            CallStatus.EXPIRED,
         )
         if explained != (self.failure is not None):
-            raise ValueError(f"truth {self.truth.value!r} and failure {self.failure!r} disagree")
+            raise ValueError(f"status {self.status.value!r} and failure {self.failure!r} disagree")
         return self
 
 

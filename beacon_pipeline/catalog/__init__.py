@@ -1,41 +1,20 @@
-"""The catalog: regions, models and questions, from YAML files into frozen values.
+"""What may be asked: regions, models, questions and settings, read from YAML files."""
 
-A catalog is a folder with ``regions.yaml``, ``models.yaml``, ``questions.yaml`` and
-``settings.yaml``. Two ship, ``demo`` and ``production``; ``BEACON_CATALOG`` names one or a folder.
-"""
-
-from __future__ import annotations
-
-import hashlib
-import json
-import os
-from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
-
-import yaml
-from pydantic import ValidationError
-
-from beacon_pipeline.catalog.model import (
+from beacon_pipeline.catalog.entries import (
     Catalog,
     Category,
-    Entry,
     Model,
     ProviderName,
     Question,
     Region,
     Settings,
     UnknownName,
-    beyond_limits,
-    parameters_of,
-    spelling,
 )
-from beacon_pipeline.errors import BeaconError
-from beacon_pipeline.strict_yaml import compose, place_of, read_one
-from inference.providers.endpoint import BASE_URL_FORM, is_base_url
+from beacon_pipeline.catalog.load import DEFAULT, SHIPPED, CatalogError, load_catalog, shipped_names
 
 __all__ = [
+    "DEFAULT",
+    "SHIPPED",
     "Catalog",
     "CatalogError",
     "Category",
@@ -46,155 +25,5 @@ __all__ = [
     "Settings",
     "UnknownName",
     "load_catalog",
+    "shipped_names",
 ]
-
-SHIPPED = Path(__file__).parent
-DEFAULT = "demo"
-Kind = TypeVar("Kind", bound=Entry)
-
-
-class CatalogError(BeaconError):
-    """A catalog that cannot be used: every problem at once, one line each."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-def load_catalog(name_or_folder: str | None = None) -> Catalog:
-    """Read and check a catalog: a shipped one by name, or a folder.
-
-    Without an argument ``BEACON_CATALOG`` decides, and then ``demo``. Raises CatalogError.
-    """
-    chosen = name_or_folder or os.environ.get("BEACON_CATALOG") or DEFAULT
-    folder = SHIPPED / chosen if chosen in shipped_names() else Path(chosen)
-    try:
-        found = folder.is_dir()
-    except (OSError, ValueError):  # a name too long, or with a NUL
-        found = False
-    if not found:
-        raise CatalogError(
-            [
-                f"no catalog {chosen!r:.120}: give a folder, or one of {', '.join(shipped_names())} "
-                "(BEACON_CATALOG)"
-            ]
-        )
-    problems: list[str] = []
-    regions = _read_entries(folder / "regions.yaml", "regions", Region, problems)
-    models = _read_entries(folder / "models.yaml", "models", Model, problems, look=_missing_weights)
-    questions = _read_entries(folder / "questions.yaml", "questions", Question, problems)
-    settings = _read_settings(folder / "settings.yaml", problems)
-    problems += _cross_checks(regions, models)
-    problems += _parameter_problems(models, settings)
-    if problems:
-        raise CatalogError(problems)
-    content = [[entry.model_dump(mode="json") for entry in group] for group in (regions, models, questions)]
-    content.append([{"prompt_date": settings.prompt_date.isoformat()}])
-    return Catalog(
-        name=folder.name,
-        digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
-        folder=folder.resolve(),
-        regions=tuple(regions),
-        models=tuple(models),
-        questions=tuple(questions),
-        settings=settings,
-    )
-
-
-def shipped_names() -> list[str]:
-    """The names of the catalogs that ship with the package."""
-    return sorted(path.parent.name for path in SHIPPED.glob("*/regions.yaml"))
-
-
-def _read_entries(
-    path: Path,
-    key: str,
-    kind: type[Kind],
-    problems: list[str],
-    look: Callable[[Path, yaml.Node, Kind], list[str]] = lambda *_: [],
-) -> list[Kind]:
-    """The entries of a file; ``look`` gives what is wrong with one beyond its own words."""
-    root = compose(path, problems)
-    if root is None:
-        return []
-    pairs = {k.value: v for k, v in root.value} if isinstance(root, yaml.MappingNode) else {}
-    listed = pairs.get(key)
-    if set(pairs) != {key} or not isinstance(listed, yaml.SequenceNode) or not listed.value:
-        problems.append(f"{path.name}: write one list of entries under '{key}:' and nothing else")
-        return []
-    entries = []
-    for node in listed.value:
-        entry = read_one(path, node, kind, problems)
-        if entry is not None:
-            entries.append(entry)
-            problems += look(path, node, entry)
-    counted = Counter(getattr(entry, "id", "") for entry in entries)
-    problems += [f"{path.name}: duplicate id {name!r}: keep one" for name, n in counted.items() if n > 1]
-    return entries
-
-
-def _missing_weights(path: Path, node: yaml.Node, model: Model) -> list[str]:
-    # A folder that Modal's images are made from has to be there where they are made, and only then.
-    if model.folder is None or model.provider is not ProviderName.LOCAL:
-        return []
-    weights = path.parent.resolve() / model.folder
-    if weights.is_dir():
-        return []
-    written = next((value for key, value in node.value if key.value == "folder"), node)
-    return [
-        f"{place_of(path, written, model.id)}: no folder {weights.resolve()}: a relative one begins at the "
-        "catalog; `beacon catalog init` makes a catalog with its weights"
-    ]
-
-
-def _read_settings(path: Path, problems: list[str]) -> Settings:
-    root = compose(path, problems) if path.exists() else None
-    found = None if root is None else read_one(path, root, Settings, problems)
-    return found or Settings()
-
-
-def _parameter_problems(models: list[Model], settings: Settings) -> list[str]:
-    """What of a model's fields cannot be asked for together."""
-    problems: list[str] = []
-    for model in models:
-        try:
-            parameters_of(model, settings)
-        except ValidationError as error:
-            messages = [detail["msg"].removeprefix("Value error, ") for detail in error.errors()]
-            problems += [f"models.yaml ({model.id}): {problem}" for problem in messages]
-    return problems
-
-
-def _cross_checks(regions: list[Region], models: list[Model]) -> list[str]:
-    problems: list[str] = []
-    owners: dict[str, str] = {}
-    for region in regions:
-        for alias in {spelling(alias) for alias in (region.id, region.name, *region.aliases)}:
-            if owners.setdefault(alias, region.id) != region.id:
-                problems.append(
-                    f"regions.yaml ({region.id}): alias {alias!r} already stands for {owners[alias]!r}"
-                )
-    known = {region.id for region in regions}
-    for model in models:
-        where = f"models.yaml ({model.id})"
-        for name in {*model.regions, *model.endpoints} - known:
-            meant = owners.get(spelling(name))
-            way_out = f"write {meant!r}" if meant else f"known are {', '.join(sorted(known))}"
-            problems.append(f"{where}: unknown region {name!r}: {way_out}")
-        if (model.repository is None) == (model.folder is None):
-            problems.append(f"{where}: give exactly one of 'repository' and 'folder'")
-        if model.provider is ProviderName.MODAL:
-            problems += [f"{where}: {problem}" for problem in beyond_limits(model)]
-        if model.provider is ProviderName.HTTP:
-            missing = set(model.regions or known) - set(model.endpoints)
-            problems += [f"{where}: no endpoint for region {name!r}" for name in sorted(missing)]
-            if model.endpoint_model is None:
-                problems.append(
-                    f"{where}: key 'endpoint_model' is missing: the model's name at its endpoints"
-                )
-        problems += [
-            f"{where}: the endpoint for region {name!r} is not usable: {BASE_URL_FORM}"
-            for name, url in model.endpoints.items()
-            if not is_base_url(url)
-        ]
-    return problems

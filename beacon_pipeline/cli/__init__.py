@@ -16,9 +16,9 @@ from beacon_pipeline.cli.cancel import cancel
 from beacon_pipeline.cli.catalog import catalog
 from beacon_pipeline.cli.check import check
 from beacon_pipeline.cli.deployments import deploy, doctor
-from beacon_pipeline.cli.heal import reconcile
+from beacon_pipeline.cli.dev import dev
 from beacon_pipeline.cli.look import jobs, show, status
-from beacon_pipeline.cli.serve import dev
+from beacon_pipeline.cli.reconcile import reconcile
 
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})

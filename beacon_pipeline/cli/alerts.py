@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline.cli.support import BadInput, open_instance, plain_errors
+from beacon_pipeline.cli.common import BadInput, open_instance, plain_errors
 
 if TYPE_CHECKING:
-    from beacon_pipeline.alerts.delivery import Targets
+    from beacon_pipeline.monitoring.alerts.delivery import Targets
 
 
 @click.command()
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @plain_errors
 def alerts(test: bool) -> None:
     """Show what is wrong now, and where alerts go: the Apprise URLs in BEACON_ALERT_URLS."""
-    from beacon_pipeline.alerts.delivery import targets_from_environment
+    from beacon_pipeline.monitoring.alerts.delivery import targets_from_environment
 
     targets = targets_from_environment()
     if test:
@@ -26,9 +26,9 @@ def alerts(test: bool) -> None:
         return
     from rich.console import Console
 
-    from beacon_pipeline.alerts import memory as memories
-    from beacon_pipeline.instance import ensure_instance_folder
-    from beacon_pipeline.terminal import alerts_view
+    from beacon_pipeline.cli.matrix import alerts_view
+    from beacon_pipeline.instance.folder import ensure_instance_folder
+    from beacon_pipeline.monitoring.alerts import state as memories
 
     ensure_instance_folder()
     with open_instance() as instance:
@@ -40,7 +40,7 @@ def alerts(test: bool) -> None:
 
 
 def _try(targets: Targets) -> None:
-    from beacon_pipeline.alerts.watch import send_test
+    from beacon_pipeline.monitoring.alerts.tick import send_test
 
     if targets.problems:
         raise BadInput("\n".join(targets.problems))

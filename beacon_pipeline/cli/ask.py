@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from beacon_pipeline.cli.support import (
+from beacon_pipeline.cli.common import (
     BadInput,
     end_on_signals,
     open_instance,
@@ -22,9 +22,9 @@ from beacon_pipeline.cli.support import (
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-    from beacon_pipeline.ask import Asked
     from beacon_pipeline.catalog import Catalog
     from beacon_pipeline.instance.daemon import Daemon
+    from beacon_pipeline.jobs.launch import LaunchedJob
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Counts, Job
 
@@ -48,10 +48,10 @@ def run(
     Goes on with the newest recent job in which some of the chosen executions are not settled:
     what its calls have answered is read, never asked again.
     """
-    from beacon_pipeline.ask import ask, check_can_ask
     from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.instance.daemon import Daemon
-    from beacon_pipeline.resources import ProvidersResource
+    from beacon_pipeline.jobs.launch import ask, check_can_ask
 
     catalog = load_catalog()
     cells = catalog.cells(regions, models, questions)
@@ -78,12 +78,12 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
     It names questions, models, and the regions of each model. With a name in it, submitting it
     again goes on with the same job.
     """
-    from beacon_pipeline.ask import check_can_ask
-    from beacon_pipeline.ask import submit as submit_job
     from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.catalog.jobspec import read_jobspec
+    from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.instance.daemon import Daemon, is_alive
-    from beacon_pipeline.jobspec import read_jobspec
-    from beacon_pipeline.resources import ProvidersResource
+    from beacon_pipeline.jobs.launch import check_can_ask
+    from beacon_pipeline.jobs.launch import submit as submit_job
 
     catalog = load_catalog()
     wanted = read_jobspec(jobspec, catalog)
@@ -102,20 +102,20 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
         print_report(report_of(ledger, catalog, asked.job), as_json)
 
 
-def _tell(asked: Asked) -> None:
+def _tell(asked: LaunchedJob) -> None:
     verb = "continuing" if asked.continued else "new"
     runs = "1 Dagster run" if len(asked.run_ids) == 1 else f"{len(asked.run_ids)} Dagster runs"
     click.echo(f"{verb} job {asked.job.jobspec_id}: {runs}", err=True)
 
 
 def _follow_with_progress(
-    asked: Asked, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, daemon: Daemon
+    asked: LaunchedJob, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, daemon: Daemon
 ) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from beacon_pipeline.ask import follow
-    from beacon_pipeline.vocabulary import Status
+    from beacon_pipeline.jobs.launch import follow
+    from beacon_pipeline.ledger.status import Status
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -128,7 +128,7 @@ def _follow_with_progress(
             if waiting is not None and waiting not in told:
                 told.add(waiting)
                 console.print(waiting, highlight=False, markup=False)
-            settled = sum(n for word, n in counts.by_status.items() if Status(word).is_settled)
+            settled = sum(n for word, n in counts.by_status.items() if Status(word).is_terminal)
             progress.update(bar, completed=settled, total=counts.executions)
 
         try:
@@ -143,7 +143,7 @@ def _follow_with_progress(
 def _report_and_exit(
     job: Job, ledger: Ledger, catalog: Catalog, instance: DagsterInstance, as_json: bool
 ) -> NoReturn:
-    from beacon_pipeline.assets.metrics import report_metrics
+    from beacon_pipeline.defs.assets.status_metrics import report_metrics
 
     report_metrics(instance, ledger, catalog)
     report = report_of(ledger, catalog, job)

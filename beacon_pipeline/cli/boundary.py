@@ -167,8 +167,8 @@ def _place_of(error: BaseException) -> str:
 
 
 def _safe(text: str) -> str:
-    from beacon_pipeline.display import visible
-    from beacon_pipeline.settings import masked
+    from beacon_pipeline.environment import masked
+    from beacon_pipeline.escaping import visible
 
     return visible(masked(text))
 

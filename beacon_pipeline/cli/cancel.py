@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from beacon_pipeline.cli.support import find_job, open_instance, open_ledger, plain_errors
+from beacon_pipeline.cli.common import find_job, open_instance, open_ledger, plain_errors
 
 
 @click.command()
@@ -18,16 +18,16 @@ def cancel(job: str) -> None:
     Answers that are on record stay. Exits with 1 when something could not be stopped: its provider
     or its run cannot be reached, and the wish is on record.
     """
-    from beacon_pipeline.cancel import cancel_job
     from beacon_pipeline.catalog import load_catalog
-    from beacon_pipeline.resources import ProvidersResource
-    from beacon_pipeline.vocabulary import Status
+    from beacon_pipeline.execution.resources import ProvidersResource
+    from beacon_pipeline.jobs.cancel import cancel_job
+    from beacon_pipeline.ledger.status import Status
 
     with open_ledger() as ledger, open_instance() as instance:
         found = find_job(ledger, job)
         done = cancel_job(ledger, load_catalog(), ProvidersResource(), instance, found)
     newly = done.after.get(Status.CANCELLED, 0) - done.before.get(Status.CANCELLED, 0)
-    left = sum(count for word, count in done.after.items() if not Status(word).is_settled)
+    left = sum(count for word, count in done.after.items() if not Status(word).is_terminal)
     completed = done.after.get(Status.COMPLETED, 0)
     click.echo(
         f"job {found.jobspec_id}: {done.stopped_runs} runs stopped; {newly} executions cancelled, "

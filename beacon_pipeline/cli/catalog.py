@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from beacon_pipeline.cli.support import BadInput
+from beacon_pipeline.cli.common import BadInput
 
 
 @click.group()

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from beacon_pipeline.cli.support import BadInput, open_ledger, plain_errors
+from beacon_pipeline.cli.common import BadInput, open_ledger, plain_errors
 
 
 @click.command()
@@ -26,7 +26,7 @@ def check(select: tuple[str, ...], as_json: bool) -> None:
     Exits with 0 when none failed (warnings included), 1 when some did, 2 when they could not be run.
     """
     from beacon_pipeline.catalog import load_catalog
-    from beacon_pipeline.ledger_checks.project import ledger_checks, ledger_target
+    from beacon_pipeline.monitoring.data_tests.project import ledger_checks, ledger_target
     from dbt_like_checks import DataTestError, run_tests
     from dbt_like_checks.selection import select_tests
     from dbt_like_checks.terminal import Progress, summary

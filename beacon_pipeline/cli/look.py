@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Job
-from beacon_pipeline.cli.support import (
+from beacon_pipeline.cli.common import (
     BadInput,
     find_job,
     open_ledger,
@@ -57,7 +57,7 @@ def jobs(limit: int, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from beacon_pipeline.terminal import job_table
+    from beacon_pipeline.cli.matrix import job_table
 
     Console().print(job_table(listed) if listed else "no job yet: `beacon run` asks")
 
@@ -87,9 +87,9 @@ def show(
 
 def _show_one(ledger: Ledger, job: Job, partition: str, as_json: bool) -> None:
     from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.catalog.partitions import cell_of, key_of
+    from beacon_pipeline.cli.report import record_of
     from beacon_pipeline.ledger.records import Cell
-    from beacon_pipeline.partitions import cell_of, key_of
-    from beacon_pipeline.report import record_of
 
     named = cell_of(partition)
     cell = Cell(load_catalog().read_region(named.region) or named.region, named.model, named.question)
@@ -102,13 +102,13 @@ def _show_one(ledger: Ledger, job: Job, partition: str, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from beacon_pipeline.terminal import execution_panel
+    from beacon_pipeline.cli.matrix import execution_panel
 
     Console().print(execution_panel(job, found[0], transitions))
 
 
 def _show_question(ledger: Ledger, job: Job, question: str, model: str | None, as_json: bool) -> None:
-    from beacon_pipeline.report import record_of
+    from beacon_pipeline.cli.report import record_of
 
     executions = ledger.executions(job.id)
     of_question = [e for e in executions if e.question == question]
@@ -122,6 +122,6 @@ def _show_question(ledger: Ledger, job: Job, question: str, model: str | None, a
         return
     from rich.console import Console
 
-    from beacon_pipeline.terminal import question_panel
+    from beacon_pipeline.cli.matrix import question_panel
 
     Console().print(question_panel(job, found))

@@ -13,11 +13,11 @@ import dagster as dg
 import structlog
 from filelock import FileLock
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.instance import console_script
-from beacon_pipeline.instance.configuration import InstanceError
 from beacon_pipeline.instance.daemon_record import DaemonRecord, differing, read_record, record_file
+from beacon_pipeline.instance.dagster_yaml import InstanceError
+from beacon_pipeline.instance.folder import console_script
 from beacon_pipeline.instance.processes import ProcessState
 
 # A daemon reports itself every 30 s (DEFAULT_HEARTBEAT_INTERVAL_SECONDS in dagster._daemon.controller).
@@ -77,7 +77,7 @@ class Daemon:
         if self._ours is not None and self._ours.poll() is None:
             return
         # Two commands at once start one daemon, not two.
-        with FileLock(settings.home() / "daemon.lock"):
+        with FileLock(environment.home() / "daemon.lock"):
             if not self._can_use_another():
                 self._start()
 
@@ -103,11 +103,11 @@ class Daemon:
     def _start(self) -> None:
         recent = [at for at in self._started if time.monotonic() - at < STARTS_WITHIN_SECONDS]
         self._started = [*recent, time.monotonic()]
-        log_file = settings.home() / "daemon.log"
+        log_file = environment.home() / "daemon.log"
         if len(recent) == STARTS:
             raise InstanceError(f"Dagster's daemon ended {STARTS} times: {log_file} says why")
         with log_file.open("ab") as output:
-            command = [console_script("dagster-daemon"), "run", "-w", str(settings.workspace_file())]
+            command = [console_script("dagster-daemon"), "run", "-w", str(environment.workspace_file())]
             self._ours = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
             )
@@ -130,7 +130,7 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self._ours.kill()
             self._ours.wait()
-        with FileLock(settings.home() / "daemon.lock"):
+        with FileLock(environment.home() / "daemon.lock"):
             record = read_record()
             if record is None or record.process.pid == self._ours.pid:
                 record_file().unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.catalog import DEFAULT, shipped_names
 from beacon_pipeline.instance.processes import ProcessIdentity, this_machine, this_process
 
@@ -51,7 +51,7 @@ class DaemonRecord(BaseModel):
 
 def record_file() -> Path:
     """Where the record of the instance's daemon is."""
-    return settings.home() / "daemon.json"
+    return environment.home() / "daemon.json"
 
 
 def read_record() -> DaemonRecord | None:
@@ -79,8 +79,8 @@ def environment_that_matters(secrets: Collection[str]) -> dict[str, str]:
     catalog = found.get("BEACON_CATALOG") or DEFAULT
     return found | {
         "BEACON_CATALOG": catalog if catalog in shipped_names() else str(Path(catalog).absolute()),
-        "BEACON_DATABASE_URL": settings.database_url(),
-        "BEACON_WORKSPACE": str(settings.workspace_file()),
+        "BEACON_DATABASE_URL": environment.database_url(),
+        "BEACON_WORKSPACE": str(environment.workspace_file()),
     }
 
 

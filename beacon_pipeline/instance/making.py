@@ -15,12 +15,12 @@ import dagster as dg
 import psycopg
 from filelock import FileLock
 
-from beacon_pipeline import settings
-from beacon_pipeline.assets import POOL
-from beacon_pipeline.display import one_line
-from beacon_pipeline.instance import LOCK
-from beacon_pipeline.instance.configuration import DATABASE_VARIABLE, InstanceError
+from beacon_pipeline import environment
+from beacon_pipeline.escaping import one_line
+from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE, InstanceError
+from beacon_pipeline.instance.folder import LOCK
 from beacon_pipeline.instance.storage import check_storage
+from beacon_pipeline.names import POOL
 from dbt_like_checks.secrets import reason_of, secrets_of
 
 CONNECT_SECONDS = 10
@@ -55,7 +55,8 @@ def opened_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
             except InstanceError:
                 raise
             except Exception as error:  # whatever a dagster.yaml names is run here, and may raise anything
-                reason = one_line(settings.masked(str(getattr(error, "orig", None) or error)), REASON_LIMIT)
+                said = str(getattr(error, "orig", None) or error)
+                reason = one_line(environment.masked(said), REASON_LIMIT)
                 raise InstanceError(
                     f"Dagster cannot use the instance in {folder} with its dagster.yaml: {reason}"
                 ) from error

@@ -29,7 +29,7 @@ from beacon_pipeline.instance.processes import (
     ProcessState,
     this_process,
 )
-from beacon_pipeline.tags import CODE_SERVER_TAG, LAUNCHER_TAG
+from beacon_pipeline.names import CODE_SERVER_TAG, LAUNCHER_TAG
 
 ANSWER_SECONDS = 5  # of a code server that is asked for one run
 START_SECONDS = 60.0  # from the launch of a run to the first event of its process

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from beacon_pipeline.instance.configuration import DATABASE_VARIABLE, InstanceError
+from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE, InstanceError
 from dbt_like_checks.secrets import reason_of, secrets_of
 
 CONNECT_SECONDS = 10

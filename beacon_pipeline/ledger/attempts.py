@@ -8,8 +8,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger.reading import attempts_table, chunks
 from beacon_pipeline.ledger.records import Execution, Outcome, Retry, Unsuccessful
+from beacon_pipeline.ledger.rows import attempts_table, chunks
 from inference.contract import Request
 
 

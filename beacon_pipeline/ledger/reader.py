@@ -8,18 +8,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger import reading
+from beacon_pipeline.ledger import rows
 from beacon_pipeline.ledger.database import Database
-from beacon_pipeline.ledger.reading import (
+from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, ExecutionSummary, Job, Transition
+from beacon_pipeline.ledger.rows import (
     calls_table,
     chunks,
     executions_table,
     jobs_table,
     transitions_table,
 )
-from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, Job, Standing, Transition
 from beacon_pipeline.ledger.statistics import Statistics, read_statistics
-from beacon_pipeline.vocabulary import Status
+from beacon_pipeline.ledger.status import Status
 
 
 def _now() -> datetime:
@@ -56,12 +56,12 @@ class LedgerReader:
         """Executions of a job, of these cells or all, ordered by region, model, question."""
         in_job = executions_table.c.job_id == job_id
         if cells is None:
-            return self._database.read(lambda c: reading.read_executions(c, in_job))
+            return self._database.read(lambda c: rows.read_executions(c, in_job))
 
         def read(connection: sa.Connection) -> list[Execution]:
             found: list[Execution] = []
             for some in chunks(sorted(set(cells))):
-                found += reading.read_executions(connection, in_job, reading.in_cells(some))
+                found += rows.read_executions(connection, in_job, rows.in_cells(some))
             return found
 
         return self._database.read(read)
@@ -72,7 +72,7 @@ class LedgerReader:
         def read(connection: sa.Connection) -> list[Execution]:
             found: list[Execution] = []
             for some in chunks(sorted(set(execution_ids))):
-                found += reading.read_executions(connection, executions_table.c.id.in_(some))
+                found += rows.read_executions(connection, executions_table.c.id.in_(some))
             return found
 
         return self._database.read(read)
@@ -101,11 +101,11 @@ class LedgerReader:
                 newest = (
                     sa.select(table.c.id, rank)
                     .join(jobs_table, jobs_table.c.id == table.c.job_id)
-                    .where(reading.in_cells(some))
+                    .where(rows.in_cells(some))
                     .subquery()
                 )
                 ids = sa.select(newest.c.id).where(newest.c.rank == 1)
-                found += reading.read_executions(connection, table.c.id.in_(ids))
+                found += rows.read_executions(connection, table.c.id.in_(ids))
             return found
 
         order = (jobs_table.c.created_at.desc(), jobs_table.c.id.desc())
@@ -113,7 +113,7 @@ class LedgerReader:
 
     def executions_on(self, call_id: str) -> list[Execution]:
         """The executions that a call carries."""
-        return self._database.read(lambda c: reading.executions_on(c, call_id))
+        return self._database.read(lambda c: rows.executions_on(c, call_id))
 
     def job(self, jobspec_id: str) -> Job | None:
         """The job with this ``jobspec_id``, or None."""
@@ -122,7 +122,7 @@ class LedgerReader:
     def jobs(self, limit: int = 50) -> list[Job]:
         """The newest jobs, newest first."""
         query = sa.select(jobs_table).order_by(jobs_table.c.created_at.desc()).limit(limit)
-        return self._database.read(lambda c: [reading.job_from(row) for row in c.execute(query).mappings()])
+        return self._database.read(lambda c: [rows.job_from(row) for row in c.execute(query).mappings()])
 
     def latest_job(self) -> Job | None:
         """The newest job, or None."""
@@ -134,12 +134,12 @@ class LedgerReader:
 
     def latest_job_with_open(self, cells: Sequence[Cell]) -> Job | None:
         """The newest job in which one of these cells is pending or dispatched, or None."""
-        unsettled = [status.value for status in Status if not status.is_settled]
+        unsettled = [status.value for status in Status if not status.is_terminal]
         found = [
             self._one_job(
                 sa.select(jobs_table)
                 .join(executions_table, executions_table.c.job_id == jobs_table.c.id)
-                .where(executions_table.c.status.in_(unsettled), reading.in_cells(some))
+                .where(executions_table.c.status.in_(unsettled), rows.in_cells(some))
                 .order_by(jobs_table.c.created_at.desc())
                 .limit(1)
             )
@@ -149,13 +149,13 @@ class LedgerReader:
 
     def _one_job(self, query: sa.Select[Any]) -> Job | None:
         row = self._database.read(lambda c: c.execute(query).mappings().one_or_none())
-        return None if row is None else reading.job_from(row)
+        return None if row is None else rows.job_from(row)
 
     def newest_settlement(self, *, after: datetime, before: datetime) -> datetime | None:
         """When the last execution of a job that has no unsettled one was settled, for the newest such
         job between two moments; None where there is none."""
         table = executions_table
-        settled = [status.value for status in Status if status.is_settled]
+        settled = [status.value for status in Status if status.is_terminal]
         changed = sa.select(table.c.job_id).where(table.c.status.in_(settled), table.c.updated_at > after)
         done = (
             sa.select(sa.func.max(table.c.updated_at, type_=table.c.updated_at.type).label("at"))
@@ -200,12 +200,12 @@ class LedgerReader:
             .order_by(transitions_table.c.id)
         )
         return self._database.read(
-            lambda c: [reading.transition_from(row) for row in c.execute(query).mappings()]
+            lambda c: [rows.transition_from(row) for row in c.execute(query).mappings()]
         )
 
     def call(self, call_id: str) -> Call:
         """The call with this id. Raises LookupError."""
-        return reading.call_from(self._database.read(lambda c: reading.read_call(c, call_id)))
+        return rows.call_from(self._database.read(lambda c: rows.read_call(c, call_id)))
 
     def open_calls(self, *, after: tuple[datetime, str] | None = None, limit: int = 500) -> list[Call]:
         """Calls whose end is not on record, oldest first, past the key (created_at, id)."""
@@ -215,7 +215,7 @@ class LedgerReader:
             moment = sa.bindparam("moment", after[0], type_=calls_table.c.created_at.type)
             query = query.where(key > sa.tuple_(moment, sa.literal(after[1])))
         query = query.order_by(calls_table.c.created_at, calls_table.c.id).limit(limit)
-        return self._database.read(lambda c: [reading.call_from(row) for row in c.execute(query).mappings()])
+        return self._database.read(lambda c: [rows.call_from(row) for row in c.execute(query).mappings()])
 
     def statistics(self, *, since: datetime, overdue: datetime) -> Statistics:
         """What monitoring needs to know of the executions queued since then, in a few aggregates.
@@ -239,7 +239,7 @@ class LedgerReader:
 
     def unsettled(self) -> int:
         """How many executions are pending or dispatched."""
-        unsettled = [status.value for status in Status if not status.is_settled]
+        unsettled = [status.value for status in Status if not status.is_terminal]
         query = sa.select(sa.func.count()).where(executions_table.c.status.in_(unsettled))
         return self._database.read(lambda c: c.scalar(query) or 0)
 
@@ -258,7 +258,7 @@ class LedgerReader:
 
     def standings(
         self, statuses: Iterable[Status], *, since: datetime, until: datetime, limit: int
-    ) -> list[Standing]:
+    ) -> list[ExecutionSummary]:
         """Executions that took one of these statuses in this time and have it still, oldest first."""
         table = executions_table
         query = (
@@ -273,9 +273,7 @@ class LedgerReader:
             .order_by(table.c.updated_at, table.c.id)
             .limit(limit)
         )
-        return self._database.read(
-            lambda c: [reading.standing_from(row) for row in c.execute(query).mappings()]
-        )
+        return self._database.read(lambda c: [rows.standing_from(row) for row in c.execute(query).mappings()])
 
     def jobs_moving(self, since: datetime) -> set[str]:
         """The ``jobspec_id`` of each job in which an execution took its status since then."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from beacon_pipeline.vocabulary import AnswerKind, Cause, Status
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
 from inference.contract import (
     CallFailure,
+    CallStatus,
     FailureCode,
     FinishReason,
     Provenance,
-    ProviderTruth,
     Request,
 )
 
@@ -57,7 +57,7 @@ class Call:
     settled_at: datetime | None
     confirmed_at: datetime | None
     cancel_requested_at: datetime | None
-    truth: ProviderTruth | None
+    status: CallStatus | None
     replied: bool
     failure_code: str | None
     failure_message: str | None
@@ -197,7 +197,7 @@ Outcome = Completed | Unsuccessful | Retry
 class CallFacts:
     """What is known of a call when it is settled."""
 
-    truth: ProviderTruth
+    status: CallStatus
     replied: bool
     failure: CallFailure | None = None
     raw_reply: str | None = None
@@ -220,7 +220,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ExecutionSummary:
     """How an execution stands, without what was asked and answered."""
 
     jobspec_id: str

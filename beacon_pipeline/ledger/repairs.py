@@ -8,18 +8,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from beacon_pipeline.ledger.apply_outcome import CLEARED
 from beacon_pipeline.ledger.attempts import newest_failures, open_attempts, supersede
-from beacon_pipeline.ledger.reading import (
+from beacon_pipeline.ledger.overdue import LedgerWatch
+from beacon_pipeline.ledger.rows import (
     attempts_table,
     calls_table,
     chunks,
     executions_table,
     transitions_table,
 )
-from beacon_pipeline.ledger.settlement import CLEARED
+from beacon_pipeline.ledger.status import Cause, Status
 from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses, note_repairs
-from beacon_pipeline.ledger.watching import LedgerWatch
-from beacon_pipeline.vocabulary import Cause, Status
 from inference.contract import FailureCode
 
 ENDED = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
@@ -118,7 +118,7 @@ class LedgerRepairs(LedgerWatch):
 
         def end(connection: sa.Connection) -> list[str]:
             statuses = lock_statuses(connection, execution_ids)
-            open_ids = [i for i in execution_ids if not statuses[i].is_settled]
+            open_ids = [i for i in execution_ids if not statuses[i].is_terminal]
             reasons = newest_failures(connection, open_ids)
             supersede(connection, open_ids, now)
             changes = []

@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
 from beacon_pipeline.ledger.types import ExactText, Moment
-from beacon_pipeline.vocabulary import AnswerKind, Cause, Status
-from inference.contract import FailureCode, FinishReason, ProviderTruth
+from inference.contract import CallStatus, FailureCode, FinishReason
 
 
 class Base(DeclarativeBase):
@@ -111,7 +111,7 @@ class CallRow(Base):
     __tablename__ = "calls"
     __table_args__ = (
         sa.UniqueConstraint("provider", "provider_call_id"),
-        _one_of("truth", ProviderTruth, "truth_word"),
+        _one_of("truth", CallStatus, "truth_word"),
         sa.CheckConstraint("(accepted_at IS NULL) = (provider_call_id IS NULL)", name="accepted_with_id"),
         sa.Index(
             "ix_calls_open",

@@ -11,35 +11,35 @@ from typing import Any
 import sqlalchemy as sa
 
 from beacon_pipeline.ledger.database import WriteCounts
-from beacon_pipeline.ledger.reading import (
+from beacon_pipeline.ledger.rows import (
     attempts_table,
     calls_table,
     executions_table,
     transitions_table,
     write_counts_table,
 )
-from beacon_pipeline.vocabulary import AnswerKind, Cause, Status
-from inference.contract import ProviderTruth
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
+from inference.contract import CallStatus
 
 PERCENTILES = (50, 95, 99)
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class StatusCount:
     """How many executions have this status, and this word of the provider on their newest call.
 
     ``refused``: the newest call's reply or refusal is on record; ``answered``: any call's is.
     """
 
     status: Status
-    truth: ProviderTruth | None
+    call_status: CallStatus | None
     refused: bool
     answered: bool
     executions: int
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
+class DeploymentUsage:
     """The calls of one deployment: how many, how many began cold, and the seconds of those that say
     when they ran."""
 
@@ -59,13 +59,13 @@ class Statistics:
     executions: int
     due_by_region: Mapping[str, Mapping[Status, int]]  # settled, or unsettled past the deadline
     by_answer_kind: Mapping[AnswerKind, int]
-    agreements: tuple[Agreement, ...]
+    agreements: tuple[StatusCount, ...]
     attempts: int
     attempted: int  # executions with at least one attempt
     pending: int  # of whatever time
     dispatched: int
     seconds: Mapping[int, float]  # percentile -> execution time of completed ones; empty if there are none
-    computed: tuple[Computed, ...]
+    computed: tuple[DeploymentUsage, ...]
     writes: WriteCounts
     repaired: int  # executions whose status was false and was set right, of whatever time
 
@@ -93,7 +93,7 @@ def read_statistics(connection: sa.Connection, *, since: datetime, overdue: date
     )
 
 
-_UNSETTLED = [status.value for status in Status if not status.is_settled]
+_UNSETTLED = [status.value for status in Status if not status.is_terminal]
 
 
 def _count_by(
@@ -131,7 +131,7 @@ def _attempts(connection: sa.Connection, recent: sa.ColumnElement[bool]) -> tupl
     return row[0], row[1]
 
 
-def _agreements(connection: sa.Connection, recent: sa.ColumnElement[bool]) -> tuple[Agreement, ...]:
+def _agreements(connection: sa.Connection, recent: sa.ColumnElement[bool]) -> tuple[StatusCount, ...]:
     table, attempt, call = executions_table, attempts_table, calls_table
     one = sa.case((call.c.replied, 1), else_=0)
     calls_of = (
@@ -158,14 +158,14 @@ def _agreements(connection: sa.Connection, recent: sa.ColumnElement[bool]) -> tu
         .group_by(*columns)
     )
     return tuple(
-        Agreement(
+        StatusCount(
             status=Status(status),
-            truth=None if truth is None else ProviderTruth(truth),
+            call_status=None if call_status is None else CallStatus(call_status),
             refused=bool(replied),
             answered=bool(answered),
             executions=count,
         )
-        for status, truth, replied, answered, count in connection.execute(query)
+        for status, call_status, replied, answered, count in connection.execute(query)
     )
 
 
@@ -199,7 +199,7 @@ def _percentiles(connection: sa.Connection, recent: sa.ColumnElement[bool]) -> d
     return found
 
 
-def _computed(connection: sa.Connection, since: datetime) -> tuple[Computed, ...]:
+def _computed(connection: sa.Connection, since: datetime) -> tuple[DeploymentUsage, ...]:
     call = calls_table
     ran = call.c.started_at.is_not(None) & call.c.finished_at.is_not(None)
     place = (call.c.region, call.c.model, call.c.provider)
@@ -218,7 +218,7 @@ def _computed(connection: sa.Connection, since: datetime) -> tuple[Computed, ...
         .order_by(*place)
     )
     return tuple(
-        Computed(region, model, provider, calls, cold, measured, max(float(seconds), 0.0))
+        DeploymentUsage(region, model, provider, calls, cold, measured, max(float(seconds), 0.0))
         for region, model, provider, calls, cold, measured, seconds in connection.execute(query)
     )
 

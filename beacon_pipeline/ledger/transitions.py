@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger.reading import chunks, executions_table, transitions_table
-from beacon_pipeline.vocabulary import Cause, Status, require_legal
+from beacon_pipeline.ledger.rows import chunks, executions_table, transitions_table
+from beacon_pipeline.ledger.status import Cause, Status, require_legal
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,21 @@ from datetime import UTC, datetime
 
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import CallFacts, Cell, Completed, Execution, Job
-from beacon_pipeline.vocabulary import AnswerKind
+from beacon_pipeline.ledger.status import AnswerKind
 from inference.contract import (
+    CallStatus,
     Deployment,
     FinishReason,
     GenerationParameters,
     Item,
     ModelSource,
-    ProviderTruth,
     Request,
 )
 from tests.inference.provenance import made_up_provenance
 
 CELLS = [Cell("eu", "tiny", f"q{n}") for n in range(3)]
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-SUCCEEDED = CallFacts(truth=ProviderTruth.SUCCEEDED, replied=True)
+SUCCEEDED = CallFacts(status=CallStatus.SUCCEEDED, replied=True)
 
 
 def a_job(ledger: Ledger, cells: Sequence[Cell] = CELLS, name: str = "job-1") -> Job:

@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 
-from beacon_pipeline.instance import console_script
-from inference.providers.local_store import CallFolder
+from beacon_pipeline.instance.folder import console_script
+from inference.local.call_store import CallFolder
 
 ROOT = Path(__file__).parents[2]
 BEACON = str(Path(sys.executable).with_name("beacon"))

@@ -2,15 +2,14 @@
 
 import dagster as dg
 
-from beacon_pipeline.assets import INFERENCE
 from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.definitions import build_definitions
-from beacon_pipeline.launch import INFERENCE_JOB
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.execution.resources import ProvidersResource
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.ledger.records import Cell
-from beacon_pipeline.partitions import key_of
-from beacon_pipeline.providers import Providers
-from beacon_pipeline.resources import ProvidersResource
-from beacon_pipeline.tags import RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.names import INFERENCE, RANGE_END_TAG, RANGE_START_TAG
 from tests.beacon_pipeline.scripted import Behaviour, ScriptedProvider
 
 CATALOG = load_catalog("demo")

@@ -6,14 +6,14 @@ from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import CallFacts, Cell, Retry, Unsuccessful
-from beacon_pipeline.vocabulary import Status
-from inference.contract import CallFailure, FailureCode, ProviderTruth
+from beacon_pipeline.ledger.status import Status
+from inference.contract import CallFailure, CallStatus, FailureCode
 from tests.beacon_pipeline.asking import SUCCEEDED, a_request_for, completed
 
 CATALOG = load_catalog("demo")
 CELLS = [Cell(region, "tiny-qwen", f"q{n}") for region in ("us", "eu", "apac") for n in range(4)]
 LOST = CallFailure(code=FailureCode.WORKER_LOST, message="gone")
-FAILED = CallFacts(truth=ProviderTruth.FAILED, replied=False, failure=LOST)
+FAILED = CallFacts(status=CallStatus.FAILED, replied=False, failure=LOST)
 
 
 def a_sound_record(url: str, digest: str = CATALOG.digest) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from inference.contract import (
     CallFailure,
     CallState,
+    CallStatus,
     Deployment,
     FailureCode,
     FinishReason,
@@ -19,7 +20,6 @@ from inference.contract import (
     ItemResult,
     MalformedReply,
     NotConfigured,
-    ProviderTruth,
     Reply,
     ReplyUnavailable,
     Request,
@@ -30,13 +30,13 @@ from inference.contract import (
 from inference.inspection import DeploymentState
 from tests.inference.provenance import made_up_provenance
 
-PENDING = CallState(truth=ProviderTruth.PENDING)
-SUCCEEDED = CallState(truth=ProviderTruth.SUCCEEDED)
-UNREACHABLE = CallState(truth=ProviderTruth.UNREACHABLE, detail="connection refused")
+PENDING = CallState(status=CallStatus.PENDING)
+SUCCEEDED = CallState(status=CallStatus.SUCCEEDED)
+UNREACHABLE = CallState(status=CallStatus.UNREACHABLE, detail="connection refused")
 
 
-def ended(truth: ProviderTruth, code: FailureCode, message: str = "as scripted") -> CallState:
-    return CallState(truth=truth, failure=CallFailure(code=code, message=message))
+def ended(call_status: CallStatus, code: FailureCode, message: str = "as scripted") -> CallState:
+    return CallState(status=call_status, failure=CallFailure(code=code, message=message))
 
 
 def says(text: str) -> Callable[[Item], ItemResult]:
@@ -133,7 +133,7 @@ class ScriptedProvider:
         self.polls += 1
         behaviour = self._behaviour(call_id)
         if call_id in self.cancelled:
-            return ended(ProviderTruth.CANCELLED, FailureCode.CANCELLED)
+            return ended(CallStatus.CANCELLED, FailureCode.CANCELLED)
         states = behaviour.states
         if len(states) > 1:
             behaviour.states = states[1:]

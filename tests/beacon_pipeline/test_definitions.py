@@ -7,14 +7,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from beacon_pipeline.assets import INFERENCE
-from beacon_pipeline.assets.events import newest_materializations
 from beacon_pipeline.definitions import build_definitions
-from beacon_pipeline.display import escape_markdown
-from beacon_pipeline.launch import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
-from beacon_pipeline.resources import LedgerResource
-from beacon_pipeline.tags import JOB_TAG
-from beacon_pipeline.vocabulary import Status
+from beacon_pipeline.escaping import escape_markdown
+from beacon_pipeline.execution.resources import LedgerResource
+from beacon_pipeline.jobs.dagster_api import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.names import INFERENCE, JOB_TAG
+from beacon_pipeline.reconciliation.view import newest_materializations
 from inference.contract import FailureCode, Item, ItemResult
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location
 from tests.beacon_pipeline.scripted import Behaviour, fails, says

@@ -14,20 +14,19 @@ from pathlib import Path
 
 import dagster as dg
 
-from beacon_pipeline.alerts import memory as memories
-from beacon_pipeline.alerts.causes import check_cause
-from beacon_pipeline.assets import INFERENCE, STATUS_METRICS
 from beacon_pipeline.catalog import load_catalog
-from beacon_pipeline.checks import CheckName
+from beacon_pipeline.environment import database_url
+from beacon_pipeline.execution.outcomes import outcomes_of_failure
+from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.records import CallFacts, Execution
-from beacon_pipeline.materialize import Materializer
-from beacon_pipeline.metrics import MetricCheck
-from beacon_pipeline.outcomes import outcomes_of_failure
-from beacon_pipeline.settings import database_url
-from beacon_pipeline.tags import HEALING_TAG
-from beacon_pipeline.vocabulary import Status
-from inference.contract import CallFailure, FailureCode, ProviderTruth
+from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.monitoring.alerts import state as memories
+from beacon_pipeline.monitoring.alerts.causes import check_cause
+from beacon_pipeline.monitoring.metrics import MetricCheck
+from beacon_pipeline.names import HEALING_TAG, INFERENCE, STATUS_METRICS
+from beacon_pipeline.reconciliation.checks import CheckName
+from inference.contract import CallFailure, CallStatus, FailureCode
 from tests.beacon_pipeline.instances import beacon, report
 from tests.chaos.instance import MODELS, Instance, an_instance
 from tests.chaos.location import ChaosProviders, chaos_provider
@@ -182,7 +181,7 @@ class _Chaos:
             assert call is not None
             on_call = ledger.executions_on(call.id)
             outcomes = outcomes_of_failure(LATE_FAILURE, on_call, call.id, budget=1)
-            facts = CallFacts(truth=ProviderTruth.FAILED, replied=True, failure=LATE_FAILURE)
+            facts = CallFacts(status=CallStatus.FAILED, replied=True, failure=LATE_FAILURE)
             completed = {e.id for e in on_call if e.status is Status.COMPLETED}
             changed = ledger.settle_call(call.id, outcomes, facts, actor="late")
             assert not completed.intersection(changed), "a late failure took an answer away"

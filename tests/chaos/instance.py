@@ -18,8 +18,8 @@ import psutil
 import yaml
 
 from beacon_pipeline.catalog import SHIPPED
-from beacon_pipeline.instance import console_script
-from beacon_pipeline.instance.configuration import DATABASE_VARIABLE
+from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE
+from beacon_pipeline.instance.folder import console_script
 from tests.beacon_pipeline.instances import BEACON, environment
 from tests.chaos.location import SEED_VARIABLE
 from tests.databases import fresh_postgresql_database

@@ -4,11 +4,11 @@ import os
 
 import dagster as dg
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.definitions import build_definitions
-from beacon_pipeline.providers import Providers
-from beacon_pipeline.resources import ProvidersResource
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.execution.resources import ProvidersResource
 from tests.chaos.provider import ChaosProvider
 
 SEED_VARIABLE = "CHAOS_SEED"
@@ -21,7 +21,7 @@ class ChaosProviders(ProvidersResource):
 
 def chaos_provider() -> ChaosProvider:
     """The provider of the instance that the environment names."""
-    return ChaosProvider(settings.home() / "provider.db", int(os.environ[SEED_VARIABLE]))
+    return ChaosProvider(environment.home() / "provider.db", int(os.environ[SEED_VARIABLE]))
 
 
 @dg.definitions

@@ -20,13 +20,13 @@ from pathlib import Path
 from inference.contract import (
     CallFailure,
     CallState,
+    CallStatus,
     Deployment,
     FailureCode,
     FinishReason,
     ItemAnswer,
     ItemFailure,
     ItemResult,
-    ProviderTruth,
     Reply,
     ReplyUnavailable,
     Request,
@@ -47,9 +47,9 @@ CREATE TABLE IF NOT EXISTS control (name TEXT PRIMARY KEY, value REAL NOT NULL);
 # How calls go, and how many of a hundred: what is not "answered", "late" or "partial" is truly lost.
 FATES = {"answered": 45, "late": 20, "partial": 15, "worker_lost": 8, "timed_out": 6, "expired": 6}
 LOST = {
-    "worker_lost": (ProviderTruth.FAILED, FailureCode.WORKER_LOST),
-    "timed_out": (ProviderTruth.TIMED_OUT, FailureCode.TIMED_OUT),
-    "expired": (ProviderTruth.EXPIRED, FailureCode.EXPIRED),
+    "worker_lost": (CallStatus.FAILED, FailureCode.WORKER_LOST),
+    "timed_out": (CallStatus.TIMED_OUT, FailureCode.TIMED_OUT),
+    "expired": (CallStatus.EXPIRED, FailureCode.EXPIRED),
 }
 LONGEST_SECONDS = {"late": 15.0}
 OTHERWISE_SECONDS = 4.0
@@ -167,13 +167,13 @@ class ChaosProvider:
     def _poll(self, call_id: str) -> CallState:
         with self._database() as database:
             if self._is_cut_off(database):
-                return CallState(truth=ProviderTruth.UNREACHABLE, detail="connection refused")
+                return CallState(status=CallStatus.UNREACHABLE, detail="connection refused")
             call = self._call(database, call_id)
         if call.cancelled:
-            return _ended(ProviderTruth.CANCELLED, FailureCode.CANCELLED)
+            return _ended(CallStatus.CANCELLED, FailureCode.CANCELLED)
         if time.time() < call.ready_at:
-            return CallState(truth=ProviderTruth.PENDING)
-        return _ended(*LOST[call.fate]) if call.fate in LOST else CallState(truth=ProviderTruth.SUCCEEDED)
+            return CallState(status=CallStatus.PENDING)
+        return _ended(*LOST[call.fate]) if call.fate in LOST else CallState(status=CallStatus.SUCCEEDED)
 
     async def fetch(self, call_id: str, request: Request) -> Reply:
         return await asyncio.to_thread(self._fetch, call_id, request)
@@ -245,5 +245,5 @@ def _read(row: tuple[object, ...]) -> Accepted:
     )
 
 
-def _ended(truth: ProviderTruth, code: FailureCode) -> CallState:
-    return CallState(truth=truth, failure=CallFailure(code=code, message="truly lost"))
+def _ended(call_status: CallStatus, code: FailureCode) -> CallState:
+    return CallState(status=call_status, failure=CallFailure(code=code, message="truly lost"))

@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from inference.providers.chat import RAW_LIMIT, SAID_LIMIT
-from inference.providers.endpoint import Endpoint
+from inference.http.chat import RAW_LIMIT, SAID_LIMIT
+from inference.http.endpoint import Endpoint
 
 KEY = "sk-very-secret-0123456789"
 

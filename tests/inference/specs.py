@@ -1,7 +1,7 @@
 """Small deployments and requests for the tests of what runs on Modal."""
 
 from inference.contract import Deployment, GenerationParameters, Item, ModelSource, Request
-from inference.modal_deployments import DeploymentSpec
+from inference.modal.spec import DeploymentSpec
 
 REVISION = "a" * 64
 

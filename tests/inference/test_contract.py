@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from inference.contract import (
     CallFailure,
     CallState,
+    CallStatus,
     Deployment,
     FailureCode,
     GenerationParameters,
     Item,
     MalformedReply,
     ModelSource,
-    ProviderTruth,
     Request,
     read_reply,
     text_digest,
@@ -112,16 +112,16 @@ def test_any_json_is_either_a_reply_or_malformed(raw: object) -> None:
         read_reply(raw, a_request("a"))
 
 
-@pytest.mark.parametrize("truth", list(ProviderTruth))
-def test_a_failed_truth_carries_its_reason_and_no_other_does(truth: ProviderTruth) -> None:
+@pytest.mark.parametrize("call_status", list(CallStatus))
+def test_a_failed_truth_carries_its_reason_and_no_other_does(call_status: CallStatus) -> None:
     failure = CallFailure(code=FailureCode.PROVIDER_ERROR, message="x")
     with_reason = {"failed", "timed_out", "cancelled", "expired"}
     for given_failure in (None, failure):
-        if (truth.value in with_reason) == (given_failure is not None):
-            CallState(truth=truth, failure=given_failure)
+        if (call_status.value in with_reason) == (given_failure is not None):
+            CallState(status=call_status, failure=given_failure)
         else:
             with pytest.raises(ValueError, match="disagree"):
-                CallState(truth=truth, failure=given_failure)
+                CallState(status=call_status, failure=given_failure)
 
 
 def test_item_ids_in_a_request_are_unique() -> None:
@@ -178,3 +178,8 @@ def test_the_provenance_of_an_answer_has_what_is_its_own() -> None:
     assert (provenance.batch_size, provenance.batching) == (2, "divided")
     assert provenance.rendered_prompt_sha256 == text_digest("<|user|>?")
     assert reply.provenance.of_item(second) == reply.provenance
+
+
+def test_a_state_kept_under_its_former_name_is_read() -> None:
+    kept = {"truth": "failed", "failure": {"code": "worker_lost", "message": "gone"}, "detail": None}
+    assert CallState.model_validate(kept).status is CallStatus.FAILED

@@ -11,7 +11,7 @@ In this process (a thread with its own event loop), with the clients in children
 
     with Loopback(tmp_path / "modal") as modal:
         env = os.environ | modal.client_environment()
-        subprocess.run(["modal", "deploy", "-m", "inference.modal_app"], env=env, check=True)
+        subprocess.run(["modal", "deploy", "-m", "inference.modal.app"], env=env, check=True)
         modal.inject(EmptyText(), Match(class_name="Eu*", nth=1))  # `faults` has all that can go wrong
         ...
         assert len(modal.events("spawn")) == 9     # the witness: what was accepted, run, fetched, cancelled

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import click
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from tests.beacon_pipeline.modal_catalog import write_modal_catalog
 from tests.modal_loopback import INFERENCE_LIBRARIES, LoopbackProcess
 
@@ -31,7 +31,7 @@ BEACON = str(Path(sys.executable).with_name("beacon"))
 @click.option("--port", default=3000, show_default=True, help="Of the Dagster UI, on this machine only.")
 def main(port: int) -> None:
     """Serve the demo catalog by a loopback Modal, and open the Dagster UI on it."""
-    home = settings.home()
+    home = environment.home()
     server = home / "server"
     for old in (home / "catalog", server):
         shutil.rmtree(old, ignore_errors=True)
@@ -44,15 +44,15 @@ def main(port: int) -> None:
             "DAGSTER_HOME": str(home),
             "LOOPBACK_CONTROL": modal.control,
         }
-        environment = os.environ | ours
+        variables = os.environ | ours
         exports = home / "environment.sh"
         exports.write_text("".join(f"export {name}={shlex.quote(ours[name])}\n" for name in sorted(ours)))
-        deployed = subprocess.run([BEACON, "deploy"], env=environment, check=False)
+        deployed = subprocess.run([BEACON, "deploy"], env=variables, check=False)
         if deployed.returncode != 0:
             sys.exit(deployed.returncode)
         click.echo(f"Modal, of this machine only: {modal.url}  (what happened: {modal.control}/events)")
         click.echo(f"in another shell: . {shlex.quote(str(exports))}; beacon run")
-        sys.exit(_until_interrupted([BEACON, "dev", "--port", str(port)], environment))
+        sys.exit(_until_interrupted([BEACON, "dev", "--port", str(port)], variables))
 
 
 def _until_interrupted(command: list[str], environment: dict[str, str]) -> int:

@@ -19,13 +19,13 @@ from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import CallFacts, Execution, Outcome, Retry, Unsuccessful
 from beacon_pipeline.ledger.schema import Base
+from beacon_pipeline.ledger.status import LEGAL_TRANSITIONS, Cause, IllegalTransition, Status, require_legal
 from beacon_pipeline.ledger.types import escape_exact, unescape_exact
-from beacon_pipeline.vocabulary import LEGAL_TRANSITIONS, Cause, IllegalTransition, Status, require_legal
-from inference.contract import CallFailure, FailureCode, ProviderTruth
+from inference.contract import CallFailure, CallStatus, FailureCode
 from tests.beacon_pipeline.asking import CELLS, SUCCEEDED, a_job, a_request_for, completed
 
 FAILED = CallFacts(
-    truth=ProviderTruth.FAILED,
+    status=CallStatus.FAILED,
     replied=False,
     failure=CallFailure(code=FailureCode.WORKER_LOST, message="gone"),
 )
@@ -68,7 +68,7 @@ def test_an_answer_is_kept_with_its_path(ledger: Ledger) -> None:
     assert first.provenance == completed().provenance
     assert first.started_at == completed().started_at
     assert first.newest_call is not None
-    assert (first.newest_call.provider_call_id, first.newest_call.truth) == ("fc-1", ProviderTruth.SUCCEEDED)
+    assert (first.newest_call.provider_call_id, first.newest_call.status) == ("fc-1", CallStatus.SUCCEEDED)
     assert [t.to_status.value for t in ledger.transitions(first.id)] == ["pending", "dispatched", "completed"]
     counts = ledger.counts(job.id)
     assert counts.by_status == {"completed": 3}
@@ -122,7 +122,7 @@ def test_late_and_repeated_reports_change_nothing(ledger: Ledger) -> None:
     (execution,) = ledger.executions(job.id)
     assert execution.answer == "first"
     assert execution.newest_call is not None
-    assert execution.newest_call.truth is ProviderTruth.SUCCEEDED
+    assert execution.newest_call.status is CallStatus.SUCCEEDED
 
 
 def test_an_answer_wins_over_a_failure_on_record_and_over_the_next_attempt(ledger: Ledger) -> None:

@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import CallFacts, Execution, Outcome, Retry, Unsuccessful
-from beacon_pipeline.vocabulary import LEGAL_TRANSITIONS, Status
-from inference.contract import CallFailure, FailureCode, ProviderTruth
+from beacon_pipeline.ledger.status import LEGAL_TRANSITIONS, Status
+from inference.contract import CallFailure, CallStatus, FailureCode
 from tests.beacon_pipeline.asking import CELLS, SUCCEEDED, a_job, a_request_for, completed
 
 LOST = CallFailure(code=FailureCode.WORKER_LOST, message="gone")
@@ -56,7 +56,7 @@ class TheRecord(RuleBasedStateMachine):
         call_id = data.draw(st.sampled_from(self.calls))
         on_call = self.ledger.executions_on(call_id)
         replied = outcome in ("answer", "empty", "retry")
-        facts = SUCCEEDED if replied else CallFacts(truth=ProviderTruth.FAILED, replied=False, failure=LOST)
+        facts = SUCCEEDED if replied else CallFacts(status=CallStatus.FAILED, replied=False, failure=LOST)
         self.ledger.settle_call(call_id, {e.id: OUTCOMES[outcome] for e in on_call}, facts, actor="test")
         if outcome in ("answer", "empty"):
             after = {e.id: e for e in self.executions()}

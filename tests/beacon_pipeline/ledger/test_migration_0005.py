@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import MIGRATIONS, Database
 from beacon_pipeline.ledger.schema import Base
-from beacon_pipeline.vocabulary import AnswerKind, Status
+from beacon_pipeline.ledger.status import AnswerKind, Status
 from tests.beacon_pipeline.asking import SUCCEEDED, completed
 
 NOW = "2026-01-01 00:00:00.000000+00:00"

@@ -14,8 +14,8 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import MIGRATIONS, Database
 from beacon_pipeline.ledger.records import CallFacts, Unsuccessful
 from beacon_pipeline.ledger.schema import Base
-from beacon_pipeline.vocabulary import Cause, Status
-from inference.contract import CallFailure, FailureCode, ProviderTruth
+from beacon_pipeline.ledger.status import Cause, Status
+from inference.contract import CallFailure, CallStatus, FailureCode
 
 NOW = "2026-01-01 00:00:00.000000+00:00"
 REQUEST = (
@@ -77,7 +77,7 @@ def test_an_old_ledger_is_read_and_goes_on(database_url: str) -> None:
         outcome = Unsuccessful(
             status=Status.FAILED, failure_code=failure.code, message=failure.message, dead_letter=True
         )
-        facts = CallFacts(truth=ProviderTruth.FAILED, replied=False, failure=failure)
+        facts = CallFacts(status=CallStatus.FAILED, replied=False, failure=failure)
         ledger.settle_call(
             "call-1", {execution.id: outcome}, facts, actor="test", cause=Cause.PROVIDER_REPORT
         )

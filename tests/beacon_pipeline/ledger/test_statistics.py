@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from beacon_pipeline.consistency import contradicts, mismatch_with_provider
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable, WriteCounts
 from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Unsuccessful
+from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.ledger.write_counts import keep_write_counts
-from beacon_pipeline.vocabulary import AnswerKind, Status
-from inference.contract import CallFailure, FailureCode, ProviderTruth
+from beacon_pipeline.reconciliation.consistency import contradicts, mismatch_with_provider
+from inference.contract import CallFailure, CallStatus, FailureCode
 from tests.beacon_pipeline.asking import MOMENT, a_job, a_request_for, completed
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -57,7 +57,7 @@ def answer(ledger: Ledger, executions: list[Execution], *, seconds: float, text:
     end = dispatched + timedelta(seconds=seconds)
     outcome = replace(completed(text, executions[0].region), started_at=dispatched, completed_at=end)
     facts = CallFacts(
-        truth=ProviderTruth.SUCCEEDED,
+        status=CallStatus.SUCCEEDED,
         replied=True,
         cold_start=executions[0].region == "eu",
         started_at=dispatched,
@@ -75,7 +75,7 @@ def fail_falsely(ledger: Ledger, execution: Execution) -> None:
     outcome = Unsuccessful(
         status=Status.FAILED, failure_code=failure.code, message=failure.message, dead_letter=True
     )
-    facts = CallFacts(truth=ProviderTruth.SUCCEEDED, replied=False, failure=failure)
+    facts = CallFacts(status=CallStatus.SUCCEEDED, replied=False, failure=failure)
     ledger.settle_call(call.id, {execution.id: outcome}, facts, actor="test")
 
 
@@ -105,12 +105,12 @@ def test_the_figures_are_what_is_in_the_ledger(ledger: Ledger) -> None:
     wrong = Counter(
         e.status
         for e in executions
-        if mismatch_with_provider(e, e.newest_call.truth if e.newest_call else None)
+        if mismatch_with_provider(e, e.newest_call.status if e.newest_call else None)
     )
     counted = {
         a.status: a.executions
         for a in told.agreements
-        if contradicts(a.status, a.truth, refused=a.refused, answered=a.answered)
+        if contradicts(a.status, a.call_status, refused=a.refused, answered=a.answered)
     }
     assert counted == wrong == {Status.FAILED: 1}
 
@@ -134,7 +134,7 @@ def test_a_repair_counts_where_a_false_status_was_set_right(ledger: Ledger, cloc
     ledger.dead_letter([given_up.id], actor="test", detail="the attempt budget is spent")
     assert ledger.statistics(since=LONG_AGO, overdue=LONG_AGO).repaired == 0, "giving up sets nothing right"
     ledger.reopen(call_of(found_running), [found_running.id], actor="test")
-    facts = CallFacts(truth=ProviderTruth.SUCCEEDED, replied=True)
+    facts = CallFacts(status=CallStatus.SUCCEEDED, replied=True)
     for execution in (found_running, answered_late):
         ledger.settle_call(call_of(execution), {execution.id: completed()}, facts, actor="test")
     assert ledger.statistics(since=LONG_AGO, overdue=LONG_AGO).repaired == 2

@@ -2,13 +2,13 @@
 
 import dagster as dg
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.definitions import build_definitions
 
 
 @dg.sensor(minimum_interval_seconds=1, default_status=dg.DefaultSensorStatus.RUNNING)
 def shaky(_context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    if (settings.home() / "broken").exists():
+    if (environment.home() / "broken").exists():
         raise RuntimeError("the file is there <!channel>")
     return dg.SkipReason("all is well")
 

@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from beacon_pipeline import settings
+from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.definitions import build_definitions
-from beacon_pipeline.providers import Providers
-from beacon_pipeline.resources import ProvidersResource
-from inference.providers.local import LocalProvider
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.execution.resources import ProvidersResource
+from inference.local.provider import LocalProvider
 from tests.inference.slow import SlowRuntime
 
 
@@ -20,7 +20,7 @@ class SlowProviders(ProvidersResource):
             catalog,
             {
                 "local": lambda _: LocalProvider(
-                    settings.local_call_store(), load=lambda _: SlowRuntime(self.seconds), batch_size=1
+                    environment.local_call_store(), load=lambda _: SlowRuntime(self.seconds), batch_size=1
                 )
             },
         )

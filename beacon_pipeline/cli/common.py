@@ -1,0 +1,128 @@
+"""What the commands share: errors as one line, the ledger they work on, and reports."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
+
+import click
+
+from beacon_pipeline.cli.boundary import BadInput as BadInput
+from beacon_pipeline.cli.boundary import boundary
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from beacon_pipeline.catalog import Catalog
+    from beacon_pipeline.cli.report import JobReport
+    from beacon_pipeline.ledger import Ledger
+    from beacon_pipeline.ledger.records import Execution, Job
+
+Arguments = ParamSpec("Arguments")
+MAX_SECONDS = 10 * 365 * 24 * 3600.0
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds from none to ten years."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=MAX_SECONDS)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        converted = super().convert(value, param, ctx)
+        if math.isnan(converted):  # no comparison holds for it, so that it is in every range
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return converted
+
+
+def plain_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """A command whose errors leave as one line, also where it is called without the group around it."""
+
+    @wraps(command)
+    def wrapped(*arguments: Arguments.args, **options: Arguments.kwargs) -> None:
+        with boundary():
+            command(*arguments, **options)
+
+    return wrapped
+
+
+def end_on_signals() -> None:
+    """Let `kill` and a closed terminal end this command as an error does: its daemon ends with it."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` has the terminal ignored
+            signal.signal(number, end)
+
+
+@contextmanager
+def open_ledger() -> Iterator[Ledger]:
+    from beacon_pipeline.execution.resources import LedgerResource
+    from beacon_pipeline.instance.folder import ensure_instance_folder
+
+    ensure_instance_folder()
+    with LedgerResource().open() as ledger:
+        yield ledger
+
+
+@contextmanager
+def open_instance() -> Iterator[DagsterInstance]:
+    """The Dagster instance of the environment, once its folder is there. Raises InstanceError."""
+    from beacon_pipeline import environment
+    from beacon_pipeline.instance.making import opened_instance
+
+    with opened_instance(environment.home()) as instance:
+        yield instance
+
+
+def find_job(ledger: Ledger, jobspec_id: str | None) -> Job:
+    job = ledger.latest_job() if jobspec_id is None else ledger.job(jobspec_id)
+    if job is None:
+        if jobspec_id is None:
+            raise BadInput("no job yet: `beacon run` asks")
+        say_nearest("job", jobspec_id, [job.jobspec_id for job in ledger.jobs()])
+    return job
+
+
+def say_nearest(kind: str, name: str, known: list[str]) -> NoReturn:
+    from beacon_pipeline.catalog import UnknownName
+
+    raise UnknownName(kind, name, known)
+
+
+def report_of(ledger: Ledger, catalog: Catalog, job: Job, *, whole: bool = False) -> JobReport:
+    """The report on a job. ``whole``: what Dagster shows of any partition must be on record, as
+    reconciliation looks at it; else of the job's own."""
+    from beacon_pipeline.catalog.partitions import key_of
+    from beacon_pipeline.cli.report import report_on
+    from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
+
+    executions = ledger.executions(job.id)
+    with open_instance() as instance:
+        cells = {e.cell for e in executions} | (set(catalog.cells()) if whole else set())
+        newest = newest_materializations(instance, [key_of(cell) for cell in cells])
+    unknown = {key: found.shown for key, found in shown_of_unknown(ledger, newest).items()}
+    shown = {key: found.shown for key, found in newest.items()}
+    return report_on(job, executions, shown, catalog, unknown=unknown)
+
+
+def print_report(report: JobReport, as_json: bool, executions: Sequence[Execution] = ()) -> None:
+    """Print a report; as JSON with what was asked and answered of these executions of it."""
+    if as_json:
+        click.echo(json.dumps(report.to_json(executions), indent=2))
+        return
+    from rich.console import Console
+
+    from beacon_pipeline.cli.matrix import matrix
+
+    Console().print(matrix(report))

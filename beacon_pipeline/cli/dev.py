@@ -1,0 +1,77 @@
+"""The command that serves the Dagster UI."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import socket
+import sys
+import time
+from contextlib import ExitStack
+
+import click
+
+from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger, plain_errors
+
+
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="On this machine only."
+)
+@click.option(
+    "--postgresql",
+    is_flag=True,
+    help="The production configuration, on a PostgreSQL server of its own in the instance folder.",
+)
+@plain_errors
+def dev(port: int, postgresql: bool) -> None:
+    """Open the Dagster UI and run its daemon, until interrupted."""
+    _check_free(port)
+    # Whoever ends it by `kill` or closes the terminal wants the daemon stopped too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
+    with ExitStack() as stack:
+        if postgresql:
+            from beacon_pipeline import environment
+            from beacon_pipeline.instance.postgres import embedded_postgresql
+
+            variables = stack.enter_context(embedded_postgresql(environment.home() / "postgresql"))
+            click.echo("Other shells work on the same instance after:")
+            for name, value in ({"DAGSTER_HOME": str(environment.home())} | variables).items():
+                click.echo(f"  export {name}={shlex.quote(value)}")
+        _serve(port)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        # As the web server does, so that a connection that just ended is no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadInput(
+                f"port {port} cannot be used: {error.strerror}: choose another with --port"
+            ) from None
+
+
+def _serve(port: int) -> None:
+    from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.instance.daemon import Daemon
+    from beacon_pipeline.instance.folder import start_web_server
+    from beacon_pipeline.jobs.launch import record_catalog
+
+    catalog = load_catalog()
+    with open_ledger(), open_instance() as instance, Daemon(instance, catalog) as daemon:
+        record_catalog(instance, catalog)
+        click.echo(f"Dagster UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
+        server = start_web_server(port)
+        try:
+            while server.poll() is None:
+                daemon.ensure()
+                time.sleep(1)
+            sys.exit(server.returncode)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            server.terminate()
+            server.wait()

@@ -1,0 +1,225 @@
+"""How the record looks in a terminal. Everything that came from a model is made visible first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from beacon_pipeline.cli.report import CellReport, JobReport
+from beacon_pipeline.escaping import visible
+from beacon_pipeline.ledger.records import Execution, Job, Transition
+from beacon_pipeline.ledger.status import AnswerKind, Status
+from beacon_pipeline.monitoring.alerts.causes import wording_of
+from beacon_pipeline.monitoring.doctor import Diagnosis
+from inference.contract import Provenance
+
+if TYPE_CHECKING:
+    from beacon_pipeline.monitoring.alerts.state import AlertState
+
+# One mark and one colour for every word; the word is always there too, for those who see neither.
+LOOKS: dict[str, tuple[str, str]] = {
+    AnswerKind.SUBSTANTIVE.value: ("●", "green"),
+    AnswerKind.REFUSAL.value: ("◐", "yellow"),
+    AnswerKind.EMPTY.value: ("○", "magenta"),
+    AnswerKind.UNFINISHED.value: ("◌", "red"),
+    Status.PENDING.value: ("·", "dim"),
+    Status.DISPATCHED.value: ("…", "cyan"),
+    Status.FAILED.value: ("✗", "red"),
+    Status.TIMED_OUT.value: ("⧖", "red"),
+    Status.CANCELLED.value: ("–", "dim"),
+}
+
+
+def matrix(report: JobReport) -> RenderableType:
+    """Models × questions down, regions across, and the counts below."""
+    regions = list(report.by_region)
+    table = Table("model", "question", *regions, box=None, pad_edge=False, header_style="bold")
+    cells = {(cell.model, cell.question, cell.region): cell for cell in report.cells}
+    previous = None
+    for model, question in dict.fromkeys((cell.model, cell.question) for cell in report.cells):
+        if previous not in (None, model):
+            table.add_section()
+        looks = [_look(cells.get((model, question, region))) for region in regions]
+        table.add_row("" if model == previous else model, question, *looks)
+        previous = model
+    return Group(table, Text(), _counts(report), *_mismatches(report))
+
+
+def _look(cell: CellReport | None) -> Text:
+    if cell is None:
+        return Text("")
+    word = cell.answer_kind or cell.status
+    mark, style = LOOKS[word]
+    look = Text(f"{mark} {word}", style=style)
+    if cell.failure_code:
+        look.append(f" {cell.failure_code}")
+    if cell.answer_kind and not cell.usable:
+        look.append(" (wrong region)", style="red")
+    return look
+
+
+def _counts(report: JobReport) -> Text:
+    def told(counts: dict[str, int]) -> str:
+        return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "none"
+
+    return Text.assemble(
+        (f"job {report.job}", "bold"),
+        f": {report.executions} executions: {told(report.by_status)}; ",
+        f"answers: {told(report.by_answer_kind)}; ",
+        (f"{report.mismatches} mismatches", "red" if report.mismatches else "green"),
+    )
+
+
+def _mismatches(report: JobReport, limit: int = 5) -> list[Text]:
+    lines = [
+        Text(f"  {found.partition_key}: {visible(found.found)}; {found.remedy}", style="red")
+        for found in report.mismatched[:limit]
+    ]
+    more = report.mismatches - len(lines)
+    return [*lines, Text(f"  and {more} more", style="red")] if more > 0 else lines
+
+
+def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
+    """The jobs, newest first."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("job", "asked", "source", "catalog", "executions", "completed", "mismatches"):
+        table.add_column(name, overflow="fold", no_wrap=name == "job")
+    for job, report in jobs:
+        table.add_row(
+            job.jobspec_id,
+            f"{job.created_at:%Y-%m-%d %H:%M:%S}",
+            job.source,
+            job.catalog,
+            str(report.executions),
+            str(report.by_status[Status.COMPLETED.value]),
+            str(report.mismatches),
+        )
+    return table
+
+
+def diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
+    """What the doctor found, with what is wrong in red."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for diagnosis in diagnoses:
+        mark = Text("✓ ok", "green") if diagnosis.ok else Text("✗ bad", "red")
+        table.add_row(mark, diagnosis.subject, Text(visible(diagnosis.detail)))
+    return table
+
+
+def question_panel(job: Job, executions: Sequence[Execution]) -> RenderableType:
+    """What was answered to one question: a row for each model, its regions side by side."""
+    prompts = {e.prompt for e in executions if e.prompt}
+    regions = list(dict.fromkeys(e.region for e in executions))
+    table = Table("model", *regions, show_lines=True)
+    for model in dict.fromkeys(e.model for e in executions):
+        by_region = {e.region: e for e in executions if e.model == model}
+        table.add_row(model, *(_answer_text(by_region.get(region)) for region in regions))
+    asked = Text(visible("\n".join(sorted(prompts))) or executions[0].question, "bold")
+    return Group(Text(f"job {job.jobspec_id}", "dim"), asked, table)
+
+
+def _answer_text(execution: Execution | None) -> Text:
+    if execution is None:
+        return Text("not asked", "dim")
+    if execution.status is not Status.COMPLETED:
+        return Text(execution.status.value, "dim")
+    kind = execution.answer_kind.value if execution.answer_kind else ""
+    return Text(visible(execution.answer or "")) if execution.answer else Text(f"({kind})", "dim")
+
+
+def execution_panel(job: Job, execution: Execution, transitions: Sequence[Transition]) -> RenderableType:
+    """Everything on record of one execution."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in _facts(job, execution):
+        facts.add_row(Text(name, style="dim"), Text(visible(value)))
+    history = Table("when", "status", "cause", "by", "detail", box=None, pad_edge=False)
+    for change in transitions:
+        source = f"{change.from_status.value} → " if change.from_status else ""
+        history.add_row(
+            f"{change.at:%Y-%m-%d %H:%M:%S}",
+            f"{source}{change.to_status.value}",
+            change.cause.value,
+            change.actor,
+            Text(visible(change.detail or "")),
+        )
+    answer = Text(visible(execution.answer)) if execution.answer is not None else Text("no answer", "dim")
+    return Group(facts, Panel(answer, title="answer", title_align="left"), history)
+
+
+def _facts(job: Job, execution: Execution) -> list[tuple[str, str]]:
+    call, provenance = execution.newest_call, execution.provenance
+    facts: list[tuple[str, object]] = [
+        ("job", job.jobspec_id),
+        ("execution", execution.id),
+        ("status", execution.status.value),
+        ("answer kind", execution.answer_kind and execution.answer_kind.value),
+        (
+            "failure",
+            execution.failure_code and f"{execution.failure_code.value}: {execution.failure_message}",
+        ),
+        ("dead-lettered", execution.dead_lettered_at and f"{execution.dead_lettered_at:%Y-%m-%d %H:%M:%S}"),
+        ("asked in / executed in", f"{execution.region} / {execution.executed_region or 'not yet'}"),
+        ("attempts", str(len(execution.attempts))),
+        ("provider call", call and f"{call.provider}: {call.provider_call_id or 'not accepted yet'}"),
+        ("provider's word", call and call.status and call.status.value),
+        (
+            "tokens",
+            execution.output_tokens is not None
+            and f"{execution.prompt_tokens} in, {execution.output_tokens} out",
+        ),
+        ("finish reason", execution.finish_reason and execution.finish_reason.value),
+        ("seconds", execution.seconds is not None and f"{execution.seconds:.3f}"),
+        ("model revision", provenance and provenance.model_revision),
+        (
+            "made by",
+            provenance and ", ".join(filter(None, (provenance.engine, provenance.dtype, provenance.device))),
+        ),
+        *_provenance_facts(provenance),
+        ("token sha256", execution.output_token_sha256),
+        ("system prompt", execution.system_prompt),
+        ("prompt", execution.prompt),
+        ("prompt as the model got it", execution.rendered_prompt),
+        ("thoughts, not part of the answer", execution.reasoning),
+    ]
+    return [(name, str(value)) for name, value in facts if value]
+
+
+def _provenance_facts(provenance: Provenance | None) -> list[tuple[str, object]]:
+    if provenance is None:
+        return []
+    batch = [f"{provenance.batch_size} at once"] if provenance.batch_size else []
+    return [
+        ("batch", ", ".join([*batch, *([provenance.batching.value] if provenance.batching else [])])),
+        ("attention", provenance.attention),
+        ("CUDA / driver", provenance.cuda and f"{provenance.cuda} / {provenance.driver or 'not reported'}"),
+        ("end token ids", provenance.end_token_ids and ", ".join(map(str, provenance.end_token_ids))),
+        ("system prompt rendered as", provenance.rendering and provenance.rendering.value),
+        ("rendered prompt sha256", provenance.rendered_prompt_sha256),
+        ("chat template sha256", provenance.chat_template_sha256),
+    ]
+
+
+def alerts_view(memory: AlertState, targets: Sequence[str], problems: Sequence[str]) -> RenderableType:
+    """What is wrong now, and how far people were told."""
+    table = Table("since (UTC)", "what is wrong", "how many", "job", box=None, pad_edge=False)
+    for alert in memory.alerts:
+        wording = wording_of(alert.cause)
+        row = (f"{alert.opened_at:%Y-%m-%d %H:%M}", f"{wording.subject} {wording.says}", str(len(alert.open)))
+        table.add_row(*map(Text, (*row, alert.job or "")))
+    lines = [f"alerts go to {', '.join(targets)}" if targets else "no target: set BEACON_ALERT_URLS"]
+    waiting = Counter(name for message in memory.outbox for name in message.waiting)
+    lines += [f"{count} messages wait for {name}" for name, count in sorted(waiting.items())]
+    return Group(
+        table if memory.alerts else Text("nothing is wrong"), Text(), *map(Text, [*lines, *problems])
+    )

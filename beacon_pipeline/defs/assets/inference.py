@@ -1,0 +1,171 @@
+"""The inference asset: one partition for each region × model × question.
+
+Materializing a partition brings its execution to its true state; it turns green when there is an
+answer on record, an empty one included.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
+from beacon_pipeline.escaping import visible
+from beacon_pipeline.execution.event_bridge import stream
+from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
+from beacon_pipeline.execution.run import Materializer, OnSettled
+from beacon_pipeline.jobs.cancel import cancel_cells
+from beacon_pipeline.jobs.dagster_api import deployment_tags
+from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Cell, Execution, Job
+from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.names import INFERENCE, JOB_TAG, MODELS, OWNER, POOL, QUESTIONS, WITHOUT_ANSWER
+from beacon_pipeline.reconciliation.view import evaluations_of, materialization_of, newest_materializations
+from inference.contract import Deployment
+
+PARTITIONS_PER_RUN = 500
+NAMED_FAILURES = 10  # partitions spelled out in the summary of a failed run
+
+Events = Iterator[dg.AssetMaterialization]
+
+
+def inference_asset(catalog: Catalog) -> dg.AssetsDefinition:
+    """The asset ``inference``, partitioned as the catalog says."""
+    partitions = partitions_definition(catalog)
+
+    @dg.multi_asset(
+        name="inference",
+        specs=[
+            dg.AssetSpec(
+                INFERENCE,
+                deps=[QUESTIONS, MODELS],
+                partitions_def=partitions,
+                skippable=True,  # a partition without an answer is not materialized
+                group_name="inference",
+                kinds={"llm"},
+                owners=[OWNER],
+                description="The answer of each model to each question from each region.\n\n"
+                "A partition is green when there is an answer on record, an empty one included; its newest "
+                "materialization shows question, system prompt, answer, and what other regions answered. "
+                "The README explains the terms, `docs/looking.md` the checks.",
+            )
+        ],
+        partitions_def=partitions,
+        can_subset=True,
+        pool=POOL,
+        backfill_policy=dg.BackfillPolicy.multi_run(PARTITIONS_PER_RUN),
+    )
+    def inference(
+        context: dg.AssetExecutionContext,
+        ledger: dg.ResourceParam[LedgerResource],
+        providers: dg.ResourceParam[ProvidersResource],
+    ) -> Events:
+        cells = [cell_of(key) for key in context.partition_keys]
+        with ledger.open() as opened:
+            yield from _bring_to_true_state(context, opened, providers, catalog, cells)
+
+    return inference
+
+
+def _bring_to_true_state(
+    context: dg.AssetExecutionContext,
+    ledger: Ledger,
+    providers: ProvidersResource,
+    catalog: Catalog,
+    cells: Sequence[Cell],
+) -> Events:
+    actor = f"run:{context.run.run_id}"
+    job, asked = job_for(ledger, catalog, asking_of_run(context.run), cells, actor=actor)
+    if not_asked := len(cells) - len(asked):
+        context.log.info(
+            f"{not_asked} partitions came into the catalog after job {job.jobspec_id}: not asked"
+        )
+    cells = asked
+    context.instance.add_run_tags(context.run.run_id, _told_tags(job, cells))
+    context.log.info(f"job {job.jobspec_id}: {len(cells)} executions")
+
+    async def work(emit: OnSettled) -> None:
+        opened = providers.open(catalog)
+        try:
+            await Materializer(ledger, catalog, opened, actor=actor).materialize(job.id, cells, emit)
+        finally:
+            await opened.close()
+
+    unsuccessful: list[Execution] = []
+    try:
+        for settled in stream(work):
+            unsuccessful += [e for e in settled if e.status is not Status.COMPLETED]
+            completed = [e for e in settled if e.status is Status.COMPLETED]
+            newest = _newest(context, ledger, completed)
+            yield from _show(context, newest, _in_other_regions(ledger, catalog, job, newest), job)
+    except dg.DagsterExecutionInterruptedError:
+        context.log.info("terminated: stopping the provider's calls")
+        cancel_cells(ledger, catalog, providers, job, cells, actor=actor)
+        raise
+    if unsuccessful:
+        raise dg.Failure(
+            _summary(unsuccessful, len(cells)),
+            metadata={WITHOUT_ANSWER: len(unsuccessful)},
+            allow_retries=False,
+        )
+
+
+def _told_tags(job: Job, cells: Sequence[Cell]) -> dict[str, str]:
+    """What a run launched in the UI does not say of itself before it starts: the job it works for,
+    and its deployment where it has one, so that the limits of the run queue count it."""
+    deployments = {Deployment(region=cell.region, model=cell.model) for cell in cells}
+    tags = {JOB_TAG: job.jobspec_id}
+    return tags | deployment_tags(deployments.pop()) if len(deployments) == 1 else tags
+
+
+def _newest(
+    context: dg.AssetExecutionContext, ledger: Ledger, completed: Sequence[Execution]
+) -> list[Execution]:
+    """Those that no newer job has asked again: a partition shows its newest execution."""
+    newest = {e.id for e in ledger.newest_executions([e.cell for e in completed])}
+    older = sum(e.id not in newest for e in completed)
+    if older:
+        context.log.info(f"{older} executions are on record, and not shown: a newer job asked the same")
+    return [e for e in completed if e.id in newest]
+
+
+def _in_other_regions(
+    ledger: Ledger, catalog: Catalog, job: Job, executions: Sequence[Execution]
+) -> list[Execution]:
+    """The executions of a job for the same questions and models in every region."""
+    wanted = {(e.model, e.question) for e in executions}
+    cells = [Cell(region.id, model, question) for region in catalog.regions for model, question in wanted]
+    return ledger.executions(job.id, cells) if wanted else []
+
+
+def _show(
+    context: dg.AssetExecutionContext, completed: Sequence[Execution], others: Sequence[Execution], job: Job
+) -> Events:
+    """Materialize the partitions of these executions, then tell what the checks find on them."""
+    for execution in completed:
+        beside = [
+            o
+            for o in others
+            if (o.model, o.question) == (execution.model, execution.question) and o.id != execution.id
+        ]
+        yield materialization_of(execution, job, beside)
+    materialized = newest_materializations(context.instance, [key_of(e.cell) for e in completed])
+    for execution in completed:
+        call_status = execution.newest_call.status if execution.newest_call else None
+        shown = materialized.get(key_of(execution.cell))
+        for evaluation in evaluations_of(execution, call_status, shown, job=job.jobspec_id):
+            context.log_event(evaluation)
+
+
+def _summary(unsuccessful: Sequence[Execution], asked: int) -> str:
+    lines = [
+        f"{key_of(e.cell)}: {e.status.value}"
+        + (f" ({e.failure_code.value})" if e.failure_code else "")
+        # Messages of providers are untrusted and may be long; the ledger has them whole.
+        + (f": {visible(e.failure_message)[:200]}" if e.failure_message else "")
+        for e in unsuccessful[:NAMED_FAILURES]
+    ]
+    more = len(unsuccessful) - len(lines)
+    lines += [f"and {more} more"] if more else []
+    return f"{len(unsuccessful)} of {asked} executions have no answer:\n" + "\n".join(lines)

@@ -1,0 +1,103 @@
+"""The checks of the inference asset as Dagster runs them alone: over chosen partitions, asking no model."""
+
+import asyncio
+import warnings
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
+from beacon_pipeline.execution.call_status import truths_of
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Execution
+from beacon_pipeline.names import INFERENCE
+from beacon_pipeline.reconciliation.checks import CHECKS, CheckName
+from beacon_pipeline.reconciliation.view import (
+    SEVERITIES,
+    evaluations_of,
+    newest_materializations,
+    unknown_evaluation,
+)
+from inference.contract import CallStatus
+
+
+def inference_checks(catalog: Catalog) -> dg.AssetChecksDefinition:
+    """The checks on every partition of ``inference``."""
+
+    @dg.multi_asset_check(name="inference_checks", specs=_specs(catalog), can_subset=True)
+    def checks(
+        context: dg.AssetCheckExecutionContext,
+        ledger: dg.ResourceParam[LedgerResource],
+        providers: dg.ResourceParam[ProvidersResource],
+    ) -> Iterator[dg.AssetCheckResult]:
+        if INFERENCE in (context.run.asset_selection or ()):
+            context.log.info("this run's inference told its checks already, partition by partition")
+            return
+        chosen = [CheckName(key.name) for key in context.selected_asset_check_keys]
+        keys = _partition_keys(context)
+        context.log.info(f"{len(keys)} partitions are checked; no model is asked")
+        with ledger.open() as opened:
+            for evaluation in _evaluations(context.instance, opened, providers, catalog, keys, chosen):
+                # It takes every user event; its annotation names only three.
+                context.op_execution_context.log_event(evaluation)  # type: ignore[arg-type]
+        yield from ()
+
+    return checks
+
+
+def _partition_keys(context: dg.AssetCheckExecutionContext) -> Sequence[str]:
+    """The partitions of the run; of one without any (*Execute all* in the UI) all that are materialized."""
+    op = context.op_execution_context
+    if op.has_partition_key or op.has_partition_key_range:
+        return op.partition_keys
+    return sorted(context.instance.get_materialized_partitions(INFERENCE))
+
+
+def _specs(catalog: Catalog) -> list[dg.AssetCheckSpec]:
+    with warnings.catch_warnings():
+        # Checks by partition are new in Dagster; the version is pinned, and tests would notice.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return [
+            dg.AssetCheckSpec(
+                name.value,
+                asset=INFERENCE,
+                partitions_def=partitions_definition(catalog),
+                description=(CHECKS[name].__doc__ or "").strip(),
+            )
+            for name in SEVERITIES
+        ]
+
+
+def _evaluations(
+    instance: dg.DagsterInstance,
+    ledger: Ledger,
+    providers: ProvidersResource,
+    catalog: Catalog,
+    keys: Sequence[str],
+    chosen: Sequence[CheckName],
+) -> Iterator[dg.AssetCheckEvaluation]:
+    materialized = newest_materializations(instance, keys)
+    shown_ids = [m.shown.execution_id for m in materialized.values() if m.shown.execution_id]
+    executions = {key_of(e.cell): e for e in ledger.executions_with_ids(shown_ids)}
+    unknown = materialized.keys() - executions.keys()
+    missing = [cell_of(key) for key in keys if key not in executions]
+    executions |= {key_of(e.cell): e for e in ledger.newest_executions(missing)}
+    truths = asyncio.run(_ask(providers.open(catalog), list(executions.values())))
+    jobs = ledger.jobspec_ids([execution.job_id for execution in executions.values()])
+    for key, execution in sorted(executions.items()):
+        call_status, shown = truths.get(execution.id), materialized.get(key)
+        names = [name for name in chosen if key not in unknown or name is not CheckName.STATUS_CONSISTENCY]
+        yield from evaluations_of(execution, call_status, shown, names, job=jobs[execution.job_id])
+    if CheckName.STATUS_CONSISTENCY in chosen:
+        for key in sorted(unknown):
+            yield unknown_evaluation(key, materialized[key], executions.get(key))
+
+
+async def _ask(providers: Providers, executions: Sequence[Execution]) -> dict[str, CallStatus]:
+    try:
+        return await truths_of(providers, executions)
+    finally:
+        await providers.close()

@@ -1,1 +1,0 @@
-"""Healing: find what is wrong on record, and request the runs that put it right."""

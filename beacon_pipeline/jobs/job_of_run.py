@@ -1,0 +1,104 @@
+"""To which job the work of a Dagster run belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.jobs.specification import specification_of, specified_cells
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Cell, Job
+from beacon_pipeline.names import BACKFILL_TAG, JOB_TAG, ROOT_RUN_TAG, SCHEDULE_TAG
+
+CONTINUED_WITHIN = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class JobRef:
+    """Who asks. ``continues`` is false where a tag names the job: then it is exactly that one.
+
+    ``schedule`` is the catalog's schedule that a tick asked for.
+    """
+
+    jobspec_id: str
+    source: str
+    continues: bool
+    schedule: str | None = None
+
+
+def asking_of(tags: Mapping[str, str], run_id: str) -> JobRef:
+    """Read from a run's tags which job it works for.
+
+    A job named by tag comes first. All runs of one backfill are one job, and a re-execution or
+    retry belongs to the job of the run it repeats.
+    """
+    if job := tags.get(JOB_TAG):
+        if schedule := tags.get(SCHEDULE_TAG):
+            return JobRef(job, "schedule", continues=False, schedule=schedule)
+        return JobRef(job, "launch", continues=False)
+    if backfill := tags.get(BACKFILL_TAG):
+        return JobRef(f"backfill-{backfill}", "backfill", continues=True)
+    return JobRef(f"run-{tags.get(ROOT_RUN_TAG) or run_id}", "run", continues=True)
+
+
+def asking_of_run(run: dg.DagsterRun) -> JobRef:
+    """Which job a run works for; Dagster keeps the run that it repeats beside its tags."""
+    root = {ROOT_RUN_TAG: run.root_run_id} if run.root_run_id else {}
+    return asking_of({**run.tags, **root}, run.run_id)
+
+
+def make_job(
+    ledger: Ledger, catalog: Catalog, jobspec_id: str, cells: Collection[Cell], *, source: str, actor: str
+) -> Job:
+    """The job of this name with all its executions on record, pending; made as far as they are not.
+
+    What it was asked for is in its row from the first moment: whoever dies between the job and its
+    executions leaves a job of which it can be told what is missing.
+    """
+    job = ledger.ensure_job(
+        jobspec_id,
+        source=source,
+        catalog=catalog.name,
+        catalog_digest=catalog.digest,
+        specification=specification_of(cells),
+    )
+    ledger.ensure_executions(job.id, cells, actor=actor)
+    return job
+
+
+def job_for(
+    ledger: Ledger, catalog: Catalog, asking: JobRef, cells: Sequence[Cell], *, actor: str
+) -> tuple[Job, list[Cell]]:
+    """The job that this asking works on, made when there is none, and which of the cells it asks.
+
+    A run carries a range of partitions, which is read again through the catalog as it is when the run
+    starts: an entry that came in between is in the range, and not in the job that the run is for.
+
+    A fresh ask of cells that a recent job has not settled yet (its run was killed) goes on with
+    that job, because its calls may be running or done: attaching costs nothing, asking again does.
+    The first run of a schedule's tick puts the whole tick on record, not only its own cells.
+    """
+    existing = ledger.job(asking.jobspec_id)
+    if existing is None and asking.schedule in catalog.settings.schedules:
+        whole = catalog.cells_of(catalog.settings.schedules[asking.schedule])
+        existing = make_job(ledger, catalog, asking.jobspec_id, whole, source=asking.source, actor=actor)
+    if existing is None and asking.continues:
+        existing = unfinished_job(ledger, cells)
+    job = existing or ledger.ensure_job(
+        asking.jobspec_id, source=asking.source, catalog=catalog.name, catalog_digest=catalog.digest
+    )
+    specified = None if asking.continues else specified_cells(job.specification)
+    asked = list(cells) if specified is None else sorted(set(specified).intersection(cells))
+    ledger.ensure_executions(job.id, asked, actor=actor)
+    return job, asked
+
+
+def unfinished_job(ledger: Ledger, cells: Sequence[Cell], now: datetime | None = None) -> Job | None:
+    """The newest recent job in which some of these cells are not settled."""
+    job = ledger.latest_job_with_open(cells)
+    now = now or datetime.now(UTC)
+    return job if job and now - job.created_at < CONTINUED_WITHIN else None

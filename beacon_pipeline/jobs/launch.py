@@ -1,0 +1,172 @@
+"""Ask: make or continue a job, launch its runs on the Dagster instance, and follow them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from beacon_pipeline import environment
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import key_ranges
+from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.execution.preflight import (
+    check_configured,
+    check_ready,
+    deployments_of,
+    deployments_to_ask,
+)
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.instance.dagster_yaml import longest_run_seconds
+from beacon_pipeline.jobs.dagster_api import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
+from beacon_pipeline.jobs.job_of_run import make_job, unfinished_job
+from beacon_pipeline.jobs.runs import all_ended
+from beacon_pipeline.jobs.specification import specified_cells
+from beacon_pipeline.jobs.waiting import Patience
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Cell, Counts, Job
+from beacon_pipeline.names import CATALOG_DIGEST, JOB_TAG, MODELS, QUESTIONS
+
+FOLLOW_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class LaunchedJob:
+    """A job and the Dagster runs that were launched for it."""
+
+    job: Job
+    continued: bool
+    run_ids: tuple[str, ...]
+
+
+def check_can_ask(
+    ledger: Ledger, catalog: Catalog, providers: Providers, cells: Sequence[Cell], *, new_job: bool
+) -> None:
+    """Raises NotConfigured when what `ask` would launch could not ask anybody, and SettingsError where the
+    environment keeps its runs from starting."""
+    environment.check_launchable()
+    unfinished = None if new_job else unfinished_job(ledger, cells)
+    deployments = (
+        deployments_of(cells)
+        if unfinished is None
+        else deployments_to_ask(ledger.executions(unfinished.id, cells))
+    )
+
+    async def check() -> None:
+        try:
+            check_configured(catalog, providers, deployments_of(cells))
+            await check_ready(catalog, providers, deployments)
+        finally:
+            await providers.close()
+
+    asyncio.run(check())
+
+
+def ask(
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    catalog: Catalog,
+    cells: Sequence[Cell],
+    *,
+    new_job: bool,
+    actor: str = "beacon run",
+) -> LaunchedJob:
+    """Launch runs that bring these cells to their true state.
+
+    Goes on with the newest recent job that has not settled some of them, unless ``new_job``.
+    The executions are on record as pending before the first run is launched. Raises LaunchError.
+    """
+    unfinished = None if new_job else unfinished_job(ledger, cells)
+    if unfinished is None:
+        job = make_job(ledger, catalog, new_jobspec_id(), cells, source="launch", actor=actor)
+    else:
+        job = unfinished
+        ledger.ensure_executions(job.id, cells, actor=actor)
+    return LaunchedJob(job, unfinished is not None, launch_job(instance, catalog, job, cells))
+
+
+class JobNameTaken(BeaconError, ValueError):
+    """A submitted job has the name of one that was asked for other cells."""
+
+
+def submit(
+    ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog, name: str | None, cells: Sequence[Cell]
+) -> LaunchedJob:
+    """Launch the runs of exactly these cells, as the job of this name or as a new one.
+
+    Submitting a name again goes on with its job: nothing that has an answer is asked again.
+    Raises JobNameTaken, LaunchError.
+    """
+    existing = ledger.job(name) if name else None
+    if existing is not None and specified_cells(existing.specification) != sorted(set(cells)):
+        raise JobNameTaken(f"job {name!r} is on record with other executions: give the file another name")
+    job = make_job(
+        ledger, catalog, name or new_jobspec_id("submit"), cells, source="submit", actor="beacon submit"
+    )
+    return LaunchedJob(job, existing is not None, launch_job(instance, catalog, job, cells))
+
+
+def launch_job(
+    instance: dg.DagsterInstance, catalog: Catalog, job: Job, cells: Sequence[Cell]
+) -> tuple[str, ...]:
+    """Queue a job's runs over these cells, one for each range of partitions; the ids of all its runs.
+
+    Where the catalog changed since Dagster showed it, the run that shows it goes first. Raises LaunchError.
+    """
+    launches = (
+        [] if _catalog_is_shown(instance, catalog) else [Launch(CATALOG_JOB, {JOB_TAG: job.jobspec_id})]
+    )
+    launches += [
+        Launch(INFERENCE_JOB, run_tags(catalog, job.jobspec_id, keys)) for keys in key_ranges(catalog, cells)
+    ]
+    return tuple(launch_runs(launches))
+
+
+def record_catalog(instance: dg.DagsterInstance, catalog: Catalog) -> None:
+    """Launch the run that materializes the catalog's assets, unless Dagster shows them as they are now.
+
+    Without it, the UI warns at every launch that what is upstream of ``inference`` is missing.
+    """
+    if not _catalog_is_shown(instance, catalog):
+        launch_runs([Launch(CATALOG_JOB, {})])
+
+
+def _catalog_is_shown(instance: dg.DagsterInstance, catalog: Catalog) -> bool:
+    for asset in (QUESTIONS, MODELS):
+        event = instance.get_latest_materialization_event(asset)
+        shown = event.asset_materialization if event else None
+        if shown is None or shown.metadata.get(CATALOG_DIGEST) != dg.MetadataValue.text(catalog.digest):
+            return False
+    return True
+
+
+def new_jobspec_id(prefix: str = "ask", now: datetime | None = None) -> str:
+    """A name for a fresh job that sorts by time."""
+    return f"{prefix}-{now or datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def follow(
+    asked: LaunchedJob,
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    catalog: Catalog,
+    progress: Callable[[Counts, str | None], None],
+) -> None:
+    """Wait until every run of this asking has ended.
+
+    Tells the job's counts meanwhile, and what is waited for where nothing changes. Raises
+    NothingMoves instead of waiting for what cannot come.
+    """
+    patience = Patience(instance, asked.run_ids, longest_run_seconds(catalog))
+    while True:
+        ended = all_ended(instance, asked.run_ids)
+        counts = ledger.counts(asked.job.id)
+        progress(counts, None if ended else patience.look(tuple(sorted(counts.by_status.items()))))
+        if ended:
+            return
+        time.sleep(FOLLOW_SECONDS)

@@ -1,0 +1,102 @@
+"""What reconciliation reads of the ledger: bounded, oldest first, by indexes only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import fields
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from beacon_pipeline.ledger import rows
+from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger.records import Execution, Job
+from beacon_pipeline.ledger.rows import attempts_table, calls_table, chunks, executions_table, jobs_table
+from beacon_pipeline.ledger.status import Status
+
+UNSETTLED = [status.value for status in Status if not status.is_terminal]
+ENDED = [Status.FAILED.value, Status.TIMED_OUT.value, Status.CANCELLED.value]
+
+JOB_FIELDS = [field.name for field in fields(Job)]
+
+Position = tuple[datetime, str]
+"""Where a walk through executions by (updated_at, id) stands; it goes on past it."""
+
+
+class LedgerWatch(LedgerReader):
+    """The reading that looks for what is wrong. Every method is one transaction."""
+
+    def overdue(self, before: datetime, *, after: Position | None = None, limit: int) -> list[Execution]:
+        """Unsettled executions that nothing touched since ``before``, past ``after``."""
+        table = executions_table
+        return self._walk([table.c.status.in_(UNSETTLED), table.c.updated_at < before], after, limit)
+
+    def unconfirmed(self, *, after: Position | None = None, limit: int) -> list[Execution]:
+        """Executions that ended without an answer, on which the provider has not had its last word.
+
+        Those whose newest call was accepted, never replied, and was not asked about since its end;
+        and failed ones that nobody was told of.
+        """
+        table, attempt, call = executions_table, attempts_table, calls_table
+        newer = attempts_table.alias()
+        contradictable = (
+            sa.exists()
+            .where(attempt.c.execution_id == table.c.id, attempt.c.call_id == call.c.id)
+            .where(call.c.provider_call_id.is_not(None), call.c.replied.is_(False))
+            .where(call.c.confirmed_at.is_(None))
+            .where(
+                ~sa.exists().where(
+                    newer.c.execution_id == attempt.c.execution_id, newer.c.number > attempt.c.number
+                )
+            )
+        )
+        untold = (table.c.status != Status.CANCELLED.value) & table.c.dead_lettered_at.is_(None)
+        return self._walk([table.c.status.in_(ENDED), contradictable | untold], after, limit)
+
+    def _walk(
+        self, conditions: Sequence[sa.ColumnElement[bool]], after: Position | None, limit: int
+    ) -> list[Execution]:
+        table = executions_table
+        query = sa.select(table.c.id).where(*conditions)
+        if after is not None:
+            moment = sa.bindparam("moment", after[0], type_=table.c.updated_at.type)
+            key = sa.tuple_(table.c.updated_at, table.c.id)
+            query = query.where(key > sa.tuple_(moment, sa.literal(after[1])))
+        query = query.order_by(table.c.updated_at, table.c.id).limit(limit)
+
+        def read(connection: sa.Connection) -> list[Execution]:
+            ids = list(connection.scalars(query))
+            found: dict[str, Execution] = {}
+            for some in chunks(ids):
+                found |= {e.id: e for e in rows.read_executions(connection, table.c.id.in_(some))}
+            return [found[execution_id] for execution_id in ids]
+
+        return self._database.read(read)
+
+    def misspelt_regions(self, canonical: Collection[str], *, since: datetime) -> list[tuple[str, str]]:
+        """(job id, region) for regions by other than these names, in jobs made since then."""
+        table = executions_table
+        query = (
+            sa.select(table.c.job_id, table.c.region)
+            .join(jobs_table, jobs_table.c.id == table.c.job_id)
+            .where(jobs_table.c.created_at >= since, table.c.region.not_in(list(canonical)))
+            .distinct()
+            .order_by(table.c.job_id, table.c.region)
+        )
+        return self._database.read(lambda c: [(row.job_id, row.region) for row in c.execute(query)])
+
+    def jobs_with_counts(self, *, since: datetime, until: datetime) -> list[tuple[Job, int]]:
+        """The jobs made between two moments, newest first, each with how many executions it has."""
+        table = executions_table
+        counted = sa.select(sa.func.count()).where(table.c.job_id == jobs_table.c.id).scalar_subquery()
+        query = (
+            sa.select(jobs_table, counted.label("executions"))
+            .where(jobs_table.c.created_at >= since, jobs_table.c.created_at < until)
+            .order_by(jobs_table.c.created_at.desc())
+        )
+
+        def read(connection: sa.Connection) -> list[tuple[Job, int]]:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+            return [(Job(**{name: row[name] for name in JOB_FIELDS}), row["executions"]) for row in rows]
+
+        return self._database.read(read)

@@ -1,0 +1,77 @@
+"""The words of the record: statuses, answer kinds, and which status may follow which.
+
+Everything that shows or stores one of these names takes it from here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """What the ledger records of an execution."""
+
+    PENDING = "pending"
+    DISPATCHED = "dispatched"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more is expected to happen by itself."""
+        return self not in (Status.PENDING, Status.DISPATCHED)
+
+
+class AnswerKind(StrEnum):
+    """What kind of answer a completed execution has."""
+
+    SUBSTANTIVE = "substantive"
+    REFUSAL = "refusal"
+    EMPTY = "empty"
+    UNFINISHED = "unfinished"  # the output ended among the model's thoughts: the answer never began
+
+
+class Cause(StrEnum):
+    """Why a status changed; kept with every transition."""
+
+    ASKED = "asked"  # the execution came into being
+    DISPATCH = "dispatch"  # an attempt was written and is about to be submitted
+    REPLY = "reply"  # the provider's reply was read
+    PROVIDER_REPORT = "provider_report"  # the provider said how the call ended, without a reply
+    RETRY = "retry"  # another attempt is due, within the budget
+    CANCEL = "cancel"  # a person asked for it
+    REPAIR = "repair"  # the record disagreed with the provider's truth, or healing gave up
+
+
+_UNSUCCESSFUL = frozenset({Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
+
+LEGAL_TRANSITIONS: dict[Status | None, frozenset[Status]] = {
+    None: frozenset({Status.PENDING}),
+    # Straight to completed: the reply of an attempt that was thought lost, read before the next one.
+    # Straight to failed: nothing could be dispatched, and healing gave up.
+    Status.PENDING: frozenset({Status.DISPATCHED, Status.CANCELLED, Status.COMPLETED, Status.FAILED}),
+    Status.DISPATCHED: frozenset({Status.COMPLETED, Status.PENDING}) | _UNSUCCESSFUL,
+    # An unsuccessful end may turn out wrong (the provider succeeded after all, or still runs),
+    # or be asked again within the budget. A completed one is final: there is an answer.
+    **{
+        status: (frozenset({Status.COMPLETED, Status.DISPATCHED, Status.PENDING}) | _UNSUCCESSFUL) - {status}
+        for status in _UNSUCCESSFUL
+    },
+    Status.COMPLETED: frozenset(),
+}
+
+
+class IllegalTransition(Exception):
+    """A status change that the record does not allow; it is a defect of the caller."""
+
+    def __init__(self, source: Status | None, target: Status) -> None:
+        super().__init__(f"illegal transition: {source.value if source else 'nothing'} -> {target.value}")
+        self.source, self.target = source, target
+
+
+def require_legal(source: Status | None, target: Status) -> None:
+    """Raises IllegalTransition unless ``target`` may follow ``source``."""
+    if target not in LEGAL_TRANSITIONS[source]:
+        raise IllegalTransition(source, target)

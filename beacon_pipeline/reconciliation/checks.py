@@ -1,0 +1,103 @@
+"""What each asset check of an execution checks. Pure; Dagster is told elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from beacon_pipeline.execution.classify_answer import reasoning_unfinished
+from beacon_pipeline.ledger.records import Execution
+from beacon_pipeline.ledger.status import AnswerKind, Status
+from beacon_pipeline.reconciliation.consistency import (
+    Shown,
+    deployment_problem,
+    mismatch_with_dagster,
+    mismatch_with_provider,
+)
+from inference.contract import CallStatus
+
+
+class CheckName(StrEnum):
+    """The checks on every partition of the inference asset."""
+
+    NON_EMPTY_OUTPUT = "non_empty_output"
+    STATUS_CONSISTENCY = "status_consistency"
+    EXECUTED_REGION = "executed_region"
+
+
+@dataclass(frozen=True)
+class CheckInput:
+    """All that a check looks at. ``call_status`` is the provider's word on the newest call, or None
+    where no call was accepted; ``shown`` is None where the partition is not materialized."""
+
+    execution: Execution
+    call_status: CallStatus | None
+    shown: Shown | None
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """A check's verdict: what it saw, and for a failure what to do about it."""
+
+    passed: bool
+    seen: str
+    remedy: str = "nothing to do"
+
+
+def non_empty_output(evidence: CheckInput) -> CheckOutcome:
+    """An empty answer is a finding about the model, not a failure of the execution."""
+    execution = evidence.execution
+    if execution.status is not Status.COMPLETED:
+        return CheckOutcome(True, f"no answer to look at: the execution is {execution.status.value}")
+    if execution.answer_kind is AnswerKind.EMPTY:
+        return CheckOutcome(
+            False,
+            f"the model generated no visible text ({execution.output_tokens} tokens, "
+            f"finish reason {execution.finish_reason.value if execution.finish_reason else 'unknown'})",
+            "the record is right; compare with other regions and repeats before it is published",
+        )
+    # Older records hold such thoughts in the answer itself.
+    if execution.answer_kind is AnswerKind.UNFINISHED or reasoning_unfinished(execution.answer or ""):
+        return CheckOutcome(
+            False,
+            f"the output ended among the model's thoughts ({execution.output_tokens} tokens): "
+            "the answer itself never came",
+            "raise max_new_tokens of the model in the catalog and ask again in a new job",
+        )
+    kind = execution.answer_kind.value if execution.answer_kind else "unknown"
+    return CheckOutcome(True, f"{kind} answer of {len(execution.answer or '')} characters")
+
+
+def status_consistency(evidence: CheckInput) -> CheckOutcome:
+    """The provider, the ledger and Dagster agree."""
+    mismatch = mismatch_with_provider(evidence.execution, evidence.call_status) or mismatch_with_dagster(
+        evidence.execution, evidence.shown
+    )
+    if mismatch is not None:
+        return CheckOutcome(False, mismatch.found, mismatch.remedy)
+    call_status = evidence.call_status.value if evidence.call_status else "nothing"
+    shown = evidence.shown.status if evidence.shown else "nothing"
+    return CheckOutcome(
+        True, f"provider: {call_status}, ledger: {evidence.execution.status.value}, Dagster: {shown}"
+    )
+
+
+def executed_region(evidence: CheckInput) -> CheckOutcome:
+    """The answer came from the region that was asked, and from the model."""
+    execution = evidence.execution
+    if problem := deployment_problem(execution):
+        return CheckOutcome(
+            False,
+            problem,
+            "the answer is kept and flagged unusable: check where and what the deployment serves "
+            "(another name of the same model goes into endpoint_model_aliases), then ask again in a new job",
+        )
+    return CheckOutcome(True, f"asked in {execution.region!r}, executed there")
+
+
+CHECKS: Mapping[CheckName, Callable[[CheckInput], CheckOutcome]] = {
+    CheckName.NON_EMPTY_OUTPUT: non_empty_output,
+    CheckName.STATUS_CONSISTENCY: status_consistency,
+    CheckName.EXECUTED_REGION: executed_region,
+}

@@ -1,0 +1,113 @@
+"""Heal the whole record now, and wait until it is done: what `beacon reconcile` does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import dagster as dg
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.execution.resources import ProvidersResource
+from beacon_pipeline.instance.dead_runs import end_dead_runs
+from beacon_pipeline.jobs.dagster_api import launch_runs
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun
+from beacon_pipeline.reconciliation.tick import Cursor, Reconciliation, Tick
+
+Wait = Callable[[Sequence[str]], None]
+"""Returns when all of these runs have ended."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One look at the whole record."""
+
+    runs: tuple[HealingRun, ...]
+    waiting: int
+    gave_up: int
+    unknown: int  # partitions that Dagster shows and the ledger knows nothing of
+
+    @property
+    def by_healing(self) -> dict[str, int]:
+        """How many executions have a run requested, by what heals them."""
+        counts: Counter[str] = Counter()
+        for run in self.runs:
+            counts[run.healing.value] += len(run.executions)
+        return dict(sorted(counts.items()))
+
+
+def look(
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    catalog: Catalog,
+    providers: ProvidersResource,
+    *,
+    untouched_for: timedelta,
+) -> Pass:
+    """Look at everything on record once, settling what a write can settle."""
+    end_dead_runs(instance)  # or what they worked on would pass for being under way
+    ticks: list[Tick] = []
+    requested: dict[str, HealingRun] = {}
+    cursor, through = Cursor(), Through()
+    while not through.all:
+        looking = Reconciliation(
+            ledger, instance, catalog, providers, deadline=untouched_for, runs_a_tick=None
+        )
+        tick = looking.tick(cursor)
+        ticks.append(tick)
+        requested |= {run.wrong: run for run in tick.runs}
+        cursor = tick.cursor
+        through = through.after(cursor)
+    return Pass(
+        tuple(requested.values()),
+        waiting=len(set[str]().union(*(tick.waiting for tick in ticks))),
+        gave_up=len(set[str]().union(*(tick.gave_up for tick in ticks))),
+        unknown=len({key for tick in ticks for key in tick.unknown}),
+    )
+
+
+@dataclass(frozen=True)
+class Through:
+    """Which walks have come to the end of the record: each begins again by itself, at its own time."""
+
+    overdue: bool = False
+    unconfirmed: bool = False
+    swept: bool = False
+
+    @property
+    def all(self) -> bool:
+        return self.overdue and self.unconfirmed and self.swept
+
+    def after(self, cursor: Cursor) -> Through:
+        """What is through after a tick that left the walks at ``cursor``."""
+        return Through(
+            self.overdue or cursor.overdue is None,
+            self.unconfirmed or cursor.unconfirmed is None,
+            self.swept or cursor.swept == 0,
+        )
+
+
+def heal(
+    ledger: Ledger,
+    instance: dg.DagsterInstance,
+    catalog: Catalog,
+    providers: ProvidersResource,
+    *,
+    untouched_for: timedelta,
+    wait: Wait,
+) -> list[Pass]:
+    """Look, launch the runs that heal, wait for them, and look again until a look finds nothing.
+
+    Returns every look; the last one tells what could not be healed. Raises LaunchError.
+    """
+    passes: list[Pass] = []
+    for _ in range(HEALING_RUNS + 1):
+        seen = look(ledger, instance, catalog, providers, untouched_for=untouched_for)
+        passes.append(seen)
+        if not seen.runs:
+            break
+        wait(launch_runs([run.launch(catalog) for run in seen.runs]))
+    return passes

@@ -1,0 +1,84 @@
+"""The runs that heal: as few as there can be, each named by the wrong thing it is for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import KeyRange, cells_between, key_ranges
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch, run_tags
+from beacon_pipeline.ledger.records import Cell, Execution
+from beacon_pipeline.names import HEALING_TAG, JOB_TAG, WRONG_TAG
+from beacon_pipeline.reconciliation.inspect import Inspection
+from beacon_pipeline.reconciliation.reconcile import Healing
+
+HEALING_RUNS = 3  # for one wrong thing; if they change nothing, a fourth would not either
+
+
+@dataclass(frozen=True)
+class HealingRun:
+    """A run that heals: one job, one range of keys, one kind of healing.
+
+    ``tries`` counts the runs that were launched before for the same wrong thing.
+    """
+
+    jobspec_id: str
+    healing: Healing
+    keys: KeyRange
+    executions: tuple[Execution, ...]
+    tries: int = 0
+
+    @property
+    def run_key(self) -> str:
+        """Dagster launches one run for each key, ever: so it has the wrong thing and the try in it."""
+        return f"{self.wrong}:{self.tries}"
+
+    @property
+    def wrong(self) -> str:
+        """Names what is wrong, as it is now: when anything about it changes, so does the name."""
+        told = [
+            f"{e.id} {e.status.value} {len(e.attempts)} {e.updated_at.isoformat()} {self.healing.value}"
+            for e in self.executions
+        ]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+
+    @property
+    def oldest(self) -> datetime:
+        return min(execution.updated_at for execution in self.executions)
+
+    def launch(self, catalog: Catalog) -> Launch:
+        """The run, with tags that say why it is there."""
+        tags = run_tags(catalog, self.jobspec_id, self.keys)
+        return Launch(INFERENCE_JOB, tags | {HEALING_TAG: self.healing.value, WRONG_TAG: self.wrong})
+
+
+def healing_runs(
+    catalog: Catalog, jobspec_ids: Mapping[str, str], examined: Iterable[Inspection]
+) -> list[HealingRun]:
+    """The fewest runs that heal these, oldest first. Pure. ``jobspec_ids`` is by the job's id."""
+    groups: dict[tuple[str, Healing], dict[Cell, Execution]] = {}
+    for one in examined:
+        if one.healing.needs_run:
+            group = groups.setdefault((one.execution.job_id, one.healing), {})
+            group[one.execution.cell] = one.execution
+    runs = [
+        HealingRun(
+            jobspec_ids[job_id],
+            healing,
+            keys,
+            tuple(executions[cell] for cell in cells_between(catalog, keys.start, keys.end)),
+        )
+        for (job_id, healing), executions in groups.items()
+        for keys in key_ranges(catalog, executions)
+    ]
+    return sorted(runs, key=lambda run: run.oldest)
+
+
+def tries_so_far(instance: dg.DagsterInstance, run: HealingRun) -> int:
+    """How many runs have been launched for exactly this wrong thing."""
+    return instance.get_runs_count(dg.RunsFilter(tags={WRONG_TAG: run.wrong, JOB_TAG: run.jobspec_id}))

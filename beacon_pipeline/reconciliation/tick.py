@@ -1,0 +1,332 @@
+"""One look at a bounded part of the record: what a write can settle is settled, the rest gets runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import dagster as dg
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.execution.resources import ProvidersResource
+from beacon_pipeline.jobs.cancel import left_by_cancelled
+from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
+from beacon_pipeline.jobs.runs import asks_models, cells_of_run, cells_under_way
+from beacon_pipeline.jobs.specification import specified_cells
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.overdue import Position
+from beacon_pipeline.ledger.records import Cell, Execution
+from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.reconciliation.inspect import Inspection, Inspector
+from beacon_pipeline.reconciliation.reconcile import Healing
+from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
+from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
+
+EXAMINED_A_TICK = 500  # executions of each kind
+SWEPT_A_TICK = 200  # partitions compared with what Dagster shows
+RUNS_A_TICK = 10
+ENDED_RUNS_A_TICK = 50
+JOBS_WATCHED_FOR = timedelta(days=7)
+WITHOUT_ANSWER = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
+
+SENSOR = ACTOR = "reconciliation"
+
+log = structlog.get_logger()
+
+
+class Trouble(BaseModel):
+    """Something that reconciliation cannot put right: since when, and what it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    since: datetime
+    what: str
+
+
+class Cursor(BaseModel):
+    """Where the walks through the record stand; every walk starts again when it is through.
+
+    The troubles are kept here for the alerts, which know nothing of providers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    overdue: Position | None = None
+    unconfirmed: Position | None = None
+    ended_runs: datetime | None = None
+    swept: int = 0  # partitions, in the catalog's order
+    unknown_told: dict[str, int] = {}  # partition key -> storage id of the materialization told about
+    unreachable: dict[str, Trouble] = {}  # by the provider that executions wait for
+    gave_up: dict[str, Trouble] = {}  # by the first partition of what healing runs did not put right
+
+    @classmethod
+    def read(cls, text: str | None) -> Cursor:
+        """A cursor as it was written; the start for none, and for one of another version."""
+        try:
+            return cls.model_validate_json(text) if text else cls()
+        except ValidationError:
+            return cls()
+
+
+@dataclass
+class Tick:
+    """What one tick found and wants done."""
+
+    cursor: Cursor
+    runs: list[HealingRun] = field(default_factory=list)
+    unknown: dict[str, int] = field(default_factory=dict)  # partition key -> storage id, not told before
+    waiting: set[str] = field(default_factory=set)  # executions: wrong, and nothing can be done now
+    left: int = 0  # runs that did not fit into this tick
+    gave_up: set[str] = field(default_factory=set)  # executions
+    troubled: dict[str, str] = field(default_factory=dict)  # first partition of a run given up -> what it is
+
+    @property
+    def summary(self) -> str:
+        told = {
+            "runs requested": len(self.runs),
+            "more runs to come": self.left,
+            "executions waiting": len(self.waiting),
+            "given up": len(self.gave_up),
+            "partitions unknown to the ledger": len(self.unknown),
+        }
+        return ", ".join(f"{count} {name}" for name, count in told.items() if count) or "nothing is wrong"
+
+
+class Reconciliation:
+    """One look at the record, at the moment ``now``.
+
+    An unsettled execution that nothing has touched for as long as ``deadline`` (default: the
+    catalog's) is overdue. A tick requests at most ``runs_a_tick`` runs; None: all that are needed.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        instance: dg.DagsterInstance,
+        catalog: Catalog,
+        providers: ProvidersResource,
+        *,
+        now: datetime | None = None,
+        deadline: timedelta | None = None,
+        runs_a_tick: int | None = RUNS_A_TICK,
+    ) -> None:
+        self._ledger = ledger
+        self._instance = instance
+        self._catalog = catalog
+        self._examiner = Inspector(
+            ledger,
+            catalog,
+            providers,
+            shown=partial(newest_materializations, instance),
+            under_way=cells_under_way(instance, catalog),
+        )
+        self._runs_a_tick = runs_a_tick
+        self._now = now or datetime.now(UTC)
+        if deadline is None:
+            deadline = timedelta(seconds=catalog.settings.deadline_seconds)
+        self._untouched_since = self._now - deadline
+
+    def tick(self, cursor: Cursor) -> Tick:
+        """Look at the next part of the record; what cannot be settled by a write needs a run."""
+        self.name_regions()
+        self.complete_jobs()
+        abandoned, ended_runs = self._ended_runs(cursor.ended_runs)
+        overdue = self._ledger.overdue(self._untouched_since, after=cursor.overdue, limit=EXAMINED_A_TICK)
+        unconfirmed = self._ledger.unconfirmed(after=cursor.unconfirmed, limit=EXAMINED_A_TICK)
+        cells = self._catalog.cells()[cursor.swept : cursor.swept + SWEPT_A_TICK]
+        swept = self._ledger.newest_executions(cells)
+        left = self._ledger.executions_with_ids(sorted(abandoned))
+        executions = {e.id: e for e in [*left, *overdue, *unconfirmed, *swept]}
+        examined = self._examiner.examine(
+            list(executions.values()), untouched_since=self._untouched_since, abandoned=abandoned
+        )
+        tick = Tick(cursor)
+        self._end_unservable(overdue)
+        self._settle(examined, tick)
+        self._request(examined, tick)
+        tick.cursor = tick.cursor.model_copy(
+            update={
+                "unknown_told": dict(self._find_unknown(swept, cells, tick)),
+                "unreachable": self._unreachable(
+                    examined, tick, whole=_is_whole(cursor, overdue, unconfirmed)
+                ),
+                "gave_up": self._gave_up(cells, tick),
+            }
+        )
+        if not tick.left:
+            # Else the walks stand still until their runs fit; what is requested is under way by then.
+            tick.cursor = tick.cursor.model_copy(
+                update={
+                    "overdue": _next(overdue),
+                    "unconfirmed": _next(unconfirmed),
+                    "ended_runs": ended_runs,
+                    "swept": (cursor.swept + SWEPT_A_TICK) if len(cells) == SWEPT_A_TICK else 0,
+                }
+            )
+        return tick
+
+    def name_regions(self) -> int:
+        """Give rows that a client wrote under another spelling their region's canonical name."""
+        known = {region.id for region in self._catalog.regions}
+        renamed = 0
+        for job_id, spelled in self._ledger.misspelt_regions(known, since=self._now - JOBS_WATCHED_FOR):
+            region = self._catalog.read_region(spelled)
+            if region is None:
+                log.warning("a region on record is in no catalog", job=job_id, region=spelled)
+                continue
+            count = self._ledger.adopt_region(job_id, spelled, region, actor=ACTOR)
+            log.warning("a region was misspelt", job=job_id, spelled=spelled, region=region, renamed=count)
+            renamed += count
+        return renamed
+
+    def complete_jobs(self) -> None:
+        """Make the executions that a job was asked for and does not have: they come up as overdue."""
+        since = self._now - JOBS_WATCHED_FOR
+        served = set(self._catalog.cells())
+        for job, count in self._ledger.jobs_with_counts(since=since, until=self._untouched_since):
+            asked = served.intersection(specified_cells(job.specification) or ())
+            if count < len(asked):
+                log.warning("a job lacks executions", job=job.jobspec_id, asked=len(asked), on_record=count)
+                self._ledger.ensure_executions(job.id, asked, actor=ACTOR)
+
+    def _ended_runs(self, since: datetime | None) -> tuple[set[str], datetime | None]:
+        """The executions that runs left behind when they failed, and where the walk stands then.
+
+        What a run that was cancelled before it began should have asked is cancelled, unless it was asked
+        again since.
+        """
+        records = self._instance.get_run_records(
+            dg.RunsFilter(
+                statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
+                updated_after=since or self._now - timedelta(days=1),
+            ),
+            limit=ENDED_RUNS_A_TICK,
+            order_by="update_timestamp",
+            ascending=True,
+        )
+        abandoned: set[str] = set()
+        for record in records:
+            run = record.dagster_run
+            if run.status is dg.DagsterRunStatus.CANCELED:
+                left = left_by_cancelled(run, self._ledger, self._catalog, self._instance)
+                pending = [execution.id for execution in left if execution.status is Status.PENDING]
+                self._ledger.cancel_pending(pending, actor=ACTOR)
+            elif asks_models(run) and (cells := cells_of_run(self._catalog, run.tags)):
+                abandoned.update(self._left_by(record, cells))
+        return abandoned, records[-1].update_timestamp if records else since
+
+    def _left_by(self, record: dg.RunRecord, cells: Sequence[Cell]) -> list[str]:
+        """The executions of a failed run, made now if it died before it could.
+
+        Of a run from before anything on record (the ledger was wiped or replaced) it is not known
+        what was paid for: a person decides whether that is asked again.
+        """
+        run = record.dagster_run
+        asking = asking_of_run(run)
+        if self._ledger.job(asking.jobspec_id) is None:
+            oldest = self._ledger.oldest_job()
+            if oldest is None or record.create_timestamp < oldest.created_at:
+                log.warning("a failed run is older than the record", run=run.run_id, job=asking.jobspec_id)
+                return []
+        job, asked = job_for(self._ledger, self._catalog, asking, cells, actor=f"run:{run.run_id}")
+        return [execution.id for execution in self._ledger.executions(job.id, asked)]
+
+    def _end_unservable(self, overdue: Sequence[Execution]) -> None:
+        """End what waits to be asked and is no longer in the catalog: no run can work on its partition.
+
+        What was dispatched stays so: the provider may have its answer, and the entry may come back.
+        """
+        served = set(self._catalog.cells())
+        gone = [e for e in overdue if e.status is Status.PENDING and e.cell not in served]
+        for execution in gone:
+            log.warning("no longer in the catalog", partition=key_of(execution.cell), job=execution.job_id)
+            detail = f"the catalog no longer has {key_of(execution.cell)}"
+            self._ledger.dead_letter([execution.id], actor=ACTOR, detail=detail)
+
+    def _settle(self, examined: Sequence[Inspection], tick: Tick) -> None:
+        confirmed = {e.execution.newest_call.id for e in examined if e.confirms and e.execution.newest_call}
+        self._ledger.confirm(sorted(confirmed))
+        spent = [e.execution.id for e in examined if e.healing is Healing.DEAD_LETTER]
+        self._ledger.dead_letter(spent, actor=ACTOR, detail="the attempt budget is spent")
+        tick.gave_up.update(spent)
+        tick.waiting.update(e.execution.id for e in examined if e.waits)
+
+    def _unreachable(self, examined: Sequence[Inspection], tick: Tick, *, whole: bool) -> dict[str, Trouble]:
+        """The providers that executions wait for. Where this was not a look at all that may wait, one
+        that was waited for stays, until it gives a word."""
+        now = {e.provider: e.waits_for for e in examined if e.waits_for}
+        heard = {e.provider for e in examined if e.was_told}
+        before = {} if whole else tick.cursor.unreachable
+        kept = {name: trouble for name, trouble in before.items() if name not in heard}
+        return kept | self._since(tick.cursor.unreachable, now)
+
+    def _gave_up(self, cells: Sequence[Cell], tick: Tick) -> dict[str, Trouble]:
+        """What runs did not put right, until the sweep comes by and does not meet it."""
+        swept = {key_of(cell) for cell in cells}
+        kept = {key: trouble for key, trouble in tick.cursor.gave_up.items() if key not in swept}
+        return kept | self._since(tick.cursor.gave_up, tick.troubled)
+
+    def _since(self, before: Mapping[str, Trouble], now: Mapping[str, str]) -> dict[str, Trouble]:
+        return {
+            name: Trouble(since=before[name].since if name in before else self._now, what=what)
+            for name, what in now.items()
+        }
+
+    def _request(self, examined: Sequence[Inspection], tick: Tick) -> None:
+        jobs = self._ledger.jobspec_ids({e.execution.job_id for e in examined})
+        for run in healing_runs(self._catalog, jobs, examined):
+            if len(tick.runs) == self._runs_a_tick:
+                tick.left += 1
+            elif (tries := tries_so_far(self._instance, run)) < HEALING_RUNS:
+                tick.runs.append(replace(run, tries=tries))
+            else:
+                self._give_up(run, tick)
+
+    def _give_up(self, run: HealingRun, tick: Tick) -> None:
+        """Runs changed nothing. What was never dispatched ends; of the rest the alerts tell a person."""
+        ids = [execution.id for execution in run.executions]
+        tick.gave_up.update(ids)
+        log.error("healing gave up", job=run.jobspec_id, healing=run.healing.value, first=run.keys.start)
+        if run.healing is Healing.REDISPATCH:
+            self._ledger.dead_letter(ids, actor=ACTOR, detail=f"{HEALING_RUNS} runs did not dispatch it")
+        else:
+            tick.troubled[run.keys.start] = (
+                f"{HEALING_RUNS} runs to {run.healing.value.replace('_', ' ')} changed nothing "
+                f"(job {run.jobspec_id}, {len(ids)} partitions)"
+            )
+
+    def _find_unknown(
+        self, swept: Sequence[Execution], cells: Sequence[Cell], tick: Tick
+    ) -> Iterator[tuple[str, int]]:
+        """Find partitions that Dagster shows from what the ledger does not have; each is told once.
+
+        Gives the storage id of the materialization of every such partition, by partition key. What
+        has an answer on record, or is still to get one, is shown anew from the record.
+        """
+        newest = {execution.cell: execution.status for execution in swept}
+        suspects = [key_of(cell) for cell in cells if newest.get(cell) in (None, *WITHOUT_ANSWER)]
+        shown = newest_materializations(self._instance, suspects)
+        told = tick.cursor.unknown_told
+        for key, materialized in shown_of_unknown(self._ledger, shown).items():
+            if told.get(key) != materialized.target.storage_id:
+                tick.unknown[key] = materialized.target.storage_id
+            yield key, materialized.target.storage_id
+        looked_at = {key_of(cell) for cell in cells}
+        yield from ((key, storage_id) for key, storage_id in told.items() if key not in looked_at)
+
+
+def _is_whole(cursor: Cursor, *walked: Sequence[Execution]) -> bool:
+    """Whether these are all that are overdue or unconfirmed."""
+    from_the_start = cursor.overdue is None and cursor.unconfirmed is None
+    return from_the_start and all(_next(some) is None for some in walked)
+
+
+def _next(walked: Sequence[Execution]) -> Position | None:
+    """Where a walk goes on: past its last one, or from the start when it is through."""
+    last = walked[-1] if len(walked) == EXAMINED_A_TICK else None
+    return None if last is None else (last.updated_at, last.id)

@@ -1,0 +1,167 @@
+"""What Dagster has on record of inference partitions, and what it is told about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+
+# Without it the UI silently leaves a partition's check out, and Dagster has no public name for it.
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # noqa: TID251
+    AssetCheckEvaluationTargetMaterializationData as TargetMaterialization,
+)
+
+from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.escaping import visible
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Execution, Job
+from beacon_pipeline.names import INFERENCE
+from beacon_pipeline.reconciliation.checks import CHECKS, CheckInput, CheckName, CheckOutcome
+from beacon_pipeline.reconciliation.consistency import Shown
+from beacon_pipeline.reconciliation.metadata import materialization_metadata, shown_by
+from inference.contract import CallStatus
+
+FETCHED_AT_ONCE = 500
+JOB_METADATA = "job"  # of a check evaluation: the job of the execution it looked at
+
+SEVERITIES: Mapping[CheckName, dg.AssetCheckSeverity] = {
+    CheckName.NON_EMPTY_OUTPUT: dg.AssetCheckSeverity.WARN,
+    CheckName.STATUS_CONSISTENCY: dg.AssetCheckSeverity.ERROR,
+    CheckName.EXECUTED_REGION: dg.AssetCheckSeverity.ERROR,
+}
+
+
+@dataclass(frozen=True)
+class Materialized:
+    """The newest materialization of a partition."""
+
+    shown: Shown
+    target: TargetMaterialization
+
+
+def materialization_of(
+    execution: Execution, job: Job, neighbours: Sequence[Execution] = ()
+) -> dg.AssetMaterialization:
+    """The event that makes a completed execution's partition green, beside its ``neighbours``."""
+    return dg.AssetMaterialization(
+        INFERENCE,
+        partition=key_of(execution.cell),
+        metadata=materialization_metadata(execution, job, neighbours),
+    )
+
+
+def shown_of_unknown(ledger: Ledger, materialized: Mapping[str, Materialized]) -> dict[str, Materialized]:
+    """Of these partitions those that show no execution, or one which the ledger does not have, by key."""
+    ids = {m.shown.execution_id for m in materialized.values() if m.shown.execution_id}
+    unknown = {None, *ledger.unknown_executions(ids)}
+    return {key: m for key, m in materialized.items() if m.shown.execution_id in unknown}
+
+
+def newest_materializations(
+    instance: dg.DagsterInstance, partition_keys: Sequence[str]
+) -> dict[str, Materialized]:
+    """The newest materialization of each of these partitions that has one, by partition key."""
+    if not partition_keys:
+        return {}  # Dagster reads an empty choice as all partitions
+    newest = instance.get_latest_storage_id_by_partition(
+        INFERENCE, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partition_keys)
+    )
+    ids = sorted(newest.values())
+    found: dict[str, Materialized] = {}
+    for start in range(0, len(ids), FETCHED_AT_ONCE):
+        some = ids[start : start + FETCHED_AT_ONCE]
+        records = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=INFERENCE, storage_ids=some), limit=len(some)
+        ).records
+        found |= _by_partition(records)
+    return found
+
+
+def materializations_since(instance: dg.DagsterInstance, since: datetime) -> dict[str, Materialized]:
+    """The newest materialization of each partition that has had one since then, by partition key."""
+    wanted = dg.AssetRecordsFilter(asset_key=INFERENCE, after_timestamp=since.timestamp())
+    found: dict[str, Materialized] = {}
+    cursor = None
+    while True:
+        page = instance.fetch_materializations(wanted, limit=FETCHED_AT_ONCE, cursor=cursor, ascending=True)
+        found |= _by_partition(page.records)  # in their order: the newest comes last
+        if not page.has_more:
+            return found
+        cursor = page.cursor
+
+
+def _by_partition(records: Sequence[dg.EventLogRecord]) -> dict[str, Materialized]:
+    return {
+        record.partition_key: Materialized(
+            shown=shown_by(record.asset_materialization.metadata),
+            target=TargetMaterialization(
+                storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+            ),
+        )
+        for record in records
+        if record.partition_key is not None and record.asset_materialization is not None
+    }
+
+
+def evaluations_of(
+    execution: Execution,
+    call_status: CallStatus | None,
+    newest: Materialized | None,
+    names: Iterable[CheckName] = CheckName,
+    *,
+    job: str,
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The chosen checks of one execution of a job, as the events that Dagster shows.
+
+    ``call_status`` is the provider's word on its newest call, ``newest`` its partition's materialization.
+    """
+    evidence = CheckInput(execution, call_status, newest.shown if newest else None)
+    for name in names:
+        finding = CHECKS[name](evidence)
+        yield dg.AssetCheckEvaluation(
+            asset_key=INFERENCE,
+            check_name=name.value,
+            passed=finding.passed,
+            partition=key_of(execution.cell),
+            severity=SEVERITIES[name],
+            metadata=_check_metadata(evidence, finding) | {JOB_METADATA: job},
+            target_materialization_data=newest.target if newest else None,
+        )
+
+
+def unknown_evaluation(
+    partition_key: str, newest: Materialized, execution: Execution | None
+) -> dg.AssetCheckEvaluation:
+    """The failing check of a partition that Dagster shows from what the ledger does not have.
+
+    ``execution``: what the ledger has of the partition instead, if anything.
+    """
+    return dg.AssetCheckEvaluation(
+        asset_key=INFERENCE,
+        check_name=CheckName.STATUS_CONSISTENCY.value,
+        passed=False,
+        partition=partition_key,
+        severity=SEVERITIES[CheckName.STATUS_CONSISTENCY],
+        metadata={
+            "seen": "Dagster shows the partition as materialized, the ledger has no such execution",
+            "what_to_do": "was the ledger replaced, or the materialization reported by hand? "
+            "Restore the ledger, or ask again in a new job",
+            "ledger": execution.status.value if execution else "nothing",
+            "dagster": newest.shown.status or "materialized without a status",
+        },
+        target_materialization_data=newest.target,
+    )
+
+
+def _check_metadata(evidence: CheckInput, finding: CheckOutcome) -> dict[str, str]:
+    execution = evidence.execution
+    return {
+        "seen": visible(finding.seen),
+        "what_to_do": finding.remedy,
+        "execution": execution.id,
+        "ledger": execution.status.value,
+        "provider": evidence.call_status.value if evidence.call_status else "no call",
+        "dagster": (evidence.shown and evidence.shown.status) or "not materialized",
+    }

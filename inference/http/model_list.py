@@ -1,0 +1,75 @@
+"""Look an endpoint up without asking a model: what it lists under ``/models``."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from inference.contract import Deployment, NotConfigured
+from inference.http.endpoint import Endpoint
+from inference.inspection import DeploymentState
+
+DEADLINE_SECONDS = 10.0
+NAMED_MODELS = 5  # in a message
+
+
+class _Listed(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    id: str
+
+
+class _List(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    data: list[_Listed]
+
+
+async def look_up(client: httpx.AsyncClient, endpoint: Endpoint, deployment: Deployment) -> DeploymentState:
+    """Whether the endpoint answers, takes the key, and lists the model.
+
+    Raises NotConfigured when it refuses the key. An endpoint without a list is there all the same.
+    """
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            response = await client.get(f"{endpoint.base_url}/models", headers=endpoint.headers)
+    except TimeoutError:
+        return _not_asked(deployment, f"{endpoint.place} did not answer within {DEADLINE_SECONDS:g} seconds")
+    except httpx.TransportError as error:
+        reason = endpoint.without_key(" ".join(str(error).split())) or type(error).__name__
+        return _not_asked(deployment, f"{endpoint.place}: {reason}")
+    if response.status_code in (401, 403):
+        key = (
+            f"the key in {endpoint.api_key_variable}"
+            if endpoint.api_key_variable
+            else "to answer without a key"
+        )
+        raise NotConfigured(f"{deployment}: {endpoint.place} refuses {key} ({response.status_code})")
+    if response.status_code >= 500 or response.status_code == 429:
+        return _not_asked(deployment, f"{endpoint.place} answered {response.status_code}")
+    served = _served(response)
+    if served is not None and endpoint.model not in served:
+        told = endpoint.without_key(", ".join(sorted(served)[:NAMED_MODELS])) or "no model"
+        return DeploymentState(
+            found=False,
+            detail=f"{deployment}: {endpoint.place} lists {told}, not {endpoint.model!r}: "
+            "correct endpoint_model in models.yaml",
+        )
+    listed = "not told" if served is None else "listed"
+    return DeploymentState(found=True, settings={"endpoint": endpoint.place, endpoint.model: listed})
+
+
+def _served(response: httpx.Response) -> set[str] | None:
+    """The names that are listed, or None where there is no list."""
+    if not response.is_success:
+        return None
+    try:
+        return {model.id for model in _List.model_validate_json(response.content).data}
+    except ValidationError:
+        return None
+
+
+def _not_asked(deployment: Deployment, reason: str) -> DeploymentState:
+    return DeploymentState(found=None, detail=f"{deployment} could not be looked up: {reason}")

@@ -1,0 +1,125 @@
+"""The Modal app: one class for each model in each region, as the manifest says.
+
+    INFERENCE_DEPLOYMENTS=deployments.json modal deploy -m inference.modal.app
+
+`beacon deploy` writes the manifest from the catalog and does that. Modal imports this module again
+in every container, where it declares the one class that the container is of.
+
+The classes are made in a loop, for `with_options` on a single class would leave them without names
+of their own and takes no list of GPUs. There is no ``from __future__ import annotations`` here:
+Modal reads the annotations of what it decorates.
+"""
+
+import sys
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import modal
+import modal.experimental
+
+from inference.modal.server import ModelServer, load_model
+from inference.modal.spec import (
+    APP_NAME,
+    OWN_SPEC_VARIABLE,
+    REGISTER_NAME,
+    WEIGHTS_VOLUME,
+    DeploymentSpec,
+    class_name,
+    declared_deployments,
+    requirements,
+)
+from inference.runtime.transformers import DeviceLost
+
+WEIGHTS_FOLDER = Path("/weights")
+
+app = modal.App(APP_NAME)
+
+
+def _image(spec: DeploymentSpec) -> modal.Image:
+    """The versions that are installed where this is deployed from, so that both ends run the same."""
+    image = modal.Image.debian_slim(f"{sys.version_info.major}.{sys.version_info.minor}").uv_pip_install(
+        *requirements()
+    )
+    if spec.source.folder is not None:
+        # At the path it has here, so that one source names the weights on both sides.
+        image = image.add_local_dir(spec.source.folder, spec.source.folder)
+    return image
+
+
+def _environment(spec: DeploymentSpec) -> dict[str, str | None]:
+    return {
+        OWN_SPEC_VARIABLE: spec.model_dump_json(),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        # A snapshot is taken where there is no GPU: until it is restored, nothing may wake CUDA up,
+        # and so the question whether there is one goes to the driver's management library.
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    }
+
+
+def _claim(request_id: str, call_id: str) -> str:
+    """The call that owns a request. Modal's Dicts forget an entry a week after it was last used,
+    as Modal forgets the results of calls."""
+    register = modal.Dict.from_name(REGISTER_NAME, create_if_missing=True)
+    if register.put(request_id, call_id, skip_if_exists=True):
+        return call_id
+    return str(register.get(request_id, call_id))
+
+
+def _server_class(spec: DeploymentSpec) -> type:
+    """The class of one deployment. Modal finds it by its name among this module's globals."""
+
+    class Deployed:
+        @modal.enter(snap=True)
+        def import_libraries(self) -> None:
+            """What takes seconds and needs no GPU: kept in Modal's snapshot of the container's memory."""
+            import torch  # noqa: F401
+            import transformers  # noqa: F401
+
+        @modal.enter()
+        def load(self) -> None:
+            cache_dir = WEIGHTS_FOLDER if spec.source.repository else None
+            self._server = ModelServer(spec, claim=_claim, load=lambda: load_model(spec, cache_dir))
+            self._server.warm_up()
+
+        @modal.method()
+        def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+            """See `ModelServer.answer`."""
+            call_id = modal.current_function_call_id()
+            if call_id is None:
+                raise RuntimeError("no call id: this runs as a call in a Modal container only")
+            try:
+                return self._server.answer(request, call_id)
+            except DeviceLost:
+                modal.experimental.stop_fetching_inputs()  # Modal tries again in another container
+                raise
+
+    Deployed.__name__ = Deployed.__qualname__ = class_name(spec.deployment)
+    Deployed.__module__ = __name__
+    return Deployed
+
+
+def _declare(spec: DeploymentSpec) -> None:
+    volumes: dict[str | PurePosixPath, modal.Volume | modal.CloudBucketMount] = {}
+    if spec.source.repository:
+        volumes[WEIGHTS_FOLDER.as_posix()] = modal.Volume.from_name(WEIGHTS_VOLUME, create_if_missing=True)
+    declared = app.cls(
+        image=_image(spec),
+        env=_environment(spec),
+        secrets=[modal.Secret.from_name(name) for name in spec.secrets],
+        gpu=list(spec.gpu) or None,
+        volumes=volumes,
+        cpu=spec.cpu_cores,
+        memory=spec.memory_mib,
+        region=spec.placement,
+        timeout=spec.timeout_seconds,
+        startup_timeout=spec.startup_timeout_seconds,
+        scaledown_window=spec.scaledown_window_seconds,
+        max_containers=spec.max_containers,
+        retries=modal.Retries(max_retries=spec.retries, initial_delay=1.0, backoff_coefficient=2.0),
+        enable_memory_snapshot=True,
+    )(_server_class(spec))
+    globals()[class_name(spec.deployment)] = declared
+
+
+for declared_spec in declared_deployments():
+    _declare(declared_spec)

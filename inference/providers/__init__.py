@@ -1,1 +1,0 @@
-"""Ways to run inference behind one protocol (`inference.contract.Provider`)."""

@@ -1,0 +1,47 @@
+import dagster as dg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog.partitions import (
+    NotAPartitionKey,
+    cell_of,
+    key_of,
+    key_ranges,
+    partitions_definition,
+)
+from beacon_pipeline.ledger.records import Cell
+
+CATALOG = load_catalog("production")
+DEFINITION = partitions_definition(CATALOG)
+CELLS = CATALOG.cells()
+
+
+def test_dagster_has_exactly_the_keys_of_the_catalog() -> None:
+    assert set(DEFINITION.get_partition_keys()) == {key_of(cell) for cell in CELLS}
+    assert "eu:mistral-7b|taiwan_status" in DEFINITION.get_partition_keys()
+
+
+def test_every_key_is_read_back() -> None:
+    assert [cell_of(key_of(cell)) for cell in CELLS] == list(CELLS)
+
+
+@pytest.mark.parametrize("key", ["", "eu", "eu:m", "eu|q", ":m|q", "eu:|q", "eu:m|", "eu:m|q|r", "eu:m:n|q"])
+def test_other_texts_are_refused(key: str) -> None:
+    with pytest.raises(NotAPartitionKey, match="write REGION:MODEL"):
+        cell_of(key)
+
+
+@given(st.sets(st.sampled_from(CELLS)))
+def test_ranges_hold_exactly_the_cells(cells: set[Cell]) -> None:
+    covered = [
+        cell_of(key)
+        for keys in key_ranges(CATALOG, cells)
+        for key in DEFINITION.get_partition_keys_in_range(dg.PartitionKeyRange(keys.start, keys.end))
+    ]
+    assert sorted(covered) == sorted(cells)
+
+
+def test_one_range_for_each_deployment_of_the_whole_matrix() -> None:
+    assert len(key_ranges(CATALOG, CELLS)) == 9

@@ -1,0 +1,159 @@
+"""The ``beacon`` command as a person types it: what it prints, what it returns, and real runs behind it."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.beacon_pipeline.cli.test_readme import commands
+from tests.beacon_pipeline.instances import BEACON, ROOT, beacon, environment, report, witness
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An instance on which the real tiny models of one region were asked all questions."""
+    env = environment(tmp_path_factory.mktemp("asked"))
+    done = beacon(env, "run", "--region", "EU-West", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["executions"] == 24
+    return env
+
+
+def test_the_record_after_a_run(asked: dict[str, str]) -> None:
+    told = report(asked)
+    assert told["executions"] == 24
+    assert told["by_status"] == {
+        "pending": 0,
+        "dispatched": 0,
+        "completed": 24,
+        "failed": 0,
+        "timed_out": 0,
+        "cancelled": 0,
+    }
+    assert told["by_answer_kind"]["empty"] >= 1
+    assert told["by_answer_kind"]["refusal"] >= 1
+    assert told["by_region"] == {"us": 0, "eu": 24, "apac": 0}
+    assert told["mismatches"] == 0
+    cell = told["cells"][0]
+    expected = {"region", "model", "question", "status", "answer_kind", "failure_code", "partition_key"}
+    assert expected <= set(cell)
+    assert sum(len(call["items"]) for call in witness(asked, "submissions")) == 24
+
+
+def test_what_the_runs_left_is_private(asked: dict[str, str]) -> None:
+    kept = Path(asked["DAGSTER_HOME"])
+    assert [path for path in (kept, *kept.rglob("*")) if path.stat().st_mode & 0o077] == []
+
+
+def test_the_matrix_and_one_partition_for_people(asked: dict[str, str]) -> None:
+    matrix = beacon(asked, "status")
+    assert "24 completed" in " ".join(matrix.stdout.split())
+    shown = beacon(asked, "show", "EU:tiny-mistral|identity_basic")
+    assert shown.returncode == 0, shown.stderr
+    assert "empty" in shown.stdout
+    listed = json.loads(beacon(asked, "jobs", "--json").stdout)
+    assert [job["executions"] for job in listed] == [24]
+
+
+def test_the_commands_of_the_guides_and_that_asking_again_keeps_the_old_job(tmp_path: Path) -> None:
+    env = environment(tmp_path, location="tests.beacon_pipeline.locations.quick")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    first, again, *others = [line for line in commands() if line.startswith("beacon ")]
+    assert first == "beacon run --region EU-West --model tiny-qwen"
+    assert typed(env, tmp_path, first).returncode == 0
+    old = report(env)["job"]
+    assert again == "beacon run --region eu --model tiny-qwen --new-job"
+    done = typed(env, tmp_path, again)
+    assert done.returncode == 0, done.stderr
+    assert "new job" in done.stderr
+    assert ": 1 Dagster run\n" in done.stderr, "the catalog did not change: its run is not launched again"
+    assert report(env)["job"] != old
+    assert [report(env, "--job", job)["executions"] for job in (report(env)["job"], old)] == [8, 8]
+    for line in others:
+        done = typed(env, tmp_path, line)
+        assert done.returncode == 0, (line, done.stderr)
+
+
+def typed(env: dict[str, str], folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as the guides have it, in ``folder``."""
+    command = [BEACON, *shlex.split(line)[1:]]
+    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--model", "tiny-lama"), "tiny-llama"),
+        (("run", "--region", "mars"), "mars"),
+        (("run", "--question", "maths_basic"), "math_basic"),
+        (("status", "--job", "nope"), "nope"),
+        (("show", "eu-tiny-llama"), "eu-tiny-llama"),
+        (("show", "eu:tiny-llama|math_basics"), "math_basic"),
+        (("show",), "PARTITION"),
+        (("show", "--question", "maths_basic"), "math_basic"),
+        (("show", "--question", "math_basic", "--model", "tiny-lama"), "tiny-llama"),
+        (("show", "eu:tiny-llama|math_basic", "--model", "tiny-llama"), "--question"),
+        (("status", "--answers"), "--json"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(
+    asked: dict[str, str], arguments: tuple[str, ...], said: str
+) -> None:
+    done = beacon(asked, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_texts_are_had_by_question_and_as_json(asked: dict[str, str]) -> None:
+    key = report(asked)["cells"][0]["partition_key"]
+    question = key.partition("|")[2]
+    side_by_side = beacon(asked, "show", "--question", question)
+    assert side_by_side.returncode == 0, side_by_side.stderr
+    (of_question, *_) = json.loads(beacon(asked, "show", "--question", question, "--json").stdout)
+    assert of_question["prompt"] in " ".join(side_by_side.stdout.split())
+    one = json.loads(beacon(asked, "show", key, "--json").stdout)
+    assert (one["partition_key"], one["status"]) == (key, "completed")
+    assert [change["to"] for change in one["transitions"]] == ["pending", "dispatched", "completed"]
+    cells = report(asked, "--answers")["cells"]
+    assert one["answer"] in {cell["answer"] for cell in cells}
+    assert all(cell["prompt"] for cell in cells)
+
+
+def test_nothing_asked_yet(tmp_path: Path) -> None:
+    done = beacon(environment(tmp_path), "status")
+    assert done.returncode == 2
+    assert "`beacon run` asks" in done.stderr
+
+
+def test_an_unreachable_database_is_one_line_without_its_password(tmp_path: Path) -> None:
+    env = environment(tmp_path, database_url="postgresql://u:hunter2@127.0.0.1:1/d")
+    done = beacon(env, "status")
+    assert done.returncode == 2
+    assert "cannot be used" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_a_bad_catalog_tells_all_its_faults_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "catalog"
+    folder.mkdir()
+    (folder / "regions.yaml").write_text("regions: []\nattempt_budgets: 3\n")
+    (folder / "models.yaml").write_text("models: [{id: 'a|b'}]\n")
+    env = environment(tmp_path) | {"BEACON_CATALOG": str(folder)}
+    done = beacon(env, "run")
+    assert done.returncode == 2
+    for said in ("regions.yaml", "models.yaml", "questions.yaml"):
+        assert said in done.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from beacon_pipeline.cli import main; main(['--help'], standalone_mode=False);"
+        "print([m for m in ('dagster', 'torch', 'sqlalchemy', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

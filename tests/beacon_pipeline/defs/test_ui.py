@@ -1,0 +1,142 @@
+"""The Dagster UI as a person uses it, in a real browser: launch one region, see it go green, read checks."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, Launch, launch_runs
+from beacon_pipeline.names import RANGE_END_TAG, RANGE_START_TAG
+from tests.beacon_pipeline.instances import (
+    BEACON,
+    environment,
+    processes_of,
+    report,
+    switch_reconciliation,
+    witness,
+)
+from tests.beacon_pipeline.records import a_sound_record, damage
+from tests.browser import Page, free_port, needs_browser, open_page, wait_until_served
+
+pytestmark = needs_browser
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return environment(tmp_path_factory.mktemp("ui"))
+
+
+@pytest.fixture(scope="module")
+def ui(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the UI that `beacon dev` serves."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("dev") / "dev.log"
+    with log.open("wb") as output:
+        served = subprocess.Popen(
+            [BEACON, "dev", "--port", str(port)],
+            env=env,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            wait_until_served(f"http://127.0.0.1:{port}")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            served.terminate()
+            assert served.wait(60) == 0
+    left = processes_of(env)
+    assert left == [], f"only `beacon dev` was told to end, and it left {left}"
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    with open_page(tmp_path) as opened:
+        yield opened
+
+
+def test_launch_one_region_see_it_green_and_read_a_check(ui: str, env: dict[str, str], page: Page) -> None:
+    page.open(f"{ui}/assets/models")
+    page.reload_until("catalog_digest")
+    page.open(f"{ui}/assets/inference")
+    page.click("Materialize")
+    page.click("Select a partition")
+    page.type("eu:")
+    page.wait_for("Select all (3)")
+    page.click("Select all")
+    page.type(Keys.ESCAPE)
+    page.click("All", nth=1)
+    page.wait_for("24 partitions")
+    page.click("Launch backfill")
+
+    page.open(f"{ui}/assets/inference?view=partitions")
+    page.wait_for("Materialized (24)")
+    page.wait_for("Missing (48)")
+    page.wait_for("Failed (0)")
+
+    page.open(f"{ui}/assets/inference?view=partitions&partition=eu%3Atiny-mistral%7Cidentity_basic")
+    page.wait_for("answer_kind")
+    assert "empty" in page.text
+
+    page.open(f"{ui}/assets/inference?view=checks&checkDetail=non_empty_output")
+    page.click("Partitions", nth=1)
+    page.click("eu:tiny-mistral")
+    page.click("identity_basic")
+    page.wait_for("no visible text")
+
+    told = report(env)
+    assert (told["executions"], told["by_status"]["completed"], told["mismatches"]) == (24, 24, 0)
+    assert told["job"].startswith("backfill-")
+
+
+def open_check(page: Page, ui: str, deployment: str, question: str) -> None:
+    page.open(f"{ui}/assets/inference?view=checks&checkDetail=status_consistency")
+    page.click("Partitions", nth=1)
+    page.click(deployment)
+    page.click(question)
+
+
+def test_a_mismatch_is_seen_and_seen_to_heal(
+    ui: str, env: dict[str, str], page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The incident's false failure: red by its check, then the sensor's run, then green."""
+    switch_reconciliation(env, "stop")
+    submitted = witness(env, "submissions")
+    ledger = f"sqlite:///{Path(env['DAGSTER_HOME']) / 'ledger.db'}"
+    damage(
+        ledger,
+        "UPDATE executions SET status = 'failed', answer = NULL, answer_kind = NULL, finish_reason = NULL, "
+        "executed_region = NULL, provenance = NULL, failure_code = 'provider_error', "
+        "failure_message = 'EMPTY_MODEL_RESPONSE' WHERE model = 'tiny-mistral' AND answer_kind = 'empty'",
+    )
+    damage(ledger, "UPDATE calls SET replied = 0, truth = 'failed' WHERE model = 'tiny-mistral'")
+    monkeypatch.setenv("DAGSTER_HOME", env["DAGSTER_HOME"])
+    key = "eu:tiny-mistral|identity_basic"
+    launch_runs([Launch(CHECKS_JOB, {RANGE_START_TAG: key, RANGE_END_TAG: key})])
+    page.open(f"{ui}/runs")
+    page.reload_until(CHECKS_JOB)
+    page.reload_until("Success")
+    open_check(page, ui, "eu:tiny-mistral", "identity_basic")
+    page.wait_for("the ledger says failed, the provider says succeeded")
+
+    switch_reconciliation(env, "start")
+    page.open(f"{ui}/runs")
+    page.reload_until("beacon/healing: attach")
+    open_check(page, ui, "eu:tiny-mistral", "identity_basic")
+    page.wait_for("provider: succeeded, ledger: completed, Dagster: completed")
+    assert witness(env, "submissions") == submitted, "no model was asked again"
+
+
+def test_a_failing_data_test_shows_its_failing_rows(ui: str, env: dict[str, str], page: Page) -> None:
+    ledger = f"sqlite:///{Path(env['DAGSTER_HOME']) / 'ledger.db'}"
+    a_sound_record(ledger)
+    damage(ledger, "UPDATE executions SET region = 'Mars-West' WHERE region = 'eu' AND model = 'tiny-qwen'")
+
+    page.open(f"{ui}/assets/ledger?view=checks&checkDetail=executions_region_is_canonical")
+    page.wait_for("no alias, no unknown name")
+    page.click("Execute all")
+    page.wait_for("configured to fail if != 0")
+    page.wait_for("failing_rows")
+    assert page.text.count("Mars-West") >= 4

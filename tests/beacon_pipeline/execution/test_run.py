@@ -1,0 +1,353 @@
+"""What a provider does -> what is recorded, and how often it is asked and paid."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+
+from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.execution.providers import Providers
+from beacon_pipeline.execution.run import Materializer
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Job, Unsuccessful
+from beacon_pipeline.ledger.status import Cause, Status
+from inference.contract import CallFailure, CallStatus, FailureCode, NotConfigured, Request
+from tests.beacon_pipeline.asking import a_job
+from tests.beacon_pipeline.scripted import (
+    PENDING,
+    SUCCEEDED,
+    UNREACHABLE,
+    Behaviour,
+    ScriptedProvider,
+    ended,
+    fails,
+    says,
+)
+
+CATALOG = load_catalog("demo")
+CELLS = [Cell("eu", "tiny-llama", question) for question in ("math_basic", "taiwan_status")]
+
+LOST_WORKER = ended(CallStatus.FAILED, FailureCode.WORKER_LOST)
+TIMED_OUT = ended(CallStatus.TIMED_OUT, FailureCode.TIMED_OUT)
+EXPIRED = ended(CallStatus.EXPIRED, FailureCode.EXPIRED)
+
+
+async def no_sleep(_seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+@dataclass
+class Asking:
+    """One job on a scripted provider, worked on as often as a test wants."""
+
+    ledger: Ledger
+    provider: ScriptedProvider
+    job: Job
+
+    def materializer(
+        self, patience: float = 60, sleep: Callable[[float], Awaitable[None]] = no_sleep
+    ) -> Materializer:
+        providers = Providers(CATALOG, {"local": lambda _: self.provider})
+        return Materializer(
+            self.ledger,
+            CATALOG,
+            providers,
+            actor="test",
+            sleep=sleep,
+            unreachable_patience_seconds=patience,
+        )
+
+    def materialize(self, cells: Sequence[Cell] = CELLS, patience: float = 60) -> list[Execution]:
+        reported: list[Execution] = []
+        asyncio.run(self.materializer(patience).materialize(self.job.id, cells, reported.extend))
+        return reported
+
+    def executions(self) -> list[Execution]:
+        return self.ledger.executions(self.job.id)
+
+
+Ask = Callable[..., Asking]
+
+
+@pytest.fixture
+def asking(ledger: Ledger) -> Ask:
+    def ask(*script: Behaviour, **options: bool) -> Asking:
+        copies = [replace(behaviour) for behaviour in script]
+        return Asking(ledger, ScriptedProvider(copies, **options), a_job(ledger, CELLS))
+
+    return ask
+
+
+# provider's behaviours, call by call -> status, answer kind, failure code, calls paid
+TABLE = {
+    "an answer": ([Behaviour()], "completed substantive - 1"),
+    "an empty text": ([Behaviour(results=says(""))], "completed empty - 1"),
+    "whitespace": ([Behaviour(results=says(" \n\t\u200b"))], "completed empty - 1"),
+    "a refusal": ([Behaviour(results=says("I cannot help with that."))], "completed refusal - 1"),
+    "slow": ([Behaviour(states=[PENDING] * 5 + [SUCCEEDED])], "completed substantive - 1"),
+    "unreachable a while": ([Behaviour(states=[UNREACHABLE] * 5 + [SUCCEEDED])], "completed substantive - 1"),
+    "the reply could not be fetched at first": (
+        [Behaviour(unavailable_fetches=2)],
+        "completed substantive - 1",
+    ),
+    "cut right after submit": ([Behaviour(submit="lost")], "completed substantive - 1"),
+    "cut right after submit, then refused": (
+        [Behaviour(submit="lost", refusals_after_loss=3)],
+        "completed substantive - 1",
+    ),
+    "cut right before submit": ([Behaviour(submit="lost before")], "completed substantive - 1"),
+    "worker lost once": ([Behaviour(states=[LOST_WORKER]), Behaviour()], "completed substantive - 2"),
+    "worker lost for ever": ([Behaviour(states=[LOST_WORKER])], "failed - worker_lost 3"),
+    "the provider's time limit": ([Behaviour(states=[TIMED_OUT])], "timed_out - timed_out 3"),
+    "expired once": ([Behaviour(states=[EXPIRED]), Behaviour()], "completed substantive - 2"),
+    "rejected": ([Behaviour(submit="rejected")], "failed - rejected 1"),
+    "malformed": ([Behaviour(malformed=True)], "failed - malformed_reply 1"),
+    "items too long": ([Behaviour(results=fails(FailureCode.PROMPT_TOO_LONG))], "failed - prompt_too_long 1"),
+    "out of memory once": (
+        [Behaviour(results=fails(FailureCode.OUT_OF_MEMORY)), Behaviour()],
+        "completed substantive - 2",
+    ),
+    "cancelled at the provider": (
+        [Behaviour(states=[ended(CallStatus.CANCELLED, FailureCode.CANCELLED)])],
+        "cancelled - cancelled 1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "expected"), TABLE.values(), ids=TABLE)
+def test_the_record_after_each_behaviour(asking: Ask, script: list[Behaviour], expected: str) -> None:
+    status, kind, code, calls = expected.split()
+    work = asking(*script)
+    reported = work.materialize()
+    assert sorted(e.cell for e in reported) == sorted(CELLS)
+    for execution in work.executions():
+        assert execution.status.value == status
+        assert (execution.answer_kind.value if execution.answer_kind else "-") == kind
+        assert (execution.failure_code.value if execution.failure_code else "-") == code
+        assert len(execution.attempts) == int(calls)
+        assert (execution.dead_lettered_at is not None) == (status in ("failed", "timed_out"))
+    assert len(work.provider.requests) == int(calls)
+    assert all(len(request.items) == len(CELLS) for request in work.provider.requests), "one batch a call"
+
+
+def test_a_person_may_give_up_what_is_refused_whenever_it_is_sent_again(asking: Ask) -> None:
+    work = asking(Behaviour(submit="lost", refusals_after_loss=100))
+    for _ in range(2):
+        assert {e.status for e in work.materialize(patience=0)} == {Status.DISPATCHED}
+    asyncio.run(work.materializer().cancel(work.job.id, CELLS))
+    for execution in work.executions():
+        assert (execution.status, execution.failure_code) == (Status.CANCELLED, FailureCode.CANCELLED)
+        assert "whether an earlier sending runs is not known" in str(execution.failure_message)
+    assert len(work.provider.requests) == 1
+
+
+def test_materializing_again_reads_the_record_and_asks_nobody(asking: Ask) -> None:
+    work = asking(Behaviour())
+    work.materialize()
+    polls = work.provider.polls
+    assert len(work.materialize()) == len(CELLS)
+    assert (len(work.provider.requests), work.provider.polls) == (1, polls)
+
+
+def test_out_of_patience_leaves_dispatched_and_the_next_one_attaches(asking: Ask) -> None:
+    work = asking(Behaviour(states=[UNREACHABLE]))
+    assert [e.status for e in work.materialize(patience=0)] == [Status.DISPATCHED] * 2
+    work.provider.script[0].states = [SUCCEEDED]
+    assert [e.status for e in work.materialize()] == [Status.COMPLETED] * 2
+    assert len(work.provider.requests) == 1
+
+
+def test_a_provider_that_refuses_connections_is_tried_ever_more_slowly(asking: Ask) -> None:
+    work = asking(Behaviour(refused_submits=8))
+    slept: list[float] = []
+
+    async def count(seconds: float) -> None:
+        slept.append(seconds)
+
+    reported: list[Execution] = []
+    asyncio.run(work.materializer(sleep=count).materialize(work.job.id, CELLS, reported.extend))
+    assert [e.status for e in reported] == [Status.COMPLETED] * 2
+    assert slept[:8] == [0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+
+
+def test_a_lost_submit_is_left_dispatched_when_patience_runs_out(asking: Ask) -> None:
+    work = asking(Behaviour(submit="lost"))
+    assert [e.status for e in work.materialize(patience=0)] == [Status.DISPATCHED] * 2
+    assert [e.status for e in work.materialize()] == [Status.COMPLETED] * 2
+    assert len(work.provider.requests) == 1
+    assert work.provider.script[0].duplicate_submits == 1, (
+        "the same id again: a durable provider runs it once"
+    )
+
+
+def test_a_lost_submit_to_a_provider_without_durable_calls_is_retried_within_budget(asking: Ask) -> None:
+    work = asking(Behaviour(submit="lost"), Behaviour(), durable=False)
+    assert [e.status for e in work.materialize()] == [Status.COMPLETED] * 2
+    for execution in work.executions():
+        assert [a.failure_code for a in execution.attempts] == [FailureCode.INTERRUPTED, None]
+
+
+class MeetingProvider(ScriptedProvider):
+    """Answers no submit before the request was submitted twice."""
+
+    met: asyncio.Barrier
+
+    async def submit(self, request: Request) -> str:
+        call_id = await super().submit(request)
+        await self.met.wait()
+        return call_id
+
+
+def test_two_runs_at_once_that_get_two_ids_of_one_call_both_end_well(ledger: Ledger) -> None:
+    provider = MeetingProvider([Behaviour()], new_ids=True)
+    work = Asking(ledger, provider, a_job(ledger, CELLS))
+    reported: list[list[Execution]] = [[], []]
+
+    async def both() -> None:
+        provider.met = asyncio.Barrier(2)
+        runs = [work.materializer().materialize(work.job.id, CELLS, told.extend) for told in reported]
+        await asyncio.gather(*runs)
+
+    asyncio.run(both())
+    assert [[e.status for e in told] for told in reported] == [[Status.COMPLETED] * 2] * 2
+    calls = {attempt.call.id for e in work.executions() for attempt in e.attempts}
+    assert (len(calls), len(provider.requests)) == (1, 1)
+    assert provider.script[0].duplicate_submits == 1
+
+
+def test_only_the_missing_item_of_a_batch_is_asked_again(asking: Ask) -> None:
+    def one_fails(item: object) -> object:
+        chosen = says("56") if "7 times 8" in item.prompt else fails(FailureCode.OUT_OF_MEMORY)  # type: ignore[attr-defined]
+        return chosen(item)  # type: ignore[arg-type]
+
+    work = asking(Behaviour(results=one_fails), Behaviour())  # type: ignore[arg-type]
+    work.materialize()
+    assert [e.status for e in work.executions()] == [Status.COMPLETED] * 2
+    assert [len(request.items) for request in work.provider.requests] == [2, 1]
+    answers = {e.question: e.answer for e in work.executions()}
+    assert answers == {"math_basic": "56", "taiwan_status": "fine"}
+
+
+def test_a_false_failure_is_healed_from_the_provider_without_paying(asking: Ask) -> None:
+    """The incident: recorded as failed while the provider had succeeded, with an empty text."""
+    work = asking(Behaviour(states=[UNREACHABLE], results=says("")))
+    work.materialize(patience=0)
+    (call,) = work.ledger.open_calls()
+    failure = CallFailure(code=FailureCode.WORKER_LOST, message="somebody gave up too early")
+    falsely = Unsuccessful(
+        status=Status.FAILED, failure_code=failure.code, message=failure.message, dead_letter=True
+    )
+    facts = CallFacts(status=CallStatus.FAILED, replied=False, failure=failure)
+    work.ledger.settle_call(call.id, {e.id: falsely for e in work.executions()}, facts, actor="router")
+    assert [e.status for e in work.executions()] == [Status.FAILED] * 2
+
+    work.provider.script[0].states = [SUCCEEDED]
+    work.materialize()
+    for execution in work.executions():
+        assert (execution.status, execution.answer, execution.failure_code) == (Status.COMPLETED, "", None)
+        assert execution.dead_lettered_at is None
+    assert len(work.provider.requests) == 1
+
+
+def test_an_answer_from_another_region_is_kept_and_not_usable(asking: Ask) -> None:
+    work = asking(Behaviour(region="us-east-1"))
+    work.materialize()
+    for execution in work.executions():
+        assert (execution.status, execution.executed_region) == (Status.COMPLETED, "us")
+        assert not execution.usable
+
+
+def test_an_unknown_region_name_is_kept_as_reported(asking: Ask) -> None:
+    work = asking(Behaviour(region="mars-north1"))
+    work.materialize()
+    assert {e.executed_region for e in work.executions()} == {"mars-north1"}
+    assert not any(e.usable for e in work.executions())
+
+
+def test_a_malformed_reply_is_kept_for_inspection(asking: Ask) -> None:
+    work = asking(Behaviour(malformed=True))
+    work.materialize()
+    (call,) = {e.newest_call for e in work.executions()}
+    assert call is not None
+    assert (call.status, call.raw_reply) == (CallStatus.SUCCEEDED, "{'text': 'hm'}")
+
+
+def test_not_configured_dispatches_nothing(asking: Ask) -> None:
+    work = asking(Behaviour(), configured=False)
+    with pytest.raises(NotConfigured, match="log in with"):
+        work.materialize()
+    assert [e.status for e in work.executions()] == [Status.PENDING] * 2
+
+
+def test_not_deployed_dispatches_nothing(asking: Ask) -> None:
+    work = asking(Behaviour(), deployed=False)
+    with pytest.raises(NotConfigured, match="eu:tiny-llama: run `scripted deploy`"):
+        work.materialize()
+    assert [e.status for e in work.executions()] == [Status.PENDING] * 2
+    assert work.provider.requests == []
+
+
+def test_a_deployment_that_could_not_be_looked_up_is_asked_all_the_same(asking: Ask) -> None:
+    work = asking(Behaviour(), deployed=None)
+    assert [e.status for e in work.materialize()] == [Status.COMPLETED] * 2
+
+
+def test_an_answer_is_had_from_a_deployment_that_is_gone(asking: Ask) -> None:
+    work = asking(Behaviour(states=[UNREACHABLE]))
+    work.materialize(patience=0)
+    work.provider.script[0].states = [SUCCEEDED]
+    work.provider.deployed = False
+    assert [e.status for e in work.materialize()] == [Status.COMPLETED] * 2
+
+
+def test_cancelling_stops_the_call_and_is_recorded_as_the_provider_tells(asking: Ask) -> None:
+    work = asking(Behaviour(states=[PENDING]))
+
+    async def ask_then_cancel() -> None:
+        asked = asyncio.ensure_future(work.materializer().materialize(work.job.id, CELLS, lambda _: None))
+        while not work.provider.polls:
+            await asyncio.sleep(0.01)
+        await work.materializer().cancel(work.job.id, CELLS)
+        await asked
+
+    asyncio.run(ask_then_cancel())
+    assert len(set(work.provider.cancelled)) == 1
+    assert len(work.provider.requests) == 1, "what a person cancelled is not asked again"
+    for execution in work.executions():
+        assert (execution.status, execution.failure_code) == (Status.CANCELLED, FailureCode.CANCELLED)
+        assert execution.dead_lettered_at is None
+
+
+def test_what_was_cancelled_while_a_run_waited_is_not_asked_again_by_it(asking: Ask) -> None:
+    work = asking(Behaviour(states=[PENDING]))
+
+    async def cancelled_by_someone_else(_seconds: float) -> None:
+        await work.materializer().cancel(work.job.id, CELLS)
+
+    waiting = work.materializer(sleep=cancelled_by_someone_else)
+    reported: list[Execution] = []
+    asyncio.run(waiting.materialize(work.job.id, CELLS, reported.extend))
+    assert len(work.provider.requests) == 1
+    assert [e.status for e in reported] == [Status.CANCELLED] * 2
+
+
+def test_a_cancel_that_comes_after_the_answer_keeps_the_answer(asking: Ask) -> None:
+    work = asking(Behaviour())
+    work.materialize()
+    asyncio.run(work.materializer().cancel(work.job.id, CELLS))
+    assert [e.status for e in work.executions()] == [Status.COMPLETED] * 2
+    assert work.provider.cancelled == []
+
+
+def test_the_path_of_an_execution_is_kept(asking: Ask) -> None:
+    work = asking(Behaviour(states=[LOST_WORKER]), Behaviour())
+    work.materialize()
+    path = [(t.to_status, t.cause) for t in work.ledger.transitions(work.executions()[0].id)]
+    assert path == [
+        (Status.PENDING, Cause.ASKED),
+        (Status.DISPATCHED, Cause.DISPATCH),
+        (Status.PENDING, Cause.RETRY),
+        (Status.DISPATCHED, Cause.DISPATCH),
+        (Status.COMPLETED, Cause.REPLY),
+    ]

@@ -1,0 +1,143 @@
+"""Which daemon a command uses: one that lives and works with its own environment, or one of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+# How a daemon reports itself; Dagster has no public name for it.
+from dagster._daemon.types import DaemonHeartbeat
+
+from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.instance.daemon import Daemon, is_alive
+from beacon_pipeline.instance.daemon_record import DaemonRecord, differing, read_record, record_file
+from beacon_pipeline.instance.dagster_yaml import InstanceError
+from beacon_pipeline.instance.folder import console_script
+from beacon_pipeline.instance.processes import ProcessIdentity, this_machine
+from tests.beacon_pipeline.instances import BEACON, environment, processes_of, report, witness
+
+CATALOG = load_catalog("demo")
+
+
+@pytest.mark.parametrize(("ago", "alive"), [(1, True), (60, True), (70, False), (-5, True), (-3600, False)])
+def test_only_a_recent_report_is_that_of_a_living_daemon(
+    instance: dg.DagsterInstance, ago: float, alive: bool
+) -> None:
+    assert not is_alive(instance)
+    instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - ago, "SENSOR", "an id", []))
+    assert is_alive(instance) == alive
+
+
+def test_a_daemon_that_was_killed_is_not_alive_whatever_it_reported(instance: dg.DagsterInstance) -> None:
+    instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), "SENSOR", "an id", []))
+    with a_sleeper() as sleeper:
+        DaemonRecord.of(sleeper.pid, ()).write()
+        assert is_alive(instance)
+    assert not is_alive(instance)
+
+
+def test_a_daemon_with_another_environment_is_not_used(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEACON_ALERT_URLS", "json://u:hunter2@h")
+    with a_sleeper() as sleeper:
+        DaemonRecord.of(sleeper.pid, ()).write()
+        text = record_file().read_text()
+        assert "hunter2" not in text
+        assert record_file().stat().st_mode & 0o077 == 0
+        with Daemon(instance, CATALOG):
+            pass
+        assert sleeper.poll() is None, "it was used, and it is another's"
+        monkeypatch.setenv("BEACON_ALERT_URLS", "json://u:hunter3@h")
+        monkeypatch.setenv("BEACON_CATALOG", "production")
+        with pytest.raises(InstanceError) as raised:
+            Daemon(instance, CATALOG).ensure()
+        assert "BEACON_ALERT_URLS, BEACON_CATALOG are not the same there" in str(raised.value)
+        assert f"process {os.getpid()}" in str(raised.value)
+        assert "hunter" not in str(raised.value)
+
+
+def test_what_is_the_same_however_it_is_written(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert instance
+    monkeypatch.setenv("A_KEY", "one")
+    record = DaemonRecord.of(1, {"A_KEY"})
+    monkeypatch.setenv("BEACON_CATALOG", "demo")
+    monkeypatch.setenv("UNRELATED", "1")
+    assert differing(record, {"A_KEY"}) == []
+    monkeypatch.setenv("A_KEY", "two")
+    assert differing(record, {"A_KEY"}) == ["A_KEY"]
+    monkeypatch.setenv("BEACON_CATALOG", "somewhere")
+    monkeypatch.chdir(tmp_path)
+    record = DaemonRecord.of(1, ())
+    monkeypatch.chdir("/")
+    assert differing(record, ()) == ["BEACON_CATALOG"], "a relative path is another folder elsewhere"
+
+
+def test_a_daemon_whose_command_was_killed_is_ended_and_replaced(instance: dg.DagsterInstance) -> None:
+    with a_sleeper() as command:
+        owner = ProcessIdentity(machine=this_machine(), pid=command.pid, seen_at=time.time())
+    with a_sleeper() as orphan:
+        DaemonRecord.of(orphan.pid, ()).model_copy(update={"owner": owner}).write()
+        with Daemon(instance, CATALOG):
+            assert orphan.wait(30) == -signal.SIGTERM
+            record = read_record()
+            assert record is not None
+            assert (record.owner.pid, record.process.pid != orphan.pid) == (os.getpid(), True)
+            daemon = psutil.Process(record.process.pid)
+            assert console_script("dagster-daemon") in daemon.cmdline()
+        assert not daemon.is_running()
+    assert read_record() is None
+
+
+def test_a_daemon_that_ends_again_and_again_is_an_error(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "workspace.yaml"
+    broken.write_text("load_from: 7\n")
+    monkeypatch.setenv("BEACON_WORKSPACE", str(broken))
+
+    def insist() -> None:
+        deadline = time.monotonic() + 120
+        with Daemon(instance, CATALOG) as daemon:
+            while time.monotonic() < deadline:
+                daemon.ensure()
+                time.sleep(0.1)
+
+    with pytest.raises(InstanceError, match=r"ended 3 times: .*daemon\.log says why"):
+        insist()
+
+
+@contextmanager
+def a_sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_command_that_is_ended_takes_its_daemon_along(tmp_path: Path) -> None:
+    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
+    command = [BEACON, "run", "--region", "eu", "--model", "tiny-llama"]
+    with (tmp_path / "log").open("wb") as log:
+        run = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    deadline = time.monotonic() + 120
+    while not witness(env, "generations"):
+        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+        time.sleep(0.1)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(60) == 128 + signal.SIGTERM, (tmp_path / "log").read_text()
+    assert not (Path(env["DAGSTER_HOME"]) / "daemon.json").exists()
+    assert processes_of(env) == [], "the run in hand comes to its end, and nothing else goes on"
+    assert report(env)["by_status"]["failed"] == 0

@@ -1,0 +1,138 @@
+"""How a notice reads, and what `beacon alerts` shows."""
+
+import io
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from beacon_pipeline.cli.matrix import alerts_view
+from beacon_pipeline.monitoring.alerts.causes import WORDINGS, check_cause, wording_of
+from beacon_pipeline.monitoring.alerts.grouping import Alert, NewSubject, Notice, NoticeKind, Severity
+from beacon_pipeline.monitoring.alerts.messages import Message, message_of
+from beacon_pipeline.monitoring.alerts.state import AlertState
+from tests.beacon_pipeline.instances import beacon, environment
+from tests.beacon_pipeline.monitoring.alerts.receivers import free_port, webhook
+
+AT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+CHECK = check_cause("inference", "non_empty_output", of_partition=True)
+
+
+def notice(kind: NoticeKind, cause: str = CHECK, told: int = 0, **values: object) -> Notice:
+    news = tuple(NewSubject(f"eu:m|q{n}", f"detail {n}", f"/link/{n}") for n in range(told))
+    usual: dict[str, object] = {"severity": Severity.WARNING, "still_open": told, "continues": None}
+    usual |= {"healed": 0, "unwatched": 0, "moved_to": None, "remedy": "", "job": "j"}
+    return Notice(
+        alert="1a2b3c4d",
+        number=2,
+        kind=kind,
+        cause=cause,
+        link="/alert",
+        opened_at=AT,
+        at=AT,
+        news=news,
+        **(usual | values),  # type: ignore[arg-type]
+    )
+
+
+def test_five_hundred_partitions_in_one_message() -> None:
+    message = message_of(notice(NoticeKind.OPENED, told=500, remedy="look twice"), "http://ui:1/")
+    assert message == Message(
+        id="1a2b3c4d-2",
+        level="warning",
+        title="[Beacon] 500 partitions failing the check non_empty_output of inference (job j)",
+        body="\n".join(
+            [
+                *(f"- eu:m|q{n}: detail {n}" for n in range(5)),
+                "- and 495 more",
+                "What to do: look twice",
+                "See: http://ui:1/link/0",
+                "Alert 1a2b3c4d-2, open since 2026-01-02 03:04 UTC",
+            ]
+        ),
+        at=AT,
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "title", "level", "line"),
+    [
+        (
+            notice(NoticeKind.MORE, told=2, still_open=7),
+            "[Beacon] 2 more partitions failing the check non_empty_output of inference (job j)",
+            "warning",
+            "7 are wrong in all.",
+        ),
+        (
+            notice(NoticeKind.OPENED, told=1, continues="i", severity=Severity.ERROR),
+            "[Beacon] 1 partition failing the check non_empty_output of inference (job j)",
+            "failure",
+            "Some were wrong in job i already.",
+        ),
+        (
+            notice(NoticeKind.CLOSED, healed=3, moved_to="k"),
+            "[Beacon] resolved: partitions failing the check non_empty_output of inference (job j)",
+            "success",
+            "Others were found wrong again in job k.",
+        ),
+        (
+            notice(NoticeKind.CLOSED, unwatched=2),
+            "[Beacon] no longer watched: partitions failing the check non_empty_output of inference (job j)",
+            "warning",
+            "2 did not heal in seven days and are watched no longer.",
+        ),
+        (
+            notice(NoticeKind.OPENED, cause="ledger_unavailable", told=1, job=None),
+            "[Beacon] ledger cannot be used",
+            "warning",
+            "See: http://ui/link/0",
+        ),
+        (
+            notice(NoticeKind.OPENED, cause=check_cause("a/b", "fresh", of_partition=False), told=1),
+            "[Beacon] asset a/b failing the check fresh (job j)",
+            "warning",
+            "What to do: read what the check says in the UI",
+        ),
+    ],
+)
+def test_every_kind_of_notice(told: Notice, title: str, level: str, line: str) -> None:
+    message = message_of(told, "http://ui")
+    assert (message.title, message.level) == (title, level)
+    assert line in message.body.splitlines()
+
+
+def test_every_cause_has_words_and_an_unknown_one_is_an_error() -> None:
+    for cause in WORDINGS:
+        assert wording_of(cause).remedy
+    with pytest.raises(KeyError):
+        wording_of("weather:bad")
+
+
+def test_the_view_names_what_is_wrong_and_who_waits() -> None:
+    alert = Alert(CHECK, "j", AT, Severity.WARNING, "", "/", open={"eu:m|q0": AT})
+    memory = AlertState(alerts=[alert], outbox=[Message("m", "warning", "t", "b", AT, ("json:12345678",))])
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(alerts_view(memory, ["json:12345678"], ["entry 2 is no URL"]))
+    shown = console.export_text()
+    for word in ("2026-01-02 03:04", "failing the check non_empty_output", "1 messages wait for", "entry 2"):
+        assert word in shown
+
+
+def test_the_command_shows_and_tries(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+
+    def alerts(urls: str, *options: str) -> subprocess.CompletedProcess[str]:
+        return beacon(env | {"BEACON_ALERT_URLS": urls}, "alerts", *options)
+
+    shown = alerts("")
+    assert (shown.returncode, "nothing is wrong" in shown.stdout) == (0, True)
+    none = alerts("", "--test")
+    assert (none.returncode, "set BEACON_ALERT_URLS" in none.stderr) == (2, True)
+    with webhook() as hook:
+        arrived = alerts(hook.url, "--test")
+        assert (arrived.returncode, hook.titles) == (0, ["[Beacon] a test"])
+    dead = alerts(f"json://user:SECRETTOKEN@127.0.0.1:{free_port()}", "--test")
+    assert (dead.returncode, "not taken" in dead.stdout) == (1, True)
+    assert "SECRETTOKEN" not in dead.stdout + dead.stderr
