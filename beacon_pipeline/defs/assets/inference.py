@@ -48,7 +48,7 @@ def inference_asset(catalog: Catalog) -> dg.AssetsDefinition:
                 description="The answer of each model to each question from each region.\n\n"
                 "A partition is green when there is an answer on record, an empty one included; its newest "
                 "materialization shows question, system prompt, answer, and what other regions answered. "
-                "The words are explained in `docs/DESIGN.md`, its checks in the README.",
+                "The README explains the terms, `docs/looking.md` the checks.",
             )
         ],
         partitions_def=partitions,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.beacon_pipeline.cli.test_readme import commands
-from tests.beacon_pipeline.instances import beacon, environment, report, witness
+from tests.beacon_pipeline.instances import BEACON, ROOT, beacon, environment, report, witness
 
 
 @pytest.fixture(scope="module")
@@ -58,27 +58,29 @@ def test_the_matrix_and_one_partition_for_people(asked: dict[str, str]) -> None:
     assert [job["executions"] for job in listed] == [24]
 
 
-def test_the_commands_of_the_readme_and_that_asking_again_keeps_the_old_job(tmp_path: Path) -> None:
+def test_the_commands_of_the_guides_and_that_asking_again_keeps_the_old_job(tmp_path: Path) -> None:
     env = environment(tmp_path, location="tests.beacon_pipeline.locations.quick")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     first, again, *others = [line for line in commands() if line.startswith("beacon ")]
     assert first == "beacon run --region EU-West --model tiny-qwen"
-    assert typed(env, first).returncode == 0
+    assert typed(env, tmp_path, first).returncode == 0
     old = report(env)["job"]
     assert again == "beacon run --region eu --model tiny-qwen --new-job"
-    done = typed(env, again)
+    done = typed(env, tmp_path, again)
     assert done.returncode == 0, done.stderr
     assert "new job" in done.stderr
     assert ": 1 Dagster run\n" in done.stderr, "the catalog did not change: its run is not launched again"
     assert report(env)["job"] != old
     assert [report(env, "--job", job)["executions"] for job in (report(env)["job"], old)] == [8, 8]
     for line in others:
-        done = typed(env, line)
+        done = typed(env, tmp_path, line)
         assert done.returncode == 0, (line, done.stderr)
 
 
-def typed(env: dict[str, str], line: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as the README has it."""
-    return beacon(env, *shlex.split(line)[1:])
+def typed(env: dict[str, str], folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as the guides have it, in ``folder``."""
+    command = [BEACON, *shlex.split(line)[1:]]
+    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
