@@ -22,16 +22,25 @@ URL_VARIABLE = "DBT_LIKE_CHECKS_URL"
 
 paths_argument = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 select_option = click.option(
-    "--select", "-s", multiple=True, metavar="CRITERIA", help="Only tests by tag:…, model or name."
+    "--select", "-s", multiple=True, metavar="CRITERIA", help="Only tests by tag:…, path:…, model or name."
 )
 exclude_option = click.option("--exclude", multiple=True, metavar="CRITERIA", help="All tests but these.")
 url_option = click.option(
     "--url",
     envvar=URL_VARIABLE,
+    show_envvar=True,
     required=True,
-    help=f"The database, as sqlite:///file.db or postgresql://…; or {URL_VARIABLE}.",
+    help="The database, as sqlite:///file.db or postgresql://…",
 )
+strict_option = click.option("--strict", is_flag=True, help="Tests that are not supported here are an error.")
+vars_option = click.option("--vars", "variables", metavar="YAML", help="Values of var('…'): '{name: value}'.")
+target_option = click.option("--target", "-t", metavar="NAME", help="What target.name is.")
+warn_error_option = click.option("--warn-error", is_flag=True, help="Warnings are errors.")
 schema_option = click.option("--schema", help="The schema of tables that name none.")
+project_options = (
+    *(paths_argument, select_option, exclude_option, strict_option, vars_option, target_option),
+    warn_error_option,
+)
 timeout_option = click.option(
     "--timeout", type=click.FloatRange(min=0.001), default=300.0, show_default=True, help="Seconds per query."
 )
@@ -49,13 +58,15 @@ def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], 
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="beacon-pipeline", prog_name="dbt-like-checks")
 def commands() -> None:
     """Data tests declared in YAML as for dbt, run on any SQLite, PostgreSQL or DuckDB database."""
 
 
 @commands.command()
-@with_options(paths_argument, select_option, exclude_option, url_option, schema_option, timeout_option)
+@with_options(*project_options, url_option, schema_option, timeout_option)
 @click.option("--fail-fast", "-x", is_flag=True, help="Begin no test after the first failure.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only what is not well.")
 @click.option("--threads", type=click.IntRange(1, 64), default=4, show_default=True)
 @click.option("--output", type=click.Choice(["text", "json", "junit"]), default="text", show_default=True)
 @click.option(
@@ -69,9 +80,6 @@ def commands() -> None:
     help="Failing rows shown per test.",
 )
 def test(
-    paths: tuple[Path, ...],
-    select: tuple[str, ...],
-    exclude: tuple[str, ...],
     url: str,
     schema: str | None,
     timeout: float,
@@ -80,12 +88,16 @@ def test(
     output: str,
     store_failures: bool,
     sample: int,
+    quiet: bool,
+    warn_error: bool,
+    **project: Any,
 ) -> None:
-    """Run the tests of files and folders."""
+    """Run the tests of files and folders, or of a dbt project by its topmost folder."""
+    from dbt_like_checks.results import Status
     from dbt_like_checks.run import RunOptions, run_tests
-    from dbt_like_checks.terminal import Progress, junit, summary
+    from dbt_like_checks.terminal import Progress, junit, summary, unwell
 
-    tests = _selected(paths, select, exclude)
+    tests = _selected(**project, warn_error=warn_error)
     options = RunOptions(
         schema=schema,
         threads=threads,
@@ -94,27 +106,23 @@ def test(
         sample=sample,
         store_failures=store_failures,
     )
-    results = run_tests(tests, url, options, report=Progress() if output == "text" else None)
+    results = run_tests(tests, url, options, report=Progress() if output == "text" and not quiet else None)
     match output:
         case "json":
             click.echo(json.dumps(results.to_json(), indent=2))
         case "junit":
             click.echo(junit(results))
+        case _ if quiet:
+            click.echo("".join(f"{line}\n" for line in unwell(results)), nl=False)
         case _:
             click.echo("\n".join(summary(results)))
-    sys.exit(0 if results.success else FAILED)
+    warned = warn_error and results.count(Status.WARN)
+    sys.exit(0 if results.success and not warned else FAILED)
 
 
 @commands.command("compile")
-@with_options(paths_argument, select_option, exclude_option, url_option, schema_option, timeout_option)
-def compile_command(
-    paths: tuple[Path, ...],
-    select: tuple[str, ...],
-    exclude: tuple[str, ...],
-    url: str,
-    schema: str | None,
-    timeout: float,
-) -> None:
+@with_options(*project_options, url_option, schema_option, timeout_option)
+def compile_command(url: str, schema: str | None, timeout: float, **project: Any) -> None:
     """Print the SQL of the tests, their values written out."""
     from dbt_like_checks.compile import compile_test
     from dbt_like_checks.database import Reader, open_engine
@@ -123,13 +131,16 @@ def compile_command(
     from dbt_like_checks.shown import visible
     from dbt_like_checks.tables import Tables
 
-    tests, registry = _selected(paths, select, exclude), default_registry()
+    tests, registry = _selected(**project), default_registry()
     reader = Reader(open_engine(url, timeout=timeout), timeout)
     failed = False
     try:
         tables = Tables(reader, schema)
         for each in tests:
             click.echo(f"-- {visible(each.name)} ({visible(str(each.place))})")
+            if each.unsupported:
+                click.echo(f"-- {visible(each.unsupported)}\n")
+                continue
             try:
                 click.echo(f"{visible(compile_test(each, tables, registry).sql)};\n")
             except CannotCompile as error:
@@ -142,15 +153,13 @@ def compile_command(
 
 
 @commands.command("list")
-@with_options(paths_argument, select_option, exclude_option)
+@with_options(*project_options)
 @click.option("--output", type=click.Choice(["name", "json"]), default="name", show_default=True)
-def list_command(
-    paths: tuple[Path, ...], select: tuple[str, ...], exclude: tuple[str, ...], output: str
-) -> None:
+def list_command(output: str, **project: Any) -> None:
     """List the tests; needs no database."""
     from dbt_like_checks.shown import visible
 
-    for each in _selected(paths, select, exclude):
+    for each in _selected(**project):
         if output == "name":
             click.echo(visible(each.name))
             continue
@@ -163,6 +172,7 @@ def list_command(
             "tags": sorted(each.tags),
             "severity": each.config.severity.value,
             "place": str(each.place),
+            **({"unsupported": each.unsupported} if each.unsupported else {}),
         }
         click.echo(json.dumps(described))
 
@@ -176,11 +186,44 @@ def schema_command() -> None:
     click.echo(json.dumps(json_schema(default_registry()), indent=2))
 
 
-def _selected(paths: tuple[Path, ...], select: tuple[str, ...], exclude: tuple[str, ...]) -> list[Any]:
+def _selected(
+    paths: tuple[Path, ...],
+    select: tuple[str, ...],
+    exclude: tuple[str, ...],
+    strict: bool,
+    variables: str | None,
+    target: str | None,
+    warn_error: bool,
+) -> list[Any]:
+    """The tests that are meant; what is passed over is said on the error output. Raises ProjectError."""
+    from dbt_like_checks.errors import Problem, ProjectError
     from dbt_like_checks.grammar import load_project
     from dbt_like_checks.selection import select_tests
+    from dbt_like_checks.terminal import warnings
 
-    return select_tests(load_project(*paths), select, exclude)
+    project = load_project(*paths, variables=_variables(variables), target=target)
+    if warn_error and project.warnings:
+        raise ProjectError(project.warnings)
+    for line in warnings(project.warnings):
+        click.echo(line, err=True)
+    tests = select_tests(project, select, exclude)
+    refused = [Problem(test.place, test.unsupported) for test in tests if test.unsupported]
+    if strict and refused:
+        raise ProjectError(refused)
+    return tests
+
+
+def _variables(given: str | None) -> dict[str, object]:
+    """The values of ``--vars``: YAML, as for dbt."""
+    import yaml
+
+    try:
+        read = yaml.safe_load(given or "{}")
+    except yaml.YAMLError:
+        read = None
+    if not isinstance(read, dict):
+        raise click.BadParameter("write a mapping, such as '{name: value}'", param_hint="--vars")
+    return {str(name): value for name, value in read.items()}
 
 
 def _masked_traceback() -> str:

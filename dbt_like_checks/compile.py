@@ -39,6 +39,19 @@ class Query:
     _limit: int | None
     _driver: str
     restricted: bool
+    _counts_rows: bool = False  # the failures are the failing rows, all of them
+
+    @property
+    def condition(self) -> tuple[sa.FromClause, sa.ColumnElement[Any]] | None:
+        """The table and the condition whose rows are the failures, where the test is no more than that."""
+        rows = self._failing(Purpose.COUNT)
+        where, tables = rows.whereclause, rows.get_final_froms()
+        if not self._counts_rows or where is None or len(tables) != 1:
+            return None
+        # No groups, no limit, nothing but columns of one table: else it would differ from this.
+        plain = sa.select(*rows.selected_columns).where(where)
+        is_plain = isinstance(tables[0], sa.TableClause) and rows.compare(plain)
+        return (tables[0], where) if is_plain else None
 
     @cached_property
     def sql(self) -> str:
@@ -76,7 +89,8 @@ def compile_test(
 
     limit = test.config.limit
     count = _count(failing(Purpose.COUNT), test.config.fail_calc or counted_by, limit)
-    return Query(count, failing, limit, tables.reader.engine.url.drivername, restricted)
+    plainly = limit is None and (test.config.fail_calc or counted_by) == COUNT and test.sql is None
+    return Query(count, failing, limit, tables.reader.engine.url.drivername, restricted, plainly)
 
 
 def readable(query: sa.Select[Any], driver: str) -> str:
@@ -109,6 +123,7 @@ def _tested(test: DataTest, tables: Tables, restrict: Restriction | None) -> Tes
         rows=_rows(table, test.config.where, restriction),
         dialect=dialect,
         read_table=tables.read,
+        read_types=tables.types,
         tested_column=test.column,
         restricted=restriction is not None,
     )

@@ -49,9 +49,12 @@ def sql_text(value: object) -> str:
     """An SQL expression as text. Raises ValueError."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be SQL text")
-    if "{{" in value or "{%" in value:
-        raise ValueError("Jinja is not understood here: write plain SQL")
     return value.strip()
+
+
+def _where(value: object) -> str | None:
+    # An empty one is none to dbt, which pastes it only where it holds something.
+    return None if isinstance(value, str) and not value.strip() else sql_text(value)
 
 
 def _limit(value: object) -> int:
@@ -61,8 +64,9 @@ def _limit(value: object) -> int:
 
 
 def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
+    spelled = {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else value
+    if isinstance(spelled, bool):
+        return spelled
     raise ValueError(f"must be true or false, not {value!r}")
 
 
@@ -97,6 +101,6 @@ _READERS: Mapping[str, tuple[str, Callable[[object], object]]] = {
     "store_failures_as": ("store_failures", _stored_as),
     "tags": ("tags", tags),
     "warn_if": ("warn_if", _threshold),
-    "where": ("where", sql_text),
+    "where": ("where", _where),
 }
 CONFIG_KEYS = frozenset((*_READERS, *WITHOUT_EFFECT))

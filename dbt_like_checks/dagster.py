@@ -61,6 +61,9 @@ class _Runner:
             raise dg.Failure(visible(str(error)), allow_retries=False) from None
         not_carried_out = []
         for name, result in zip(tests, results, strict=True):
+            if result.test.unsupported:
+                yield _not_supported(asset, name, result.test.unsupported)
+                continue
             if result.status in (Status.ERROR, Status.SKIPPED):
                 not_carried_out.append(result)
                 continue
@@ -174,7 +177,8 @@ def _checks_on(
 def _spec(
     asset: dg.AssetKey, name: str, test: DataTest, blocking: bool, registry: Registry
 ) -> dg.AssetCheckSpec:
-    what_it_says = None if test.kind == SINGULAR else registry.find(test.kind).description
+    known = test.kind != SINGULAR and not test.unsupported
+    what_it_says = registry.find(test.kind).description if known else test.unsupported
     return dg.AssetCheckSpec(
         name,
         asset=asset,
@@ -183,6 +187,21 @@ def _spec(
         metadata={
             "declared_in": visible(f"{Path(test.place.file).name}:{test.place.line}"),
             "kind": test.kind,
+        },
+    )
+
+
+def _not_supported(asset: dg.AssetKey, name: str, reason: str) -> dg.AssetCheckResult:
+    """A check that warns: a test that nobody ran has not passed."""
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=name,
+        passed=False,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=visible(reason),
+        metadata={
+            "status": dg.MetadataValue.text("skipped"),
+            "message": dg.MetadataValue.text(visible(reason)),
         },
     )
 

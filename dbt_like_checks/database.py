@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from dbt_like_checks.dialects import REGEX_FUNCTION, Dialect
+from dbt_like_checks.dialects import NO_TIME_FUNCTION, REGEX_FUNCTION, Dialect
 from dbt_like_checks.errors import DatabaseUnusable, QueryStopped
 from dbt_like_checks.secrets import masked, secrets_of, shown_address
 from dbt_like_checks.watch import Watch
@@ -255,7 +255,7 @@ def _prepare_postgresql(
 
 def _prepare_sqlite(connection: sa.Connection, timeout: float | None, undo: ExitStack) -> None:
     driver: Any = connection.connection.driver_connection
-    undo.enter_context(_regular_expressions(driver))
+    undo.enter_context(_functions(driver))
     if timeout is not None:
         deadline = time.monotonic() + timeout
         driver.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
@@ -278,8 +278,8 @@ def _compiled(pattern: str) -> Any:
 
 
 @contextmanager
-def _regular_expressions(driver: Any) -> Iterator[None]:
-    """Gives SQLite regular expressions for as long as the block lasts."""
+def _functions(driver: Any) -> Iterator[None]:
+    """Gives SQLite regular expressions, and errors for what is no time, for as long as the block lasts."""
     faults: list[str] = []
 
     def matches(text: object, pattern: str) -> bool | None:
@@ -292,7 +292,15 @@ def _regular_expressions(driver: Any) -> Iterator[None]:
             faults.append(f"stopped: the regular expression {pattern!r} takes too long on one value")
             raise
 
+    def no_time(value: object) -> None:
+        faults.append(
+            f"{value!r} cannot be read as a time: SQLite needs texts such as '2024-01-31 10:00:00';"
+            " of seconds since 1970 write datetime(column, 'unixepoch')"
+        )
+        raise ValueError
+
     driver.create_function(REGEX_FUNCTION, 2, matches, deterministic=True)
+    driver.create_function(NO_TIME_FUNCTION, 1, no_time, deterministic=True)
     try:
         yield
     except sa.exc.DBAPIError:

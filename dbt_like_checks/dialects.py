@@ -14,7 +14,9 @@ from dbt_like_checks.errors import CannotCompile, DatabaseUnusable
 
 Scalar = str | bool | int | float | Decimal | dt.date | dt.datetime
 REGEX_FUNCTION = "dbt_like_checks_matches"  # what SQLite calls back for regular expressions
+NO_TIME_FUNCTION = "dbt_like_checks_no_time"  # and for a value that is no time: it raises
 REGEX_FLAGS = "ims"  # ignore case, ^ and $ at every line, . matches a newline
+CASE_MATTERS = "c"  # a flag of PostgreSQL and DuckDB for what is so anyway
 
 
 class Dialect(StrEnum):
@@ -46,6 +48,12 @@ class DatePart(StrEnum):
     MONTH = "month"
     QUARTER = "quarter"
     YEAR = "year"
+
+    @classmethod
+    def _missing_(cls, value: object) -> DatePart | None:
+        """Written in another case, as SQL is."""
+        lowered = value.lower() if isinstance(value, str) else None
+        return next((member for member in cls if member.value == lowered), None)
 
 
 class Untyped(sa.types.UserDefinedType[Any]):
@@ -82,6 +90,14 @@ def literal(value: Scalar) -> sa.BindParameter[Any]:
     return sa.literal(value, Untyped())
 
 
+def unescaped(text: str) -> str:
+    """A value that dbt pastes between single quotes, as the database then reads it: ``''`` is one quote.
+
+    One alone would end dbt's text and is an SQL error there; here it stands for itself.
+    """
+    return text.replace("''", "'")
+
+
 def written(sql: str) -> sa.ColumnElement[Any]:
     """An SQL expression as its owner wrote it. Only for text from the project's files."""
     # The newline ends a comment that the expression may end with.
@@ -106,22 +122,27 @@ def add(
 ) -> sa.ColumnElement[Any]:
     """``moment`` moved by ``amount`` date parts, as dbt's ``dateadd``."""
     if dialect is Dialect.SQLITE:
-        unit, amount = _sqlite_unit(part, amount)
-        return sa.func.datetime(moment, literal(f"{amount:+d} {unit}"))
+        return _sqlite_add(moment, part, amount)
     unit, amount = (DatePart.MONTH, amount * 3) if part is DatePart.QUARTER else (part, amount)
     # The unit is one of an enumeration, not text from a file.
     interval: sa.ColumnClause[Any] = sa.literal_column(f"interval '1 {unit.value}'")
     return moment + interval * sa.literal_column(str(int(amount)))
 
 
-def _sqlite_unit(part: DatePart, amount: int) -> tuple[str, int]:
-    match part:
-        case DatePart.WEEK:
-            return "day", amount * 7
-        case DatePart.QUARTER:
-            return "month", amount * 3
-        case _:
-            return part.value, amount
+_MONTHS = {DatePart.MONTH: 1, DatePart.QUARTER: 3, DatePart.YEAR: 12}
+
+
+def _sqlite_add(moment: sa.ColumnElement[Any], part: DatePart, amount: int) -> sa.ColumnElement[Any]:
+    if part not in _MONTHS:
+        unit, amount = ("day", amount * 7) if part is DatePart.WEEK else (part.value, amount)
+        return sa.func.datetime(moment, literal(f"{amount:+d} {unit}"))
+    months = amount * _MONTHS[part]
+    moved = sa.func.datetime(moment, literal(f"{months:+d} month"))
+    # SQLite goes on into the next month where a month is too short (31 January and a month: 2 March);
+    # the other databases stop at its end, and dbt with them.
+    following = literal(f"{months + 1:+d} month")
+    last_day = sa.func.date(moment, literal("start of month"), following, literal("-1 day"))
+    return sa.func.min(moved, last_day.op("||")(sa.func.strftime(literal(" %H:%M:%S"), moment)))
 
 
 def as_timestamp(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -130,8 +151,19 @@ def as_timestamp(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnEl
 
 
 def comparable(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """A moment as it compares with `now`: on SQLite, where both are texts, in the same form."""
-    return sa.func.datetime(moment) if dialect is Dialect.SQLITE else moment
+    """A moment as it compares with `now`: on SQLite, where both are texts, in the same form.
+
+    SQLite has no type for times. A value that is not a text that begins with ``YYYY-MM-DD``, such as a
+    number of seconds, ends the query with an error, as it does on the databases that have one.
+    """
+    if dialect is not Dialect.SQLITE:
+        return moment
+    text = sa.func.datetime(moment)
+    begins_with_date = moment.op("GLOB")(literal("[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"))
+    is_time = sa.and_(sa.func.typeof(moment) == literal("text"), begins_with_date, text.is_not(None))
+    return sa.case(
+        (moment.is_(None), sa.null()), (is_time, text), else_=sa.func.dbt_like_checks_no_time(moment)
+    )
 
 
 def as_date(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -144,6 +176,7 @@ def matches(dialect: Dialect, text: sa.ColumnElement[Any], pattern: str, flags: 
 
     SQLite has none: there it is Python's ``regex`` module, with a bound on the time per value.
     """
+    flags = flags.replace(CASE_MATTERS, "")
     if unknown := sorted(set(flags) - set(REGEX_FLAGS)):
         raise CannotCompile(
             f"regular expression flag {unknown[0]!r}: only {', '.join(REGEX_FLAGS)} are known"

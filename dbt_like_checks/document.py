@@ -13,12 +13,20 @@ from typing import Any
 
 import yaml
 
-from dbt_like_checks.errors import Place, Problem, did_you_mean
+from dbt_like_checks.errors import Place, Problem, near
+from dbt_like_checks.jinja import MARKS, Jinja
+from dbt_like_checks.references import JINJA_CALL
 
 SIZE_LIMIT = 2_000_000  # bytes of one file; they are written by hand
 DEPTH_LIMIT = 100  # levels of nesting of one file
 NODE_LIMIT = 200_000  # nodes of one file with its aliases unfolded
 MERGE = "tag:yaml.org,2002:merge"
+
+TESTS = frozenset(("data_tests", "tests"))
+# What holds tests or says how they run: a key that is nearly one of these is most likely meant to be it.
+HOLDING_TESTS = frozenset(
+    ("columns", "config", "data_tests", "models", "seeds", "snapshots", "sources")
+).union(("tables", "tests", "versions"))
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -80,6 +88,8 @@ class Reader:
 
     file: str
     problems: list[Problem]
+    warnings: list[Problem] = field(default_factory=list)
+    jinja: Jinja = field(default_factory=Jinja)
     _left: int = field(default=NODE_LIMIT)
     _open: set[int] = field(default_factory=set)
 
@@ -91,12 +101,17 @@ class Reader:
         """Note a problem at a node."""
         self.problems.append(Problem(self.place(node), message))
 
+    def warn(self, node: yaml.Node, message: str) -> None:
+        """Note at a node what is passed over, as dbt passes it over."""
+        self.warnings.append(Problem(self.place(node), message))
+
     def mapping(
         self, node: yaml.Node, what: str, known: Collection[str] | None = None
     ) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         """The entries of a mapping as name → (key node, value node); {} with a problem otherwise.
 
-        A key given twice, a key that is no text and, with ``known``, any other key are problems.
+        A key given twice and a key that is no text are problems. With ``known`` any other key is passed
+        over with a warning, but for one that is nearly the name of what holds tests: it would lose them.
         """
         if not isinstance(node, yaml.MappingNode):
             self.report(node, f"{what} must be a mapping of names to values, not {kind_of(node)}")
@@ -108,7 +123,12 @@ class Reader:
             elif key.value in found:
                 self.report(key, f"{what}: {key.value!r} is given twice: keep one")
             elif known is not None and key.value not in known:
-                self.report(key, f"{what}: unknown key {key.value!r}{did_you_mean(key.value, known)}")
+                if key.value in TESTS:
+                    self.report(key, f"{what}: no tests belong here: write {key.value!r} where they do")
+                elif misspelled := near(key.value, (HOLDING_TESTS & frozenset(known)) | TESTS):
+                    self.report(key, f"{what}: unknown key {key.value!r}: did you mean {misspelled!r}?")
+                else:
+                    self.warn(key, f"{what}: unknown key {key.value!r}, passed over as by dbt")
             else:
                 found[key.value] = key, value
         return found
@@ -130,11 +150,15 @@ class Reader:
         self.report(node, f"{what} must be text, not {kind_of(node)}")
         return None
 
-    def plain(self, node: yaml.Node) -> object:
-        """The Python value of a node and all below it: lists, dicts and scalars."""
+    def plain(self, node: yaml.Node, *, rendered: bool = False) -> object:
+        """The Python value of a node and all below it: lists, dicts and scalars.
+
+        ``rendered``: with the values of the Jinja in its texts; what has none is a problem. What names a
+        table, ``{{ ref('a') }}``, stays for those who know the tables.
+        """
         self._spend(1)
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node)
+            return self._rendered(node) if rendered else self._scalar(node)
         with_loop = id(node) in self._open
         if with_loop:
             self.report(node, "an alias contains itself")
@@ -142,11 +166,21 @@ class Reader:
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
-                return [self.plain(item) for item in node.value]
+                return [self.plain(item, rendered=rendered) for item in node.value]
             entries = self.mapping(node, "a mapping")
-            return {name: self.plain(value) for name, (_, value) in entries.items()}
+            return {name: self.plain(value, rendered=rendered) for name, (_, value) in entries.items()}
         finally:
             self._open.discard(id(node))
+
+    def _rendered(self, node: yaml.ScalarNode) -> object:
+        value = self._scalar(node)
+        if not isinstance(value, str) or not MARKS.search(value) or JINJA_CALL.fullmatch(value.strip()):
+            return value
+        try:
+            return self.jinja.render(value)
+        except ValueError as error:
+            self.report(node, str(error))
+            return "?"  # the file is not used
 
     def _scalar(self, node: yaml.ScalarNode) -> object:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,10 +18,13 @@ from dbt_like_checks.names import test_name, unique_id
 from dbt_like_checks.project import Column, Config, DataTest, Model
 from dbt_like_checks.references import Resolver
 from dbt_like_checks.registry import GenericTest, Registry, arguments_of
+from dbt_like_checks.unsupported import unsupported_here
 
 Entries = dict[str, tuple[yaml.Node, yaml.Node]]
 OWN_KEYS = frozenset(("arguments", "config", "description", "name", "test_name"))
 COLUMN_NAME = "column_name"
+MOVED = (*sorted(CONFIG_KEYS), "config", "description", "name")  # dbt reads them under arguments as well
+_EXPRESSION = re.compile(r"\w\s*\(|\|\||::|\s[-+*/%]\s")  # what no column's name holds
 NOT_OF_TYPE = "Input should be a valid "  # how pydantic begins to say so
 
 
@@ -43,6 +47,7 @@ class EntryReader:
     project: str
     registry: Registry
     resolver: Resolver
+    generic_tests: frozenset[str] = frozenset()  # those written in Jinja in the dbt project
 
     def read(self, node: yaml.Node, subject: Subject) -> DataTest | None:
         """The declared test, or None with problems."""
@@ -52,10 +57,12 @@ class EntryReader:
             return None
         name_node, entries = named
         try:
+            if name_node.value in self.generic_tests:  # its own comes before dbt's
+                raise LookupError(name_node.value)
             generic = self.registry.find(name_node.value)
         except LookupError as error:
-            self.reader.report(name_node, str(error))
-            return None
+            return self._not_known(node, name_node, entries, subject, str(error))
+        entries = _without_config(self.reader, entries, generic)
         given = self._arguments(entries)
         column = self._column(generic, given, subject, name_node)
         arguments = self._validated(generic, given, name_node)
@@ -78,6 +85,38 @@ class EntryReader:
             place=self.reader.place(node),
             named=own_name is not None,
             inherited_tags=subject.tags,
+        )
+
+    def _not_known(
+        self, node: yaml.Node, name_node: yaml.ScalarNode, entries: Entries, subject: Subject, error: str
+    ) -> DataTest | None:
+        """A test of a kind that exists elsewhere, which is not run here; None with a problem otherwise."""
+        kind = str(name_node.value)
+        reason = unsupported_here(kind, self.generic_tests)
+        if reason is None:
+            self.reader.report(name_node, error)
+            return None
+        entries = _without_config(self.reader, entries, None)
+        before = len(self.reader.problems)
+        config, own_name = self._config(entries), self._text(entries, "name")
+        given = self._arguments(entries)
+        if len(self.reader.problems) > before:
+            return None
+        name = own_name or self._test_name(kind, given, subject, subject.column)
+        identity = (subject.model.name, kind, subject.column, sorted(map(repr, given.items())))
+        return DataTest(
+            name=name,
+            unique_id=unique_id(self.project, name, *identity),
+            kind=kind,
+            model=subject.model,
+            column=subject.column,
+            arguments={},
+            config=config,
+            description=self._text(entries, "description") or "",
+            place=self.reader.place(node),
+            named=own_name is not None,
+            inherited_tags=subject.tags,
+            unsupported=reason,
         )
 
     def _named(self, node: yaml.Node) -> tuple[yaml.ScalarNode, Entries] | None:
@@ -116,7 +155,7 @@ class EntryReader:
             found[name] = key, value
         if "model" in found:
             self.reader.report(found.pop("model")[0], "'model' is what the test is written under")
-        return {name: (key, self.reader.plain(value)) for name, (key, value) in found.items()}
+        return {name: (key, self.reader.plain(value, rendered=True)) for name, (key, value) in found.items()}
 
     def _column(
         self,
@@ -128,10 +167,13 @@ class EntryReader:
         column = subject.column
         if COLUMN_NAME in given and column is None:
             key, value = given[COLUMN_NAME]
-            if isinstance(value, str) and value:
-                column = Column(value)
-            else:
+            if not isinstance(value, str) or not value:
                 self.reader.report(key, "column_name must be text")
+            elif _EXPRESSION.search(value):
+                message = f"column_name must be a column's name, not the expression {value[:60]!r}"
+                self.reader.report(key, f"{message}: make it a column of a view, or write expression_is_true")
+            else:
+                column = Column(value)
         elif COLUMN_NAME in given:
             self.reader.report(given[COLUMN_NAME][0], "column_name is the column it is written under")
         if generic.column == "none" and column is not None:
@@ -163,7 +205,7 @@ class EntryReader:
                         entry[0], f"config {name!r} is given twice: keep the one under 'config'"
                     )
                 nodes[name] = entry
-        values = {name: self.reader.plain(value) for name, (_, value) in nodes.items()}
+        values = {name: self.reader.plain(value, rendered=True) for name, (_, value) in nodes.items()}
         return read_config(values, lambda key, message: self.reader.report(nodes[key][0], message))
 
     def _text(self, entries: Entries, key: str) -> str | None:
@@ -186,6 +228,22 @@ class EntryReader:
         return test_name(prefixed, subject.named, arguments)
 
 
+def _without_config(reader: Reader, entries: Entries, generic: GenericTest | None) -> Entries:
+    """The entries, with those under ``arguments`` that dbt reads as config moved beside it."""
+    if "arguments" not in entries or is_null(entries["arguments"][1]):
+        return entries
+    key, node = entries["arguments"]
+    arguments = reader.mapping(node, "arguments")
+    own = frozenset(generic.arguments.model_fields) if generic else frozenset()
+    moved = {name: arguments.pop(name) for name in MOVED if name in arguments and name not in own}
+    if not moved:
+        return entries
+    for name in moved.keys() & entries.keys():
+        reader.report(moved[name][0], f"{name!r} is given twice: keep the one beside 'arguments'")
+    left = yaml.MappingNode(node.tag, list(arguments.values()), node.start_mark, node.end_mark)
+    return {**moved, **entries, "arguments": (key, left)}
+
+
 def _by_place(error: pydantic.ValidationError) -> Iterator[tuple[str, list[ErrorDetails]]]:
     """The name of an argument for each value that is wrong, and what is wrong with that value.
 
@@ -206,7 +264,7 @@ def _argument_problem(generic: GenericTest, name: str, details: list[ErrorDetail
             return f"{test} has no argument {name!r}{did_you_mean(name, generic.arguments.model_fields)}"
         case "missing":
             return f"{test} needs the argument {name!r}"
-    messages = [detail["msg"] for detail in details]
+    messages = [detail["msg"].replace("valid tuple", "valid list") for detail in details]
     # An error of the type that was meant says more than that it is none of the others.
     said = [message for message in messages if not message.startswith(NOT_OF_TYPE)]
     if not said:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 NEAR = 60  # of 100: how alike a name must be to be offered
+VERY_NEAR = 75  # of 100: and to be taken for a typing error of something that matters
 
 
 class DataTestError(Exception):
@@ -67,9 +68,15 @@ class ProjectError(DataTestError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``": did you mean 'x'?"`` when a known name is near, else the empty string."""
+def near(name: str, known: Iterable[str], least: int = VERY_NEAR) -> str | None:
+    """The known name that is most like ``name``, or None where none is alike enough."""
     from rapidfuzz import fuzz, process  # only for those who mistyped
 
-    found = process.extractOne(name, list(known), scorer=fuzz.ratio, score_cutoff=NEAR)
-    return f": did you mean {found[0]!r}?" if found else ""
+    found = process.extractOne(name, list(known), scorer=fuzz.ratio, score_cutoff=least)
+    return str(found[0]) if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``": did you mean 'x'?"`` when a known name is near, else the empty string."""
+    found = near(name, known, NEAR)
+    return f": did you mean {found!r}?" if found else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from dbt_like_checks.dbt_project import FILE, FOLDERS, dbt_project_of
 from dbt_like_checks.errors import Place, Problem
 
 YAML_ENDINGS = (".yml", ".yaml")
@@ -12,7 +13,6 @@ FILES_LIMIT = 10_000
 # dbt's own files, which declare no tests.
 OTHER_FILES = frozenset(("dbt_project", "packages", "dependencies", "package-lock", "profiles", "selectors"))
 OTHER_FOLDERS = frozenset(("target", "dbt_packages", "logs"))
-ROOT = "dbt_project.yml"  # what the topmost folder of a dbt project holds
 # In these folders of a dbt project, SQL is no test.
 SQL_OF_OTHER_KINDS = frozenset(("models", "macros", "snapshots", "analyses", "seeds", "functions", "generic"))
 
@@ -22,7 +22,7 @@ def project_files(paths: Iterable[str | Path], problems: list[Problem]) -> list[
     found: dict[Path, Path] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            inside = _in_folder(path)
+            inside = _in_folder(path, problems)
             if not inside:
                 problems.append(Problem(Place(str(path)), "no .yml, .yaml or .sql file in this folder"))
         elif not path.exists():
@@ -43,15 +43,33 @@ def project_files(paths: Iterable[str | Path], problems: list[Problem]) -> list[
     return list(found.values())
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    above = _within_project(folder.resolve())
+def _in_folder(folder: Path, problems: list[Problem]) -> list[Path]:
+    if (folder / FILE).is_file():
+        return _in_project(folder, problems)
+    above = within_project(folder.resolve())
     return sorted(path for path in folder.rglob("*") if _belongs(path, folder, above) and path.is_file())
 
 
-def _within_project(folder: Path) -> tuple[str, ...]:
+def _in_project(root: Path, problems: list[Problem]) -> list[Path]:
+    """The files of a dbt project's own folders: its macros, and whatever else lies about, hold no tests."""
+    project = dbt_project_of(root, problems)
+    found: list[Path] = []
+    for key in FOLDERS if project is not None else ():
+        for folder in project.folders(key) if project is not None else ():
+            below = root / folder.relative_to(root.resolve())
+            sql = key == "test-paths"
+            found += [
+                path
+                for path in sorted(below.rglob("*"))
+                if _belongs(path, below, ("tests",) if sql else ("models",)) and path.is_file()
+            ]
+    return list(dict.fromkeys(found))
+
+
+def within_project(folder: Path) -> tuple[str, ...]:
     """The names of the folders from the project down to this one; outside of one, its own name."""
     for root in (folder, *folder.parents):
-        if (root / ROOT).is_file():
+        if (root / FILE).is_file():
             return folder.relative_to(root).parts
     return (folder.name,)
 

@@ -6,22 +6,25 @@ wherever they are declared, and then for their tests. All problems are reported 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import yaml
 
-from dbt_like_checks.configuration import read_config, tags
+from dbt_like_checks.configuration import CONFIG_KEYS, read_config, tags
+from dbt_like_checks.dbt_project import DbtProject, dbt_project_of
 from dbt_like_checks.document import Reader, guarded, is_null, read_yaml
 from dbt_like_checks.entry import Entries, EntryReader, Subject
 from dbt_like_checks.errors import Place, Problem, ProjectError, did_you_mean
 from dbt_like_checks.files import project_files
+from dbt_like_checks.jinja import MARKS, Jinja
 from dbt_like_checks.project import SINGULAR, Column, DataTest, Model, Project, Relation
-from dbt_like_checks.references import Resolver
+from dbt_like_checks.references import Resolver, bare_name
 from dbt_like_checks.registry import Registry, default_registry
 from dbt_like_checks.singular import read_singular
+from dbt_like_checks.versions import versions_of
 
 TESTS = ("data_tests", "tests")  # the second is dbt's older name
 RESOURCES = ("models", "seeds", "snapshots")
@@ -31,8 +34,8 @@ FILE_KEYS = frozenset(("version", "sources", *RESOURCES, *TESTS)).union(
     ("metrics", "saved_queries", "semantic_models", "unit_tests"),
 )
 MODEL_KEYS = frozenset(("name", "description", "columns", "config", "tags", *TESTS)).union(
-    ("access", "constraints", "data_type", "deprecation_date", "docs", "group", "meta", "primary_key"),
-    ("quote_columns", "relation", "semantic_model", "strategy", "time_spine"),
+    ("access", "constraints", "data_type", "deprecation_date", "docs", "group", "latest_version", "meta"),
+    ("primary_key", "quote_columns", "relation", "semantic_model", "strategy", "time_spine", "versions"),
 )
 SOURCE_KEYS = frozenset(("name", "description", "schema", "tables", "tags", "config")).union(
     ("database", "freshness", "loaded_at_field", "loaded_at_query", "loader", "meta", "overrides"),
@@ -44,20 +47,32 @@ TABLE_KEYS = frozenset(("name", "identifier", "description", "columns", "tags", 
 COLUMN_KEYS = frozenset(("name", "description", "quote", "tags", "config", *TESTS)).union(
     ("constraints", "data_type", "dimension", "docs", "entity", "granularity", "meta", "policy_tags"),
 )
+RENDERED = frozenset(("alias", "enabled", "schema", "tags", *CONFIG_KEYS))
 SINGULAR_KEYS = frozenset(("name", "description", "config", "docs", "meta"))
 
 
-def load_project(*paths: str | Path, name: str = "checks", registry: Registry | None = None) -> Project:
+def load_project(
+    *paths: str | Path,
+    name: str = "checks",
+    registry: Registry | None = None,
+    variables: Mapping[str, object] | None = None,
+    target: str | None = None,
+) -> Project:
     """Read every ``.yml``, ``.yaml`` and ``.sql`` file given, or found in the folders given.
 
-    ``name`` stands in the tests' unique ids. Raises ProjectError with every problem of every file.
+    Of a dbt project's topmost folder those in the folders that its ``dbt_project.yml`` names are read.
+    ``name`` stands in the tests' unique ids. ``variables`` are what ``var`` gives, before those of
+    ``dbt_project.yml``, and ``target`` is ``target.name``. Raises ProjectError with every problem of
+    every file.
     """
     problems: list[Problem] = []
-    files = _files(paths, problems)
-    loading = _Loading(name, registry or default_registry(), problems)
+    files, around = _files(paths, problems)
+    known = {**(around.variables if around else {}), **(variables or {})}
+    own_tests = around.generic_tests if around else frozenset()
+    loading = _Loading(name, registry or default_registry(), problems, Jinja(known, target), own_tests)
     for path in files:
         if path.suffix != ".sql" and (root := read_yaml(path, problems)) is not None:
-            reader = Reader(str(path), problems)
+            reader = Reader(str(path), problems, loading.warnings, loading.jinja)
             guarded(reader, root, partial(loading.declare, reader, root))
     # Only now is every model and source known.
     for reader, node, subject in loading.entries:
@@ -68,15 +83,17 @@ def load_project(*paths: str | Path, name: str = "checks", registry: Registry | 
     loading.check_names()
     if problems:
         raise ProjectError(problems)
-    return Project(tuple(loading.tests), tuple(loading.models))
+    return Project(tuple(loading.tests), tuple(loading.models), tuple(loading.warnings))
 
 
-def _files(paths: Iterable[str | Path], problems: list[Problem]) -> list[Path]:
+def _files(paths: Sequence[str | Path], problems: list[Problem]) -> tuple[list[Path], DbtProject | None]:
+    """The files to read and the dbt project that the first path is in."""
     try:
-        return project_files(paths, problems)
+        around = dbt_project_of(Path(paths[0]), problems) if paths else None
+        return project_files(paths, problems), around
     except OSError as error:  # a folder that may not be looked into, a name that cannot be one
         problems.append(Problem(Place(str(error.filename)), f"cannot be read: {error.strerror}"))
-        return []
+        return [], None
 
 
 @dataclass
@@ -86,6 +103,9 @@ class _Loading:
     project: str
     registry: Registry
     problems: list[Problem]
+    jinja: Jinja = field(default_factory=Jinja)
+    generic_tests: frozenset[str] = frozenset()
+    warnings: list[Problem] = field(default_factory=list)
     resolver: Resolver = field(default_factory=Resolver)
     models: list[Model] = field(default_factory=list)
     entries: list[tuple[Reader, yaml.Node, Subject]] = field(default_factory=list)
@@ -109,24 +129,27 @@ class _Loading:
         entries = reader.mapping(node, "a model", MODEL_KEYS)
         name = _name(reader, node, entries, "a model")
         config = _config(reader, entries)
-        if name is None or config.get("enabled") is False:
+        if name is None or _is_off(config):
             return
-        relation = Relation(str(config.get("alias") or name), _text_or_none(config.get("schema")))
+        relation = Relation(bare_name(str(config.get("alias") or name)), _text_or_none(config.get("schema")))
         model = Model(name, relation, _tags(reader, entries, config), _description(reader, entries))
         if name in self.resolver.models:
             reader.report(entries["name"][1], f"the model {name!r} is declared twice: keep one")
             return
-        self.resolver.models[name] = model
-        self.models.append(model)
-        self._tests_of(reader, entries, Subject(model, name, tags=model.tags))
+        for each in versions_of(reader, entries, model):
+            self.resolver.models[each.model.name] = each.model
+            self.models.append(each.model)
+            if each.latest:
+                self.resolver.models[name] = each.model
+            self._tests_of(reader, each.entries, Subject(each.model, each.named, tags=each.model.tags))
 
     def _source(self, reader: Reader, node: yaml.Node) -> None:
         entries = reader.mapping(node, "a source", SOURCE_KEYS)
         name = _name(reader, node, entries, "a source")
         config = _config(reader, entries)
-        if name is None or config.get("enabled") is False:
+        if name is None or _is_off(config):
             return
-        schema = reader.text(entries["schema"][1], "schema") if "schema" in entries else name
+        schema = bare_name(_rendered_text(reader, entries, "schema") or name)
         tags = _tags(reader, entries, config)
         if "tables" in entries:
             for table in reader.sequence(entries["tables"][1], "tables"):
@@ -138,13 +161,11 @@ class _Loading:
         entries = reader.mapping(node, "a table", TABLE_KEYS)
         name = _name(reader, node, entries, "a table")
         config = _config(reader, entries)
-        if name is None or config.get("enabled") is False:
+        if name is None or _is_off(config):
             return
-        identifier = reader.text(entries["identifier"][1], "identifier") if "identifier" in entries else name
+        identifier = bare_name(_rendered_text(reader, entries, "identifier") or name)
         tags |= _tags(reader, entries, config)
-        model = Model(
-            f"{source}.{name}", Relation(identifier or name, schema), tags, _description(reader, entries)
-        )
+        model = Model(f"{source}.{name}", Relation(identifier, schema), tags, _description(reader, entries))
         if (source, name) in self.resolver.sources:
             reader.report(entries["name"][1], f"the source table {model.name!r} is declared twice: keep one")
             return
@@ -164,7 +185,9 @@ class _Loading:
             if name is None:
                 continue
             if name in seen:
-                reader.report(below["name"][1], f"the column {name!r} is declared twice: keep one")
+                reader.warn(
+                    below["name"][1], f"the column {name!r} is declared twice: the tests of both are run"
+                )
             seen.add(name)
             quote = "quote" in below and reader.plain(below["quote"][1]) is True
             tags = subject.tags | _tags(reader, below, _config(reader, below))
@@ -184,17 +207,18 @@ class _Loading:
 
     def read_entry(self, reader: Reader, node: yaml.Node, subject: Subject) -> None:
         """Read one remembered test entry."""
-        test = EntryReader(reader, self.project, self.registry, self.resolver).read(node, subject)
+        entry = EntryReader(reader, self.project, self.registry, self.resolver, self.generic_tests)
+        test = entry.read(node, subject)
         if test is not None:
             self.tests.append(test)
 
     def read_sql(self, path: Path) -> None:
         """Read one singular test."""
-        read = read_singular(path, self.resolver, self.problems)
+        read = read_singular(path, self.resolver, self.problems, self.jinja)
         described = self.properties.pop(path.stem, _Properties())
         if read is None:
             return
-        query, own_config = read
+        query, own_config, unsupported = read
         place = Place(str(path))
 
         def report(key: str, message: str) -> None:
@@ -215,6 +239,7 @@ class _Loading:
                 place=place,
                 named=True,
                 sql=query,
+                unsupported=unsupported,
             )
         )
 
@@ -229,7 +254,7 @@ class _Loading:
                     f"a test called {test.name!r} is already at {twin.place}: give one of them another 'name'"
                 )
                 self.problems.append(Problem(test.place, message))
-        known = [test.name for test in self.tests if test.sql is not None]
+        known = [test.name for test in self.tests if test.kind == SINGULAR]
         for name, described in self.properties.items():
             if described.place is not None:
                 message = f"there is no singular test {name}.sql{did_you_mean(name, known)}"
@@ -260,6 +285,14 @@ def _name(reader: Reader, node: yaml.Node, entries: Entries, what: str) -> str |
     return None
 
 
+def _rendered_text(reader: Reader, entries: Entries, key: str) -> str | None:
+    if key not in entries:
+        return None
+    if MARKS.search(getattr(entries[key][1], "value", "")):
+        return str(reader.plain(entries[key][1], rendered=True))
+    return reader.text(entries[key][1], key)
+
+
 def _description(reader: Reader, entries: Entries) -> str:
     value = reader.plain(entries["description"][1]) if "description" in entries else None
     return "" if value is None else str(value)
@@ -269,7 +302,8 @@ def _config(reader: Reader, entries: Entries) -> dict[str, object]:
     if "config" not in entries or is_null(entries["config"][1]):
         return {}
     found = reader.mapping(entries["config"][1], "config")
-    return {name: reader.plain(value) for name, (_, value) in found.items()}
+    # Only what is read here is rendered: the rest is dbt's, with all of its Jinja.
+    return {name: reader.plain(value, rendered=name in RENDERED) for name, (_, value) in found.items()}
 
 
 def _tags(reader: Reader, entries: Entries, config: dict[str, object]) -> frozenset[str]:
@@ -282,6 +316,10 @@ def _tags(reader: Reader, entries: Entries, config: dict[str, object]) -> frozen
             key = "tags" if "tags" in entries else "config"
             reader.report(entries[key][0], f"tags: {error}")
     return found
+
+
+def _is_off(config: Mapping[str, object]) -> bool:
+    return str(config.get("enabled")).lower() == "false"
 
 
 def _text_or_none(value: object) -> str | None:

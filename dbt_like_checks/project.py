@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from dbt_like_checks.errors import Place
+from dbt_like_checks.errors import Place, Problem
 from dbt_like_checks.thresholds import NOT_ZERO, Threshold
 
 SINGULAR = "singular"  # the kind of a test that is a .sql file
@@ -79,6 +79,7 @@ class DataTest:
     ``kind`` is the generic test's qualified name (``not_null``, ``dbt_utils.accepted_range``), or
     ``singular``; then ``sql`` is the file's query and ``model`` is None. ``arguments`` are validated
     and complete, without ``column_name``. ``inherited_tags`` are those of its column and model.
+    ``unsupported``: why it is not run here; then its arguments are not read.
     """
 
     name: str
@@ -93,6 +94,7 @@ class DataTest:
     named: bool = False
     sql: Singular | None = None
     inherited_tags: frozenset[str] = frozenset()
+    unsupported: str | None = None
 
     @property
     def tags(self) -> frozenset[str]:
@@ -115,10 +117,14 @@ class Singular:
 
 @dataclass(frozen=True)
 class Project:
-    """Everything declared in some files, in the order of files and lines. Iterates over its tests."""
+    """Everything declared in some files, in the order of files and lines. Iterates over its tests.
+
+    ``warnings``: what is passed over, as dbt passes it over.
+    """
 
     tests: tuple[DataTest, ...]
     models: tuple[Model, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
     def __iter__(self) -> Iterator[DataTest]:
         return iter(self.tests)

@@ -9,14 +9,21 @@ from dbt_like_checks.errors import did_you_mean
 from dbt_like_checks.project import Model, Relation
 
 _QUOTED = r"""\s*(?:'([^'{}]*)'|"([^"{}]*)")\s*"""
-_CALL = rf"(ref|source)\s*\({_QUOTED}(?:,{_QUOTED})?\)"
+_VERSION = r"""\s*,\s*(?:v|version)\s*=\s*['"]?([\w.]+)['"]?\s*"""
+_CALL = rf"(ref|source)\s*\({_QUOTED}(?:,{_QUOTED})?(?:{_VERSION})?\)"
 CALL = re.compile(_CALL)
 JINJA_CALL = re.compile(rf"\{{\{{-?\s*{_CALL}\s*-?\}}\}}")
 
 
+def bare_name(name: str) -> str:
+    """A table's name without the double quotes it may be written in, dbt's way to keep its case."""
+    quoted = len(name) > 2 and name.startswith('"') and name.endswith('"')
+    return name[1:-1].replace('""', '"') if quoted else name
+
+
 @dataclass
 class Resolver:
-    """What a project declares, by the names it is referred to by."""
+    """What a project declares, by the names it is referred to by; a version of a model by ``name.v1`` too."""
 
     models: dict[str, Model] = field(default_factory=dict)
     sources: dict[tuple[str, str], Model] = field(default_factory=dict)
@@ -39,13 +46,22 @@ class Resolver:
 
     def called(self, call: re.Match[str]) -> Relation:
         """The table of a match of CALL or JINJA_CALL. Raises ValueError with one line."""
-        function, *quoted = call.groups()
+        function, *quoted, version = call.groups()
         first, second = (one if one is not None else other for one, other in (quoted[:2], quoted[2:]))
         if function == "source":
             return self._source(first, second)
         # Of ref('package', 'model') only the model counts: a project here has no packages.
         name = first if second is None else second
+        if version is not None:
+            return self._version(name, version)
         return self.models[name].relation if name in self.models else Relation(name)
+
+    def _version(self, name: str, version: str) -> Relation:
+        if found := self.models.get(f"{name}.v{version}"):
+            return found.relation
+        known = [each.rpartition(".v")[2] for each in self.models if each.startswith(f"{name}.v")]
+        of_it = f"it has {', '.join(known)}" if known else "it declares no versions"
+        raise ValueError(f"no version {version!r} of the model {name!r}: {of_it}")
 
     def _source(self, source: str, table: str | None) -> Relation:
         if table is None:

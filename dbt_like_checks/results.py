@@ -15,6 +15,7 @@ from dbt_like_checks.project import Config, DataTest, Relation, Severity
 from dbt_like_checks.shown import as_text
 
 VALUE_LIMIT = 10_000  # characters of one value of a failing row in JSON
+DBT_VERSION = "1.11.0"  # whose run_results.json this is the shape of
 SCHEMA_VERSION = "https://schemas.getdbt.com/dbt/run-results/v6.json"
 
 
@@ -25,7 +26,7 @@ class Status(StrEnum):
     WARN = "warn"
     FAIL = "fail"
     ERROR = "error"  # the test could not be carried out
-    SKIPPED = "skipped"  # not begun, because of --fail-fast
+    SKIPPED = "skipped"  # not begun, because of --fail-fast or because its kind is not supported
 
 
 @dataclass(frozen=True)
@@ -115,16 +116,21 @@ class RunResults:
 
     @property
     def success(self) -> bool:
-        """Whether no test failed, could not be carried out or was left out."""
-        return all(result.status in (Status.PASS, Status.WARN) for result in self.results)
+        """Whether no test failed, could not be carried out or was left out, but for those not supported."""
+        return all(
+            result.status in (Status.PASS, Status.WARN) or result.test.unsupported for result in self.results
+        )
 
     def to_json(self) -> dict[str, object]:
         """The whole of run_results.json."""
         return {
             "metadata": {
                 "dbt_schema_version": SCHEMA_VERSION,
+                # dbt's own shape of the file: which version of dbt writes the like.
+                "dbt_version": DBT_VERSION,
                 "generated_at": _stamp(self.generated_at),
                 "invocation_id": self.invocation_id,
+                "invocation_started_at": _stamp(self.generated_at - dt.timedelta(seconds=self.elapsed_time)),
                 "env": {},
             },
             "results": [result.to_json() for result in self.results],

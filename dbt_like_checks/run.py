@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -20,6 +20,7 @@ from dbt_like_checks.errors import CannotCompile, DataTestError
 from dbt_like_checks.project import DataTest, Relation
 from dbt_like_checks.registry import Registry, default_registry
 from dbt_like_checks.results import Result, RunResults, Status, judge
+from dbt_like_checks.shared import Scan, planned
 from dbt_like_checks.store import FailureStore
 from dbt_like_checks.tables import Tables
 
@@ -35,7 +36,8 @@ class RunOptions:
 
     ``schema``: of tables that name none. ``timeout``: seconds of each query, None for no limit.
     ``sample``: failing rows kept per test. ``store_failures``: for tests that do not say
-    themselves. ``restrict``: the rows of the tested tables that this run is about.
+    themselves. ``restrict``: the rows of the tested tables that this run is about. ``share_scans``:
+    tests of one table are counted in one pass over it where they can be.
     """
 
     schema: str | None = None
@@ -45,6 +47,7 @@ class RunOptions:
     sample: int = SAMPLE_ROWS
     store_failures: bool = False
     restrict: Restriction | None = None
+    share_scans: bool = True
 
     def stores(self, test: DataTest) -> bool:
         """Whether this test's failing rows are to be kept in a table."""
@@ -100,6 +103,8 @@ class _Run:
         self.stop = threading.Event()
         self.waiting = iter(list(enumerate(self.tests)))  # that of a list may be asked by several threads
         self.results: dict[int, Result] = {}
+        self._planning = threading.Lock()
+        self._scans: dict[int, Scan] | None = None
 
     def all(self) -> RunResults:
         """Every test's result."""
@@ -143,15 +148,19 @@ class _Run:
             each.result()
 
     def _one(self, index: int, test: DataTest) -> Result:
+        if test.unsupported:
+            return Result(test, Status.SKIPPED, None, test.unsupported)
         if self.stop.is_set():
             return Result(test, Status.SKIPPED, None, "Skipping due to fail_fast")
         if self.report:
             self.report(index + 1, len(self.tests), test, None)
         started, began = dt.datetime.now(dt.UTC), time.monotonic()
+        result = self._shared(index) or self._carry_out(test)
         result = replace(
-            self._carry_out(test),
+            result,
             started_at=started,
-            execution_time=time.monotonic() - began,
+            # Of a pass that is shared each test has its part.
+            execution_time=result.execution_time or time.monotonic() - began,
             thread=threading.current_thread().name,
         )
         if self.options.fail_fast and result.status in (Status.FAIL, Status.ERROR):
@@ -159,6 +168,48 @@ class _Run:
         if self.report:
             self.report(index + 1, len(self.tests), test, result)
         return result
+
+    def _shared(self, index: int) -> Result | None:
+        """The result from a pass that the test shares with others; None where it is to be run alone."""
+        with self._planning:
+            if self._scans is None:
+                # DuckDB reads columns apart, each test those of its own: one pass over all takes it longer.
+                shares = self.options.share_scans and self.reader.dialect is not Dialect.DUCKDB
+                self._scans = planned(self._shareable()) if shares else {}
+        scan = self._scans.get(index)
+        return scan.results(self._in_one_pass).get(index) if scan else None
+
+    def _shareable(self) -> Iterator[tuple[int, Query]]:
+        for index, test in enumerate(self.tests):
+            if test.unsupported or self.options.stores(test):
+                continue
+            # What cannot be compiled says so when its turn comes.
+            with suppress(
+                DataTestError, LookupError, sa.exc.SQLAlchemyError, ArithmeticError, TypeError, ValueError
+            ):
+                yield index, compile_test(test, self.tables, self.registry, self.options.restrict)
+
+    def _in_one_pass(self, scan: Scan) -> dict[int, Result]:
+        """The results of a pass, all of one transaction; none where it fails: each is run alone then."""
+        results: dict[int, Result] = {}
+        began = time.monotonic()
+        try:
+            with self.reader.reading() as connection:
+                counts = connection.execute(scan.counts).one()
+                for (index, query), failures in zip(scan.queries.items(), counts, strict=True):
+                    results[index] = self._with_rows(connection, self.tests[index], query, failures)
+        except (DataTestError, sa.exc.SQLAlchemyError, ArithmeticError, TypeError, ValueError):
+            return {}
+        each = (time.monotonic() - began) / len(results)
+        return {index: replace(result, execution_time=each) for index, result in results.items()}
+
+    def _with_rows(self, connection: sa.Connection, test: DataTest, query: Query, failures: int) -> Result:
+        verdict = judge(failures, test.config)
+        rows: tuple[Row, ...] = ()
+        if verdict.status is not Status.PASS and self.options.sample:
+            found = connection.execute(query.some_failing(self.options.sample)).mappings()
+            rows = tuple(dict(row) for row in found)
+        return Result(test, verdict.status, verdict.failures, verdict.message, query, rows)
 
     def _carry_out(self, test: DataTest) -> Result:
         query: Query | None = None

@@ -1,19 +1,27 @@
 """``--select`` and ``--exclude``, in the part of dbt's syntax that fits tests.
 
 Criteria between spaces add up, criteria between commas must all hold: ``tag:nightly orders,unique*``.
-A criterion is ``tag:…``, ``test_name:…`` (the kind of test), ``source:…`` or the name of a test, or of
-a model or source table that it is on or refers to; ``*`` stands for anything. What is a name from end to
-end, with its spaces, commas and colons, is that name.
+A criterion is ``tag:…``, ``test_name:…`` (the kind of test), ``test_type:…`` (singular, generic, data),
+``source:…``, ``path:…`` or a path (of the file a test is in, or a folder above) or the name of a test, or
+of a model or source table that it is on or refers to; ``*`` stands for anything. What is a name from end to
+end, with its spaces, commas and colons, is that name. dbt's ``+`` before or behind changes nothing: which
+models are made of which is not known here.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from dbt_like_checks.errors import DataTestError, did_you_mean
-from dbt_like_checks.project import DataTest, Project, Relation
+from dbt_like_checks.files import within_project
+from dbt_like_checks.project import SINGULAR, DataTest, Project, Relation
+
+ENDINGS = (".sql", ".yaml", ".yml")
+_GRAPH = re.compile(r"^@|^\d*\+|\+\d*$")  # dbt's operators for what is before and behind in its graph
 
 
 class NothingSelected(DataTestError):
@@ -59,6 +67,11 @@ class _Candidate:
         return cls(test, tables, sources, frozenset((test.kind, test.kind.rpartition(".")[2])))
 
     @property
+    def types(self) -> frozenset[str]:
+        """What ``test_type:`` selects it by; ``data`` are all that are no unit tests."""
+        return frozenset(("data", "singular" if self.test.kind == SINGULAR else "generic"))
+
+    @property
     def names(self) -> frozenset[str]:
         """What it may be called by, without saying what that is."""
         return self.tables | self.sources | {self.test.name}
@@ -82,7 +95,11 @@ def _split(text: str, separator: str | None, names: frozenset[str]) -> list[str]
 
 
 def _condition(criterion: str, names: frozenset[str]) -> Callable[[_Candidate], bool]:
+    if criterion not in names:
+        criterion = _GRAPH.sub("", criterion)
     method, colon, value = criterion.partition(":")
+    if criterion not in names and not colon and ("/" in criterion or criterion.endswith(ENDINGS)):
+        method, colon, value = "path", ":", criterion
     if criterion in names or not colon:
         return lambda each: criterion in each.names or _any_like(each.names, criterion)
     match method:
@@ -90,12 +107,27 @@ def _condition(criterion: str, names: frozenset[str]) -> Callable[[_Candidate], 
             return lambda each: _any_like(each.test.tags, value)
         case "test_name":
             return lambda each: _any_like(each.kinds, value)
+        case "test_type":
+            return lambda each: _any_like(each.types, value)
+        case "path":
+            return lambda each: _is_in(Path(each.test.place.file), value)
         case "source":
             return lambda each: _any_like(each.sources, value)
         case _:
             raise NothingSelected(
-                f"unknown selection {method + ':'!r}: use tag:, test_name:, source: or a name"
+                f"unknown selection {method + ':'!r}:"
+                " use tag:, test_name:, test_type:, source:, path: or a name"
             )
+
+
+def _is_in(file: Path, wanted: str) -> bool:
+    """Whether a file is this one, or in this folder: seen from here, or from the project as dbt says it."""
+    asked, whole = Path(wanted).resolve(), file.resolve()
+    if asked == whole or asked in whole.parents:
+        return True
+    within = Path(*within_project(whole.parent), whole.name)
+    pattern = wanted.strip("/").removeprefix("./")
+    return any(fnmatchcase(each.as_posix(), pattern) for each in (within, *within.parents))
 
 
 def _any_like(names: Iterable[str], pattern: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +29,17 @@ _KEY = {
         WHERE constraint_type = 'PRIMARY KEY' AND lower(table_name) = lower(:name)
             AND lower(schema_name) = lower(coalesce(:schema, current_schema()))""",
 }
+# As dbt's adapters say them: those of the information schema; SQLite's as they were declared.
+_TYPES = {
+    Dialect.SQLITE: "SELECT name, type FROM pragma_table_info(:name, :schema)",
+    Dialect.POSTGRESQL: """
+        SELECT column_name, data_type FROM information_schema.columns
+        WHERE table_name = :name AND table_schema = coalesce(CAST(:schema AS text), current_schema())""",
+    Dialect.DUCKDB: """
+        SELECT column_name, data_type FROM duckdb_columns()
+        WHERE lower(table_name) = lower(:name)
+            AND lower(schema_name) = lower(coalesce(:schema, current_schema()))""",
+}
 
 
 @dataclass
@@ -37,6 +49,7 @@ class Tables:
     reader: Reader
     schema: str | None = None
     _looked: dict[Relation, Future[Table]] = field(default_factory=dict)
+    _types: dict[Relation, Mapping[str, str]] = field(default_factory=dict)
 
     def read(self, relation: Relation) -> Table:
         """A table with its columns and key, as when it was first asked for.
@@ -54,6 +67,18 @@ class Tables:
                 except BaseException as error:  # noqa: BLE001  it is raised to all who wait
                     mine.set_exception(error)
         return looked.result()
+
+    def types(self, relation: Relation) -> Mapping[str, str]:
+        """The types of a table's columns by name, as the database calls them; asked for when needed.
+
+        Raises SQLAlchemyError.
+        """
+        if relation not in self._types:
+            names = {"name": relation.name, "schema": relation.schema or self.schema}
+            with self.reader.reading() as connection:
+                rows = connection.execute(sa.text(_TYPES[self.reader.dialect]), names)
+                self._types[relation] = {str(name): str(type_) for name, type_ in rows}
+        return self._types[relation]
 
     def named(self, relation: Relation, columns: tuple[str, ...] = ()) -> sa.TableClause:
         """A table for SQL by its exact name, whether or not it exists."""

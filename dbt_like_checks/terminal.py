@@ -5,16 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import click
 
+from dbt_like_checks.errors import Problem
 from dbt_like_checks.project import DataTest
 from dbt_like_checks.results import Result, RunResults, Status
 from dbt_like_checks.shown import as_text, visible
 
 WIDTH = 80  # columns of a line up to its brackets, as dbt's
 VALUE_LIMIT = 80  # characters of one value shown
+KINDS_NAMED = 10  # of the kinds of tests that are not supported
+WARNINGS_NAMED = 10
 COLOURS = {
     Status.PASS: "green",
     Status.WARN: "yellow",
@@ -46,10 +50,7 @@ class Progress:
 
 def summary(results: RunResults) -> list[str]:
     """The lines after a run: what was not well, with failing rows, and dbt's counts."""
-    lines = ["", _stamped(_took(results)), ""]
-    for result in results:
-        if result.message and result.status is not Status.SKIPPED:
-            lines += [*_explained(result), ""]
+    lines = ["", _stamped(_took(results)), "", *unwell(results)]
     counts = {
         "PASS": results.count(Status.PASS),
         "WARN": results.count(Status.WARN),
@@ -57,7 +58,36 @@ def summary(results: RunResults) -> list[str]:
         "SKIP": results.count(Status.SKIPPED),
         "TOTAL": len(results),
     }
-    return [*lines, _stamped("Done. " + " ".join(f"{name}={count}" for name, count in counts.items()))]
+    lines.append(_stamped("Done. " + " ".join(f"{name}={count}" for name, count in counts.items())))
+    return [*lines, *not_supported(result.test for result in results)]
+
+
+def unwell(results: RunResults) -> list[str]:
+    """The lines on each test that was not well."""
+    lines: list[str] = []
+    for result in results:
+        if result.message and result.status is not Status.SKIPPED:
+            lines += [*_explained(result), ""]
+    return lines
+
+
+def not_supported(tests: Iterable[DataTest]) -> list[str]:
+    """One line that counts and names the tests that are not supported here; none where all are."""
+    kinds = Counter(test.kind for test in tests if test.unsupported)
+    if not kinds:
+        return []
+    count = sum(kinds.values())
+    counted = ", ".join(f"{visible(kind)} ({times})" for kind, times in kinds.most_common(KINDS_NAMED))
+    more = f" and {len(kinds) - KINDS_NAMED} kinds more" if len(kinds) > KINDS_NAMED else ""
+    tests_were = "1 test is" if count == 1 else f"{count} tests are"
+    return [_stamped(f"{tests_were} not supported here, and skipped: {counted}{more}")]
+
+
+def warnings(found: Sequence[Problem]) -> list[str]:
+    """The warnings of a project as lines: the first few, and how many more there are."""
+    lines = [f"Warning: {visible(str(warning))}" for warning in sorted(set(found))]
+    more = len(lines) - WARNINGS_NAMED
+    return lines if more <= 0 else [*lines[:WARNINGS_NAMED], f"Warning: … and {more} more like these"]
 
 
 def junit(results: RunResults) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dbt_like_checks.generic import comparisons, core, expectations, sequences, utils
+from dbt_like_checks.generic import comparisons, core, equality, expectations, sequences, utils, values
 from dbt_like_checks.registry import GenericTest
 
 SHIPPED: tuple[GenericTest, ...] = (
@@ -10,5 +10,7 @@ SHIPPED: tuple[GenericTest, ...] = (
     *utils.TESTS,
     *sequences.TESTS,
     *comparisons.TESTS,
+    *equality.TESTS,
     *expectations.TESTS,
+    *values.TESTS,
 )

@@ -15,8 +15,8 @@ from dbt_like_checks.registry import generic_test
 def cardinality_equality(tested: Tested, *, to: OtherTable, field: ColumnName) -> sa.Select[Any]:
     """Each value occurs as often here as in another table. Fails once per value and side."""
     other = column_of(tested.other(to), field)
-    here = _occurrences(tested.column)
-    there = _occurrences(other)
+    here = _occurrences(tested.column, str(tested.column.key))
+    there = _occurrences(other, str(tested.column.key))
     only_here = sa.except_(here, there).subquery("except_a")
     only_there = sa.except_(there, here).subquery("except_b")
     differing = sa.union_all(sa.select(*only_here.c), sa.select(*only_there.c)).subquery("unioned")
@@ -37,17 +37,20 @@ def fewer_rows_than(
     tested: Tested, *, compare_model: OtherTable, group_by_columns: GroupBy = ()
 ) -> sa.Select[Any]:
     """There are fewer rows than in another table, in each group. Fails by the excess, if equal by 1."""
-    both = _row_counts(tested, tested.other(compare_model), group_by_columns)
-    ours, theirs = both.c.count_a, both.c.count_b
+    names = ("count_our_model", "count_comparison_model")
+    both = _row_counts(tested, tested.other(compare_model), group_by_columns, names)
+    ours, theirs = (both.c[name] for name in names)
     delta = sa.case((ours > theirs, ours - theirs), (ours == theirs, 1), else_=0)
     return sa.select(*both.c, delta.label("row_count_delta"))
 
 
-def _occurrences(column: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    return sa.select(column.label("value_field"), sa.func.count().label("num_rows")).group_by(column)
+def _occurrences(column: sa.ColumnElement[Any], name: str) -> sa.Select[Any]:
+    return sa.select(column.label(name), sa.func.count().label("num_rows")).group_by(column)
 
 
-def _row_counts(tested: Tested, other: Table, group_by: GroupBy) -> sa.Subquery:
+def _row_counts(
+    tested: Tested, other: Table, group_by: GroupBy, names: tuple[str, str] = ("count_a", "count_b")
+) -> sa.Subquery:
     """The rows of both tables side by side, in each group that either has.
 
     A table without rows, and one without a group's, has 0 of them. In dbt-utils it has NULL, which
@@ -61,7 +64,10 @@ def _row_counts(tested: Tested, other: Table, group_by: GroupBy) -> sa.Subquery:
     sides = sa.union_all(here, there).subquery("sides")
     groups = [sides.c[f"group_{n}"] for n in range(len(group_by))]
     shown = [group.label(name) for name, group in zip(group_by, groups, strict=True)]
-    counts = [sa.func.max(sides.c[name]).label(name) for name in ("count_a", "count_b")]
+    counts = [
+        sa.func.max(sides.c[side]).label(name)
+        for side, name in zip(("count_a", "count_b"), names, strict=True)
+    ]
     return sa.select(*shown, *counts).group_by(*groups).subquery("both_sides")
 
 

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import pydantic
 import sqlalchemy as sa
 
-from dbt_like_checks.dialects import Dialect, literal, written
-from dbt_like_checks.generic.tested import ColumnName, OtherTable, Tested, column_of
+from dbt_like_checks.dialects import Dialect, literal, unescaped, written
+from dbt_like_checks.generic.tested import ColumnName, OneOrMore, OtherTable, Tested, column_of
 from dbt_like_checks.registry import generic_test
 
 Accepted = (
     pydantic.StrictBool | pydantic.StrictInt | pydantic.StrictFloat | dt.datetime | dt.date | str | None
 )
-AcceptedValues = Annotated[tuple[Accepted, ...], pydantic.Field(min_length=1)]
+AcceptedValues = Annotated[tuple[Accepted, ...], OneOrMore, pydantic.Field(min_length=1)]
 
 
 @generic_test()
@@ -46,8 +46,7 @@ def accepted_values(tested: Tested, *, values: AcceptedValues, quote: bool = Tru
 
     With ``quote: false`` a text in the list is an SQL expression.
     """
-    spell = partial(_as_text, tested.dialect) if quote else _as_expression
-    accepted = [spelled for value in values for spelled in spell(value)]
+    accepted = spelled(tested, values, quote=quote)
     return (
         sa.select(
             tested.column.label("value_field"),
@@ -59,11 +58,19 @@ def accepted_values(tested: Tested, *, values: AcceptedValues, quote: bool = Tru
     )
 
 
-def _as_text(dialect: Dialect, value: Accepted) -> list[sa.ColumnElement[Any]]:
+def spelled(tested: Tested, values: tuple[Accepted, ...], *, quote: bool) -> list[sa.ColumnElement[Any]]:
+    """What the tested column is compared with: texts as dbt pastes them, or the owner's expressions."""
+    spell = partial(_as_text, tested) if quote else _as_expression
+    return [each for value in values for each in spell(value)]
+
+
+def _as_text(tested: Tested, value: Accepted) -> list[sa.ColumnElement[Any]]:
     # dbt compares with a text, which its databases read as the column's type. SQLite has no booleans:
     # in a column of them, true is the number 1.
-    also = [literal(value)] if isinstance(value, bool) and dialect is Dialect.SQLITE else []
-    return [literal(str(value)), *also]
+    text = unescaped(str(value))
+    number = {"true": 1, "false": 0}.get(text.lower()) if tested.dialect is Dialect.SQLITE else None
+    of_booleans = number is not None and tested.column_type.upper().startswith("BOOL")
+    return [literal(text), *([literal(number)] if number is not None and of_booleans else [])]
 
 
 def _as_expression(value: Accepted) -> list[sa.ColumnElement[Any]]:

@@ -12,15 +12,17 @@ from typing import Annotated, Any, Literal
 import pydantic
 import sqlalchemy as sa
 
-from dbt_like_checks.dialects import literal, matches, written
+from dbt_like_checks.dialects import literal, matches, unescaped, written
 from dbt_like_checks.errors import CannotCompile
-from dbt_like_checks.generic.tested import ColumnName, Sql, Tested
+from dbt_like_checks.generic.tested import OneOrMore, Sql, Tested
+from dbt_like_checks.generic.utils import GroupBy
 from dbt_like_checks.registry import generic_test
 
 PACKAGE = "dbt_expectations"
 Pattern = Annotated[str, pydantic.Field(min_length=1, max_length=10_000)]
-Patterns = Annotated[tuple[Pattern, ...], pydantic.Field(min_length=1)]
-Flags = Annotated[str, pydantic.Field(pattern="^[ims]*$", description="i: any case; m: lines; s: . is any")]
+Patterns = Annotated[tuple[Pattern, ...], OneOrMore, pydantic.Field(min_length=1)]
+FLAGS = "c: case matters, as without it; i: any case; m: lines; s: . is any"
+Flags = Annotated[str, pydantic.Field(pattern="^[cims]*$", description=FLAGS)]
 Length = Annotated[int, pydantic.Field(ge=0)]
 MatchOn = Literal["any", "all"]
 
@@ -109,7 +111,7 @@ def expect_table_row_count_to_be_between(
     *,
     min_value: Length | None = None,
     max_value: Length | None = None,
-    group_by: tuple[ColumnName, ...] = (),
+    group_by: GroupBy = (),
     row_condition: Sql | None = None,
     strictly: bool = False,
 ) -> sa.Select[Any]:
@@ -145,7 +147,7 @@ def expect_column_to_exist(
 
 
 def _matching(tested: Tested, flags: str) -> Callable[[str], sa.ColumnElement[Any]]:
-    return lambda pattern: matches(tested.dialect, tested.column, pattern, flags)
+    return lambda pattern: matches(tested.dialect, tested.column, unescaped(pattern), flags)
 
 
 def _combined(match_on: MatchOn, conditions: list[sa.ColumnElement[Any]]) -> sa.ColumnElement[Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from dbt_like_checks.dialects import DatePart, add, as_date, as_timestamp, comparable, literal, now
 from dbt_like_checks.errors import CannotCompile
-from dbt_like_checks.generic.tested import ColumnName, Tested
+from dbt_like_checks.generic.tested import ColumnName, Sql, Tested
 from dbt_like_checks.generic.utils import PACKAGE, GroupBy
 from dbt_like_checks.registry import generic_test
 
@@ -19,23 +20,24 @@ Gaps = Literal["allowed", "not_allowed", "required"]
 def recency(
     tested: Tested,
     *,
-    field: ColumnName,
+    field: Sql,
     datepart: DatePart,
     interval: int,
     ignore_time_component: bool = False,
     group_by_columns: GroupBy = (),
 ) -> sa.Select[Any]:
-    """The newest row is at most so old, in each group; an empty table passes. Fails once per group."""
+    """The newest row is there and at most so old, in each group. Fails once per group."""
     dialect = tested.dialect
     groups = tested.all_named(group_by_columns)
     threshold = add(dialect, now(dialect), datepart, -interval)
-    newest: sa.ColumnElement[Any] = sa.func.max(tested.named(field))
+    newest: sa.ColumnElement[Any] = sa.func.max(comparable(dialect, tested.named_or_written(field)))
     if ignore_time_component:
         threshold, newest = as_date(dialect, threshold), as_date(dialect, newest)
-    else:
-        newest = comparable(dialect, newest)
-    recent = sa.select(*groups, newest.label("most_recent")).group_by(*groups).subquery("recency")
-    return sa.select(*recent.c, threshold.label("threshold")).where(recent.c.most_recent < threshold)
+    newest_of_each = sa.select(*groups, newest.label("most_recent")).select_from(tested.rows)
+    recent = newest_of_each.group_by(*groups).subquery("recency")
+    most_recent = recent.c.most_recent
+    too_old = sa.or_(most_recent < threshold, most_recent.is_(None))
+    return sa.select(*recent.c, threshold.label("threshold")).where(too_old)
 
 
 @generic_test(package=PACKAGE)
@@ -49,14 +51,16 @@ def sequential_values(
     """In order, each value is the one before and an interval. Fails once per row that breaks it."""
     groups = tested.all_named(group_by_columns)
     column = tested.column
+    name = str(column.key)
+    previous_name = f"previous_{_slug(name)}"  # dbt-utils' name for it
     lagged = sa.func.lag(column).over(partition_by=groups or None, order_by=column)
-    shown = {shown.key: shown for shown in [*tested.key_columns(), *groups]}
+    shown = {each.key: each for each in [*tested.key_columns(), *groups] if each.key != name}
     windowed = sa.select(
         *shown.values(),
-        column.label("current"),
-        lagged.label("previous"),
+        column,
+        lagged.label(previous_name),
     ).subquery("windowed")
-    current, previous = windowed.c.current, windowed.c.previous
+    current, previous = windowed.c[name], windowed.c[previous_name]
     if datepart is None:
         follows = current == previous + literal(interval)
     else:
@@ -84,7 +88,7 @@ def mutually_exclusive_ranges(
     )
     ranges = sa.select(
         *tested.key_columns(),
-        *[part.label(f"partition_{number}") for number, part in enumerate(parts, start=1)],
+        *[part.label("partition_by_col" + str(n or "")) for n, part in enumerate(parts)],
         lower.label("lower_bound"),
         upper.label("upper_bound"),
         following.label("next_lower_bound"),
@@ -102,6 +106,11 @@ def mutually_exclusive_ranges(
         sa.func.coalesce(apart[gaps], ranges.c.is_last_record, sa.false()),
     )
     return sa.select(*ranges.c).where(sa.not_(holds))
+
+
+def _slug(name: str) -> str:
+    slug = re.sub(r"[^a-z0-9_]+", "", re.sub(r"[ -]+", "_", name.lower()))
+    return re.sub(r"^([0-9])", r"_\1", slug)
 
 
 def _partition(tested: Tested, partition_by: str | None) -> list[sa.ColumnElement[Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
@@ -11,9 +12,12 @@ import pydantic
 import sqlalchemy as sa
 
 from dbt_like_checks.configuration import sql_text
-from dbt_like_checks.dialects import Dialect
+from dbt_like_checks.dialects import Dialect, written
 from dbt_like_checks.errors import CannotCompile, did_you_mean
 from dbt_like_checks.project import Column, Relation
+from dbt_like_checks.references import bare_name
+
+_NAME = re.compile(r"\w+")  # what can only be meant as a column's name
 
 
 def _resolved(value: object, info: pydantic.ValidationInfo) -> object:
@@ -30,7 +34,15 @@ OtherTable = Annotated[
     ),
 ]
 ColumnName = Annotated[str, pydantic.Field(min_length=1, description="a column of the tested table")]
-ColumnNames = Annotated[tuple[ColumnName, ...], pydantic.Field(min_length=1)]
+
+
+def listed(value: object) -> object:
+    """A list of one, where one stands for it."""
+    return [value] if isinstance(value, str) else value
+
+
+OneOrMore = pydantic.BeforeValidator(listed)
+ColumnNames = Annotated[tuple[ColumnName, ...], OneOrMore, pydantic.Field(min_length=1)]
 Sql = Annotated[
     str,
     pydantic.AfterValidator(sql_text),
@@ -53,17 +65,12 @@ def find_name(wanted: str, columns: Collection[str], *, quoted: bool = False) ->
 
     It may be written as in SQL, ``"Order"``, which is dbt's way to quote a name in an argument.
     """
-    bare = _unquoted(wanted)
+    bare = bare_name(wanted)
     for name in (wanted, bare):
         if name in columns:
             return name
     alike = [name for name in columns if name.casefold() == bare.casefold()]
     return alike[0] if len(alike) == 1 and not quoted else None
-
-
-def _unquoted(name: str) -> str:
-    quoted = len(name) > 2 and name.startswith('"') and name.endswith('"')
-    return name[1:-1].replace('""', '"') if quoted else name
 
 
 def exact_name(wanted: str, columns: Sequence[str], *, quoted: bool, table: object) -> str:
@@ -95,6 +102,7 @@ class Tested:
     rows: sa.FromClause
     dialect: Dialect
     read_table: Callable[[Relation], Table]
+    read_types: Callable[[Relation], Mapping[str, str]]
     tested_column: Column | None = None
     restricted: bool = False
     purpose: Purpose = Purpose.COUNT
@@ -103,6 +111,11 @@ class Tested:
     def sampling(self) -> bool:
         """Whether the rows are to be shown, with what tells them apart."""
         return self.purpose is Purpose.SAMPLE
+
+    @property
+    def storing(self) -> bool:
+        """Whether the rows are to be kept in a table, which has dbt's columns."""
+        return self.purpose is Purpose.STORE
 
     @property
     def column(self) -> sa.ColumnElement[Any]:
@@ -118,9 +131,23 @@ class Tested:
     def named(self, name: str, *, quoted: bool = False) -> sa.ColumnElement[Any]:
         """A column of the tested table, in another case unless ``quoted``. Raises CannotCompile."""
         # SQLite and DuckDB find a quoted name in any case; PostgreSQL does not.
-        exact = (quoted or _unquoted(name) != name) and self.dialect is Dialect.POSTGRESQL
+        exact = (quoted or bare_name(name) != name) and self.dialect is Dialect.POSTGRESQL
         found = exact_name(name, self.table.columns, quoted=exact, table=self.table.relation)
         return self.rows.c[found]
+
+    def named_or_written(self, text: str) -> sa.ColumnElement[Any]:
+        """The column of that name, or the owner's SQL expression. Raises CannotCompile.
+
+        What is a name and nothing else is no expression: a misspelled column would be one.
+        """
+        if _NAME.fullmatch(text) or find_name(text, self.table.columns) is not None:
+            return self.named(text)
+        return written(text)
+
+    @property
+    def column_type(self) -> str:
+        """The type of the tested column, as the database calls it; "" where it has none."""
+        return self.read_types(self.table.relation).get(self.column.key or "", "")
 
     def other(self, relation: Relation) -> Table:
         """Another table. Raises CannotCompile where it does not exist."""

@@ -12,11 +12,11 @@ import pydantic
 import sqlalchemy as sa
 
 from dbt_like_checks.dialects import Dialect, followed_by, literal, written
-from dbt_like_checks.generic.tested import ColumnName, ColumnNames, Sql, Tested
+from dbt_like_checks.generic.tested import ColumnName, ColumnNames, OneOrMore, Sql, Tested
 from dbt_like_checks.registry import generic_test
 
 PACKAGE = "dbt_utils"
-GroupBy = tuple[ColumnName, ...]
+GroupBy = Annotated[tuple[ColumnName, ...], OneOrMore]
 Proportion = Annotated[float, pydantic.Field(ge=0, le=1)]
 # A number or a date is bound; a text is an SQL expression, as in dbt.
 Bound = pydantic.StrictInt | pydantic.StrictFloat | dt.datetime | dt.date | Sql
@@ -67,7 +67,9 @@ def unique_combination_of_columns(
 def not_empty_string(tested: Tested, *, trim_whitespace: bool = True) -> sa.Select[Any]:
     """No value is the empty text; NULL may be. Fails once per row."""
     text = sa.func.trim(tested.column) if trim_whitespace else tested.column
-    return tested.failing(text == literal(""))
+    failing = tested.failing(text == literal(""))
+    # dbt-utils stores the column alone, trimmed.
+    return failing.with_only_columns(text.label(str(tested.column.key))) if tested.storing else failing
 
 
 @generic_test(package=PACKAGE)

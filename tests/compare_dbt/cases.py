@@ -59,7 +59,10 @@ class Case:
 
 def generic_cases() -> list[Case]:
     """Every shared test on tables where it has something to find, and where it has not."""
-    return [*_on_people(), *_on_orders(), *_on_odd_names(), *_on_stays(), *_on_steps(), *_spelled_oddly()]
+    return [
+        *(*_on_people(), *_on_orders(), *_on_odd_names(), *_on_stays(), *_on_steps(), *_spelled_oddly()),
+        *(each for table in PEOPLE for each in _more_on_people(table)),
+    ]
 
 
 def _on_people() -> Iterator[Case]:
@@ -125,6 +128,31 @@ def _expectations_on_people(table: str) -> Iterator[Case]:
     yield expect("table_row_count_to_be_between", min_value=40)
     yield expect("column_to_exist", "email")
     yield expect("column_to_exist", "e_mail")
+
+
+def _more_on_people(table: str) -> Iterator[Case]:
+    def case(test: str, column: str | None = None, **arguments: Any) -> Case:
+        return Case(table, column, test, arguments)
+
+    utils, expect = "dbt_utils.", "dbt_expectations.expect_"
+    yield case("accepted_values", "name", values=["O''Brien 5", "Ada 1"])
+    yield case(f"{expect}column_values_to_not_match_regex", "name", regex="O''B")
+    yield case(f"{utils}recency", field="coalesce(seen_at, seen_at)", datepart="day", interval=200_000)
+    clean = {"to": "ref('clean_people')", "field": "id"}
+    yield case(f"{utils}relationships_where", "id", from_condition="age > 30", **clean)
+    yield case(f"{utils}relationships_where", "id", to_condition="country = 'fr'", **clean)
+    yield case(f"{utils}not_accepted_values", "country", values=["xx", "日本"])
+    yield case(f"{utils}equality", compare_model="ref('clean_people')", compare_columns=["id", "country"])
+    yield case(f"{expect}column_values_to_be_between", "age", min_value=18, max_value=90)
+    yield case(f"{expect}column_values_to_be_between", "score", min_value=12.5, strictly=True)
+    yield case(f"{expect}column_values_to_be_in_set", "country", value_set=["fr", "jp", "de", "br"])
+    yield case(f"{expect}column_values_to_not_be_null", "email", row_condition="age > 30")
+    yield case(f"{expect}column_distinct_count_to_equal", "country", value=4)
+    yield case(f"{expect}column_distinct_count_to_equal", "age", value=1, group_by=["country"])
+    yield case(f"{expect}table_row_count_to_equal", value=40)
+    yield case(f"{expect}column_max_to_be_between", "age", max_value=90)
+    yield case(f"{expect}column_values_to_be_unique", "id", row_condition="age > 30")
+    yield case(f"{expect}column_pair_values_A_to_be_greater_than_B", column_A="age", column_B="score")
 
 
 def _on_orders() -> Iterator[Case]:

@@ -35,6 +35,13 @@ CREATE TABLE paid_orders (status text)
 INSERT INTO paid_orders VALUES ('paid'), ('paid')
 CREATE TABLE flags (flag boolean, text text, "Order" integer)
 INSERT INTO flags VALUES (true, 'True', 1), (false, 'False', 2), (NULL, 'None', NULL)
+CREATE TABLE quotes (degree text)
+INSERT INTO quotes VALUES ('Bachelor''s'), ('Master''s'), ('PhD')
+CREATE TABLE month_ends (n integer, day date)
+INSERT INTO month_ends VALUES (1, '2024-01-31'), (1, '2024-02-29'), (2, '2024-03-31'), (2, '2024-04-30'), \
+(3, '2024-02-29'), (3, '2024-03-31'), (4, '2023-12-15'), (4, '2024-01-15')
+CREATE TABLE leap_days (day date)
+INSERT INTO leap_days VALUES ('2024-02-29'), ('2025-02-28')
 """
 
 

@@ -221,14 +221,15 @@ def test_the_url_from_the_environment(
     ("arguments", "said"),
     [
         (["test"], "Missing argument 'PATHS...'"),
-        (["test", "{good}"], "Missing option '--url'"),
+        (["test", "{good}"], "Missing option '--url' (env var: 'DBT_LIKE_CHECKS_URL')"),
         (["test", "{good}", "--url", "nonsense"], "not a database URL"),
         (["test", "{good}", "--url", "postgresql://ada:geheim@host:port/x"], "not a database URL"),
         (["test", "{good}", "--url", "sqlite:///gone.db"], "sqlite:///gone.db: unable to open database file"),
         (["test", "gone.yml", "--url", "sqlite://"], "gone.yml:1:1: no such file or folder"),
         (["test", "{bad}", "--url", "sqlite://"], "unknown test 'nut_null': did you mean 'not_null'?"),
         (["list", "{good}", "-s", "tag:nightly"], "--select: no test meets 'tag:nightly'"),
-        (["list", "{good}", "-s", "path:x"], "unknown selection 'path:'"),
+        (["list", "{good}", "-s", "owner:x"], "unknown selection 'owner:'"),
+        (["list", "{good}", "-s", "path:x"], "--select: no test meets 'path:x'"),
         (["frobnicate"], "No such command 'frobnicate'"),
     ],
 )
@@ -317,3 +318,81 @@ def test_help_waits_for_no_library_of_databases() -> None:
     )
     assert done.stdout.startswith("Usage:")
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+PARTLY = """
+models:
+  - name: orders
+    owner: ada
+    data_tests:
+      - elementary.volume_anomalies
+    columns:
+      - name: id
+        data_tests: [not_null]
+      - name: status
+        data_tests:
+          - accepted_values: {arguments: {values: "{{ var('words') }}"}, config: {severity: warn}}
+"""
+WORDS = "{words: [paid]}"
+
+
+def test_what_is_not_supported_is_skipped_and_said_at_the_end(
+    shell: Shell, database: str, write: Write
+) -> None:
+    path = write(PARTLY)
+    code, out, err = shell("test", path, "--url", database, "--vars", WORDS)
+    assert code == 0
+    assert f"Warning: {path}:4:5: a model: unknown key 'owner', passed over as by dbt" in err
+    done, last = (line[10:] for line in out.splitlines()[-2:])
+    assert done == "Done. PASS=1 WARN=1 ERROR=0 SKIP=1 TOTAL=3"
+    assert last == "1 test is not supported here, and skipped: elementary.volume_anomalies (1)"
+    code, _, err = shell("test", path, "--url", database, "--vars", WORDS, "--strict")
+    assert (code, "not supported here: 'elementary.volume_anomalies'" in err) == (2, True)
+    arguments = ("test", path, "--url", database, "--vars", WORDS, "--strict", "--exclude", "elementary*")
+    assert shell(*arguments)[0] == 0
+
+
+def test_warnings_are_errors_where_asked(shell: Shell, database: str, write: Write) -> None:
+    path, sound = write(PARTLY), write(PARTLY.replace("    owner: ada\n", ""), "sound.yml")
+    code, _, err = shell("list", path, "--vars", WORDS, "--warn-error")
+    assert (code, "unknown key 'owner'" in err) == (2, True)
+    assert shell("test", sound, "--url", database, "--vars", WORDS, "--warn-error")[0] == 1
+    assert (
+        shell("test", sound, "--url", database, "--vars", WORDS, "--warn-error", "-s", "test_name:not_null")[
+            0
+        ]
+        == 0
+    )
+
+
+def test_quiet_prints_what_is_not_well(shell: Shell, database: str, write: Write) -> None:
+    assert shell("test", write(GOOD), "--url", database, "-q") == (0, "", "")
+    code, out, _ = shell("test", write(MIXED), "--url", database, "-q")
+    assert (code, "Failure in test not_null_orders_status" in out, "Done." in out) == (1, True, False)
+
+
+@pytest.mark.parametrize(
+    ("criteria", "expected"),
+    [
+        ("path:{folder}/models", ["not_null_orders_id", "unique_orders_id"]),
+        ("{folder}/models/good.yml", ["not_null_orders_id", "unique_orders_id"]),
+        ("models/good.yml", ["not_null_orders_id", "unique_orders_id"]),
+        ("path:models/*.yml", ["not_null_orders_id", "unique_orders_id"]),
+        ("tests/lost.sql", ["lost"]),
+        ("test_type:singular", ["lost"]),
+        ("test_type:generic", ["not_null_orders_id", "unique_orders_id"]),
+        ("lost+", ["lost"]),
+        ("1+unique_orders_id", ["unique_orders_id"]),
+        ("@orders", ["not_null_orders_id", "unique_orders_id"]),
+    ],
+)
+def test_dbts_other_ways_to_select(shell: Shell, write: Write, criteria: str, expected: list[str]) -> None:
+    folder = write("name: shop", "shop/dbt_project.yml").parent
+    write(GOOD, "shop/models/good.yml")
+    write("select 1", "shop/tests/lost.sql")
+    code, out, err = shell("list", folder, "--select", criteria.format(folder=folder))
+    assert (code, err, out.split()) == (0, "", expected)
+
+
+def test_the_version(shell: Shell) -> None:
+    assert re.fullmatch(r"dbt-like-checks, version \S+\n", shell("--version")[1])

@@ -300,6 +300,19 @@ def test_a_test_that_cannot_be_carried_out_fails_the_run_and_not_the_other_check
     assert "no table 'nobody_asked_for'" in told
 
 
+def test_a_test_that_is_not_supported_is_a_check_that_warns(locate: Locate, tmp_path: Path, url: str) -> None:
+    path = tmp_path / "partly.yml"
+    path.write_text("models: [{name: visits, data_tests: [elementary.schema_changes: {name: other}]}]")
+    (checks,) = build_asset_checks(path, resolve={"visits": "visits"}, target=Target(url))
+    result = locate([checks]).run()
+    found = evaluations(result)["other"]
+    assert result.success
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert (
+        found.description == "not supported here: 'elementary.schema_changes' is of the package 'elementary'"
+    )
+
+
 def test_without_a_database_the_run_says_so_in_a_line_without_the_password(
     locate: Locate, file: Path
 ) -> None:

@@ -29,7 +29,28 @@ ON_COLUMN: list[Case] = [
     ("flags.flag", "accepted_values", {"values": [True, False]}, 0),
     ("flags.flag", "accepted_values", {"values": [True]}, 1),
     ("flags.flag", "accepted_values", {"values": [False], "quote": False}, 1),
+    ("flags.flag", "accepted_values", {"values": ["true", "false"]}, 0),
+    ("flags.flag", "accepted_values", {"values": ["true"]}, 1),
+    ("flags.text", "accepted_values", {"values": ["true", "false"]}, 3),
     ("flags.text", "accepted_values", {"values": [True, False]}, 1),
+    # dbt pastes a value between quotes: two in it are one, as its maintainers say to write it.
+    ("quotes.degree", "accepted_values", {"values": ["Bachelor''s", "Master''s"]}, 1),
+    ("quotes.degree", "accepted_values", {"values": ["Bachelor's", "Master's", "PhD"]}, 0),
+    (
+        "quotes.degree",
+        "dbt_expectations.expect_column_values_to_match_regex",
+        {"regex": "^(Bachelor''s|Master''s|PhD)$"},
+        0,
+    ),
+    (
+        "quotes.degree",
+        "dbt_expectations.expect_column_values_to_not_match_regex_list",
+        {"regex_list": ["r''s", "D$"], "flags": "c", "match_on": "all"},
+        3,
+    ),
+    # A month from 31 January is the end of February, and a year from 29 February the 28th.
+    ("month_ends.day", "dbt_utils.sequential_values", {"datepart": "month", "group_by_columns": ["n"]}, 1),
+    ("leap_days.day", "dbt_utils.sequential_values", {"datepart": "year"}, 0),
     ("flags.text", "accepted_values", {"values": [True, False, None]}, 0),
     ('flags."Order"', "not_null", {}, 1),
     ("flags.Order", "dbt_utils.not_constant", {"group_by_columns": ['"Order"']}, 2),
@@ -143,7 +164,21 @@ ON_MODEL: list[Case] = [
     ("vacant", "dbt_utils.fewer_rows_than", {"compare_model": "ref('orders')"}, 0),
     ("orders", "dbt_utils.recency", {"field": "placed", "datepart": "day", "interval": 7}, 1),
     ("orders", "dbt_utils.recency", {"field": "placed", "datepart": "quarter", "interval": 4000}, 0),
-    ("vacant", "dbt_utils.recency", {"field": "seen", "datepart": "hour", "interval": 1}, 0),
+    ("vacant", "dbt_utils.recency", {"field": "seen", "datepart": "hour", "interval": 1}, 1),
+    # A group without a time is not recent; dbt-utils since 1.4.0.
+    (
+        "orders",
+        "dbt_utils.recency",
+        {"field": "placed", "datepart": "year", "interval": 900, "group_by_columns": ["status"]},
+        1,
+    ),
+    # An expression, as dbt pastes it.
+    (
+        "orders",
+        "dbt_utils.recency",
+        {"field": "coalesce(placed, placed)", "datepart": "day", "interval": 7},
+        1,
+    ),
     (
         "customers",
         "dbt_utils.recency",
@@ -192,7 +227,67 @@ ON_MODEL: list[Case] = [
 ]
 
 
-CASES: list[Case] = [*ON_COLUMN, *ON_MODEL]
+def _expect(subject: str, kind: str, failures: int, **arguments: Any) -> Case:
+    return subject, f"dbt_expectations.expect_{kind}", arguments, failures
+
+
+PAIR = "column_pair_values_A_to_be_greater_than_B"
+OTHERS: list[Case] = [
+    ("orders.customer", "dbt_utils.relationships_where", {"to": "ref('customers')", "field": "id"}, 2),
+    (
+        "orders.customer",
+        "dbt_utils.relationships_where",
+        {"to": "customers", "field": "id", "from_condition": "total <> 30", "to_condition": "name = 'Bo'"},
+        4,
+    ),
+    ("orders", "dbt_utils.equality", {"compare_model": "ref('orders')"}, 0),
+    ("orders", "dbt_utils.equality", {"compare_model": "paid_orders", "compare_columns": ["status"]}, 10),
+    (
+        "customers",
+        "dbt_utils.equality",
+        {"compare_model": "customers", "exclude_columns": "since", "precision": 2},
+        0,
+    ),
+    ("orders.status", "dbt_utils.not_accepted_values", {"values": ["paid", ""]}, 2),
+    _expect("orders.total", "column_values_to_be_between", 1, min_value=0),
+    _expect("orders.total", "column_values_to_be_between", 2, max_value=60, strictly=True),
+    _expect("orders.total", "column_values_to_be_between", 1, min_value="id * 10", row_condition="id < 3"),
+    _expect("orders.status", "column_values_to_be_in_set", 4, value_set=["paid", "lost"]),
+    _expect("orders.customer", "column_values_to_be_in_set", 2, value_set=[1, 9], quote_values=False),
+    _expect("orders.status", "column_values_to_not_be_in_set", 2, value_set="paid"),
+    _expect("orders.customer", "column_distinct_values_to_be_in_set", 2, value_set=[1, 2]),
+    _expect("orders.status", "column_values_to_not_be_null", 1),
+    _expect("orders.status", "column_values_to_not_be_null", 0, row_condition="id <> 4"),
+    _expect("orders.status", "column_values_to_be_null", 6),
+    _expect("customers.id", "column_values_to_be_unique", 1),
+    _expect("vacant.id", "column_values_to_be_unique", 0),
+    _expect("orders.id", "column_values_to_be_of_type", 0, column_type="integer"),
+    _expect("orders.id", "column_values_to_be_of_type", 1, column_type="text"),
+    _expect("orders.status", "column_values_to_be_in_type_list", 0, column_type_list=["TEXT", "varchar"]),
+    _expect("orders.customer", "column_distinct_count_to_equal", 0, value=3),
+    _expect("orders.customer", "column_distinct_count_to_equal", 2, value=1, group_by=["status"]),
+    _expect("orders.customer", "column_distinct_count_to_be_greater_than", 1, value=3),
+    _expect("orders.customer", "column_distinct_count_to_be_less_than", 0, value=4),
+    _expect("orders.total", "column_min_to_be_between", 1, min_value=0),
+    _expect("orders.total", "column_max_to_be_between", 0, max_value=70),
+    _expect("vacant.id", "column_max_to_be_between", 0, max_value=70),
+    _expect("orders.total", "column_sum_to_be_between", 0, min_value=215, max_value=215),
+    _expect("orders.total", "column_mean_to_be_between", 1, min_value=36),
+    _expect("orders.customer", "column_unique_value_count_to_be_between", 0, min_value=3),
+    _expect("orders.customer", "column_proportion_of_unique_values_to_be_between", 1, min_value=0.6),
+    _expect("vacant.id", "column_proportion_of_unique_values_to_be_between", 0, min_value=1),
+    _expect("orders", "table_row_count_to_equal", 0, value=7),
+    _expect("customers", "table_row_count_to_equal", 1, value=2, group_by="name", row_condition="id > 0"),
+    _expect("orders", "table_row_count_to_equal_other_table", 1, compare_model="ref('customers')"),
+    _expect("customers", "table_row_count_to_equal_other_table", 0, compare_model="paid_orders", factor=2),
+    _expect("vacant", "table_row_count_to_equal_other_table", 1, compare_model="orders"),
+    _expect("orders", PAIR, 1, column_A="total", column_B="id * 10", or_equal=True),
+    _expect("orders", PAIR, 1, column_A="total", column_B="id", row_condition="id < 3"),
+    _expect("orders", "column_pair_values_to_be_equal", 4, column_A="id", column_B="customer"),
+    _expect("customers", "compound_columns_to_be_unique", 2, column_list=["name"]),
+    _expect("ranges", "compound_columns_to_be_unique", 1, column_list=["high"]),
+]
+CASES: list[Case] = [*ON_COLUMN, *ON_MODEL, *OTHERS]
 
 
 @pytest.fixture(scope="module")

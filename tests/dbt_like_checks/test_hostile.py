@@ -401,3 +401,29 @@ def test_psycopg2_is_refused_because_it_would_run_several_statements(
     path = on_orders(write, "not_null", column="id")
     assert "psycopg 3" in the_error(run_tests(load_project(path), engine))
     engine.dispose()
+
+
+@pytest.mark.parametrize("value", ["1700000000", "2460000", "'31/12/2020'", "'now'", "'1700000000'", "1.5"])
+def test_what_is_no_time_is_never_recent_on_sqlite(
+    make_database: NewDatabase, write: Write, value: str
+) -> None:
+    url = make_database("sqlite")
+    fill(
+        url,
+        f"CREATE TABLE orders (placed, at integer)\nINSERT INTO orders VALUES ({value}, 1700000000)",
+    )
+    arguments = {"field": "placed", "datepart": "day", "interval": 10}
+    message = the_error(run_tests(load_project(on_orders(write, {"recency": {"arguments": arguments}})), url))
+    assert message.startswith(f"{value} cannot be read as a time: SQLite needs texts such as")
+    # Seconds since 1970 are read where the file says that they are.
+    arguments |= {"field": "datetime(at, 'unixepoch')", "interval": 100_000}
+    (result,) = run_tests(load_project(on_orders(write, {"recency": {"arguments": arguments}})), url)
+    assert result.status is Status.PASS
+
+
+def test_a_column_that_is_misspelled_is_no_expression(planted: str, write: Write) -> None:
+    arguments = {"field": "plced", "datepart": "day", "interval": 10}
+    message = the_error(
+        run_tests(load_project(on_orders(write, {"recency": {"arguments": arguments}})), planted)
+    )
+    assert message == "no column 'plced' in 'orders': did you mean 'placed'?"

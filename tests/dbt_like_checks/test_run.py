@@ -16,7 +16,7 @@ from dbt_like_checks import (
     run_tests,
 )
 from dbt_like_checks.dialects import literal
-from tests.dbt_like_checks.conftest import NewDatabase, everything, fill
+from tests.dbt_like_checks.conftest import PLANTED, NewDatabase, everything, fill
 
 Write = Callable[..., Path]
 
@@ -216,7 +216,8 @@ def test_rows_are_stored_whole_and_groups_as_they_are_counted(url: str, write: W
     results = ran(write, url, tests, RunOptions(store_failures=True))
     columns = ["id", "status", "total", "customer", "placed"]
     assert {name: [*stored_rows(url, result)[0]] for name, result in results.items()} == {
-        **dict.fromkeys("abdef", columns),
+        **dict.fromkeys("adef", columns),
+        "b": ["status"],  # as dbt-utils stores it
         "c": ["value_field", "n_records"],
         "g": ["from_field"],
     }
@@ -306,3 +307,51 @@ def test_a_schema_may_be_named(
     (own,) = ran(write, url, f"config: {{schema: 'my; schema'}}, {tests}").values()
     (missing,) = ran(write, url, tests).values()
     assert (default.failures, own.failures, missing.status) == (1, 1, Status.ERROR)
+
+
+def test_a_shared_pass_changes_no_verdict_no_row_and_no_sql(planted: str, write: Write) -> None:
+    path = write(
+        """
+models:
+  - name: orders
+    data_tests:
+      - dbt_utils.expression_is_true: {name: broken, arguments: {expression: no_such_function(id)}}
+      - dbt_utils.expression_is_true: {name: positive, arguments: {expression: total >= 0}}
+    columns:
+      - name: status
+        data_tests: [not_null, dbt_utils.not_empty_string, unique, {not_null: {name: some, where: id > 2}}]
+      - {name: total, data_tests: [not_null: {config: {severity: warn}}]}
+  - name: customers
+    columns:
+      - {name: id, data_tests: [not_null, {not_null: {name: few, limit: 1, error_if: '= 0'}}]}
+      - {name: name, data_tests: [not_null: {name: none_is_bad, error_if: '= 0'}]}
+"""
+    )
+    tests = list(load_project(path))
+    for chosen in (tests, tests[1:]):
+        alone, together = (
+            [
+                (result.test.name, result.status, result.failures, result.rows, result.compiled_code)
+                for result in run_tests(chosen, planted, RunOptions(share_scans=share, threads=2))
+            ]
+            for share in (False, True)
+        )
+        assert together == alone
+
+
+def test_tests_of_a_table_share_a_pass(make_database: NewDatabase, write: Write) -> None:
+    url = make_database("sqlite")
+    fill(url, PLANTED)
+    path = write(
+        "models: [{name: orders, columns: [{name: id, tests: [not_null]}, {name: total, tests: [not_null]}]}]"
+    )
+    engine, sent = open_engine(url), []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        sent.append(statement)
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    results = run_tests(load_project(path), engine, RunOptions(sample=0))
+    engine.dispose()
+    assert [result.failures for result in results] == [0, 1]
+    assert len([statement for statement in sent if "count(" in statement]) == 1

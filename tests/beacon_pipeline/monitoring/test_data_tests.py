@@ -48,6 +48,17 @@ def unwell(results: RunResults) -> dict[str, str]:
     return {r.test.name: r.message or "" for r in results if r.status is not Verdict.PASS}
 
 
+def test_a_ledger_without_jobs_warns_and_fails_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEACON_DATABASE_URL", database_url)
+    with closing(Ledger(database_url)) as ledger:
+        ledger.migrate()
+    results = checked()
+    assert results.success
+    assert list(unwell(results)) == ["jobs_something_was_asked_lately"]
+
+
 def test_the_words_are_those_of_the_vocabulary() -> None:
     declared: dict[tuple[str, str], set[object]] = {}
     for test in ledger_checks(CATALOG):

@@ -65,7 +65,7 @@ select * from (
     select {{ dbt_utils._leading(group_by_columns) }} max(cast({{ field }} as {{ kind }})) as newest
     from {{ model }} {{ dbt_utils._grouped(group_by_columns) }}
 ) found
-where newest < cast({{ dbt.dateadd(datepart, -1 * interval, dbt.current_timestamp()) }} as {{ kind }})
+where newest is null or newest < cast({{ dbt.dateadd(datepart, -1 * interval, dbt.current_timestamp()) }} as {{ kind }})
 {% endtest %}
 
 {% test mutually_exclusive_ranges(model, lower_bound_column, upper_bound_column, partition_by=none, gaps="allowed", zero_length_range_allowed=false) %}
@@ -105,4 +105,25 @@ select * from (
     from {{ model }} {{ dbt_utils._grouped(group_by_columns) }}
 ) shares
 where share < {{ at_least }} or share > {{ at_most }}
+{% endtest %}
+
+{% test relationships_where(model, column_name, to, field, from_condition="1=1", to_condition="1=1") %}
+select ours.v, theirs.v as matched
+from (select {{ column_name }} as v from {{ model }} where {{ column_name }} is not null and {{ from_condition }}) ours
+left join (select {{ field }} as v from {{ to }} where {{ field }} is not null and {{ to_condition }}) theirs
+on ours.v = theirs.v
+where theirs.v is null
+{% endtest %}
+
+{% test not_accepted_values(model, column_name, values, quote=true) %}
+select distinct {{ column_name }} as v from {{ model }}
+where {{ column_name }} in ({% for value in values %}{{ "'" ~ value ~ "'" if quote else value }}{{ "," if not loop.last }}{% endfor %})
+{% endtest %}
+
+{% test equality(model, compare_model, compare_columns=none) %}
+{{ config(fail_calc="count(*) + coalesce(abs(sum(case when side = 'ours' then 1 else 0 end) - sum(case when side = 'theirs' then 1 else 0 end)), 0)") }}
+{%- set listed = dbt_utils._listed(compare_columns) if compare_columns else "*" -%}
+select 'ours' as side, only_ours.* from (select {{ listed }} from {{ model }} except select {{ listed }} from {{ compare_model }}) only_ours
+union all
+select 'theirs' as side, only_theirs.* from (select {{ listed }} from {{ compare_model }} except select {{ listed }} from {{ model }}) only_theirs
 {% endtest %}
