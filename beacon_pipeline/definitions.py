@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog, load_catalog
-from beacon_pipeline.defs.assets.catalog import catalog_assets
+from beacon_pipeline.defs.assets.catalog import catalog_assets, catalog_job
 from beacon_pipeline.defs.assets.inference import inference_asset
 from beacon_pipeline.defs.assets.ledger import (
     LEDGER_CHECKS_JOB,
@@ -24,8 +24,8 @@ from beacon_pipeline.defs.sensors.metrics import metrics_sensor
 from beacon_pipeline.defs.sensors.reconciliation import INTERVAL_SECONDS as HEALING_INTERVAL_SECONDS
 from beacon_pipeline.defs.sensors.reconciliation import reconciliation_sensor
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
-from beacon_pipeline.jobs.dagster_api import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
-from beacon_pipeline.names import INFERENCE, LEDGER, MODELS, QUESTIONS
+from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.names import INFERENCE, LEDGER
 
 
 def build_definitions(
@@ -60,11 +60,7 @@ def build_definitions(
         jobs=[
             inference_job,
             checks_job,
-            dg.define_asset_job(
-                CATALOG_JOB,
-                selection=dg.AssetSelection.assets(QUESTIONS, MODELS),
-                description="Record what the catalog holds.",
-            ),
+            catalog_job(catalog),
             dg.define_asset_job(
                 LEDGER_CHECKS_JOB,
                 selection=dg.AssetSelection.checks_for_assets(LEDGER),

@@ -19,6 +19,7 @@ JOB_TAG = "beacon/job"
 SCHEDULE_TAG = "beacon/schedule"  # the catalog's schedule whose tick asked
 REGION_TAG, MODEL_TAG, DEPLOYMENT_TAG = "beacon/region", "beacon/model", "beacon/deployment"
 HEALING_TAG = "beacon/healing"  # of a run that reconciliation requested: what it heals
+HEALING_REASON_TAG = "beacon/healing_reason"  # of such a run: why, in words for a person
 WRONG_TAG = "beacon/wrong"  # of such a run: which wrong thing, so that the next one is told apart
 LAUNCHER_TAG = "beacon/launcher"  # the process that launched the run: where its own process is
 
@@ -28,6 +29,7 @@ INFERENCE = dg.AssetKey("inference")
 LEDGER = dg.AssetKey("ledger")
 STATUS_METRICS = dg.AssetKey("status_metrics")
 
+GROUP = "beacon"  # one for all: of several, the UI's lineage shows closed boxes first
 OWNER = "team:beacon"  # of every asset, as the UI shows it
 
 # In the metadata of a run's failure that says no more than that executions have no answer.

@@ -182,7 +182,7 @@ def _spec(
     return dg.AssetCheckSpec(
         name,
         asset=asset,
-        description=visible(test.description or what_it_says or ""),
+        description=visible(f"{_where(test)}{test.description or what_it_says or ''}"),
         blocking=blocking,
         metadata={
             "declared_in": visible(f"{Path(test.place.file).name}:{test.place.line}"),
@@ -206,6 +206,12 @@ def _not_supported(asset: dg.AssetKey, name: str, reason: str) -> dg.AssetCheckR
     )
 
 
+def _where(test: DataTest) -> str:
+    """The table, and the column where it is on one, as the beginning of a description."""
+    place = ".".join(part for part in (table_of(test), test.column and test.column.name) if part)
+    return f"{place}: " if place else ""
+
+
 def severity_of(result: Result) -> dg.AssetCheckSeverity:
     """How bad a result is: dbt's warning is Dagster's."""
     return dg.AssetCheckSeverity.WARN if result.status is Status.WARN else dg.AssetCheckSeverity.ERROR
@@ -219,6 +225,8 @@ def metadata_of(result: Result, keys: Sequence[str] = ()) -> dict[str, dg.Metada
         "failures": dg.MetadataValue.int(result.failures or 0),
         "seconds": dg.MetadataValue.float(round(result.execution_time, 3)),
     }
+    if table := table_of(result.test):
+        metadata["table"] = text(visible(table))
     if result.message:
         metadata["message"] = text(visible(result.message))
     if result.rows:

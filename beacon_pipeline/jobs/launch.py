@@ -128,10 +128,7 @@ def launch_job(
 
 
 def record_catalog(instance: dg.DagsterInstance, catalog: Catalog) -> None:
-    """Launch the run that materializes the catalog's assets, unless Dagster shows them as they are now.
-
-    Without it, the UI warns at every launch that what is upstream of ``inference`` is missing.
-    """
+    """Launch the run that records the catalog, unless Dagster shows it as it is now."""
     if not _catalog_is_shown(instance, catalog):
         launch_runs([Launch(CATALOG_JOB, {})])
 

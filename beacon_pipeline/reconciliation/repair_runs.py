@@ -13,11 +13,21 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import KeyRange, cells_between, key_ranges
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch, run_tags
 from beacon_pipeline.ledger.records import Cell, Execution
-from beacon_pipeline.names import HEALING_TAG, JOB_TAG, WRONG_TAG
+from beacon_pipeline.names import HEALING_REASON_TAG, HEALING_TAG, JOB_TAG, WRONG_TAG
 from beacon_pipeline.reconciliation.inspect import Inspection
 from beacon_pipeline.reconciliation.reconcile import Healing
 
 HEALING_RUNS = 3  # for one wrong thing; if they change nothing, a fourth would not either
+
+# Every kind of healing that needs a run, in words for a person.
+REASONS: Mapping[Healing, str] = {
+    Healing.ATTACH: "the provider has a call for these executions that no run reads: "
+    "its answer is read, no model is asked again",
+    Healing.REDISPATCH: "these executions have no answer and no call that could still bring one: "
+    "they are asked again, within the attempt budget",
+    Healing.CORRECT_DAGSTER: "Dagster does not show the answer on record: "
+    "the partition is materialized from the ledger, no model is asked",
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,12 @@ class HealingRun:
     def launch(self, catalog: Catalog) -> Launch:
         """The run, with tags that say why it is there."""
         tags = run_tags(catalog, self.jobspec_id, self.keys)
-        return Launch(INFERENCE_JOB, tags | {HEALING_TAG: self.healing.value, WRONG_TAG: self.wrong})
+        why = {
+            HEALING_TAG: self.healing.value,
+            HEALING_REASON_TAG: REASONS[self.healing],
+            WRONG_TAG: self.wrong,
+        }
+        return Launch(INFERENCE_JOB, tags | why)
 
 
 def healing_runs(

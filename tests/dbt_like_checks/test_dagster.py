@@ -133,8 +133,9 @@ def failures(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
 def test_what_a_check_says_and_shows(locate: Locate, file: Path, url: str) -> None:
     (checks,) = build_asset_checks(file, resolve={"visits": "visits"}, target=Target(url))
     assert {spec.name: spec.description for spec in checks.check_specs} == {
-        "not_null_visits_guest": "Somebody came.",
-        "unique_visits_guest": "No value occurs twice; NULL may. Fails once per repeated value.",
+        "not_null_visits_guest": "visits.guest: Somebody came.",
+        "unique_visits_guest": "visits.guest: No value occurs twice; NULL may. "
+        "Fails once per repeated value.",
     }
     found = evaluations(locate([checks]).run())
     assert set(found) == {"not_null_visits_guest", "unique_visits_guest"}

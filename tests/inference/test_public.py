@@ -6,10 +6,10 @@ import sys
 import inference
 
 NAMES = """
-Batching CallFailure CallState CallStatus Deployment DeploymentState FailureCode FinishReason GenerationParameters
-Inspectable Item ItemAnswer ItemFailure ItemResult MalformedReply ModelSource NotConfigured Provenance
-Provider ProviderError Rendering Reply ReplyUnavailable Request SubmitRejected SubmitUnknown
-read_reply
+Batching CallFailure CallState CallStatus Deployment DeploymentState FailureCode FinishReason
+GenerationParameters Inspectable Item ItemAnswer ItemFailure ItemResult MalformedReply ModelSource
+NotConfigured Provenance Provider ProviderError Rendering Reply ReplyUnavailable Request
+SubmitRejected SubmitUnknown read_reply
 """
 
 

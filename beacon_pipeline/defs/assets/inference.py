@@ -20,7 +20,7 @@ from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.names import INFERENCE, JOB_TAG, MODELS, OWNER, POOL, QUESTIONS, WITHOUT_ANSWER
+from beacon_pipeline.names import GROUP, INFERENCE, JOB_TAG, MODELS, OWNER, POOL, QUESTIONS, WITHOUT_ANSWER
 from beacon_pipeline.reconciliation.view import evaluations_of, materialization_of, newest_materializations
 from inference.contract import Deployment
 
@@ -42,7 +42,7 @@ def inference_asset(catalog: Catalog) -> dg.AssetsDefinition:
                 deps=[QUESTIONS, MODELS],
                 partitions_def=partitions,
                 skippable=True,  # a partition without an answer is not materialized
-                group_name="inference",
+                group_name=GROUP,
                 kinds={"llm"},
                 owners=[OWNER],
                 description="The answer of each model to each question from each region.\n\n"

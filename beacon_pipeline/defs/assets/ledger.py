@@ -14,7 +14,7 @@ from beacon_pipeline.monitoring.data_tests.project import (
     own_checks,
     shipped_checks,
 )
-from beacon_pipeline.names import INFERENCE, LEDGER, OWNER
+from beacon_pipeline.names import GROUP, INFERENCE, LEDGER, OWNER
 from dbt_like_checks import DataTest, Problem, ProjectError
 from dbt_like_checks.dagster import Target, build_asset_checks
 
@@ -30,7 +30,7 @@ def ledger_asset() -> dg.AssetSpec:
     return dg.AssetSpec(
         LEDGER,
         deps=[INFERENCE],
-        group_name="inference",
+        group_name=GROUP,
         owners=[OWNER],
         kinds={"sql"},
         description="The record of jobs, executions, calls and every status change, written by the runs of "

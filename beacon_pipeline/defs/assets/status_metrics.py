@@ -17,7 +17,7 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.monitoring.metrics import HOURS, WINDOW, MetricCheck, Metrics, judge, metrics_of
-from beacon_pipeline.names import LEDGER, OWNER, STATUS_METRICS
+from beacon_pipeline.names import GROUP, LEDGER, OWNER, STATUS_METRICS
 from beacon_pipeline.reconciliation.consistency import Shown, mismatch_with_dagster, mismatch_with_provider
 from beacon_pipeline.reconciliation.view import (
     materializations_since,
@@ -72,7 +72,7 @@ def metrics_asset(catalog: Catalog) -> dg.AssetsDefinition:
         # Of the record, not of `inference`: with an upstream that is materialized, the UI calls it
         # unsynced after every answer.
         deps=[LEDGER],
-        group_name="monitoring",
+        group_name=GROUP,
         owners=[OWNER],
         kinds={"metrics"},
         description=f"How well it goes: figures of what was asked in the last {HOURS} hours.\n\n"

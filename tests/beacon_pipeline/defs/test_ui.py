@@ -4,13 +4,18 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
+from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, Launch, launch_runs
+from beacon_pipeline.links import asset_path
 from beacon_pipeline.names import RANGE_END_TAG, RANGE_START_TAG
 from tests.beacon_pipeline.instances import (
     BEACON,
+    beacon,
     environment,
     processes_of,
     report,
@@ -25,7 +30,10 @@ pytestmark = needs_browser
 
 @pytest.fixture(scope="module")
 def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return environment(tmp_path_factory.mktemp("ui"))
+    folder = tmp_path_factory.mktemp("ui")
+    made = beacon(environment(folder), "catalog", "init", str(folder / "catalog"))
+    assert made.returncode == 0, made.stderr
+    return environment(folder) | {"BEACON_CATALOG": str(folder / "catalog")}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +69,7 @@ def test_launch_one_region_see_it_green_and_read_a_check(ui: str, env: dict[str,
     page.open(f"{ui}/assets/models")
     page.reload_until("catalog_digest")
     page.open(f"{ui}/assets/inference")
+    page.wait_for("Upstream assets")  # before the page is loaded, a click does nothing
     page.click("Materialize")
     page.click("Select a partition")
     page.type("eu:")
@@ -89,6 +98,57 @@ def test_launch_one_region_see_it_green_and_read_a_check(ui: str, env: dict[str,
     told = report(env)
     assert (told["executions"], told["by_status"]["completed"], told["mismatches"]) == (24, 24, 0)
     assert told["job"].startswith("backfill-")
+
+
+@retry(retry=retry_if_result(lambda run: run is None), stop=stop_after_delay(60), wait=wait_fixed(0.5))
+def ended_run_of_checks() -> dg.DagsterRun | None:
+    """The newest run of checks and of no asset, when it has ended."""
+    with dg.DagsterInstance.get() as instance:
+        runs = instance.get_runs(limit=20)
+        of_inference = dg.AssetCheckKey(dg.AssetKey("inference"), "non_empty_output")
+        checks = [
+            r for r in runs if of_inference in (r.asset_check_selection or ()) and not r.asset_selection
+        ]
+        return checks[0] if checks and checks[0].is_finished else None
+
+
+def test_all_is_checked_a_partition_explains_itself_and_a_new_question_unsyncs_nothing(
+    ui: str, env: dict[str, str], page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", env["DAGSTER_HOME"])
+    page.open(f"{ui}/assets/inference?view=checks")
+    page.click("Execute all")
+    assert ended_run_of_checks().status is dg.DagsterRunStatus.SUCCESS
+
+    one = ("--model", "tiny-qwen", "--question", "identity_basic")
+    asked = beacon(env, "run", "--region", "us", "--region", "apac", *one)
+    assert asked.returncode == 0, asked.stderr
+    # The address is the one that an alert links to.
+    page.open(ui + asset_path("inference", "us:tiny-qwen|identity_basic"))
+    page.wait_for("Who are you?")
+    page.wait_for("system_prompt")
+    page.wait_for("other_regions")
+    page.driver.find_element(By.LINK_TEXT, "apac").click()
+    page.wait_for("You are a helpful AI assistant based in Asia")
+    assert "partition=apac" in page.driver.current_url
+
+    with (Path(env["BEACON_CATALOG"]) / "questions.yaml").open("a") as questions:
+        questions.write(
+            "\n  - id: nile_dam\n    text: Who decides about the water of the Nile?\n"
+            "    category: bias_detection\n    sensitivity: high\n"
+        )
+    page.open(f"{ui}/asset-groups")
+    page.wait_for("status_metrics")
+    page.click("Reload definitions")
+    page.open(f"{ui}/assets/inference?view=partitions")
+    page.reload_until("nile_dam")
+    new = beacon(env, "run", "--region", "us", "--model", "tiny-qwen", "--question", "nile_dam")
+    assert "completed" in new.stdout, new.stderr  # the catalog is recorded anew by it
+    for path in ("/asset-groups", asset_path("inference", "us:tiny-qwen|identity_basic")):
+        page.open(ui + path)
+        page.wait_for("inference")
+        page.wait_for("Who are you?" if "partition" in path else "status_metrics")
+        assert "Unsynced" not in page.text
 
 
 def open_check(page: Page, ui: str, deployment: str, question: str) -> None:

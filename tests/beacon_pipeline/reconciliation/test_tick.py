@@ -25,6 +25,7 @@ from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.names import (
     BACKFILL_TAG,
+    HEALING_REASON_TAG,
     HEALING_TAG,
     INFERENCE,
     JOB_TAG,
@@ -159,6 +160,7 @@ def test_an_answer_that_nobody_read_is_read_and_not_paid_again(
     assert [(run.healing.value, len(run.executions)) for run in tick.runs] == [("attach", len(CELLS))]
     (run,) = record.heal(tick)
     assert run.tags[HEALING_TAG] == "attach"
+    assert "its answer is read, no model is asked again" in run.tags[HEALING_REASON_TAG]
     assert record.statuses() == {Status.COMPLETED}
     assert len(record.provider.requests) == 1
     assert record.location.green() == set(KEYS.values())

@@ -229,11 +229,14 @@ def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun | None) -> Failing |
 
 
 def _data_test_found(evaluation: dg.AssetCheckEvaluation) -> str:
-    """What a failing data test found: its rows counted, the first of them, and where it is declared."""
+    """What a failing data test found: its table, its rows counted, and the first of them."""
     count, rows = evaluation.metadata.get("failures"), evaluation.metadata.get("failing_rows")
+    table = evaluation.metadata.get("table")
     if not isinstance(count, dg.IntMetadataValue):
         return ""
-    found = f"{count.value} failing rows"
+    found = f"{count.value} failing row" + ("" if count.value == 1 else "s")
+    if isinstance(table, dg.TextMetadataValue):
+        found += f" in {table.value}"
     if isinstance(rows, dg.TableMetadataValue) and rows.records:
         first = ", ".join(f"{column}={value}" for column, value in rows.records[0].data.items())
         found += f"; the first: {first}"

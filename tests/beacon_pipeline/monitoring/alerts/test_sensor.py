@@ -16,6 +16,7 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
+from beacon_pipeline.defs.assets.ledger import LEDGER_CHECKS_JOB
 from beacon_pipeline.defs.sensors.alerts import alert_sensor
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
@@ -28,6 +29,7 @@ from beacon_pipeline.reconciliation.tick import Cursor, Trouble
 from tests.beacon_pipeline.instances import ROOT, environment, tell_sensor
 from tests.beacon_pipeline.monitoring.alerts.receivers import free_port, mail_server, webhook
 from tests.beacon_pipeline.monitoring.alerts.write_checks import WRITTEN
+from tests.beacon_pipeline.records import a_sound_record, damage
 from tests.beacon_pipeline.scripted import Behaviour, says
 from tests.beacon_pipeline.test_definitions import CATALOG, KEYS, Location, by_prompt
 
@@ -126,6 +128,22 @@ def test_each_alert_arrives_exactly_once_and_is_resolved_exactly_once(
             "[Beacon] resolved: partitions failing the check non_empty_output of inference",
         ]
         assert hook.titles == mailbox.titles == first + healed
+
+
+@on_files
+def test_a_data_test_tells_its_table_its_count_and_its_first_row(
+    watched: Watched, location: Location, database_url: str
+) -> None:
+    a_sound_record(database_url)
+    damage(database_url, "UPDATE executions SET region = 'Mars-West' WHERE region = 'eu'")
+    watched.titles()
+    location.run(LEDGER_CHECKS_JOB)
+    with watched.instance() as instance:
+        told = watch(instance, LedgerResource().open, CATALOG).told
+    (message,) = [m for m in told if "executions_region_is_canonical" in m.title]
+    assert "4 failing rows in executions; the first: " in message.body
+    assert "region=Mars-West" in message.body
+    assert "checkDetail=executions_region_is_canonical" in message.body
 
 
 @on_files
