@@ -4,10 +4,19 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic import TypeAdapter, ValidationError
 
 from dbt_like_checks.dialects import Dialect
 from dbt_like_checks.errors import CannotCompile
-from dbt_like_checks.generic.tested import Purpose, Table, Tested, column_of, exact_name, find_name
+from dbt_like_checks.generic.tested import (
+    OtherTable,
+    Purpose,
+    Table,
+    Tested,
+    column_of,
+    exact_name,
+    find_name,
+)
 from dbt_like_checks.project import Column, Relation
 
 ORDERS = sa.table("orders", sa.column("id"), sa.column("Status"), sa.column("total"))
@@ -38,6 +47,8 @@ def on_orders(column: str | None = None, *, quote: bool = False, **changes: Any)
         ('"we""ird"', False, 'we"ird'),
         ('"literal"', False, '"literal"'),
         ('""', False, None),
+        ('"total', False, None),
+        ('total"', False, None),
         ("none", False, None),
     ],
 )
@@ -134,3 +145,14 @@ def test_other_tables_and_several_names() -> None:
     assert on.other(Relation(name="orders")) is TABLE
     assert [column.key for column in on.all_named(["TOTAL", "id"])] == ["total", "id"]
     assert on.restricted is False
+
+
+def test_another_table_may_be_named_as_the_project_names_it() -> None:
+    adapter: TypeAdapter[Relation] = TypeAdapter(OtherTable)
+    orders = Relation(name="orders")
+    known = {"resolve": {"ref('orders')": orders}.__getitem__}
+    assert adapter.validate_python("ref('orders')", context=known) == orders
+    assert adapter.validate_python(orders, context=known) is orders
+    for context in (None, {}):
+        with pytest.raises(ValidationError):
+            adapter.validate_python("ref('orders')", context=context)

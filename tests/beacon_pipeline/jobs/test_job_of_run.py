@@ -60,6 +60,7 @@ def test_tags_name_the_job(tags: dict[str, str], expected: Asking) -> None:
     ("root", "tags", "jobspec_id"),
     [
         (None, {}, "run-r1"),
+        (None, {ROOT_RUN_TAG: "r9"}, "run-r9"),
         ("r0", {}, "run-r0"),
         ("r0", {JOB_TAG: "j"}, "j"),
         ("r0", {ROOT_RUN_TAG: "r9"}, "run-r0"),
@@ -145,3 +146,14 @@ def test_a_tick_of_a_schedule_that_left_the_catalog_asks_its_own_cells(ledger: L
     job = ledger.job("tick")
     assert job is not None
     assert len(ledger.executions(job.id)) == 3
+
+
+def test_what_is_on_record_is_not_made_again_nor_left_for_a_newer_job(ledger: Ledger) -> None:
+    name = next(iter(CATALOG.settings.schedules))
+    made = make_job(ledger, CATALOG, "tick", CELLS[:1], source="schedule", actor="test")
+    tick = Asking("tick", "schedule", continues=False, schedule=name)
+    assert asked_in(ledger, tick) == ("tick", CELLS[:1]), "as the catalog was when it was made"
+    assert len(ledger.executions(made.id)) == 1
+    make_job(ledger, CATALOG, "run-r1", CELLS, source="run", actor="test")
+    make_job(ledger, CATALOG, "newer", CELLS, source="launch", actor="test")
+    assert asked_in(ledger, RUN)[0] == "run-r1"

@@ -14,7 +14,7 @@ from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.names import HEALING_TAG, JOB_TAG, WRONG_TAG
 from beacon_pipeline.reconciliation.inspect import Inspection
 from beacon_pipeline.reconciliation.reconcile import Healing
-from beacon_pipeline.reconciliation.repair_runs import HealingRun, healing_runs, tries_so_far
+from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
 from tests.beacon_pipeline.executions import MOMENT, a_call, an_execution, attempts
 
 CATALOG = load_catalog("demo")
@@ -71,6 +71,7 @@ def test_the_run_of_the_oldest_execution_goes_first() -> None:
     assert [ids for _, _, ids in planned(*with_an_old_one)] == [["j1-0", "j1-1"], ["j1-4"]]
     (first, _) = healing_runs(CATALOG, JOBS, with_an_old_one)
     assert first.oldest == MOMENT + timedelta(minutes=1)
+    assert (first.tries, HEALING_RUNS) == (0, 3), "three runs for one wrong thing"
 
 
 def a_run(execution: Execution, healing: Healing = Healing.ATTACH, tries: int = 0) -> HealingRun:
@@ -88,6 +89,7 @@ def test_what_is_wrong_has_another_name_when_anything_about_it_changes() -> None
         a_run(execution, Healing.REDISPATCH),
     ]
     names = {run.wrong for run in [a_run(execution), *changed]}
+    assert {len(name) for name in names} == {16}, "as on record in the tags of runs"
     assert len(names) == 6
     assert a_run(execution).wrong == a_run(replace(execution, failure_message="other words")).wrong
 
