@@ -40,6 +40,7 @@ def selected(kind: str, column: str | None, **arguments: Any) -> sa.Select[Any]:
         rows=WORDS,
         dialect=Dialect.SQLITE,
         read_table=lambda _: TABLE,
+        read_types=lambda _: {},
         tested_column=None if column is None else Column(name=column),
     )
     return getattr(expectations, kind).function(on, **arguments)

@@ -25,7 +25,10 @@ TABLE = Table(Relation(name="orders"), ("id", "Status", "total"), ("id",), ORDER
 
 def on_orders(column: str | None = None, *, quote: bool = False, **changes: Any) -> Tested:
     values: dict[str, Any] = {"table": TABLE, "rows": ORDERS, "dialect": Dialect.SQLITE}
-    values |= {"read_table": lambda relation: TABLE if relation.name == "orders" else None}
+    values |= {
+        "read_types": lambda _: {},
+        "read_table": lambda relation: TABLE if relation.name == "orders" else None,
+    }
     named = None if column is None else Column(name=column, quote=quote)
     return Tested(**values | {"tested_column": named} | changes)
 

@@ -10,7 +10,7 @@ import pytest
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.jobs.job_of_run import (
     CONTINUED_WITHIN,
-    Asking,
+    JobRef,
     asking_of,
     asking_of_run,
     job_for,
@@ -23,7 +23,7 @@ from beacon_pipeline.names import BACKFILL_TAG, JOB_TAG, ROOT_RUN_TAG, SCHEDULE_
 
 CATALOG = load_catalog("demo")
 CELLS = [cell for cell in CATALOG.cells() if (cell.region, cell.model) == ("eu", "tiny-qwen")][:3]
-RUN = Asking("run-r1", "run", continues=True)
+RUN = JobRef("run-r1", "run", continues=True)
 
 
 @pytest.fixture
@@ -39,20 +39,20 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ("tags", "expected"),
     [
         ({}, RUN),
-        ({ROOT_RUN_TAG: "r0"}, Asking("run-r0", "run", continues=True)),
-        ({BACKFILL_TAG: "b1"}, Asking("backfill-b1", "backfill", continues=True)),
-        ({BACKFILL_TAG: "b1", ROOT_RUN_TAG: "r0"}, Asking("backfill-b1", "backfill", continues=True)),
-        ({JOB_TAG: "j"}, Asking("j", "launch", continues=False)),
-        ({JOB_TAG: "j", BACKFILL_TAG: "b1", ROOT_RUN_TAG: "r0"}, Asking("j", "launch", continues=False)),
+        ({ROOT_RUN_TAG: "r0"}, JobRef("run-r0", "run", continues=True)),
+        ({BACKFILL_TAG: "b1"}, JobRef("backfill-b1", "backfill", continues=True)),
+        ({BACKFILL_TAG: "b1", ROOT_RUN_TAG: "r0"}, JobRef("backfill-b1", "backfill", continues=True)),
+        ({JOB_TAG: "j"}, JobRef("j", "launch", continues=False)),
+        ({JOB_TAG: "j", BACKFILL_TAG: "b1", ROOT_RUN_TAG: "r0"}, JobRef("j", "launch", continues=False)),
         (
             {JOB_TAG: "j", SCHEDULE_TAG: "daily"},
-            Asking("j", "schedule", continues=False, schedule="daily"),
+            JobRef("j", "schedule", continues=False, schedule="daily"),
         ),
         ({SCHEDULE_TAG: "daily"}, RUN),
         ({JOB_TAG: ""}, RUN),
     ],
 )
-def test_tags_name_the_job(tags: dict[str, str], expected: Asking) -> None:
+def test_tags_name_the_job(tags: dict[str, str], expected: JobRef) -> None:
     assert asking_of(tags, "r1") == expected
 
 
@@ -73,7 +73,7 @@ def test_a_run_that_repeats_another_belongs_to_its_job(
     assert asking_of_run(run).jobspec_id == jobspec_id
 
 
-def asked_in(ledger: Ledger, asking: Asking, cells: list = CELLS) -> tuple[str, list]:
+def asked_in(ledger: Ledger, asking: JobRef, cells: list = CELLS) -> tuple[str, list]:
     job, asked = job_for(ledger, CATALOG, asking, cells, actor="test")
     return job.jobspec_id, asked
 
@@ -88,8 +88,8 @@ def test_a_fresh_run_makes_a_job_of_its_own(ledger: Ledger) -> None:
 
 def test_a_fresh_run_goes_on_with_what_is_unfinished_and_a_named_job_does_not(ledger: Ledger) -> None:
     asked_in(ledger, RUN)
-    assert asked_in(ledger, Asking("run-r2", "run", continues=True))[0] == "run-r1"
-    assert asked_in(ledger, Asking("named", "launch", continues=False))[0] == "named"
+    assert asked_in(ledger, JobRef("run-r2", "run", continues=True))[0] == "run-r1"
+    assert asked_in(ledger, JobRef("named", "launch", continues=False))[0] == "named"
     assert ledger.job("run-r2") is None
 
 
@@ -98,7 +98,7 @@ def test_what_is_settled_is_asked_in_a_new_job(ledger: Ledger) -> None:
     job = ledger.job("run-r1")
     assert job is not None
     ledger.cancel_pending([e.id for e in ledger.executions(job.id)], actor="test")
-    assert asked_in(ledger, Asking("run-r2", "run", continues=True))[0] == "run-r2"
+    assert asked_in(ledger, JobRef("run-r2", "run", continues=True))[0] == "run-r2"
 
 
 def test_a_job_is_continued_for_a_day(ledger: Ledger) -> None:
@@ -116,12 +116,12 @@ def test_a_named_job_asks_only_what_it_is_for(ledger: Ledger) -> None:
     """An entry that came into the run's range of partitions later is not in the job."""
     made = make_job(ledger, CATALOG, "job-1", CELLS[:2], source="launch", actor="test")
     assert set(specified_cells(made.specification) or ()) == set(CELLS[:2])
-    assert asked_in(ledger, Asking("job-1", "launch", continues=False)) == ("job-1", sorted(CELLS[:2]))
+    assert asked_in(ledger, JobRef("job-1", "launch", continues=False)) == ("job-1", sorted(CELLS[:2]))
     assert len(ledger.executions(made.id)) == 2
 
 
 def test_a_backfill_asks_all_that_its_runs_bring(ledger: Ledger) -> None:
-    backfill = Asking("backfill-b", "backfill", continues=True)
+    backfill = JobRef("backfill-b", "backfill", continues=True)
     asked_in(ledger, backfill, CELLS[:1])
     assert asked_in(ledger, backfill, CELLS[1:]) == ("backfill-b", CELLS[1:])
     job = ledger.job("backfill-b")
@@ -133,7 +133,7 @@ def test_the_first_run_of_a_tick_puts_the_whole_tick_on_record(ledger: Ledger) -
     name, wanted = next(iter(CATALOG.settings.schedules.items()))
     whole = CATALOG.cells_of(wanted)
     own = list(whole[:1])
-    jobspec_id, asked = asked_in(ledger, Asking("tick", "schedule", continues=False, schedule=name), own)
+    jobspec_id, asked = asked_in(ledger, JobRef("tick", "schedule", continues=False, schedule=name), own)
     job = ledger.job("tick")
     assert job is not None
     assert (jobspec_id, asked, job.source) == ("tick", own, "schedule")
@@ -141,7 +141,7 @@ def test_the_first_run_of_a_tick_puts_the_whole_tick_on_record(ledger: Ledger) -
 
 
 def test_a_tick_of_a_schedule_that_left_the_catalog_asks_its_own_cells(ledger: Ledger) -> None:
-    gone = Asking("tick", "schedule", continues=False, schedule="no-such-schedule")
+    gone = JobRef("tick", "schedule", continues=False, schedule="no-such-schedule")
     assert asked_in(ledger, gone) == ("tick", CELLS)
     job = ledger.job("tick")
     assert job is not None
@@ -151,7 +151,7 @@ def test_a_tick_of_a_schedule_that_left_the_catalog_asks_its_own_cells(ledger: L
 def test_what_is_on_record_is_not_made_again_nor_left_for_a_newer_job(ledger: Ledger) -> None:
     name = next(iter(CATALOG.settings.schedules))
     made = make_job(ledger, CATALOG, "tick", CELLS[:1], source="schedule", actor="test")
-    tick = Asking("tick", "schedule", continues=False, schedule=name)
+    tick = JobRef("tick", "schedule", continues=False, schedule=name)
     assert asked_in(ledger, tick) == ("tick", CELLS[:1]), "as the catalog was when it was made"
     assert len(ledger.executions(made.id)) == 1
     make_job(ledger, CATALOG, "run-r1", CELLS, source="run", actor="test")

@@ -82,7 +82,7 @@ SHOWN = Shown("e1", "completed", "substantive")
 
 
 @pytest.mark.parametrize(
-    ("status", "truth", "shown", "passed", "seen", "remedy"),
+    ("status", "call_status", "shown", "passed", "seen", "remedy"),
     [
         (
             Status.COMPLETED,

@@ -41,7 +41,7 @@ def test_the_table_has_every_status_and_every_truth() -> None:
     assert set(TRUTHS) == {"-", *(call_status.value for call_status in CallStatus)}
 
 
-@pytest.mark.parametrize(("status", "truth", "when"), CELLS)
+@pytest.mark.parametrize(("status", "call_status", "when"), CELLS)
 def test_which_status_cannot_be_true(status: str, call_status: str, when: str) -> None:
     word = None if call_status == "-" else CallStatus(call_status)
     for refused, answered in product((False, True), repeat=2):
@@ -50,7 +50,7 @@ def test_which_status_cannot_be_true(status: str, call_status: str, when: str) -
 
 
 @pytest.mark.parametrize(
-    ("status", "calls", "truth", "remedy"),
+    ("status", "calls", "call_status", "remedy"),
     [
         (Status.PENDING, [a_call()], CallStatus.SUCCEEDED, RECONCILE),
         (Status.PENDING, [a_call(replied=True)], CallStatus.SUCCEEDED, None),
