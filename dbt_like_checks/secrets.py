@@ -58,7 +58,7 @@ def shown_address(url: sa.URL) -> str:
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
     """``text`` without these secrets in any spelling, and without what is written as a password."""
     text = _USER_PART.sub(rf"\1{MASK}@", text)
-    text = _SPELLED_OUT.sub(rf"\1{MASK}", text)
+    text = _SPELLED_OUT.sub(_without_value, text)
     for secret in sorted(set(filter(None, secrets)), key=len, reverse=True):
         text = re.sub(_spellings(secret), MASK, text)
     return text
@@ -69,6 +69,12 @@ def reason_of(error: BaseException, secrets: Iterable[str] = ()) -> str:
     original = getattr(error, "orig", None) or error
     text = str(original).strip() or type(original).__name__
     return masked(text.splitlines()[0].strip(), secrets)
+
+
+def _without_value(spelled_out: re.Match[str]) -> str:
+    name, value = spelled_out.groups()
+    # A way out may show where a secret goes: `HF_TOKEN=hf_...` holds none.
+    return spelled_out[0] if value.rstrip("`").endswith("...") else f"{name}{MASK}"
 
 
 def _of_url(address: str) -> Iterator[str]:

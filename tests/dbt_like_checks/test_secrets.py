@@ -98,3 +98,9 @@ def test_a_known_secret_is_in_no_text(secret: str, before: str, after: str) -> N
 def test_a_short_secret_is_masked_where_it_stands_alone() -> None:
     assert masked('a value "a" at a place', ["a"]) == '*** value "***" at *** place'
     assert masked("cannot be used", ["a"]) == "cannot be used"
+
+
+def test_where_a_secret_goes_may_be_shown() -> None:
+    way_out = "`modal secret create huggingface HF_TOKEN=hf_...`"
+    assert masked(way_out) == way_out
+    assert masked("HF_TOKEN=hf_abc...def") == "HF_TOKEN=***"
