@@ -75,7 +75,7 @@ def test_weights_that_are_not_there_are_told_with_file_and_line(tmp_path: Path) 
         load_catalog(str(tmp_path / "copied"))
     (first, *others) = raised.value.problems
     assert len(others) == 2
-    assert first.startswith("models.yaml:7 (tiny-llama): no folder /")
+    assert first.startswith("models.yaml:8 (tiny-llama): no folder /")
     assert first.endswith("`beacon catalog init` makes a catalog with its weights")
 
 
@@ -86,7 +86,7 @@ def test_the_doctor_looks_at_the_weights(tmp_path: Path) -> None:
     (tmp_path / "mine" / "weights" / "tiny-qwen" / "model.safetensors").unlink()
     shutil.rmtree(tmp_path / "mine" / "weights" / "tiny-llama")
     said = " ".join(beacon(env, "doctor").stdout.split())
-    assert "models.yaml:7 (tiny-llama): no folder" in said
+    assert "models.yaml:8 (tiny-llama): no folder" in said
     (tmp_path / "mine" / "weights" / "tiny-llama").mkdir()
     done = beacon(env, "doctor", "--json")
     found = {each["subject"]: each["detail"] for each in json.loads(done.stdout) if not each["ok"]}
