@@ -45,7 +45,10 @@ class Query:
     def condition(self) -> tuple[sa.FromClause, sa.ColumnElement[Any]] | None:
         """The table and the condition whose rows are the failures, where the test is no more than that."""
         rows = self._failing(Purpose.COUNT)
-        where, tables = rows.whereclause, rows.get_final_froms()
+        try:
+            where, tables = rows.whereclause, rows.get_final_froms()
+        except sa.exc.CompileError:  # it says so when its turn comes
+            return None
         if not self._counts_rows or where is None or len(tables) != 1:
             return None
         # No groups, no limit, nothing but columns of one table: else it would differ from this.

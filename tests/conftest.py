@@ -1,6 +1,7 @@
 """Fixtures that more than one package's tests use."""
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,12 @@ MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 4 * 2**30
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the tests write to memory where there is plenty, unless ``--basetemp`` says where."""
+    """Let the tests write to memory where there is plenty, unless ``--basetemp`` says where.
+
+    What a shell starts in the background ignores SIGINT, and so would all that the tests start.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.basetemp is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
         folder = tempfile.mkdtemp(prefix="beacon-tests-", dir=MEMORY)
         config.option.basetemp = f"{folder}/tests"

@@ -55,8 +55,8 @@ def tell_sensor(env: dict[str, str], *arguments: str) -> None:
 
 
 def processes_of(env: dict[str, str]) -> list[str]:
-    """The command lines of the processes that still work for this instance after half a minute."""
-    deadline = time.monotonic() + 30
+    """The command lines of the processes that still work for this instance after two minutes."""
+    deadline = time.monotonic() + 120
     while True:
         found = []
         for process in psutil.process_iter():

@@ -22,7 +22,7 @@ from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.reconciliation.checks import Evidence, executed_region
+from beacon_pipeline.reconciliation.checks import CheckInput, executed_region
 from inference.contract import CallStatus, FailureCode, NotConfigured
 from inference.modal.provider import ModalProvider
 from tests.beacon_pipeline.asking import a_job
@@ -274,7 +274,7 @@ def test_an_answer_from_another_region_is_kept_told_and_not_used(asking: Asking)
         assert (execution.status, execution.executed_region) == (Status.COMPLETED, "us")
         assert execution.answer
         assert not execution.usable
-        finding = executed_region(Evidence(execution, CallStatus.SUCCEEDED, None))
+        finding = executed_region(CheckInput(execution, CallStatus.SUCCEEDED, None))
         assert not finding.passed
         assert "'eu'" in finding.seen
         assert "'us'" in finding.seen

@@ -129,6 +129,7 @@ def a_sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_command_that_is_ended_takes_its_daemon_along(tmp_path: Path) -> None:
     env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
+    env["BEACON_TEST_ITEM_SECONDS"] = "1"  # so that the signal comes before the end on a busy machine too
     command = [BEACON, "run", "--region", "eu", "--model", "tiny-llama"]
     with (tmp_path / "log").open("wb") as log:
         run = subprocess.Popen(command, env=env, stdout=log, stderr=log)

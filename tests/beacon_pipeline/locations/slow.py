@@ -1,5 +1,7 @@
 """A code location whose local provider answers one item at a time, slowly enough to be killed."""
 
+import os
+
 import dagster as dg
 
 from beacon_pipeline import environment
@@ -28,4 +30,5 @@ class SlowProviders(ProvidersResource):
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    return build_definitions(providers=SlowProviders(seconds=0.3))
+    seconds = float(os.environ.get("BEACON_TEST_ITEM_SECONDS") or 0.3)
+    return build_definitions(providers=SlowProviders(seconds))
