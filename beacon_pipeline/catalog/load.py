@@ -19,14 +19,12 @@ from pydantic import ValidationError
 
 from beacon_pipeline.catalog.entries import (
     Catalog,
-    Category,
     Entry,
     Model,
     ProviderName,
     Question,
     Region,
     Settings,
-    UnknownName,
     beyond_limits,
     parameters_of,
     spelling,
@@ -34,19 +32,6 @@ from beacon_pipeline.catalog.entries import (
 from beacon_pipeline.catalog.yaml_lines import compose, place_of, read_one
 from beacon_pipeline.errors import BeaconError
 from inference.http.endpoint import BASE_URL_FORM, is_base_url
-
-__all__ = [
-    "Catalog",
-    "CatalogError",
-    "Category",
-    "Model",
-    "ProviderName",
-    "Question",
-    "Region",
-    "Settings",
-    "UnknownName",
-    "load_catalog",
-]
 
 SHIPPED = Path(__file__).parent
 DEFAULT = "demo"

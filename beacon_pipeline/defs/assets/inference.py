@@ -97,8 +97,7 @@ def _bring_to_true_state(
         for settled in stream(work):
             unsuccessful += [e for e in settled if e.status is not Status.COMPLETED]
             completed = [e for e in settled if e.status is Status.COMPLETED]
-            newest = _newest(context, ledger, completed)
-            yield from _show(context, newest, _in_other_regions(ledger, catalog, job, newest), job)
+            yield from _show(context, ledger, catalog, job, _newest(context, ledger, completed))
     except dg.DagsterExecutionInterruptedError:
         context.log.info("terminated: stopping the provider's calls")
         cancel_cells(ledger, catalog, providers, job, cells, actor=actor)
@@ -130,26 +129,30 @@ def _newest(
     return [e for e in completed if e.id in newest]
 
 
-def _in_other_regions(
+def _by_question(
     ledger: Ledger, catalog: Catalog, job: Job, executions: Sequence[Execution]
-) -> list[Execution]:
-    """The executions of a job for the same questions and models in every region."""
+) -> dict[tuple[str, str], list[Execution]]:
+    """A job's executions in every region, by the models and questions of these ones."""
     wanted = {(e.model, e.question) for e in executions}
     cells = [Cell(region.id, model, question) for region in catalog.regions for model, question in wanted]
-    return ledger.executions(job.id, cells) if wanted else []
+    found: dict[tuple[str, str], list[Execution]] = {}
+    for execution in ledger.executions(job.id, cells) if wanted else ():
+        found.setdefault((execution.model, execution.question), []).append(execution)
+    return found
 
 
 def _show(
-    context: dg.AssetExecutionContext, completed: Sequence[Execution], others: Sequence[Execution], job: Job
+    context: dg.AssetExecutionContext,
+    ledger: Ledger,
+    catalog: Catalog,
+    job: Job,
+    completed: Sequence[Execution],
 ) -> Events:
     """Materialize the partitions of these executions, then tell what the checks find on them."""
+    by_question = _by_question(ledger, catalog, job, completed)
     for execution in completed:
-        beside = [
-            o
-            for o in others
-            if (o.model, o.question) == (execution.model, execution.question) and o.id != execution.id
-        ]
-        yield materialization_of(execution, job, beside)
+        alike = by_question.get((execution.model, execution.question), [])
+        yield materialization_of(execution, job, [e for e in alike if e.id != execution.id])
     materialized = newest_materializations(context.instance, [key_of(e.cell) for e in completed])
     for execution in completed:
         call_status = execution.newest_call.status if execution.newest_call else None
