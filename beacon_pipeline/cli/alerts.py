@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline.cli.common import BadInput, open_instance, plain_errors
+from beacon_pipeline.cli.common import BadInput, open_instance
 
 if TYPE_CHECKING:
     from beacon_pipeline.monitoring.alerts.delivery import Targets
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--test", is_flag=True, help="Send a test message to every target; exits with 1 if one fails.")
-@plain_errors
 def alerts(test: bool) -> None:
     """Show what is wrong now, and where alerts go: the Apprise URLs in BEACON_ALERT_URLS."""
     from beacon_pipeline.monitoring.alerts.delivery import targets_from_environment

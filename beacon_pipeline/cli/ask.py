@@ -14,7 +14,6 @@ from beacon_pipeline.cli.common import (
     end_on_signals,
     open_instance,
     open_ledger,
-    plain_errors,
     print_report,
     report_of,
 )
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 @click.option("--question", "questions", multiple=True, help="A question of the catalog. Repeatable.")
 @click.option("--new-job", is_flag=True, help="Ask afresh, even if a recent job is unfinished.")
 @click.option("--json", "as_json", is_flag=True, help="Print the job's report as JSON.")
-@plain_errors
 def run(
     regions: tuple[str, ...],
     models: tuple[str, ...],
@@ -71,7 +69,6 @@ def run(
 @click.argument("jobspec", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--follow/--no-follow", default=True, help="Wait for the end, or only queue the runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the job's report as JSON.")
-@plain_errors
 def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
     """Ask exactly what the file JOBSPEC says, in Dagster runs.
 

@@ -6,12 +6,11 @@ import sys
 
 import click
 
-from beacon_pipeline.cli.common import find_job, open_instance, open_ledger, plain_errors
+from beacon_pipeline.cli.common import find_job, open_instance, open_ledger
 
 
 @click.command()
 @click.argument("job")
-@plain_errors
 def cancel(job: str) -> None:
     """Stop a JOB: its queued and running Dagster runs, the provider's calls, and what only waits.
 

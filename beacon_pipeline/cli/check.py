@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from beacon_pipeline.cli.common import BadInput, open_ledger, plain_errors
+from beacon_pipeline.cli.common import BadInput, open_ledger
 
 
 @click.command()
@@ -19,7 +19,6 @@ from beacon_pipeline.cli.common import BadInput, open_ledger, plain_errors
     help="Only tests by tag:…, table or name; * is a wildcard.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the results as dbt's run_results.json.")
-@plain_errors
 def check(select: tuple[str, ...], as_json: bool) -> None:
     """Run the data tests on the ledger: the ones that ship, and those in the catalog's checks folder.
 

@@ -6,15 +6,13 @@ import json
 import math
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import click
 
 from beacon_pipeline.cli.boundary import BadInput as BadInput
-from beacon_pipeline.cli.boundary import boundary
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -41,17 +39,6 @@ class Seconds(click.FloatRange):
         if math.isnan(converted):  # no comparison holds for it, so that it is in every range
             self.fail(f"{value!r} is no number of seconds", param, ctx)
         return converted
-
-
-def plain_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """A command whose errors leave as one line, also where it is called without the group around it."""
-
-    @wraps(command)
-    def wrapped(*arguments: Arguments.args, **options: Arguments.kwargs) -> None:
-        with boundary():
-            command(*arguments, **options)
-
-    return wrapped
 
 
 def end_on_signals() -> None:

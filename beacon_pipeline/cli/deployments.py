@@ -12,12 +12,11 @@ from pathlib import Path
 
 import click
 
-from beacon_pipeline.cli.common import BadInput, plain_errors
+from beacon_pipeline.cli.common import BadInput
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Write the manifest, and say what would be deployed.")
-@plain_errors
 def deploy(dry_run: bool) -> None:
     """Deploy the catalog's Modal models: one class for each model in each region.
 
@@ -59,7 +58,6 @@ def deploy(dry_run: bool) -> None:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@plain_errors
 def doctor(as_json: bool) -> None:
     """Look whether everything is there that asking needs. Asks no model, and changes nothing.
 

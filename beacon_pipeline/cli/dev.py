@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import click
 
-from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger, plain_errors
+from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger
 
 
 @click.command()
@@ -23,7 +23,6 @@ from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger, pla
     is_flag=True,
     help="The production configuration, on a PostgreSQL server of its own in the instance folder.",
 )
-@plain_errors
 def dev(port: int, postgresql: bool) -> None:
     """Open the Dagster UI and run its daemon, until interrupted."""
     _check_free(port)

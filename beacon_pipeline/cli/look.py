@@ -14,7 +14,6 @@ from beacon_pipeline.cli.common import (
     BadInput,
     find_job,
     open_ledger,
-    plain_errors,
     print_report,
     report_of,
     say_nearest,
@@ -25,7 +24,6 @@ from beacon_pipeline.cli.common import (
 @click.option("--job", "jobspec_id", help="A job; default: the newest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--answers", is_flag=True, help="With --json: question, system prompt and answer of each.")
-@plain_errors
 def status(jobspec_id: str | None, as_json: bool, answers: bool) -> None:
     """Show a job's executions as a matrix, and where the record disagrees with anything."""
     from beacon_pipeline.catalog import load_catalog
@@ -44,7 +42,6 @@ def status(jobspec_id: str | None, as_json: bool, answers: bool) -> None:
     "--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many, newest first."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@plain_errors
 def jobs(limit: int, as_json: bool) -> None:
     """List the jobs on record."""
     from beacon_pipeline.catalog import load_catalog
@@ -68,7 +65,6 @@ def jobs(limit: int, as_json: bool) -> None:
 @click.option("--model", help="With --question: of this model only.")
 @click.option("--job", "jobspec_id", help="A job; default: the newest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@plain_errors
 def show(
     partition: str | None, question: str | None, model: str | None, jobspec_id: str | None, as_json: bool
 ) -> None:

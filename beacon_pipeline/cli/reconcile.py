@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline.cli.common import Seconds, end_on_signals, open_instance, open_ledger, plain_errors
+from beacon_pipeline.cli.common import Seconds, end_on_signals, open_instance, open_ledger
 
 if TYPE_CHECKING:
     from beacon_pipeline.reconciliation.reconcile_all import Pass
@@ -29,7 +29,6 @@ FOLLOW_SECONDS = 0.5
     help="Leave unsettled executions alone that something touched within so many seconds.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@plain_errors
 def reconcile(seconds: float, as_json: bool) -> None:
     """Compare provider, ledger and Dagster, and heal what disagrees, in Dagster runs.
 
