@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger import rows
+from beacon_pipeline.ledger import pages, rows
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, ExecutionSummary, Job, Transition
 from beacon_pipeline.ledger.rows import (
@@ -65,6 +65,26 @@ class LedgerReader:
             return found
 
         return self._database.read(read)
+
+    def execution_pages(self, job_id: str) -> Iterator[list[pages.Row]]:
+        """As `pages.execution_pages`: each page is a transaction of its own."""
+        return pages.execution_pages(self._database.read, job_id)
+
+    def first_calls(self, job_id: str) -> dict[tuple[str, str, int], datetime]:
+        """As `pages.first_calls`: by region, model and block."""
+        return self._database.read(lambda c: pages.first_calls(c, job_id))
+
+    def transition_pages(self, job_id: str) -> Iterator[list[pages.Row]]:
+        """As `pages.transition_pages`."""
+        return pages.transition_pages(self._database.read, job_id)
+
+    def call_pages(self, job_id: str) -> Iterator[list[pages.Row]]:
+        """As `pages.call_pages`."""
+        return pages.call_pages(self._database.read, job_id)
+
+    def attempt_pages(self, job_id: str) -> Iterator[list[pages.Row]]:
+        """As `pages.attempt_pages`."""
+        return pages.attempt_pages(self._database.read, job_id)
 
     def executions_with_ids(self, execution_ids: Sequence[str]) -> list[Execution]:
         """The executions with these ids that exist, of whatever job."""
