@@ -270,6 +270,17 @@ class LedgerReader:
         query = sa.select(sa.func.count()).where(executions_table.c.status.in_(unsettled))
         return self._database.read(lambda c: c.scalar(query) or 0)
 
+    def open_job_names(self) -> set[str]:
+        """The names of the jobs in which something is pending or dispatched."""
+        unsettled = [status.value for status in Status if not status.is_terminal]
+        query = (
+            sa.select(jobs_table.c.jobspec_id)
+            .join(executions_table, executions_table.c.job_id == jobs_table.c.id)
+            .where(executions_table.c.status.in_(unsettled))
+            .distinct()
+        )
+        return self._database.read(lambda c: set(c.scalars(query)))
+
     def jobspec_ids(self, job_ids: Iterable[str]) -> dict[str, str]:
         """The ``jobspec_id`` of each of these jobs, by the job's id."""
         columns = jobs_table.c.id, jobs_table.c.jobspec_id
