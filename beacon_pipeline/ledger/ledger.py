@@ -224,7 +224,9 @@ class Ledger(LedgerRepairs):
                     values={
                         "prompt": items[execution.id].prompt,
                         "system_prompt": items[execution.id].system_prompt,
-                        "parameters": request.parameters.model_dump(mode="json"),
+                        "parameters": items[execution.id]
+                        .parameters(request.parameters)
+                        .model_dump(mode="json"),
                         "dispatched_at": now,
                         "completed_at": None,
                     },
