@@ -35,7 +35,7 @@ class Pass:
         """How many executions have a run requested, by what heals them."""
         counts: Counter[str] = Counter()
         for run in self.runs:
-            counts[run.healing.value] += len(run.executions)
+            counts[run.repair.value] += len(run.executions)
         return dict(sorted(counts.items()))
 
 

@@ -15,17 +15,17 @@ from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch, run_tags
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.names import HEALING_REASON_TAG, HEALING_TAG, JOB_TAG, WRONG_TAG
 from beacon_pipeline.reconciliation.inspect import Inspection
-from beacon_pipeline.reconciliation.reconcile import Healing
+from beacon_pipeline.reconciliation.reconcile import Repair
 
 HEALING_RUNS = 3  # for one wrong thing; if they change nothing, a fourth would not either
 
 # Every kind of healing that needs a run, in words for a person.
-REASONS: Mapping[Healing, str] = {
-    Healing.ATTACH: "the provider has a call for these executions that no run reads: "
+REASONS: Mapping[Repair, str] = {
+    Repair.ATTACH: "the provider has a call for these executions that no run reads: "
     "its answer is read, no model is asked again",
-    Healing.REDISPATCH: "these executions have no answer and no call that could still bring one: "
+    Repair.REDISPATCH: "these executions have no answer and no call that could still bring one: "
     "they are asked again, within the attempt budget",
-    Healing.CORRECT_DAGSTER: "Dagster does not show the answer on record: "
+    Repair.CORRECT_DAGSTER: "Dagster does not show the answer on record: "
     "the partition is materialized from the ledger, no model is asked",
 }
 
@@ -38,7 +38,7 @@ class HealingRun:
     """
 
     jobspec_id: str
-    healing: Healing
+    repair: Repair
     keys: KeyRange
     executions: tuple[Execution, ...]
     tries: int = 0
@@ -52,7 +52,7 @@ class HealingRun:
     def wrong(self) -> str:
         """Names what is wrong, as it is now: when anything about it changes, so does the name."""
         told = [
-            f"{e.id} {e.status.value} {len(e.attempts)} {e.updated_at.isoformat()} {self.healing.value}"
+            f"{e.id} {e.status.value} {len(e.attempts)} {e.updated_at.isoformat()} {self.repair.value}"
             for e in self.executions
         ]
         return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
@@ -65,8 +65,8 @@ class HealingRun:
         """The run, with tags that say why it is there."""
         tags = run_tags(catalog, self.jobspec_id, self.keys)
         why = {
-            HEALING_TAG: self.healing.value,
-            HEALING_REASON_TAG: REASONS[self.healing],
+            HEALING_TAG: self.repair.value,
+            HEALING_REASON_TAG: REASONS[self.repair],
             WRONG_TAG: self.wrong,
         }
         return Launch(INFERENCE_JOB, tags | why)
@@ -76,10 +76,10 @@ def healing_runs(
     catalog: Catalog, jobspec_ids: Mapping[str, str], examined: Iterable[Inspection]
 ) -> list[HealingRun]:
     """The fewest runs that heal these, oldest first. Pure. ``jobspec_ids`` is by the job's id."""
-    groups: dict[tuple[str, Healing], dict[Cell, Execution]] = {}
+    groups: dict[tuple[str, Repair], dict[Cell, Execution]] = {}
     for one in examined:
-        if one.healing.needs_run:
-            group = groups.setdefault((one.execution.job_id, one.healing), {})
+        if one.repair.needs_run:
+            group = groups.setdefault((one.execution.job_id, one.repair), {})
             group[one.execution.cell] = one.execution
     runs = [
         HealingRun(

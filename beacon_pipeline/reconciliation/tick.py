@@ -23,7 +23,7 @@ from beacon_pipeline.ledger.overdue import Position
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconciliation.inspect import Inspection, Inspector
-from beacon_pipeline.reconciliation.reconcile import Healing
+from beacon_pipeline.reconciliation.reconcile import Repair
 from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
 from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
 
@@ -249,9 +249,9 @@ class Reconciliation:
             self._ledger.dead_letter([execution.id], actor=ACTOR, detail=detail)
 
     def _settle(self, examined: Sequence[Inspection], tick: Tick) -> None:
-        confirmed = {e.execution.newest_call.id for e in examined if e.confirms and e.execution.newest_call}
+        confirmed = {call_id for one in examined for call_id in one.confirmed}
         self._ledger.confirm(sorted(confirmed))
-        spent = [e.execution.id for e in examined if e.healing is Healing.DEAD_LETTER]
+        spent = [e.execution.id for e in examined if e.repair is Repair.DEAD_LETTER]
         self._ledger.dead_letter(spent, actor=ACTOR, detail="the attempt budget is spent")
         tick.gave_up.update(spent)
         tick.waiting.update(e.execution.id for e in examined if e.waits)
@@ -260,7 +260,7 @@ class Reconciliation:
         """The providers that executions wait for. Where this was not a look at all that may wait, one
         that was waited for stays, until it gives a word."""
         now = {e.provider: e.waits_for for e in examined if e.waits_for}
-        heard = {e.provider for e in examined if e.was_told}
+        heard = {e.provider for e in examined if e.was_reached}
         before = {} if whole else tick.cursor.unreachable
         kept = {name: trouble for name, trouble in before.items() if name not in heard}
         return kept | self._since(tick.cursor.unreachable, now)
@@ -291,12 +291,12 @@ class Reconciliation:
         """Runs changed nothing. What was never dispatched ends; of the rest the alerts tell a person."""
         ids = [execution.id for execution in run.executions]
         tick.gave_up.update(ids)
-        log.error("healing gave up", job=run.jobspec_id, healing=run.healing.value, first=run.keys.start)
-        if run.healing is Healing.REDISPATCH:
+        log.error("healing gave up", job=run.jobspec_id, healing=run.repair.value, first=run.keys.start)
+        if run.repair is Repair.REDISPATCH:
             self._ledger.dead_letter(ids, actor=ACTOR, detail=f"{HEALING_RUNS} runs did not dispatch it")
         else:
             tick.troubled[run.keys.start] = (
-                f"{HEALING_RUNS} runs to {run.healing.value.replace('_', ' ')} changed nothing "
+                f"{HEALING_RUNS} runs to {run.repair.value.replace('_', ' ')} changed nothing "
                 f"(job {run.jobspec_id}, {len(ids)} partitions)"
             )
 

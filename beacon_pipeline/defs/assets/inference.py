@@ -11,6 +11,7 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
 from beacon_pipeline.escaping import visible
+from beacon_pipeline.execution.decide import on_record
 from beacon_pipeline.execution.event_bridge import stream
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.execution.run import Materializer, OnSettled
@@ -155,9 +156,8 @@ def _show(
         yield materialization_of(execution, job, [e for e in alike if e.id != execution.id])
     materialized = newest_materializations(context.instance, [key_of(e.cell) for e in completed])
     for execution in completed:
-        call_status = execution.newest_call.status if execution.newest_call else None
-        shown = materialized.get(key_of(execution.cell))
-        for evaluation in evaluations_of(execution, call_status, shown, job=job.jobspec_id):
+        shown, budget = materialized.get(key_of(execution.cell)), catalog.settings.attempt_budget
+        for evaluation in evaluations_of(execution, on_record, shown, job=job.jobspec_id, budget=budget):
             context.log_event(evaluation)
 
 
