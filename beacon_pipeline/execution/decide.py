@@ -43,7 +43,8 @@ class MaterializedState(StrEnum):
 class Attendance(StrEnum):
     """Who works on an execution at the moment."""
 
-    RUN = "run"  # the run that decides
+    RUN = "run"  # the run that decides, which a person or a schedule launched
+    REPAIR_RUN = "repair run"  # the run that decides, which reconciliation requested
     OTHER_RUN = "other run"  # another run, queued or running
     RECENT = "recent"  # no run, but something touched it within its deadline
     NOBODY = "nobody"  # nothing touched it within its deadline, or the run that worked on it is gone
@@ -120,7 +121,7 @@ def _rule(action: Action, because: str, **conditions: object) -> Rule:
 _UNSETTLED = frozenset(status for status in Status if not status.is_terminal)
 _WITHOUT_ANSWER = frozenset({Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
 _KNOWN_TO_PROVIDER = frozenset({CallStage.ACCEPTED, CallStage.ENDED, CallStage.ANSWERED, CallStage.EARLIER})
-_MACHINES = frozenset(Attendance) - {Attendance.RUN}  # what a person launched is asked again, all the same
+_MACHINES = frozenset(Attendance) - {Attendance.RUN}
 
 # The first rule that fits decides.
 TABLE: tuple[Rule, ...] = (

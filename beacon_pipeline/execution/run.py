@@ -20,6 +20,7 @@ from beacon_pipeline.catalog import Catalog, UnknownName
 from beacon_pipeline.execution.call import FIRST_POLL_SECONDS, Calls, in_thread
 from beacon_pipeline.execution.decide import (
     Action,
+    Attendance,
     DecidingCall,
     ExecutionState,
     calls_to_poll,
@@ -79,6 +80,9 @@ class _DeploymentRun:
 class Materializer:
     """Works on the executions of a job. ``actor`` is kept with every status change.
 
+    ``attended_by``: whether a person launched the run, or reconciliation, which asks nothing again that
+    a person cancelled or was alerted of.
+
     All coroutines raise LedgerUnavailable, and NotConfigured before anything was dispatched.
     """
 
@@ -89,6 +93,7 @@ class Materializer:
         providers: Providers,
         *,
         actor: str,
+        attended_by: Attendance = Attendance.RUN,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         unreachable_patience_seconds: float = UNREACHABLE_PATIENCE_SECONDS,
     ) -> None:
@@ -96,6 +101,7 @@ class Materializer:
         self._catalog = catalog
         self._providers = providers
         self._actor = actor
+        self._attended_by = attended_by
         self._sleep = sleep
         self._patience = unreachable_patience_seconds
         self._calls = Calls(ledger, catalog, providers, actor=actor, sleep=sleep)
@@ -180,6 +186,7 @@ class Materializer:
             submitting=call is not None
             and call.id not in work.unacknowledged
             and _age(call) < SUBMITTING_SECONDS,
+            attended_by=self._attended_by,
         )
 
     def _report(self, work: _DeploymentRun, executions: Sequence[Execution]) -> None:

@@ -217,7 +217,10 @@ def _status_of(states: Mapping[str, CallState]) -> StatusOf:
     def status_of(call: Call) -> CallStatus | None:
         if call.id in states:
             return states[call.id].status
-        return call.status if call.confirmed_at else None
+        if call.confirmed_at is None:
+            return None
+        # A success that could still be had would have been read, and not confirmed.
+        return CallStatus.EXPIRED if call.status in (None, CallStatus.SUCCEEDED) else call.status
 
     return status_of
 

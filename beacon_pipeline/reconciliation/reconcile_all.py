@@ -58,7 +58,7 @@ def look(
         )
         tick = looking.tick(cursor)
         ticks.append(tick)
-        requested |= {run.wrong: run for run in tick.runs}
+        requested |= {run.fingerprint: run for run in tick.runs}
         cursor = tick.cursor
         through = through.after(cursor)
     return Pass(

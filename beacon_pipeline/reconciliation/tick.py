@@ -60,7 +60,7 @@ class Cursor(BaseModel):
     unconfirmed: Position | None = None
     ended_runs: datetime | None = None
     swept: int = 0  # partitions, in the catalog's order
-    unknown_told: dict[str, int] = {}  # partition key -> storage id of the materialization told about
+    unknown_told: dict[str, int] = {}  # partition key -> storage id of the materialization reported on
     unreachable: dict[str, Trouble] = {}  # by the provider that executions wait for
     gave_up: dict[str, Trouble] = {}  # by the first partition of what healing runs did not put right
 
@@ -79,7 +79,7 @@ class Tick:
 
     cursor: Cursor
     runs: list[HealingRun] = field(default_factory=list)
-    unknown: dict[str, int] = field(default_factory=dict)  # partition key -> storage id, not told before
+    unknown: dict[str, int] = field(default_factory=dict)  # partition key -> storage id, not reported before
     waiting: set[str] = field(default_factory=set)  # executions: wrong, and nothing can be done now
     left: int = 0  # runs that did not fit into this tick
     gave_up: set[str] = field(default_factory=set)  # executions
@@ -87,14 +87,14 @@ class Tick:
 
     @property
     def summary(self) -> str:
-        told = {
+        counts = {
             "runs requested": len(self.runs),
             "more runs to come": self.left,
             "executions waiting": len(self.waiting),
             "given up": len(self.gave_up),
-            "partitions unknown to the ledger": len(self.unknown),
+            "partitions unknown to the ledger": len(self.cursor.unknown_told),
         }
-        return ", ".join(f"{count} {name}" for name, count in told.items() if count) or "nothing is wrong"
+        return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing is wrong"
 
 
 class Reconciliation:
@@ -303,21 +303,25 @@ class Reconciliation:
     def _find_unknown(
         self, swept: Sequence[Execution], cells: Sequence[Cell], tick: Tick
     ) -> Iterator[tuple[str, int]]:
-        """Find partitions that Dagster shows from what the ledger does not have; each is told once.
+        """Find partitions that Dagster shows from what the ledger does not have; each gets one check run.
 
-        Gives the storage id of the materialization of every such partition, by partition key. What
-        has an answer on record, or is still to get one, is shown anew from the record.
+        Gives the storage id of the materialization of every such partition, by partition key. What has an
+        answer on record is shown anew from it; so is in the end what is still to get one, and until then
+        only an execution that is gone counts, not what was reported by hand.
         """
-        newest = {execution.cell: execution.status for execution in swept}
-        suspects = [key_of(cell) for cell in cells if newest.get(cell) in (None, *WITHOUT_ANSWER)]
+        newest = {key_of(execution.cell): execution.status for execution in swept}
+        keys = [key_of(cell) for cell in cells]
+        suspects = [key for key in keys if newest.get(key) is not Status.COMPLETED]
         shown = newest_materializations(self._instance, suspects)
-        told = tick.cursor.unknown_told
+        reported = tick.cursor.unknown_told
         for key, materialized in shown_of_unknown(self._ledger, shown).items():
-            if told.get(key) != materialized.target.storage_id:
+            if materialized.shown.execution_id is None and newest.get(key) not in (None, *WITHOUT_ANSWER):
+                continue
+            if reported.get(key) != materialized.target.storage_id:
                 tick.unknown[key] = materialized.target.storage_id
             yield key, materialized.target.storage_id
-        looked_at = {key_of(cell) for cell in cells}
-        yield from ((key, storage_id) for key, storage_id in told.items() if key not in looked_at)
+        elsewhere = reported.keys() - set(keys)
+        yield from ((key, reported[key]) for key in sorted(elsewhere))
 
 
 def _is_whole(cursor: Cursor, *walked: Sequence[Execution]) -> bool:

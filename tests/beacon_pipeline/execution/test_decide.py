@@ -44,7 +44,7 @@ EVERY_STATE = [
     )
 ]
 
-# What a run does. Status, stage of the call that decides, what the provider says -> with attempts left, without
+# Status, stage of the call that decides, what the provider says -> the step with attempts left, and without
 ROWS = """
 completed   answered  -            show       show
 pending     none      -            dispatch   give_up
@@ -117,6 +117,7 @@ def test_what_a_machine_leaves_to_a_person_or_to_another_run() -> None:
     dead_letter = ExecutionState(Status.FAILED, CallStage.REFUSED, None, 1, 3, acknowledged=True)
     machine = replace(dead_letter, attended_by=Attendance.NOBODY)
     assert decide(machine) is Action.NOTHING
+    assert decide(replace(machine, attended_by=Attendance.REPAIR_RUN)) is Action.NOTHING
     assert decide(dead_letter) is Action.DISPATCH, "a person launched this run"
     assert decide(replace(machine, acknowledged=False)) is Action.DISPATCH
     assert decide(replace(machine, attended_by=Attendance.OTHER_RUN)) is Action.WAIT

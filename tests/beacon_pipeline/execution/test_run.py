@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.execution.decide import Attendance
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger
@@ -48,7 +49,10 @@ class Asking:
     url: str = ""  # of the ledger's database
 
     def materializer(
-        self, patience: float = 60, sleep: Callable[[float], Awaitable[None]] = no_sleep
+        self,
+        patience: float = 60,
+        sleep: Callable[[float], Awaitable[None]] = no_sleep,
+        attended_by: Attendance = Attendance.RUN,
     ) -> Materializer:
         providers = Providers(CATALOG, {"local": lambda _: self.provider})
         return Materializer(
@@ -56,6 +60,7 @@ class Asking:
             CATALOG,
             providers,
             actor="test",
+            attended_by=attended_by,
             sleep=sleep,
             unreachable_patience_seconds=patience,
         )
@@ -485,6 +490,20 @@ def test_a_reply_that_holds_a_failure_when_it_is_read_again_is_read_no_third_tim
     work.materialize()
     assert [(e.status, e.answer) for e in work.executions()] == [(Status.COMPLETED, "anew")] * 2
     assert len(work.provider.requests) == 2
+
+
+def test_a_repair_does_not_ask_again_what_a_person_cancelled_and_the_provider_has_no_more(
+    asking: Ask,
+) -> None:
+    work = asking(Behaviour())
+    work.materialize()
+    turned_to(work, Status.CANCELLED)
+    work.provider.script[0].states = [EXPIRED]
+    repair = work.materializer(attended_by=Attendance.REPAIR_RUN)
+    reported: list[Execution] = []
+    asyncio.run(repair.materialize(work.job.id, CELLS, reported.extend))
+    assert [e.status for e in reported] == [Status.CANCELLED] * 2
+    assert len(work.provider.requests) == 1
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.DISPATCHED])

@@ -95,22 +95,23 @@ def document() -> str:
 
 Rendered from `beacon_pipeline/execution/decide.py`, the one decision table; its tests hold it over all
 {len(EVERY_STATE):,} combinations (`BEACON_RENDER_DOCS=1 pytest
-tests/beacon_pipeline/reconciliation/test_reconcile.py` writes this page anew). A run takes the step; the sensor
-and `beacon reconcile` request the repair. The first row that fits decides; `*` is anything, and for what
-the provider says `-` means that it was not asked in this round.
+tests/beacon_pipeline/reconciliation/test_reconcile.py` writes this page anew). A run takes the step; the
+sensor and `beacon reconcile` request the repair. The first row that fits decides; `*` is anything, and for
+what the provider says `-` means that it was not asked in this round.
 
 {table}
 
-- *who works on it*: `run`, the run that decides; `other run`, another one that is queued or running; `recent`,
-  none, but something touched it within its deadline; `nobody`, none, and nothing did.
+- *who works on it*: `run`, the run that decides, launched by a person or a schedule; `repair run`, the same,
+  requested by reconciliation; `other run`, another one that is queued or running; `recent`, none, but
+  something touched it within its deadline; `nobody`, none, and nothing did.
 - *call*: the call that decides. Mostly the newest; but an earlier one that has an answer, or may bring one,
-  comes first: nothing is paid while the provider may still hold an answer. `intended`: written down, no answer
-  to the submit on record. `accepted`: the attempt is open. `ended`: by a report without a reply, which the
-  provider may revise. `answered`: its reply was read, and the provider may still have it. `earlier`: a newer
-  call followed it. `refused`: its reply, or a refusal, is this execution's failure, and final.
-- *newest*: no newer job asks the same. *acknowledged*: a person cancelled it, or it is a dead letter, of which
-  a person was alerted. *durable*: the provider's calls outlive the process that asked. *submitting*: another
-  process may be sending it now.
+  comes first: nothing is paid while the provider may still hold an answer. `intended`: written down, no
+  answer to the submit on record. `accepted`: the attempt is open. `ended`: by a report without a reply,
+  which the provider may revise. `answered`: its reply was read, and the provider may still have it.
+  `earlier`: a newer call followed it. `refused`: its reply, or a refusal, is this execution's failure: final.
+- *newest*: no newer job asks the same. *acknowledged*: a person cancelled it, or it is a dead letter, of
+  which a person was alerted. *durable*: the provider's calls outlive the process that asked. *submitting*:
+  another process may be sending it now.
 
 What a check or `beacon status` says to do, by the step:
 
