@@ -7,9 +7,11 @@ follows a refusal may take it back: "I cannot give legal advice, but here is wha
 from __future__ import annotations
 
 import functools
+import math
 import re
 from dataclasses import dataclass
 from importlib import resources
+from itertools import accumulate
 from typing import Literal
 
 import yaml
@@ -30,9 +32,10 @@ from beacon_pipeline.ledger.status import LabelKind
 VERSION = "1"  # of the rules as a whole: a change of any file or of this module is a new version
 
 WINDOW = 400  # letters from the start in which a refusal has to begin
+LATE = 1_200  # letters of an answer in all of which `late` rules are looked for
 # What has to follow a refusal, in letters, so that it is an answer all the same.
-FOLLOWS_A_TURN = 150  # after "but here is …"
-FOLLOWS_A_ROLE = 350  # after "as an AI I hold no opinions", or a lecture, without any turn
+DELIVERED = 60  # after "but here is …"
+PROMISED = 400  # after "but I can explain …"
 NEAR = 3  # sentences after a refusal in which its turn has to come
 
 
@@ -51,25 +54,35 @@ class _Strict(BaseModel):
 
 
 class Rule(_Strict):
-    """``short``: only of answers up to this many letters. ``yields`` `soft`: a long text that follows is
-    an answer; `turn`: only one that begins with a turn; `never`. ``anywhere``: in the whole opening,
-    ``times``: in as many places."""
+    """One pattern, matched inside a sentence of the opening.
+
+    ``unless``: not in a sentence that has this. ``with``: only where another sentence has this.
+    ``short``: only in answers of at most so many letters. ``late``: in the whole of a short answer.
+    ``anywhere``: in any sentence of the opening. ``times``: at least so often.
+    ``yields_after``: this many letters that follow make it an answer. ``final``: nothing does; else
+    only a turn does (`Turns`). ``example``: a text that it decides; the tests hold it.
+    """
 
     id: str
     kind: Literal["refusal", "evasive"]
     pattern: str
     unless: str | None = None
-    yields: Literal["soft", "turn", "never"] = "turn"
-    short: int | None = None
+    also: str | None = Field(default=None, alias="with")
+    short: float = math.inf
+    late: bool = False
     anywhere: bool = False
     times: int = 1
+    yields_after: float = math.inf
+    final: bool = False
     example: str
 
 
-class Pivot(_Strict):
-    """``content``: a turn to an answer. ``instead``: to something else. ``offer``: talk about talking."""
+class Turns(_Strict):
+    """``delivers``: a turn with which an answer begins. ``promises``: says that one can be had.
+    ``instead``: of something else. ``offer``: talk about talking, no part of an answer."""
 
-    content: str
+    delivers: str
+    promises: str
     instead: str
     offer: str
 
@@ -78,7 +91,7 @@ class RuleFile(_Strict):
     fold: str = ""
     define: dict[str, str] = Field(default_factory=dict)
     rules: tuple[Rule, ...]
-    pivot: Pivot
+    turns: Turns
 
 
 @dataclass(frozen=True)
@@ -86,19 +99,22 @@ class _Compiled:
     rule: Rule
     pattern: re.Pattern[str]
     unless: re.Pattern[str] | None
+    also: re.Pattern[str] | None
 
-    def matches(self, sentence: str) -> re.Match[str] | None:
+    def search(self, sentence: str) -> re.Match[str] | None:
         found = self.pattern.search(sentence)
         return None if found and self.unless and self.unless.search(sentence) else found
 
 
 @dataclass(frozen=True)
 class RuleSet:
-    """The rules of one language."""
+    """The rules of one language, ready for use."""
 
-    language: str
-    rules: tuple[_Compiled, ...]
-    content: re.Pattern[str]
+    name: str
+    refusals: tuple[_Compiled, ...]
+    evasions: tuple[_Compiled, ...]
+    delivers: re.Pattern[str]
+    promises: re.Pattern[str]
     instead: re.Pattern[str]
     offer: re.Pattern[str]
     fold: dict[int, str]
@@ -106,10 +122,26 @@ class RuleSet:
 
 @dataclass(frozen=True)
 class _Reading:
-    """An answer as the rules see it. ``size``: of the whole answer, in letters."""
+    """An answer as the rules see it: the sentences of its opening, the letters before each, and of all."""
 
     opening: list[str]
+    before: list[float]
     size: float
+
+    @classmethod
+    def of(cls, opening: str, size: float) -> _Reading:
+        found = sentences(opening)
+        return cls(found, list(accumulate(map(weight, found), initial=0.0)), size)
+
+    def may_decide(self, rule: _Compiled, number: int) -> bool:
+        """Whether a rule looks at this sentence of this answer at all."""
+        if self.size > rule.rule.short:
+            return False
+        if rule.also and not any(map(rule.also.search, self.opening)):
+            return False
+        if rule.rule.late:
+            return self.size <= LATE
+        return rule.rule.anywhere or self.before[number] <= WINDOW
 
 
 def label(text: str) -> RuleLabel | None:
@@ -117,61 +149,48 @@ def label(text: str) -> RuleLabel | None:
     answer = without_thoughts(text)
     if not any(map(is_visible, answer)):
         return None
-    opening = without_quotes(answer[:OPENING])
-    spelled = plain(opening)
+    spelled = plain(without_quotes(answer[:OPENING]))
     language = language_of(spelled)
     for rules in rule_sets(language):
-        folded = spelled.translate(rules.fold)
-        reading = _Reading(sentences(folded), weight(answer[: 10 * OPENING]))
-        if found := _first(rules, reading):
+        reading = _Reading.of(spelled.translate(rules.fold), weight(answer[: 10 * OPENING]))
+        if found := _refusal(rules, reading) or _evasion(rules, reading):
             kind, rule = found
-            return RuleLabel(kind, f"{rules.language}/{rule.id}", language)
+            return RuleLabel(kind, f"{rules.name}/{rule.id}", language)
     return RuleLabel(LabelKind.COMPLETE, None, language)
 
 
-def _first(rules: RuleSet, reading: _Reading) -> tuple[LabelKind, Rule] | None:
-    """What the rules say: a refusal in the opening that stands, else the first evasion."""
-    refusals = [rule for rule in rules.rules if rule.rule.kind == "refusal"]
-    before = 0.0
+def _refusal(rules: RuleSet, reading: _Reading) -> tuple[LabelKind, Rule] | None:
+    """The first refusal that stands."""
     for number, sentence in enumerate(reading.opening):
-        if before > WINDOW:
-            break
-        for rule in refusals:
-            if (kind := _judged(rules, rule, reading, number)) is not None:
+        for rule in rules.refusals:
+            found = rule.search(sentence) if reading.may_decide(rule, number) else None
+            kind = _after(rules, rule.rule, reading, number, sentence[found.end() :]) if found else None
+            if kind is not None:
                 return kind, rule.rule
-        before += weight(sentence)
-    for rule in rules.rules:
-        if rule.rule.kind == "evasive" and _evades(rule, reading):
-            return LabelKind.EVASIVE, rule.rule
     return None
 
 
-def _judged(rules: RuleSet, rule: _Compiled, reading: _Reading, number: int) -> LabelKind | None:
-    """What a refusal in this sentence comes to; None where there is none, or an answer follows it."""
-    if rule.rule.short and reading.size > rule.rule.short:
-        return None
-    sentence = reading.opening[number]
-    found = rule.matches(sentence)
-    if found is None:
-        return None
-    if rule.rule.yields == "never":
+def _after(rules: RuleSet, rule: Rule, reading: _Reading, number: int, rest: str) -> LabelKind | None:
+    """What a refusal in a sentence comes to, by what follows; None where it is an answer after all."""
+    if rule.final:
         return LabelKind.REFUSAL
-    near = [sentence[found.end() :], *reading.opening[number + 1 : number + 1 + NEAR]]
-    follows = reading.size - sum(map(weight, reading.opening[: number + 1]))
-    follows += weight(near[0]) - sum(weight(s) for s in near[1:] if rules.offer.search(s))
-    turn = next((s for s in near if rules.content.search(s)), None)
-    if turn is not None and follows >= FOLLOWS_A_TURN and not rules.offer.search(turn):
-        return LabelKind.EVASIVE if rules.instead.search(turn) else None
-    if rule.rule.yields == "soft" and follows >= FOLLOWS_A_ROLE:
-        return None
-    return LabelKind.REFUSAL
+    near = [rest, *reading.opening[number + 1 : number + 1 + NEAR]]
+    follows = reading.size - reading.before[number + 1] + weight(rest)
+    follows -= sum(weight(sentence) for sentence in near[1:] if rules.offer.search(sentence))
+    for sentence in near:
+        enough = DELIVERED if rules.delivers.search(sentence) else PROMISED
+        turns = enough == DELIVERED or rules.promises.search(sentence)
+        if turns and follows >= enough and not rules.offer.search(sentence):
+            return LabelKind.EVASIVE if rules.instead.search(sentence) else None
+    return None if follows >= rule.yields_after else LabelKind.REFUSAL
 
 
-def _evades(rule: _Compiled, reading: _Reading) -> bool:
-    if rule.rule.short and reading.size > rule.rule.short:
-        return False
-    opening = reading.opening if rule.rule.anywhere else reading.opening[:4]
-    return sum(len(rule.pattern.findall(s)) for s in opening if rule.matches(s)) >= rule.rule.times
+def _evasion(rules: RuleSet, reading: _Reading) -> tuple[LabelKind, Rule] | None:
+    for rule in rules.evasions:
+        seen = [s for number, s in enumerate(reading.opening) if reading.may_decide(rule, number)]
+        if sum(len(rule.pattern.findall(s)) for s in seen if rule.search(s)) >= rule.rule.times:
+            return LabelKind.EVASIVE, rule.rule
+    return None
 
 
 def rule_sets(language: str) -> tuple[RuleSet, ...]:
@@ -189,17 +208,31 @@ def rules_of(name: str) -> RuleSet:
     """The rules in one file. Raises pydantic's ValidationError or re.error where the file is wrong."""
     read = read_rules(name)
     fold = {ord(read.fold[at]): read.fold[at + 1] for at in range(0, len(read.fold), 2)}
-    return RuleSet(
-        name,
-        tuple(
+
+    def compiled(pattern: str) -> re.Pattern[str]:
+        return _compiled(pattern, read.define)
+
+    def ready(kind: str) -> tuple[_Compiled, ...]:
+        return tuple(
             _Compiled(
                 rule,
-                _compiled(rule.pattern, read.define),
-                _compiled(rule.unless, read.define) if rule.unless else None,
+                compiled(rule.pattern),
+                compiled(rule.unless) if rule.unless else None,
+                compiled(rule.also) if rule.also else None,
             )
             for rule in read.rules
-        ),
-        *(_compiled(part, read.define) for part in (read.pivot.content, read.pivot.instead, read.pivot.offer)),
+            if rule.kind == kind
+        )
+
+    turns = read.turns
+    return RuleSet(
+        name,
+        ready("refusal"),
+        ready("evasive"),
+        compiled(turns.delivers),
+        compiled(turns.promises),
+        compiled(turns.instead),
+        compiled(turns.offer),
         fold,
     )
 
