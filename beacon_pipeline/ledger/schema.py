@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from beacon_pipeline.ledger.records import REGIONAL_ARM
 from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
 from beacon_pipeline.ledger.types import ExactText, Moment
 from inference.contract import CallStatus, FailureCode, FinishReason
@@ -52,12 +53,26 @@ class JobRow(Base):
     catalog_digest: Mapped[str]
     specification: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(index=True)
+    # What each cell was asked (`catalog.plan.Plan`); none: one answer under the region's own prompt.
+    plan: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+
+
+class CatalogRow(Base):
+    """What a catalog held when a job was made of it."""
+
+    __tablename__ = "catalogs"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    content: Mapped[dict[str, Any]] = mapped_column(sa.JSON)  # canonical: the digest is its sha256
+    created_at: Mapped[datetime]
 
 
 class ExecutionRow(Base):
     __tablename__ = "executions"
     __table_args__ = (
-        sa.UniqueConstraint("job_id", "region", "model", "question"),
+        sa.UniqueConstraint("job_id", "region", "model", "question", "arm", "block", "sample"),
+        sa.CheckConstraint("block >= 1", name="block_positive"),
+        sa.CheckConstraint("sample >= 1", name="sample_positive"),
         _one_of("status", Status, "status_word"),
         _one_of("answer_kind", AnswerKind, "answer_kind_word"),
         _one_of("finish_reason", FinishReason, "finish_reason_word"),
@@ -99,6 +114,11 @@ class ExecutionRow(Base):
     parameters: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     provenance: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     cold_start: Mapped[bool | None]
+
+    arm: Mapped[str] = mapped_column(server_default=REGIONAL_ARM)  # the system prompt, by name
+    block: Mapped[int] = mapped_column(server_default="1")
+    sample: Mapped[int] = mapped_column(server_default="1")
+    seed: Mapped[int | None] = mapped_column(sa.BigInteger)  # none of its own: that of the parameters
 
     queued_at: Mapped[datetime] = mapped_column(index=True)
     dispatched_at: Mapped[datetime | None]  # the newest attempt's intent
