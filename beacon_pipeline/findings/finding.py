@@ -83,28 +83,24 @@ class Finding:
 
     def _subject(self) -> str:
         a, b = self.sides
-        measured = {
-            "text": "similarity of texts",
-            "computation": "outputs of equal probes",
-        }.get(self.outcome, self._rate())
-        return f"{self.model}, {a} against {b}, {measured}"
+        return f"{a} against {b}, {self._measured()}"
 
-    def _rate(self) -> str:
-        if self.outcome != "empty" and Qualifier.LABEL_RATE in self.qualifiers:
-            return f"label rate of {self.outcome}"
-        return f"rate of {self.outcome}"
+    def _measured(self) -> str:
+        if self.contrast == "computation":
+            return "outputs of equal probes"
+        if self.outcome == "text":
+            return "similarity of texts"
+        rate = "label rate" if Qualifier.LABEL_RATE in self.qualifiers else "rate"
+        return f"{rate} of {self.outcome}"
 
     def _numbers(self) -> str:
         if self.effect is None or self.low is None or self.high is None:
             return ""
         rates = "" if self.rate_a is None else f"{self.rate_a:.2f} against {self.rate_b:.2f}, "
         p = "" if self.p_adjusted is None else f", adjusted p {_p(self.p_adjusted)}"
-        interval = f"{self.interval_level:.3g}".removeprefix("0.")
-        share = f"{float('0.' + interval) * 100:.3g} %"
-        return (
-            f" ({rates}difference {self.effect:+.2f}, {share} interval {self.low:+.2f} to {self.high:+.2f}{p};"
-            f" {self.units})"
-        )
+        share = f"{self.interval_level * 100:.3g} %"
+        ends = f"{self.low:+.2f} to {self.high:+.2f}"
+        return f" ({rates}difference {self.effect:+.2f}, {share} interval {ends}{p}; {self.units})"
 
 
 def _p(value: float) -> str:

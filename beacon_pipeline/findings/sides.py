@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from beacon_pipeline.catalog.study import Claim
+from beacon_pipeline.catalog.study import PROBE, Claim, Contrast
 
 
 @dataclass(frozen=True)
@@ -26,42 +26,40 @@ class Sides:
     def both(self) -> pd.DataFrame:
         return pd.concat([self.a, self.b])
 
-    def filled(self, value: float) -> Sides:
-        """With each lost answer taken as this outcome."""
-        a, b = (side.assign(value=side["value"].fillna(value)) for side in self)
-        return replace(self, a=a, b=b)
+    def changed(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Sides:
+        """Both sides changed alike."""
+        return replace(self, a=change(self.a), b=change(self.b))
 
 
 def sides_of(claim: Claim, frame: pd.DataFrame) -> tuple[Sides, ...]:
     """The sides of a claim; of an interaction, the two arms' sides in the first and in the second region."""
-    model = frame[frame["model"] == claim.model]
     match claim.contrast:
-        case "prompt":
-            return (_arms(claim, model, claim.regions[0]),)
-        case "interaction":
-            return tuple(_arms(claim, model, region) for region in claim.regions)
-        case "deployment":
-            inside = model[model["arm"] == claim.arms[0]]
-            a, b = (inside[inside["region"] == region] for region in claim.regions)
-            return (Sides(a, b, _pair(claim.regions)),)
-        case "models":
-            there = frame[(frame["region"] == claim.regions[0]) & (frame["arm"] == claim.arms[0])]
-            names = claim.model, str(claim.other_model)
-            a, b = (there[there["model"] == name] for name in names)
-            return (Sides(a, b, names),)
+        case Contrast.PROMPT | Contrast.INTERACTION:
+            return tuple(
+                _pair(frame, *((claim.model, region, arm) for arm in claim.arms)) for region in claim.regions
+            )
+        case Contrast.MODELS:
+            where = claim.regions[0], claim.arms[0]
+            return (_pair(frame, (claim.model, *where), (str(claim.other_model), *where)),)
         case _:
-            a, b = (model[model["region"] == region] for region in claim.regions)
-            return (Sides(a, b, _pair(claim.regions)),)
+            arm = claim.arms[0] if claim.arms else PROBE
+            return (_pair(frame, *((claim.model, region, arm) for region in claim.regions)),)
 
 
-def _arms(claim: Claim, model: pd.DataFrame, region: str) -> Sides:
-    there = model[model["region"] == region]
-    a, b = (there[there["arm"] == arm] for arm in claim.arms)
-    return Sides(a, b, _pair(claim.arms))
+Place = tuple[str, str, str]  # model, region, arm
 
 
-def _pair(names: tuple[str, ...]) -> tuple[str, str]:
-    return names[0], names[1]
+def _pair(frame: pd.DataFrame, first: Place, second: Place) -> Sides:
+    a, b = (
+        frame[(frame["model"] == model) & (frame["region"] == region) & (frame["arm"] == arm)]
+        for model, region, arm in (first, second)
+    )
+    return Sides(a, b, (_named(first), _named(second)))
+
+
+def _named(place: Place) -> str:
+    model, region, arm = place
+    return f"{region}:{model}, {'probes' if arm == PROBE else f'arm {arm}'}"
 
 
 def cell_differences(sides: Sides) -> pd.DataFrame:
@@ -77,9 +75,7 @@ def cell_differences(sides: Sides) -> pd.DataFrame:
 def without_holes(differences: pd.DataFrame) -> np.ndarray:
     """Questions × blocks; a hole gets what its question and its block have in the mean."""
     filled = differences.T.to_numpy(dtype=float, copy=True)
-    expected = (
-        np.nanmean(filled, axis=1)[:, None] + np.nanmean(filled, axis=0)[None, :] - np.nanmean(filled)
-    )
+    expected = np.nanmean(filled, axis=1)[:, None] + np.nanmean(filled, axis=0)[None, :] - np.nanmean(filled)
     return np.where(np.isnan(filled), expected, filled)
 
 
@@ -87,7 +83,7 @@ def strata(sides: Sides) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
     """Events and answers of a and of b, for each region, block and question that has both."""
     keys = ["region", "unit", "question"]
     a, b = (side.dropna(subset=["value"]).groupby(keys)["value"].agg(["sum", "count"]) for side in sides)
-    both = a.join(b, lsuffix="_a", rsuffix="_b", how="inner")
-    counts = (both[name].to_numpy(dtype=int) for name in ("sum_a", "count_a", "sum_b", "count_b"))
-    first, second, third, fourth = counts
-    return first, second, third, fourth
+    both = pd.concat([a, b], axis=1, join="inner", keys=["a", "b"])
+    sizes = (both[side, name].to_numpy(dtype=int) for side in "ab" for name in ("sum", "count"))
+    events_a, n_a, events_b, n_b = sizes
+    return events_a, n_a, events_b, n_b
