@@ -10,7 +10,16 @@ import sqlalchemy as sa
 
 from beacon_pipeline.ledger import pages, rows
 from beacon_pipeline.ledger.database import Database
-from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, ExecutionSummary, Job, Transition
+from beacon_pipeline.ledger.records import (
+    Call,
+    Cell,
+    Counts,
+    Execution,
+    ExecutionSummary,
+    Job,
+    StudyRecord,
+    Transition,
+)
 from beacon_pipeline.ledger.rows import (
     calls_table,
     catalogs_table,
@@ -21,6 +30,7 @@ from beacon_pipeline.ledger.rows import (
 )
 from beacon_pipeline.ledger.statistics import Statistics, read_statistics
 from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.ledger.study_rows import read_studies
 
 
 def _now() -> datetime:
@@ -135,6 +145,10 @@ class LedgerReader:
     def executions_on(self, call_id: str) -> list[Execution]:
         """The executions that a call carries."""
         return self._database.read(lambda c: rows.executions_on(c, call_id))
+
+    def studies(self, study: str | None = None) -> list[StudyRecord]:
+        """The registered studies, or the versions of one, the oldest first."""
+        return self._database.read(lambda c: read_studies(c, study))
 
     def job(self, jobspec_id: str) -> Job | None:
         """The job with this ``jobspec_id``, or None."""
