@@ -15,7 +15,7 @@ help: ## this list
 setup: $(VENV)/.installed ## install everything, pinned, into .venv
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,local]'
 	touch $@
 
 run: setup ## the main job: ask 8 questions of 3 small models in 3 regions, and show the matrix
