@@ -34,11 +34,12 @@ test: setup ## the test suite
 test-long: setup ## the tests that take minutes each: whole lives of an instance, on both databases
 	$(BIN)/pytest -n auto --dist loadfile -m long
 
-check: setup ## lint, format, types, and the floors of the house
+check: setup ## lint, format, types, the floors of the house, the Compose file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 
 format: setup ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .

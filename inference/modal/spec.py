@@ -6,7 +6,6 @@ Whoever deploys writes a manifest, a list of `DeploymentSpec`, and names it in
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
