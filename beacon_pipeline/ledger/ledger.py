@@ -379,7 +379,8 @@ class Ledger(LedgerRepairs):
                 )
             )
         ]
-        close_attempts(connection, call_id, outcomes, now)
+        answered = [i for i, status in statuses.items() if status is Status.COMPLETED]
+        close_attempts(connection, call_id, outcomes, now, answered=answered)
         applied = apply_changes(connection, changes, at=now, actor=actor)
         supersede(connection, [c.execution_id for c in changes if c.target is Status.COMPLETED], now)
         if facts is not None:
