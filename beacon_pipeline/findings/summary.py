@@ -106,6 +106,7 @@ class Summary:
     under_way: int
     unusable: int
     probes: int
+    questions: int
     places: int  # model x question x prompt
     differing: int  # those in which some region's texts are not another's
     comparable: int  # those with usable answers from two regions or more
@@ -135,6 +136,7 @@ def summarized(rows: Iterable[Row]) -> Summary:
         under_way=sum(side.under_way for side in sides),
         unusable=sum(side.unusable for side in sides),
         probes=len(everything) - len(asked),
+        questions=len({row["question"] for row in asked}),
         places=len({(row["model"], row["question"], row["arm"]) for row in asked}),
         differing=sum(1 for regions in comparable if differ(regions)),
         comparable=len(comparable),
@@ -181,7 +183,8 @@ def seconds_of(row: Row) -> float | None:
 def _spread(seconds: Sequence[float]) -> Spread | None:
     if not seconds:
         return None
-    low, middle, high = quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else seconds * 3
+    several = [*seconds, *seconds]  # `quantiles` takes no single value; twice the same has the same quartiles
+    low, middle, high = quantiles(seconds if len(seconds) > 1 else several, n=4, method="inclusive")
     return Spread(low, middle, high, max(seconds))
 
 

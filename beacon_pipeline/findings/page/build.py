@@ -152,9 +152,9 @@ def _table_library() -> str:
     found = list(_EXPORT.finditer(source))
     if len(found) != 1 or "</script" in source.lower():
         raise PageError("the installed itables has another table library: install the pinned version")
-    exported = dict(reversed(pair.split(" as ")) for pair in found[0][1].split(","))
+    inner = {shown: name for name, _, shown in (pair.partition(" as ") for pair in found[0][1].split(","))}
     before, after = source[: found[0].start()], source[found[0].end() :]
-    return f"{before}globalThis.jQuery={exported['jQuery'].strip()};{after}"
+    return f"{before}globalThis.jQuery={inner['jQuery'].strip()};{after}"
 
 
 def _hash(content: str) -> str:

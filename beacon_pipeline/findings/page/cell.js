@@ -60,6 +60,8 @@ class Cell {
   #head() {
     const { row, records } = this;
     byId("cell-title").textContent = visible(`${row.question} · ${row.model}`);
+    const [first] = [...row.sides.values()].flat().map((i) => records.text("prompt", i)).filter((t) => t !== null);
+    byId("cell-question").replaceChildren(shownText([["same", first ?? ""]]));
     const arm = records.arms.length > 1 || row.arm !== "regional" ? `prompt: ${row.arm} · ` : "";
     byId("cell-place").textContent = visible(`${arm}${row.differs ? "the regions' texts differ" : "same texts"}`);
     const link = byId("cell-link");
@@ -111,8 +113,10 @@ class Cell {
     const head = make("p", { className: "group-head" },
       make("span", { className: `state ${stateOf(records, i)}` }, `${sign} ${word}`),
       ` ${details.filter(Boolean).join(" · ")}`);
-    const parts = text === null ? null
-      : this.marking && reference !== null ? differences(reference, text) : [["same", text]];
+    const marked = this.marking && text !== null && reference !== null ? differences(reference, text) : null;
+    const unlike = marked !== null && commonShare(marked) < COMMON_SHARE;
+    if (unlike) head.append(make("strong", {}, " · another text"));
+    const parts = text === null ? null : marked && !unlike ? marked : [["same", text]];
     const why = text === null ? [records.get("failure_code", i), records.text("failure_message", i)] : [];
     return make("div", { className: "group" }, head, parts ? shownText(parts) : null,
       why.filter(Boolean).map((reason) => shownText([["same", reason]], "text why")),
@@ -164,7 +168,9 @@ class Cell {
     return make("table", { className: "plain" }, make("thead", {}, head), make("tbody", {}, shown.map((row) =>
       make("tr", { className: row.differs ? "differs" : "" },
         make("th", { scope: "row" }, `${row.differs ? "≠ " : ""}${row.name.replace("provenance_", "").replaceAll("_", " ")}`),
-        row.values.map((value) => make("td", {}, visible(value) || "–"))))));
+        row.differs
+          ? row.values.map((value) => make("td", {}, visible(value) || "–"))
+          : make("td", { colSpan: sides.length }, visible(row.known[0]))))));
   }
 
   // Read only when a person opens it: most never do, and it is as large as the answers' index.

@@ -60,6 +60,16 @@ function walkedBack(a, b, trace) {
   return parts.reverse();
 }
 
+const COMMON_SHARE = 0.4; // below it two texts are shown as two texts, not as changes of one
+
+// How much of the longer of two compared texts is in both.
+function commonShare(parts) {
+  const length = (...kinds) =>
+    parts.filter(([kind]) => kinds.includes(kind)).reduce((sum, [, text]) => sum + text.replace(/\W/gu, "").length, 0);
+  const longer = Math.max(length("same", "added"), length("same", "missing"));
+  return longer ? length("same") / longer : 1;
+}
+
 function joined(parts) {
   const found = [];
   for (const [kind, word] of parts) {

@@ -23,7 +23,11 @@ class Matrix {
       row.sides.get(side).push(i);
     }
     const found = [...rows.values()];
-    for (const row of found) Object.assign(row, this.#compared(row));
+    const sides = r.jobs.flatMap((job) => r.regions.map((region) => `${job}\n${region}`));
+    for (const row of found) {
+      row.sides = new Map(sides.filter((side) => row.sides.has(side)).map((side) => [side, row.sides.get(side)]));
+      Object.assign(row, this.#compared(row));
+    }
     return found.sort((a, b) => a.question.localeCompare(b.question) || a.position - b.position);
   }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from beacon_pipeline.findings.summary import Share, Side, Summary
 from beacon_pipeline.ledger.reader import LedgerReader
@@ -35,7 +35,17 @@ def plots_of(ledger: LedgerReader, jobs: Sequence[Job], summary: Summary) -> lis
     """Every plot that has something to show."""
     sides = summary.sides[:ROWS]
     made = [_refusals(sides), _likeness(summary), _latency(sides), _balance(sides), _timeline(ledger, jobs)]
-    return [plot for plot in made if plot.rows]
+    one_prompt = len({side.arm for side in summary.sides}) < 2
+    return [_without_prompt(plot) if one_prompt else plot for plot in made if plot.rows]
+
+
+def _without_prompt(plot: Plot) -> Plot:
+    """The plot without a column that says the same everywhere."""
+    if "Prompt" not in plot.columns:
+        return plot
+    at = plot.columns.index("Prompt")
+    rows = tuple(replace(row, cells=row.cells[:at] + row.cells[at + 1 :]) for row in plot.rows)
+    return replace(plot, columns=plot.columns[:at] + plot.columns[at + 1 :], rows=rows)
 
 
 def percent(value: float | None) -> str:
@@ -64,8 +74,8 @@ def _refusals(sides: Sequence[Side]) -> Plot:
         1.0,
         "0 to 100 %",
         tuple(_share(_name(side), side.refusals) for side in sides),
-        "Wilson intervals, as if answers were independent; of usable answers. Rules miss refusals, and more of "
-        "some models than of others.",
+        "Wilson intervals, as if answers were independent; of usable answers. Rules miss refusals, and "
+        "more of some models than of others.",
     )
 
 

@@ -20,7 +20,6 @@ FOOTER = (
     "characters that a screen would obey are spelled out, such as \\u{202e}."
 )
 FEW_QUESTIONS = 6  # below it, nothing can be said of other questions
-FEW_BLOCKS = 6  # below it, no p under .05 exists for a contrast of deployments
 
 
 def subtitle(jobs: Sequence[Job], beside: Sequence[Job]) -> str:
@@ -86,12 +85,12 @@ def described(summary: Summary) -> list[str]:
         f"(model × question × prompt)."
     ]
     lines += [f"Answers by kind (rules): {kinds}."] if kinds else []
+    one_prompt = len({one.arm for one in summary.likeness}) < 2
     for one in summary.likeness:
         if one.between is not None:
+            prompt = "" if one_prompt else f", prompt {one.arm}"
             within = "" if one.within is None else f", within a region {one.within:.2f}"
-            lines.append(
-                f"{one.model}, prompt {one.arm}: likeness of texts between regions {one.between:.2f}{within}."
-            )
+            lines.append(f"{one.model}{prompt}: likeness of texts between regions {one.between:.2f}{within}.")
     return lines[:8]
 
 
@@ -112,11 +111,9 @@ def unanswerable(summary: Summary, findings: Sequence[Any]) -> list[str]:
         )
     if summary.most_samples < 2:
         lines.append("How much answers vary by chance: there is one sample of each.")
-    questions = max((one.questions for one in summary.likeness), default=0)
-    if questions < FEW_QUESTIONS:
-        lines.append(
-            f"Anything about other questions: {questions} were asked, {FEW_QUESTIONS} are the least."
-        )
+    if summary.questions < FEW_QUESTIONS:
+        few = f"{summary.questions} were asked, {FEW_QUESTIONS} are the least"
+        lines.append(f"Anything about other questions: {few}.")
     if summary.lost:
         lines.append(f"What the {summary.lost} lost answers would have been.")
     return lines
