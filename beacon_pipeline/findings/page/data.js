@@ -28,6 +28,10 @@ const spelled = (character) =>
   KEPT.has(character) ? character : `\\u{${character.codePointAt(0).toString(16)}}`;
 const visible = (text) => text.replace(OBEYED, spelled);
 
+// A browser lays a line of a million letters out for half a minute; in blocks it is at once.
+const BLOCK = 5000;
+const blocks = (text) => text.match(new RegExp(`[^]{1,${BLOCK}}`, "gu")) ?? [];
+
 const CLIP = 6000; // characters of a text that are shown before a person asks for the rest
 
 // A text in parts of [kind, text], clipped, with a button that brings the whole.
@@ -40,7 +44,9 @@ function shownText(parts, className = "text") {
     for (const [kind, text] of parts) {
       if (left <= 0) break;
       const part = visible(text.slice(0, left));
-      holder.append(kind === "same" ? part : make("mark", { className: kind }, part));
+      const shown = part.length <= BLOCK * 2 ? [part]
+        : blocks(part).map((block) => make("span", { className: "block" }, block));
+      holder.append(...(kind === "same" ? shown : [make("mark", { className: kind }, shown)]));
       left -= text.length;
     }
   };

@@ -78,7 +78,7 @@ def test_everything_is_done_by_keyboard(shown: Page, tmp_path_factory: pytest.Te
     counted(page, f"{size} of {size} rows")
     page.type("/", "was it")
     counted(page, f"1 of {size} rows")
-    page.type(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE)
+    page.type(Keys.ESCAPE)  # clears a search field
     counted(page, f"{size} of {size} rows")
     for box, left in (("only-refusals", 1), ("only-different", size), ("only-changed", size)):
         page.driver.execute_script(f"document.getElementById('{box}').focus()")
