@@ -10,14 +10,14 @@ from enum import StrEnum
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.execution.decide import on_record
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.reconciliation.consistency import (
     Mismatch,
     Shown,
+    find_mismatch,
     mismatch_of_unknown,
-    mismatch_with_dagster,
-    mismatch_with_provider,
 )
 
 
@@ -131,7 +131,8 @@ def report_on(
 
     ``unknown``: partitions that show no execution, or one that is not on record.
     """
-    own = {key_of(e.cell): found for e in executions if (found := _mismatch(e, shown))}
+    budget = catalog.settings.attempt_budget
+    own = {key_of(e.cell): found for e in executions if (found := _mismatch(e, shown, budget))}
     others = {key: _reported(key, mismatch_of_unknown(one)) for key, one in sorted(unknown.items())}
     mismatched = tuple((others | own).values())
     return JobReport(
@@ -165,12 +166,9 @@ def _cell(execution: Execution) -> CellReport:
     )
 
 
-def _mismatch(execution: Execution, shown: Mapping[str, Shown]) -> MismatchReport | None:
+def _mismatch(execution: Execution, shown: Mapping[str, Shown], budget: int) -> MismatchReport | None:
     key = key_of(execution.cell)
-    call = execution.newest_call
-    found = mismatch_with_provider(execution, call.status if call else None) or mismatch_with_dagster(
-        execution, shown.get(key)
-    )
+    found = find_mismatch(execution, shown.get(key), on_record, budget=budget)
     return None if found is None else _reported(key, found)
 
 
