@@ -357,3 +357,22 @@ class LedgerReader:
             return found
 
         return self._database.read(read)
+
+    def kinds_by_region(self, job_ids: Iterable[str]) -> dict[str, dict[str, dict[str, int]]]:
+        """How many answers of these jobs (by id) are of which kind: job, then region, then kind."""
+        table = executions_table
+        columns = table.c.job_id, table.c.region, table.c.answer_kind
+
+        def read(connection: sa.Connection) -> dict[str, dict[str, dict[str, int]]]:
+            found: dict[str, dict[str, dict[str, int]]] = {}
+            for some in chunks(sorted(set(job_ids))):
+                query = (
+                    sa.select(*columns, sa.func.count())
+                    .where(table.c.job_id.in_(some), table.c.answer_kind.is_not(None))
+                    .group_by(*columns)
+                )
+                for job, region, kind, number in connection.execute(query):
+                    found.setdefault(job, {}).setdefault(region, {})[kind] = number
+            return found
+
+        return self._database.read(read)
