@@ -171,6 +171,7 @@ class Study(Fixed):
     looks: tuple[Count, ...]  # how many blocks each adds
     correction: Literal["holm"] = "holm"
     texts: Texts = Texts()
+    fresh_start: bool = True  # a block's calls in containers or processes of their own, where they can be had
     assumptions: Assumptions = Assumptions()
     claims: tuple[Claim, ...] = ()
     exploratory: tuple[Claim, ...] = ()  # screened by Benjamini-Hochberg, and called so

@@ -6,7 +6,7 @@ become questions, a claim about all models or regions becomes one claim for each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from beacon_pipeline.catalog.claims import ClaimError, expanded
 from beacon_pipeline.catalog.entries import Catalog, Category, Model, UnknownName
+from beacon_pipeline.catalog.plan import PlanError
 from beacon_pipeline.catalog.study import (
     LOOKS_LIMIT,
     PROBE,
@@ -35,13 +36,24 @@ from beacon_pipeline.catalog.study import (
     Study,
     Texts,
 )
+from beacon_pipeline.catalog.study_plan import plan_of
 from beacon_pipeline.catalog.yaml_lines import compose, node_at, place_of, read_one
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.escaping import visible
 
-NEUTRAL = "neutral"
 ALL = "all"
 CLAIMS_LIMIT = 1000
+AS_WRITTEN = (
+    "id",
+    "title",
+    "samples",
+    "probes",
+    "parameters",
+    "correction",
+    "texts",
+    "fresh_start",
+    "assumptions",
+)
 Names = Annotated[list[str], Field(min_length=1)]
 Place = tuple[str | int, ...]
 
@@ -91,6 +103,7 @@ class StudyInFile(Fixed):
     looks: list[Count] | None = Field(default=None, min_length=1, max_length=LOOKS_LIMIT)
     correction: Literal["holm"] = "holm"
     texts: Texts = Texts()
+    fresh_start: bool = True
     assumptions: Assumptions = Assumptions()
     claims: list[ClaimInFile] = []
     exploratory: list[ClaimInFile] = []
@@ -168,8 +181,11 @@ def _resolved(written: StudyInFile, catalog: Catalog, found: list[Problem]) -> S
         "labellers": tuple(written.labellers),
         "asked": _asked(catalog, models, regions, questions),
     }
-    as_written = ("id", "title", "samples", "probes", "parameters", "correction", "texts", "assumptions")
-    study = Study(**values, **{name: getattr(written, name) for name in as_written})
+    study = Study(**values, **{name: getattr(written, name) for name in AS_WRITTEN})
+    try:
+        plan_of(study, catalog, 1)
+    except PlanError as error:
+        found.append(Problem(("parameters",), str(error)))
     return _with_claims(study, written, found)
 
 
@@ -220,7 +236,7 @@ def _questions(written: StudyInFile, catalog: Catalog, found: list[Problem]) -> 
 
 def _prompts(written: StudyInFile, catalog: Catalog, found: list[Problem]) -> dict[str, str]:
     """The system prompt of every arm but `regional`."""
-    known = arm_prompts(catalog)
+    known = catalog.arm_prompts
     prompts: dict[str, str] = {}
     for name in _repeated([arm.id for arm in written.arms]):
         found.append(Problem(("arms",), f"arm {name!r} is given twice"))
@@ -238,13 +254,6 @@ def _prompts(written: StudyInFile, catalog: Catalog, found: list[Problem]) -> di
             unknown = UnknownName("arm", arm.id, [REGIONAL, *known])
             found.append(Problem(at, f"{unknown}; or give it a system_prompt"))
     return prompts
-
-
-def arm_prompts(catalog: Catalog) -> Mapping[str, str]:
-    """The system prompt of each arm that needs none in the file."""
-    return {NEUTRAL: "You are a helpful AI assistant."} | {
-        f"as-{region.id}": region.system_prompt for region in catalog.regions
-    }
 
 
 def _not_served(
