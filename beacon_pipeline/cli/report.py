@@ -33,6 +33,9 @@ class CellReport:
     failure_code: str | None
     partition_key: str
     usable: bool
+    arm: str
+    block: int
+    sample: int
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class JobReport:
     mismatches: int
     mismatched: tuple[MismatchReport, ...]
     cells: tuple[CellReport, ...]
+    plan: Mapping[str, object] | None = None  # as the job's row keeps it; None: each cell once
 
     @property
     def all_completed(self) -> bool:
@@ -64,8 +68,8 @@ class JobReport:
 
     def to_json(self, executions: Sequence[Execution] = ()) -> dict[str, object]:
         """As JSON can hold it; each cell with the texts of its execution, where that is given."""
-        texts = {key_of(e.cell): texts_of(e) for e in executions}
-        cells = [asdict(cell) | texts.get(cell.partition_key, {}) for cell in self.cells]
+        texts = {_cell(execution): texts_of(execution) for execution in executions}
+        cells = [asdict(cell) | texts.get(cell, {}) for cell in self.cells]
         return asdict(self) | {"created_at": self.created_at.isoformat(), "cells": cells}
 
     def in_brief(self) -> dict[str, object]:
@@ -101,6 +105,7 @@ def record_of(job: Job, execution: Execution, transitions: Sequence[Transition] 
         "output_token_sha256": execution.output_token_sha256,
         "seconds": execution.seconds,
         "parameters": execution.parameters,
+        "seed": execution.seed,
         "provenance": execution.provenance and execution.provenance.model_dump(mode="json"),
         "attempts": len(execution.attempts),
     }
@@ -145,6 +150,7 @@ def report_on(
         mismatches=len(mismatched),
         mismatched=mismatched,
         cells=tuple(map(_cell, executions)),
+        plan=job.plan,
     )
 
 
@@ -163,6 +169,9 @@ def _cell(execution: Execution) -> CellReport:
         failure_code=execution.failure_code.value if execution.failure_code else None,
         partition_key=key_of(execution.cell),
         usable=execution.usable,
+        arm=execution.arm,
+        block=execution.block,
+        sample=execution.sample,
     )
 
 
