@@ -26,8 +26,12 @@ _WORDS = {
 }
 _INDEX = {name: frozenset(words.split()) for name, words in _WORDS.items()}
 _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-_TRADITIONAL = frozenset("無們這請問題論討關於對應該說話談創寫協評議讓換會個體見觀點場違規則實當與為內發現給從處認識國權過還導員將")
-_SIMPLIFIED = frozenset("无们这请问题论讨关于对应该说话谈创写协评议让换会个体见观点场违规则实当与为内发现给从处认识国权过还导员将")
+_TRADITIONAL = frozenset(
+    "無們這請問題論討關於對應該說話談創寫協評議讓換會個體見觀點場違規則實當與為內發現給從處認識國權過還導員將"
+)
+_SIMPLIFIED = frozenset(
+    "无们这请问题论讨关于对应该说话谈创写协评议让换会个体见观点场违规则实当与为内发现给从处认识国权过还导员将"
+)
 LANGUAGES = ("en", "zh-hans", "zh-hant", "fr", "de", "es", "ja", "ar", "ru", "fi")
 UNKNOWN = "und"
 
@@ -38,9 +42,17 @@ def language_of(text: str) -> str:
     if not counts.total():
         return UNKNOWN
     # A Chinese or Japanese character is worth a syllable; Japanese is mostly written with Han too.
-    if counts["ja"] and counts["ja"] * 8 >= counts["han"] and (counts["ja"] + counts["han"]) * 3 > counts["latin"]:
+    if (
+        counts["ja"]
+        and counts["ja"] * 8 >= counts["han"]
+        and (counts["ja"] + counts["han"]) * 3 > counts["latin"]
+    ):
         return "ja"
-    if counts["han"] * 3 > counts["latin"] and counts["han"] >= counts["ru"] and counts["han"] >= counts["ar"]:
+    if (
+        counts["han"] * 3 > counts["latin"]
+        and counts["han"] >= counts["ru"]
+        and counts["han"] >= counts["ar"]
+    ):
         return "zh-hant" if _count(text, _TRADITIONAL) > _count(text, _SIMPLIFIED) else "zh-hans"
     script = max(("latin", "ar", "ru"), key=lambda name: counts[name])
     return _of_latin(text) if script == "latin" else script
