@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,12 +44,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_served(url: str) -> None:
-    """Wait for Dagster's web server."""
+def wait_until_served(url: str, by: subprocess.Popen[bytes]) -> None:
+    """Wait for Dagster's web server, that a process starts."""
 
     def served() -> bool:
+        assert by.poll() is None, f"it ended by itself: {by.returncode}"
         try:
-            return httpx.get(f"{url}/server_info").is_success
+            return httpx.get(f"{url}/server_info", trust_env=False).is_success
         except httpx.TransportError:
             return False
 

@@ -37,6 +37,7 @@ from beacon_pipeline.ledger.rows import (
     write_counts_table,
 )
 from beacon_pipeline.ledger.status import Cause, Status
+from beacon_pipeline.ledger.studies import LedgerStudies
 from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses
 from dbt_like_checks.secrets import reason_of
 from inference.contract import FailureCode, Request
@@ -55,7 +56,7 @@ def _new_id() -> str:
     return str(uuid.uuid4())
 
 
-class Ledger(LedgerRepairs):
+class Ledger(LedgerRepairs, LedgerStudies):
     """The record. Every method is one transaction; a status changes only in `apply_changes`.
 
     All methods raise LedgerUnavailable when the database cannot be used; then nothing was written.

@@ -18,6 +18,7 @@ from beacon_pipeline.ledger.records import (
     ExecutionSummary,
     Job,
     Sibling,
+    StudyRecord,
     Transition,
 )
 from beacon_pipeline.ledger.rows import (
@@ -30,6 +31,7 @@ from beacon_pipeline.ledger.rows import (
 )
 from beacon_pipeline.ledger.statistics import Statistics, read_statistics
 from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.ledger.study_rows import read_studies
 
 
 def _now() -> datetime:
@@ -187,6 +189,10 @@ class LedgerReader:
     def executions_on(self, call_id: str) -> list[Execution]:
         """The executions that a call carries."""
         return self._database.read(lambda c: rows.executions_on(c, call_id))
+
+    def studies(self, study: str | None = None) -> list[StudyRecord]:
+        """The registered studies, or the versions of one, the oldest first."""
+        return self._database.read(lambda c: read_studies(c, study))
 
     def job(self, jobspec_id: str) -> Job | None:
         """The job with this ``jobspec_id``, or None."""
@@ -392,6 +398,25 @@ class LedgerReader:
                 )
                 for job, region, status, number in connection.execute(query):
                     found.setdefault(job, {}).setdefault(region, {})[Status(status)] = number
+            return found
+
+        return self._database.read(read)
+
+    def kinds_by_region(self, job_ids: Iterable[str]) -> dict[str, dict[str, dict[str, int]]]:
+        """How many answers of these jobs (by id) are of which kind: job, then region, then kind."""
+        table = executions_table
+        columns = table.c.job_id, table.c.region, table.c.answer_kind
+
+        def read(connection: sa.Connection) -> dict[str, dict[str, dict[str, int]]]:
+            found: dict[str, dict[str, dict[str, int]]] = {}
+            for some in chunks(sorted(set(job_ids))):
+                query = (
+                    sa.select(*columns, sa.func.count())
+                    .where(table.c.job_id.in_(some), table.c.answer_kind.is_not(None))
+                    .group_by(*columns)
+                )
+                for job, region, kind, number in connection.execute(query):
+                    found.setdefault(job, {}).setdefault(region, {})[kind] = number
             return found
 
         return self._database.read(read)

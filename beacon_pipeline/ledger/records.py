@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Evidence, Status
 from inference.contract import (
     CallFailure,
     CallStatus,
@@ -282,3 +282,29 @@ class ExecutionSummary:
     failure_code: str | None
     failure_message: str | None
     dead_lettered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRecord:
+    """What came from outside for a registered study."""
+
+    kind: Evidence
+    content: bytes
+    sha256: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """A study as it was registered."""
+
+    study: str
+    version: int
+    hash: str
+    content: str
+    registered_at: datetime
+    evidence: tuple[EvidenceRecord, ...] = ()
+
+    def of_kind(self, kind: Evidence) -> EvidenceRecord | None:
+        """The evidence of this kind, if any came."""
+        return next((one for one in self.evidence if one.kind is kind), None)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from beacon_pipeline.ledger.records import REGIONAL_ARM
-from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Evidence, Status
 from beacon_pipeline.ledger.types import ExactText, Moment
 from inference.contract import CallStatus, FailureCode, FinishReason
 
@@ -228,3 +228,36 @@ class WriteCountsRow(Base):
     committed: Mapped[int]
     retried: Mapped[int]
     failed: Mapped[int]
+
+
+class StudyRow(Base):
+    """A study as it was registered; rows are added, never changed."""
+
+    __tablename__ = "studies"
+    __table_args__ = (
+        sa.UniqueConstraint("study", "hash"),
+        sa.CheckConstraint("version >= 1", name="version_positive"),
+    )
+
+    study: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    hash: Mapped[str]  # sha256 of the content
+    content: Mapped[str] = mapped_column(ExactText)  # canonical JSON
+    registered_at: Mapped[datetime]
+
+
+class StudyEvidenceRow(Base):
+    """What came from outside for a registered study: one of each kind, so that none can be chosen."""
+
+    __tablename__ = "study_evidence"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["study", "version"], ["studies.study", "studies.version"]),
+        _one_of("kind", Evidence, "kind_word"),
+    )
+
+    study: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    content: Mapped[bytes] = mapped_column(sa.LargeBinary)
+    sha256: Mapped[str]
+    at: Mapped[datetime]

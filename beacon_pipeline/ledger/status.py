@@ -92,3 +92,10 @@ def require_legal(source: Status | None, target: Status) -> None:
     """Raises IllegalTransition unless ``target`` may follow ``source``."""
     if target not in LEGAL_TRANSITIONS[source]:
         raise IllegalTransition(source, target)
+
+
+class Evidence(StrEnum):
+    """What can come from outside for a registered study."""
+
+    PUBLIC_VALUE = "public_value"  # published after the registration; the seed is made of it
+    TIMESTAMP = "timestamp"  # that the hash was there at a time: an RFC 3161 token, an OpenTimestamps proof

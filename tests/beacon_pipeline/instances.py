@@ -21,6 +21,10 @@ ROOT = Path(__file__).parents[2]
 BEACON = str(Path(sys.executable).with_name("beacon"))
 
 
+# For `locations.slow`: a process can be killed between two answers, on a busy machine too.
+SLOWLY = {"BEACON_TEST_ITEM_SECONDS": "1"}
+
+
 def environment(
     folder: Path, *, database_url: str | None = None, location: str | None = None
 ) -> dict[str, str]:

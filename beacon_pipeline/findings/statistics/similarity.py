@@ -78,11 +78,16 @@ def within_strata(groups: Sequence[Group], level: float = 0.95, seed: int = 0) -
     effects: list[float] = []
     variances: list[float] = []
     drawn = np.zeros(DRAWS)
+    designs: dict[bytes, Numbers] = {}
     rng = np.random.default_rng(seed)
     for kernel, of_a, block in groups:
         apart = ~np.eye(len(of_a), dtype=bool)
         effects.append(discrepancy(kernel, of_a, apart))
-        drawn += _relabelled(kernel, of_a, block, rng) / len(groups)
+        design = of_a.tobytes() + block.tobytes()
+        if design not in designs:
+            designs[design] = _permuted(of_a, block, rng)
+        # Questions of one design share the draws, each in an order of its own.
+        drawn += rng.permutation(_relabelled(kernel, designs[design])) / len(groups)
         left_out = [
             discrepancy(kernel[np.ix_(kept, kept)], of_a[kept], apart[np.ix_(kept, kept)])
             for kept in (np.arange(len(of_a)) != i for i in range(len(of_a)))
@@ -101,18 +106,24 @@ def within_strata(groups: Sequence[Group], level: float = 0.95, seed: int = 0) -
     )
 
 
-def _relabelled(kernel: Numbers, of_a: Flags, block: Numbers, rng: np.random.Generator) -> Numbers:
-    """The statistic under `DRAWS` random sides, each block keeping its number of a's."""
-    order = np.argsort(rng.random((DRAWS, len(of_a))) + block[None, :] * 2, axis=1)
-    sides = np.empty((DRAWS, len(of_a)))
-    ranked = np.sort(block * 2 - of_a)  # in each block, the a's first
-    np.put_along_axis(sides, order, np.where(ranked % 2 == 1, 1.0, -1.0)[None, :], axis=1)
+def _relabelled(kernel: Numbers, sides: Numbers) -> Numbers:
+    """The statistic for each row of ``sides`` (1 is a, -1 is b)."""
+    size = len(kernel)
     off = kernel - np.diag(np.diag(kernel))
     form = np.einsum("di,di->d", sides @ off, sides)
-    pairs = sides.sum(axis=1) ** 2 - len(of_a)
-    total, count = off.sum(), len(of_a) * (len(of_a) - 1)
+    pairs = sides.sum(axis=1) ** 2 - size
+    total, count = off.sum(), size * (size - 1)
     result: Numbers = (total + form) / (count + pairs) - (total - form) / (count - pairs)
     return result
+
+
+def _permuted(of_a: Flags, block: Numbers, rng: np.random.Generator) -> Numbers:
+    """`DRAWS` random sides, each block keeping its number of a's."""
+    order = np.argsort(rng.random((DRAWS, len(of_a))) + block[None, :] * 2, axis=1)
+    ranked = np.sort(block * 2 - of_a)  # in each block, the a's first
+    sides = np.empty((DRAWS, len(of_a)))
+    np.put_along_axis(sides, order, np.where(ranked % 2 == 1, 1.0, -1.0)[None, :], axis=1)
+    return sides
 
 
 def _sums(group: Group, blocks: Numbers) -> Numbers:

@@ -53,7 +53,7 @@ def ui(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterato
             start_new_session=True,
         )
         try:
-            wait_until_served(f"http://127.0.0.1:{port}")
+            wait_until_served(f"http://127.0.0.1:{port}", served)
             yield f"http://127.0.0.1:{port}"
         finally:
             served.terminate()

@@ -10,6 +10,7 @@ from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE
 from beacon_pipeline.names import POOL
 from tests.beacon_pipeline.instances import BEACON, environment
 from tests.databases import KINDS, fresh_postgresql_database
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -27,7 +28,7 @@ def test_three_commands_at_once_on_nothing(
         for _ in range(3)
     ]
     for command in commands:
-        _, said = command.communicate(timeout=120)
+        _, said = command.communicate(timeout=PATIENCE_SECONDS)
         assert (command.returncode, "unknown job 'none'" in said) == (2, True), said
     with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
         assert instance.get_runs() == []

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import StratifiedTable
+from statsmodels.stats.multitest import multipletests
 
 from beacon_pipeline.findings.statistics import predictions, similarity
 from beacon_pipeline.findings.statistics.flips import flip_results, sign_flips
@@ -168,3 +169,9 @@ def test_adjusted_ps() -> None:
     assert holm([0.01], looks=3) == pytest.approx([0.03])
     assert benjamini_hochberg([0.01, 0.02]) == pytest.approx([0.02, 0.02])
     assert holm([]) == []
+
+
+def test_adjusted_ps_are_statsmodels() -> None:
+    p = np.random.default_rng(0).random(12) ** 3
+    assert holm(list(p)) == pytest.approx(list(multipletests(p, method="holm")[1]))
+    assert benjamini_hochberg(list(p)) == pytest.approx(list(multipletests(p, method="fdr_bh")[1]))
