@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger import rows
+from beacon_pipeline.ledger import pages, rows
 from beacon_pipeline.ledger.database import Database
-from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, ExecutionSummary, Job, Transition
+from beacon_pipeline.ledger.records import (
+    Call,
+    Cell,
+    Counts,
+    Execution,
+    ExecutionSummary,
+    Job,
+    StudyRecord,
+    Transition,
+)
 from beacon_pipeline.ledger.rows import (
     calls_table,
+    catalogs_table,
     chunks,
     executions_table,
     jobs_table,
@@ -20,6 +30,7 @@ from beacon_pipeline.ledger.rows import (
 )
 from beacon_pipeline.ledger.statistics import Statistics, read_statistics
 from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.ledger.study_rows import read_studies
 
 
 def _now() -> datetime:
@@ -53,7 +64,7 @@ class LedgerReader:
         return self._database.schema_versions()
 
     def executions(self, job_id: str, cells: Sequence[Cell] | None = None) -> list[Execution]:
-        """Executions of a job, of these cells or all, ordered by region, model, question."""
+        """Executions of a job, of these cells or all, in the order of `rows.IN_ORDER`."""
         in_job = executions_table.c.job_id == job_id
         if cells is None:
             return self._database.read(lambda c: rows.read_executions(c, in_job))
@@ -65,6 +76,26 @@ class LedgerReader:
             return found
 
         return self._database.read(read)
+
+    def execution_pages(self, job_id: str) -> Iterator[list[pages.Row]]:
+        """As `pages.execution_pages`: each page is a transaction of its own."""
+        return pages.execution_pages(self._database.read, job_id)
+
+    def first_calls(self, job_id: str) -> dict[tuple[str, str, int], datetime]:
+        """As `pages.first_calls`: by region, model and block."""
+        return self._database.read(lambda c: pages.first_calls(c, job_id))
+
+    def transition_pages(self, job_id: str) -> Iterator[list[pages.Row]]:
+        """As `pages.transition_pages`."""
+        return pages.transition_pages(self._database.read, job_id)
+
+    def call_pages(self, job_id: str) -> Iterator[list[pages.Row]]:
+        """As `pages.call_pages`."""
+        return pages.call_pages(self._database.read, job_id)
+
+    def attempt_pages(self, job_id: str) -> Iterator[list[pages.Row]]:
+        """As `pages.attempt_pages`."""
+        return pages.attempt_pages(self._database.read, job_id)
 
     def executions_with_ids(self, execution_ids: Sequence[str]) -> list[Execution]:
         """The executions with these ids that exist, of whatever job."""
@@ -90,14 +121,14 @@ class LedgerReader:
         return self._database.read(read)
 
     def newest_executions(self, cells: Sequence[Cell]) -> list[Execution]:
-        """For each of these cells that was ever asked, its execution in the newest job."""
+        """For each of these cells that was ever asked, its executions in the newest job."""
         table = executions_table
         place = (table.c.region, table.c.model, table.c.question)
 
         def read(connection: sa.Connection) -> list[Execution]:
             found: list[Execution] = []
             for some in chunks(sorted(set(cells))):
-                rank = sa.func.row_number().over(partition_by=place, order_by=order).label("rank")
+                rank = sa.func.rank().over(partition_by=place, order_by=order).label("rank")
                 newest = (
                     sa.select(table.c.id, rank)
                     .join(jobs_table, jobs_table.c.id == table.c.job_id)
@@ -115,9 +146,19 @@ class LedgerReader:
         """The executions that a call carries."""
         return self._database.read(lambda c: rows.executions_on(c, call_id))
 
+    def studies(self, study: str | None = None) -> list[StudyRecord]:
+        """The registered studies, or the versions of one, the oldest first."""
+        return self._database.read(lambda c: read_studies(c, study))
+
     def job(self, jobspec_id: str) -> Job | None:
         """The job with this ``jobspec_id``, or None."""
         return self._one_job(sa.select(jobs_table).where(jobs_table.c.jobspec_id == jobspec_id))
+
+    def catalog_content(self, digest: str) -> dict[str, Any] | None:
+        """What the catalog with this digest held, or None: older jobs kept the digest alone."""
+        query = sa.select(catalogs_table.c.content).where(catalogs_table.c.digest == digest)
+        found: dict[str, Any] | None = self._database.read(lambda c: c.scalar(query))
+        return found
 
     def jobs(self, limit: int = 50) -> list[Job]:
         """The newest jobs, newest first."""
@@ -243,6 +284,17 @@ class LedgerReader:
         query = sa.select(sa.func.count()).where(executions_table.c.status.in_(unsettled))
         return self._database.read(lambda c: c.scalar(query) or 0)
 
+    def open_job_names(self) -> set[str]:
+        """The names of the jobs in which something is pending or dispatched."""
+        unsettled = [status.value for status in Status if not status.is_terminal]
+        query = (
+            sa.select(jobs_table.c.jobspec_id)
+            .join(executions_table, executions_table.c.job_id == jobs_table.c.id)
+            .where(executions_table.c.status.in_(unsettled))
+            .distinct()
+        )
+        return self._database.read(lambda c: set(c.scalars(query)))
+
     def jobspec_ids(self, job_ids: Iterable[str]) -> dict[str, str]:
         """The ``jobspec_id`` of each of these jobs, by the job's id."""
         columns = jobs_table.c.id, jobs_table.c.jobspec_id
@@ -302,6 +354,25 @@ class LedgerReader:
                 )
                 for job, region, status, number in connection.execute(query):
                     found.setdefault(job, {}).setdefault(region, {})[Status(status)] = number
+            return found
+
+        return self._database.read(read)
+
+    def kinds_by_region(self, job_ids: Iterable[str]) -> dict[str, dict[str, dict[str, int]]]:
+        """How many answers of these jobs (by id) are of which kind: job, then region, then kind."""
+        table = executions_table
+        columns = table.c.job_id, table.c.region, table.c.answer_kind
+
+        def read(connection: sa.Connection) -> dict[str, dict[str, dict[str, int]]]:
+            found: dict[str, dict[str, dict[str, int]]] = {}
+            for some in chunks(sorted(set(job_ids))):
+                query = (
+                    sa.select(*columns, sa.func.count())
+                    .where(table.c.job_id.in_(some), table.c.answer_kind.is_not(None))
+                    .group_by(*columns)
+                )
+                for job, region, kind, number in connection.execute(query):
+                    found.setdefault(job, {}).setdefault(region, {})[kind] = number
             return found
 
         return self._database.read(read)
