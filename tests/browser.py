@@ -2,22 +2,35 @@
 
 import shutil
 import socket
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support import expected_conditions as expect
 from selenium.webdriver.support.ui import WebDriverWait
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from tests.waiting import PATIENCE_SECONDS, wait_for
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-PATIENCE_SECONDS = 60
+# A click on a page that is not ready does nothing; long enough not to click twice in vain.
+CLICK_AGAIN_SECONDS = 20.0
+REFRESH_SECONDS = 4.0
+
+Seen = TypeVar("Seen")
+Errors = tuple[type[Exception], ...]
+PASSING: Errors = (StaleElementReferenceException,)  # the page was drawn anew
 
 needs_browser = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER),
@@ -31,56 +44,92 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@retry(retry=retry_if_exception_type(httpx.TransportError), stop=stop_after_delay(60), wait=wait_fixed(0.3))
-def wait_until_served(url: str) -> None:
-    httpx.get(f"{url}/server_info").raise_for_status()
+def wait_until_served(url: str, by: subprocess.Popen[bytes]) -> None:
+    """Wait for Dagster's web server, that a process starts."""
+
+    def served() -> bool:
+        assert by.poll() is None, f"it ended by itself: {by.returncode}"
+        try:
+            return httpx.get(f"{url}/server_info", trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    wait_for(f"web server at {url}", served, every=0.3)
 
 
 class Page:
-    """A browser tab, driven by what a person reads on it."""
+    """A browser tab, driven by what a person reads on it; each failure says what it showed."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
-        self._wait = WebDriverWait(driver, PATIENCE_SECONDS)
 
     def open(self, url: str) -> None:
         self.driver.get(url)
 
-    def click(self, text: str, nth: int = 0) -> None:
-        """Click the nth thing whose own text begins with this, as soon as it can be clicked."""
+    def click(self, text: str, nth: int = 0, *, opens: str | None = None) -> None:
+        """Click the nth thing whose own text begins with this, as soon as it can be clicked.
+
+        ``opens``: what is to be read after it, and clicked for until it is.
+        """
 
         def clicked(driver: webdriver.Chrome) -> bool:
             found = driver.find_elements(By.XPATH, f"//*[starts-with(normalize-space(text()), '{text}')]")
             [element for element in found if element.is_displayed() and element.is_enabled()][nth].click()
             return True
 
-        passing = (IndexError, ElementClickInterceptedException, StaleElementReferenceException)
-        WebDriverWait(self.driver, PATIENCE_SECONDS, ignored_exceptions=passing).until(clicked)
+        def opened(driver: webdriver.Chrome) -> bool:
+            clicked(driver)
+            return self._comes(lambda _: opens in self.text, CLICK_AGAIN_SECONDS)
+
+        passing = (*PASSING, IndexError, ElementClickInterceptedException)
+        self._until(f"{text!r} to click", opened if opens else clicked, passing)
 
     def type(self, *keys: str) -> None:
         webdriver.ActionChains(self.driver).send_keys(*keys).perform()
 
     def wait_for(self, text: str) -> WebElement:
         path = f"//*[contains(normalize-space(.), '{text}')]"
-        return self._wait.until(expect.visibility_of_element_located((By.XPATH, path)))
+        return self._until(repr(text), expect.visibility_of_element_located((By.XPATH, path)))
+
+    def wait_for_focus(self, tag: str = "input") -> None:
+        """Wait until what is typed goes into a field."""
+        self._until(f"focused {tag}", lambda driver: driver.switch_to.active_element.tag_name == tag)
 
     def reload_until(self, text: str) -> None:
-        """For what the page does not bring up to date by itself."""
+        """For what the page does not bring up to date by itself; it has longer each time to show it."""
+        patience = REFRESH_SECONDS
 
         def shown(driver: webdriver.Chrome) -> bool:
-            if text in self.text:
+            nonlocal patience
+            if self._comes(lambda _: text in self.text, patience):
                 return True
+            patience *= 1.5
             driver.refresh()
             return False
 
-        ignored = (StaleElementReferenceException,)
-        WebDriverWait(self.driver, PATIENCE_SECONDS, poll_frequency=3, ignored_exceptions=ignored).until(
-            shown
-        )
+        self._until(repr(text), shown)
 
     @property
     def text(self) -> str:
         return self.driver.find_element(By.TAG_NAME, "body").text
+
+    def _until(
+        self,
+        what: str,
+        seen: Callable[[webdriver.Chrome], Seen],
+        passing: Errors = PASSING,
+    ) -> Seen:
+        try:
+            return WebDriverWait(self.driver, PATIENCE_SECONDS, ignored_exceptions=passing).until(seen)
+        except TimeoutException:
+            shows = f"{self.driver.current_url} shows:\n{self.text[-3000:]}"
+            raise AssertionError(f"no {what} within {PATIENCE_SECONDS:.0f} seconds; {shows}") from None
+
+    def _comes(self, seen: Callable[[webdriver.Chrome], bool], seconds: float) -> bool:
+        try:
+            return WebDriverWait(self.driver, seconds, ignored_exceptions=PASSING).until(seen)
+        except TimeoutException:
+            return False
 
 
 @contextmanager

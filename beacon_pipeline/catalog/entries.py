@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from rapidfuzz import process
 
+from beacon_pipeline.catalog.plan import AS_REGION
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.records import Cell
 from inference.contract import (
@@ -159,6 +162,13 @@ class Schedule(Entry):
     categories: tuple[Category, ...] = ()  # empty: every question
 
 
+class Arm(Entry):
+    """A system prompt by name, to ask every region under."""
+
+    id: Id
+    system_prompt: Text
+
+
 class Settings(Entry):
     """How patient and how persistent the pipeline is."""
 
@@ -176,12 +186,32 @@ class Catalog(Entry):
     """Regions, models and questions that belong together. Build one with `load_catalog`."""
 
     name: str
-    digest: str  # sha256 of the content, so that a job knows what it asked
     folder: Path
     regions: tuple[Region, ...]
     models: tuple[Model, ...]
     questions: tuple[Question, ...]
+    arms: tuple[Arm, ...] = ()
     settings: Settings
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """All that an answer depends on, as JSON can hold it."""
+        groups = {"regions": self.regions, "models": self.models, "questions": self.questions}
+        if self.arms:
+            groups["arms"] = self.arms
+        listed = {name: [entry.model_dump(mode="json") for entry in group] for name, group in groups.items()}
+        return {**listed, "prompt_date": self.settings.prompt_date.isoformat()}
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the content, so that a job knows what it asked."""
+        return digest_of(self.content)
+
+    @cached_property
+    def arm_prompts(self) -> dict[str, str]:
+        """The system prompt of each arm but `regional`: those of arms.yaml, and each region's as `as-ID`."""
+        derived = {f"{AS_REGION}{region.id}": region.system_prompt for region in self.regions}
+        return derived | {arm.id: arm.system_prompt for arm in self.arms}
 
     def region(self, name: str) -> Region:
         """The region of this id or alias. Raises UnknownName; never guesses."""
@@ -279,6 +309,11 @@ class Catalog(Entry):
         """The cells that a schedule asks: every served one of its categories."""
         wanted = [q.id for q in self.questions if q.category in (schedule.categories or Category)]
         return self.cells(questions=wanted) if wanted else ()
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """sha256 of a catalog's content, as jobs keep it."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def parameters_of(model: Model, settings: Settings) -> GenerationParameters:

@@ -66,7 +66,8 @@ class Claim(Fixed):
 
     ``regions``: one for prompt and models, two for the others. ``arms``: two for prompt and interaction,
     one for deployment and models, none for computation. ``delta``: differences below it count as none.
-    The effect is the first region, arm or model less the second.
+    The effect is the first region, arm or model less the second. ``test`` follows from the rest and is
+    written down so that the plan holds it.
     """
 
     id: ClaimId
@@ -80,6 +81,21 @@ class Claim(Fixed):
     delta: float | None = Field(default=None, gt=0, lt=1)
     level: float = Field(default=0.05, gt=0, le=0.5)
     planned: bool = True
+    test: str = ""
+
+
+def judged_by(contrast: Contrast, outcome: Outcome, population: Population) -> str:
+    """The one test that a contrast is judged by; docs/studies.md says why these."""
+    if contrast is Contrast.COMPUTATION:
+        return "whole calls permuted"
+    if contrast is Contrast.MODELS:
+        return "prediction-powered"
+    within_a_call = contrast is Contrast.PROMPT
+    if outcome is Outcome.TEXT:
+        return "MMD, samples permuted" if within_a_call else "MMD, blocks flipped"
+    if population is Population.LIKE_THESE:
+        return "t over questions"
+    return "exact stratified" if within_a_call else "sign flips over blocks"
 
 
 class Probes(Fixed):
@@ -155,6 +171,7 @@ class Study(Fixed):
     looks: tuple[Count, ...]  # how many blocks each adds
     correction: Literal["holm"] = "holm"
     texts: Texts = Texts()
+    fresh_start: bool = True  # a block's calls in containers or processes of their own, where they can be had
     assumptions: Assumptions = Assumptions()
     claims: tuple[Claim, ...] = ()
     exploratory: tuple[Claim, ...] = ()  # screened by Benjamini-Hochberg, and called so
@@ -182,3 +199,9 @@ class Study(Fixed):
     def hash(self) -> str:
         """sha256 of the canonical content."""
         return hashlib.sha256(self.content.encode()).hexdigest()
+
+    @classmethod
+    def on_record(cls, content: str, version: int, seed: str, registered: str) -> Study:
+        """The study of a canonical content, as it was registered. Raises ValidationError."""
+        values = json.loads(content) | {"version": version, "seed": seed, "registered": registered}
+        return cls.model_validate_json(json.dumps(values))

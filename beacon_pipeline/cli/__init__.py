@@ -17,7 +17,9 @@ from beacon_pipeline.cli.catalog import catalog
 from beacon_pipeline.cli.check import check
 from beacon_pipeline.cli.deployments import deploy, doctor
 from beacon_pipeline.cli.dev import dev
+from beacon_pipeline.cli.instance import instance
 from beacon_pipeline.cli.look import jobs, show, status
+from beacon_pipeline.cli.page import page
 from beacon_pipeline.cli.reconcile import reconcile
 
 
@@ -34,6 +36,7 @@ for command in (
     status,
     jobs,
     show,
+    page,
     check,
     reconcile,
     alerts,
@@ -41,5 +44,6 @@ for command in (
     deploy,
     doctor,
     catalog,
+    instance,
 ):
     main.add_command(command)

@@ -8,7 +8,8 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
-from beacon_pipeline.execution.call_status import truths_of
+from beacon_pipeline.execution.call_status import statuses_now
+from beacon_pipeline.execution.decide import StatusOf
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.ledger import Ledger
@@ -21,7 +22,6 @@ from beacon_pipeline.reconciliation.view import (
     newest_materializations,
     unknown_evaluation,
 )
-from inference.contract import CallStatus
 
 
 def inference_checks(catalog: Catalog) -> dg.AssetChecksDefinition:
@@ -85,19 +85,21 @@ def _evaluations(
     unknown = materialized.keys() - executions.keys()
     missing = [cell_of(key) for key in keys if key not in executions]
     executions |= {key_of(e.cell): e for e in ledger.newest_executions(missing)}
-    truths = asyncio.run(_ask(providers.open(catalog), list(executions.values())))
+    status_of = asyncio.run(_ask(providers.open(catalog), list(executions.values())))
     jobs = ledger.jobspec_ids([execution.job_id for execution in executions.values()])
     for key, execution in sorted(executions.items()):
-        call_status, shown = truths.get(execution.id), materialized.get(key)
+        shown, job = materialized.get(key), jobs[execution.job_id]
         names = [name for name in chosen if key not in unknown or name is not CheckName.STATUS_CONSISTENCY]
-        yield from evaluations_of(execution, call_status, shown, names, job=jobs[execution.job_id])
+        yield from evaluations_of(
+            execution, status_of, shown, names, job=job, budget=catalog.settings.attempt_budget
+        )
     if CheckName.STATUS_CONSISTENCY in chosen:
         for key in sorted(unknown):
             yield unknown_evaluation(key, materialized[key], executions.get(key))
 
 
-async def _ask(providers: Providers, executions: Sequence[Execution]) -> dict[str, CallStatus]:
+async def _ask(providers: Providers, executions: Sequence[Execution]) -> StatusOf:
     try:
-        return await truths_of(providers, executions)
+        return await statuses_now(providers, executions)
     finally:
         await providers.close()

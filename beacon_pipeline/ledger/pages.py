@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from beacon_pipeline.ledger.rows import (
+    IN_ORDER,
     attempts_table,
     calls_table,
     chunks,
@@ -22,11 +23,6 @@ PAGE = 1000  # rows of a page; with long answers, some megabytes
 Row = dict[str, Any]
 Read = Callable[[Callable[[sa.Connection], list[Row]]], list[Row]]  # runs a query in its own transaction
 
-_IDENTITY = [
-    executions_table.c[name]
-    for name in ("region", "model", "question", "arm", "block", "sample")
-    if name in executions_table.c
-]
 _CALL_COLUMNS = [column for column in calls_table.c if column.name not in ("request", "raw_reply")]
 
 
@@ -37,13 +33,12 @@ def execution_pages(read: Read, job_id: str) -> Iterator[list[Row]]:
     or of the newest one, or None; and ``labels``: all on record for it, oldest first.
     """
     in_job = executions_table.c.job_id == job_id
-    yield from _pages(read, executions_table, _IDENTITY, in_job, complete=_with_calls_and_labels)
+    yield from _pages(read, executions_table, IN_ORDER, in_job, complete=_with_calls_and_labels)
 
 
 def first_calls(connection: sa.Connection, job_id: str) -> dict[tuple[str, str, int], datetime]:
     """When the first call of each region, model and block of a job was made."""
-    block = executions_table.c.block if "block" in executions_table.c else sa.literal(1)
-    place = (executions_table.c.region, executions_table.c.model, block)
+    place = (executions_table.c.region, executions_table.c.model, executions_table.c.block)
     first = sa.func.min(calls_table.c.created_at, type_=calls_table.c.created_at.type)
     query = (
         sa.select(*place, first)

@@ -10,9 +10,19 @@ import sqlalchemy as sa
 
 from beacon_pipeline.ledger import pages, rows
 from beacon_pipeline.ledger.database import Database
-from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, ExecutionSummary, Job, Transition
+from beacon_pipeline.ledger.records import (
+    Call,
+    Cell,
+    Counts,
+    Execution,
+    ExecutionSummary,
+    Job,
+    StudyRecord,
+    Transition,
+)
 from beacon_pipeline.ledger.rows import (
     calls_table,
+    catalogs_table,
     chunks,
     executions_table,
     jobs_table,
@@ -20,6 +30,7 @@ from beacon_pipeline.ledger.rows import (
 )
 from beacon_pipeline.ledger.statistics import Statistics, read_statistics
 from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.ledger.study_rows import read_studies
 
 
 def _now() -> datetime:
@@ -53,7 +64,7 @@ class LedgerReader:
         return self._database.schema_versions()
 
     def executions(self, job_id: str, cells: Sequence[Cell] | None = None) -> list[Execution]:
-        """Executions of a job, of these cells or all, ordered by region, model, question."""
+        """Executions of a job, of these cells or all, in the order of `rows.IN_ORDER`."""
         in_job = executions_table.c.job_id == job_id
         if cells is None:
             return self._database.read(lambda c: rows.read_executions(c, in_job))
@@ -110,14 +121,14 @@ class LedgerReader:
         return self._database.read(read)
 
     def newest_executions(self, cells: Sequence[Cell]) -> list[Execution]:
-        """For each of these cells that was ever asked, its execution in the newest job."""
+        """For each of these cells that was ever asked, its executions in the newest job."""
         table = executions_table
         place = (table.c.region, table.c.model, table.c.question)
 
         def read(connection: sa.Connection) -> list[Execution]:
             found: list[Execution] = []
             for some in chunks(sorted(set(cells))):
-                rank = sa.func.row_number().over(partition_by=place, order_by=order).label("rank")
+                rank = sa.func.rank().over(partition_by=place, order_by=order).label("rank")
                 newest = (
                     sa.select(table.c.id, rank)
                     .join(jobs_table, jobs_table.c.id == table.c.job_id)
@@ -135,9 +146,19 @@ class LedgerReader:
         """The executions that a call carries."""
         return self._database.read(lambda c: rows.executions_on(c, call_id))
 
+    def studies(self, study: str | None = None) -> list[StudyRecord]:
+        """The registered studies, or the versions of one, the oldest first."""
+        return self._database.read(lambda c: read_studies(c, study))
+
     def job(self, jobspec_id: str) -> Job | None:
         """The job with this ``jobspec_id``, or None."""
         return self._one_job(sa.select(jobs_table).where(jobs_table.c.jobspec_id == jobspec_id))
+
+    def catalog_content(self, digest: str) -> dict[str, Any] | None:
+        """What the catalog with this digest held, or None: older jobs kept the digest alone."""
+        query = sa.select(catalogs_table.c.content).where(catalogs_table.c.digest == digest)
+        found: dict[str, Any] | None = self._database.read(lambda c: c.scalar(query))
+        return found
 
     def jobs(self, limit: int = 50) -> list[Job]:
         """The newest jobs, newest first."""
@@ -263,6 +284,17 @@ class LedgerReader:
         query = sa.select(sa.func.count()).where(executions_table.c.status.in_(unsettled))
         return self._database.read(lambda c: c.scalar(query) or 0)
 
+    def open_job_names(self) -> set[str]:
+        """The names of the jobs in which something is pending or dispatched."""
+        unsettled = [status.value for status in Status if not status.is_terminal]
+        query = (
+            sa.select(jobs_table.c.jobspec_id)
+            .join(executions_table, executions_table.c.job_id == jobs_table.c.id)
+            .where(executions_table.c.status.in_(unsettled))
+            .distinct()
+        )
+        return self._database.read(lambda c: set(c.scalars(query)))
+
     def jobspec_ids(self, job_ids: Iterable[str]) -> dict[str, str]:
         """The ``jobspec_id`` of each of these jobs, by the job's id."""
         columns = jobs_table.c.id, jobs_table.c.jobspec_id
@@ -322,6 +354,25 @@ class LedgerReader:
                 )
                 for job, region, status, number in connection.execute(query):
                     found.setdefault(job, {}).setdefault(region, {})[Status(status)] = number
+            return found
+
+        return self._database.read(read)
+
+    def kinds_by_region(self, job_ids: Iterable[str]) -> dict[str, dict[str, dict[str, int]]]:
+        """How many answers of these jobs (by id) are of which kind: job, then region, then kind."""
+        table = executions_table
+        columns = table.c.job_id, table.c.region, table.c.answer_kind
+
+        def read(connection: sa.Connection) -> dict[str, dict[str, dict[str, int]]]:
+            found: dict[str, dict[str, dict[str, int]]] = {}
+            for some in chunks(sorted(set(job_ids))):
+                query = (
+                    sa.select(*columns, sa.func.count())
+                    .where(table.c.job_id.in_(some), table.c.answer_kind.is_not(None))
+                    .group_by(*columns)
+                )
+                for job, region, kind, number in connection.execute(query):
+                    found.setdefault(job, {}).setdefault(region, {})[kind] = number
             return found
 
         return self._database.read(read)

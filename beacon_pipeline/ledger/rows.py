@@ -24,6 +24,9 @@ attempts_table = Base.metadata.tables["attempts"]
 jobs_table = Base.metadata.tables["jobs"]
 transitions_table = Base.metadata.tables["transitions"]
 write_counts_table = Base.metadata.tables["write_counts"]
+catalogs_table = Base.metadata.tables["catalogs"]
+
+IN_ORDER = [executions_table.c[name] for name in ("region", "model", "question", "arm", "block", "sample")]
 
 
 def chunks(items: Sequence[Item], size: int = CHUNK) -> Iterable[Sequence[Item]]:
@@ -86,11 +89,7 @@ def _execution_from(row: sa.RowMapping, attempts: tuple[Attempt, ...]) -> Execut
 def read_executions(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Execution]:
     """Executions with their attempts and calls, in three statements however many there are."""
     rows = (
-        connection.execute(
-            sa.select(executions_table)
-            .where(*conditions)
-            .order_by(executions_table.c.region, executions_table.c.model, executions_table.c.question)
-        )
+        connection.execute(sa.select(executions_table).where(*conditions).order_by(*IN_ORDER))
         .mappings()
         .all()
     )

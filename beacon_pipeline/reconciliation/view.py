@@ -15,13 +15,13 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # n
 
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.escaping import visible
+from beacon_pipeline.execution.decide import StatusOf
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.names import INFERENCE
 from beacon_pipeline.reconciliation.checks import CHECKS, CheckInput, CheckName, CheckOutcome
-from beacon_pipeline.reconciliation.consistency import Shown
+from beacon_pipeline.reconciliation.consistency import Shown, mismatch_of_unknown
 from beacon_pipeline.reconciliation.metadata import materialization_metadata, shown_by
-from inference.contract import CallStatus
 
 FETCHED_AT_ONCE = 500
 JOB_METADATA = "job"  # of a check evaluation: the job of the execution it looked at
@@ -107,26 +107,27 @@ def _by_partition(records: Sequence[dg.EventLogRecord]) -> dict[str, Materialize
 
 def evaluations_of(
     execution: Execution,
-    call_status: CallStatus | None,
+    status_of: StatusOf,
     newest: Materialized | None,
     names: Iterable[CheckName] = CheckName,
     *,
     job: str,
+    budget: int,
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """The chosen checks of one execution of a job, as the events that Dagster shows.
 
-    ``call_status`` is the provider's word on its newest call, ``newest`` its partition's materialization.
+    ``status_of`` gives what the provider says of a call; ``newest`` is its partition's materialization.
     """
-    evidence = CheckInput(execution, call_status, newest.shown if newest else None)
+    looked_at = CheckInput(execution, status_of, newest.shown if newest else None, budget)
     for name in names:
-        finding = CHECKS[name](evidence)
+        outcome = CHECKS[name](looked_at)
         yield dg.AssetCheckEvaluation(
             asset_key=INFERENCE,
             check_name=name.value,
-            passed=finding.passed,
+            passed=outcome.passed,
             partition=key_of(execution.cell),
             severity=SEVERITIES[name],
-            metadata=_check_metadata(evidence, finding) | {JOB_METADATA: job},
+            metadata=_check_metadata(looked_at, outcome) | {JOB_METADATA: job},
             target_materialization_data=newest.target if newest else None,
         )
 
@@ -138,6 +139,7 @@ def unknown_evaluation(
 
     ``execution``: what the ledger has of the partition instead, if anything.
     """
+    mismatch = mismatch_of_unknown(newest.shown)
     return dg.AssetCheckEvaluation(
         asset_key=INFERENCE,
         check_name=CheckName.STATUS_CONSISTENCY.value,
@@ -145,9 +147,8 @@ def unknown_evaluation(
         partition=partition_key,
         severity=SEVERITIES[CheckName.STATUS_CONSISTENCY],
         metadata={
-            "seen": "Dagster shows the partition as materialized, the ledger has no such execution",
-            "what_to_do": "was the ledger replaced, or the materialization reported by hand? "
-            "Restore the ledger, or ask again in a new job",
+            "seen": mismatch.found,
+            "what_to_do": mismatch.remedy,
             "ledger": execution.status.value if execution else "nothing",
             "dagster": newest.shown.status or "materialized without a status",
         },
@@ -155,13 +156,13 @@ def unknown_evaluation(
     )
 
 
-def _check_metadata(evidence: CheckInput, finding: CheckOutcome) -> dict[str, str]:
-    execution = evidence.execution
+def _check_metadata(looked_at: CheckInput, outcome: CheckOutcome) -> dict[str, str]:
+    execution = looked_at.execution
     return {
-        "seen": visible(finding.seen),
-        "what_to_do": finding.remedy,
+        "seen": visible(outcome.seen),
+        "what_to_do": outcome.remedy,
         "execution": execution.id,
         "ledger": execution.status.value,
-        "provider": evidence.call_status.value if evidence.call_status else "no call",
-        "dagster": (evidence.shown and evidence.shown.status) or "not materialized",
+        "provider": looked_at.call_status.value if looked_at.call_status else "no call",
+        "dagster": (looked_at.shown and looked_at.shown.status) or "not materialized",
     }

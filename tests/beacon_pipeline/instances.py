@@ -5,17 +5,24 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psutil
 
 from beacon_pipeline.instance.folder import console_script
 from inference.local.call_store import CallFolder
+from tests.waiting import PATIENCE_SECONDS, Seen, end_of, wait_for
 
 ROOT = Path(__file__).parents[2]
 BEACON = str(Path(sys.executable).with_name("beacon"))
+
+
+# For `locations.slow`: a process can be killed between two answers, on a busy machine too.
+SLOWLY = {"BEACON_TEST_ITEM_SECONDS": "1"}
 
 
 def environment(
@@ -55,17 +62,32 @@ def tell_sensor(env: dict[str, str], *arguments: str) -> None:
 
 
 def processes_of(env: dict[str, str]) -> list[str]:
-    """The command lines of the processes that still work for this instance after two minutes."""
-    deadline = time.monotonic() + 120
-    while True:
-        found = []
+    """The command lines of the processes that still work for this instance when patience ends."""
+
+    def found() -> list[str]:
+        commands = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if process.environ().get("DAGSTER_HOME") == env["DAGSTER_HOME"]:
-                    found.append(" ".join(process.cmdline()))
-        if not found or time.monotonic() > deadline:
-            return found
+                    commands.append(" ".join(process.cmdline()))
+        return commands
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (left := found()) and time.monotonic() < deadline:
         time.sleep(0.5)
+    return left
+
+
+def wait_for_dagster(what: str, env: dict[str, str], seen: Callable[[dg.DagsterInstance], Seen]) -> Seen:
+    """The first true result of ``seen``; a failure shows the runs, the backfills and the daemon's log."""
+    with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
+        return wait_for(what, lambda: seen(instance), lambda: _state_of(instance, env), every=0.5)
+
+
+def _state_of(instance: dg.DagsterInstance, env: dict[str, str]) -> str:
+    runs = [f"run {run.run_id[:8]} {run.job_name} {run.status.value}" for run in instance.get_runs(limit=20)]
+    backfills = [f"backfill {each.backfill_id} {each.status.value}" for each in instance.get_backfills()]
+    return "\n".join((*backfills, *runs, end_of(Path(env["DAGSTER_HOME"]) / "daemon.log")))
 
 
 def report(env: dict[str, str], *arguments: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 The prompts of the requests say what becomes of each::
 
     say TEXT    the answer is TEXT
+    how         the answer says by which temperature and seed it is generated, see `how`
     fail        this item fails, by itself and for good
     hang        no answer until `Border.release`; then it is RELEASED
     break       the whole call ends without a reply
@@ -114,9 +115,9 @@ class PromptRuntime:
     def answer(
         self, items: Sequence[Item], parameters: GenerationParameters, *, batch_size: int | None = None
     ) -> list[ItemResult]:
-        return [self._answer(item) for item in items]
+        return [self._answer(item, item.parameters(parameters)) for item in items]
 
-    def _answer(self, item: Item) -> ItemResult:
+    def _answer(self, item: Item, parameters: GenerationParameters) -> ItemResult:
         self._border.asked[item.prompt] += 1
         if item.prompt == "break":
             raise DeviceLost("the device is gone")
@@ -126,7 +127,9 @@ class PromptRuntime:
             self.wait()
         return ItemAnswer(
             id=item.id,
-            text=answer_to(item.prompt),
+            text=how(parameters.temperature, parameters.seed)
+            if item.prompt == "how"
+            else answer_to(item.prompt),
             finish_reason="stop",
             prompt_tokens=1,
             output_tokens=1,
@@ -136,6 +139,11 @@ class PromptRuntime:
 
     def provenance(self, batch_size: int) -> Provenance:
         return made_up_provenance("prompted", batch_size)
+
+
+def how(temperature: float, seed: int) -> str:
+    """What a model answers to ``how``. A greedy answer has no seed."""
+    return f"temperature {temperature:g}, seed {seed}" if temperature else "greedy"
 
 
 def answer_to(prompt: str) -> str:

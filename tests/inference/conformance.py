@@ -23,6 +23,7 @@ from inference.contract import (
     CallState,
     CallStatus,
     FailureCode,
+    GenerationParameters,
     ItemAnswer,
     ItemFailure,
     MalformedReply,
@@ -94,6 +95,23 @@ class Promises:
         assert texts(reply) == {item.id: text for item, text in zip(request.items, TEXTS, strict=True)}
         assert (reply.version, reply.request_id, reply.region) == (1, "texts", border.region)
         assert set(border.asked.values()) == {1}
+
+    async def test_each_item_is_asked_by_its_own_seed_and_greedily_if_it_says_so(
+        self, border: Border
+    ) -> None:
+        provider = border.provider()
+        request = border.request("seeds", *["how"] * 4)
+        own = ({}, {"seed": 2**53 - 1}, {"seed": 0}, {"seed": 5, "greedy": True})
+        items = tuple(item.model_copy(update=o) for item, o in zip(request.items, own, strict=True))
+        parameters = GenerationParameters(max_new_tokens=8, temperature=0.5, top_p=0.9, seed=7)
+        request = request.model_copy(update={"items": items, "parameters": parameters})
+        call_id, _ = await asked(provider, request)
+        assert list(texts(await provider.fetch(call_id, request)).values()) == [
+            "temperature 0.5, seed 7",
+            f"temperature 0.5, seed {2**53 - 1}",
+            "temperature 0.5, seed 0",
+            "greedy",
+        ]
 
     async def test_one_item_that_fails_takes_no_other_with_it(self, border: Border) -> None:
         provider = border.provider()

@@ -2,10 +2,8 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -13,33 +11,15 @@ import psutil
 import pytest
 
 from tests.beacon_pipeline.instances import environment
+from tests.browser import free_port, wait_until_served
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 200.0
 # A child of a test runner may have inherited that Ctrl-C is ignored; a terminal's has not.
 WITH_CTRL_C = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "runpy.run_module('tests.modal_loopback.dev', run_name='__main__', alter_sys=True)"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
-def wait_for_page(url: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        assert process.poll() is None, "it ended by itself"
-        assert time.monotonic() < end, f"nothing at {url}"
-        try:
-            httpx.get(url, trust_env=False).raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.2)
-        else:
-            return
 
 
 def in_another_shell(env: dict[str, str], command: str) -> str:
@@ -64,7 +44,7 @@ def test_the_ui_and_a_modal_until_ctrl_c(tmp_path: Path) -> None:
             process_group=0,
         )
     try:
-        wait_for_page(f"http://127.0.0.1:{port}/server_info", dev)
+        wait_until_served(f"http://127.0.0.1:{port}", dev)
         assert in_another_shell(env, f"{Path(sys.executable).with_name('beacon')} doctor --json")
         control = in_another_shell(env, "printenv LOOPBACK_CONTROL").strip()
         fault = [{"fault": {"kind": "empty_text"}}]

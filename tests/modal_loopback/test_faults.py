@@ -16,6 +16,7 @@ import pytest
 from grpclib.exceptions import StreamTerminatedError
 
 from tests.modal_loopback import Call, Loopback, LoopbackProcess, Match, faults
+from tests.waiting import PATIENCE_SECONDS
 
 APP = "example"
 ROOT = Path(__file__).parents[2]
@@ -69,13 +70,13 @@ def test_a_call_that_succeeds_with_another_reply(
     server: Loopback, payload_format: str, fault: faults.Fault, reply: object
 ) -> None:
     server.inject(fault)
-    assert spawn().get(timeout=20) == reply
+    assert spawn().get(timeout=PATIENCE_SECONDS) == reply
     assert len(server.events("spawn")) == 1
 
 
 def test_a_malformed_reply_lacks_and_has_what_was_said(server: Loopback) -> None:
     server.inject(faults.MalformedReply(without=("region",), replaced={"version": 99}))
-    assert spawn().get(timeout=20) == {"items": REPLY["items"], "version": 99}
+    assert spawn().get(timeout=PATIENCE_SECONDS) == {"items": REPLY["items"], "version": 99}
 
 
 # A fault, and what the SDK raises with payloads in CBOR and as pickles.
@@ -132,9 +133,9 @@ def test_the_four_that_are_not_found_are_one_exception(
     server.inject(faults.BlobGone(times=1))
     call = spawn()
     with pytest.raises(of.NotFoundError, match="no blob"):
-        call.get(timeout=20)
+        call.get(timeout=PATIENCE_SECONDS)
     assert call.num_inputs() == 1, "the call itself is known"
-    assert call.get(timeout=20) == REPLY
+    assert call.get(timeout=PATIENCE_SECONDS) == REPLY
     server.in_workspace("elsewhere")
     for ask in (modal.FunctionCall.from_id(call.object_id).num_inputs, lambda: call.get(timeout=0)):
         with pytest.raises(of.NotFoundError, match="no function call"):
@@ -183,7 +184,7 @@ def test_what_spawning_raises(
     assert server.events("fault"), "what was done to the client is on record"
     server.clear()
     for event in server.events("spawn"):
-        assert modal.FunctionCall.from_id(event["call"]).get(timeout=20) == REPLY
+        assert modal.FunctionCall.from_id(event["call"]).get(timeout=PATIENCE_SECONDS) == REPLY
 
 
 def test_one_spawn_can_make_two_calls_and_the_client_knows_one(server: Loopback) -> None:
@@ -208,7 +209,7 @@ def test_a_fault_befalls_the_calls_it_matches(server: Loopback) -> None:
     server.inject(faults.NullReply(), Match(contains="taiwan"))
     server.inject(faults.not_found(), Match(contains="lost id"))
     calls = [spawn(), spawn("Other"), spawn(), spawn(), spawn("Other", id="taiwan_status")]
-    replies = [call.get(timeout=20) for call in calls]
+    replies = [call.get(timeout=PATIENCE_SECONDS) for call in calls]
     european = {**REPLY, "region": "europe-west4"}
     assert replies == [REPLY, european, with_text(""), REPLY, None]
     with pytest.raises(of.NotFoundError):
@@ -223,7 +224,10 @@ def test_faults_compose(server: Loopback) -> None:
     with pytest.raises(TimeoutError):
         call.get(timeout=0)
     server.release()
-    assert call.get(timeout=20) == {"region": "ap-southeast-1", "items": [{"id": "q", "text": ""}]}
+    assert call.get(timeout=PATIENCE_SECONDS) == {
+        "region": "ap-southeast-1",
+        "items": [{"id": "q", "text": ""}],
+    }
 
 
 def test_an_exception_of_the_answering_function_is_the_call_s(
@@ -237,7 +241,7 @@ def test_an_exception_of_the_answering_function_is_the_call_s(
     with Loopback(tmp_path / "modal", answer=broken) as server, server.clients_here():
         server.serve(APP, "Model", ["answer"])
         with pytest.raises(ValueError, match="answer of Model is broken"):
-            spawn().get(timeout=20)
+            spawn().get(timeout=PATIENCE_SECONDS)
 
 
 PARENT = """
@@ -258,7 +262,7 @@ def test_a_server_of_its_own_ends_with_its_parent(tmp_path: Path) -> None:
         assert parent.stdout is not None
         server = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-    assert psutil.wait_procs([server], timeout=30)[1] == []
+    assert psutil.wait_procs([server], timeout=PATIENCE_SECONDS)[1] == []
 
 
 def test_a_server_of_its_own_is_told_over_http_and_from_a_file(tmp_path: Path) -> None:
@@ -281,7 +285,7 @@ for n in range(3):
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -308,6 +312,6 @@ for n in range(3):
 )
 def test_bad_arguments_are_refused_in_a_line(tmp_path: Path, arguments: list[str], said: str) -> None:
     command = [sys.executable, "-m", "tests.modal_loopback", "--state-dir", str(tmp_path), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert done.returncode == 2
     assert said in done.stderr

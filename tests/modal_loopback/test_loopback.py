@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from modal.exception import AuthError, FunctionTimeoutError, InternalFailure, No
 
 from tests.modal_loopback import Loopback
 from tests.modal_loopback.faults import PendingUntilReleased
+from tests.waiting import PATIENCE_SECONDS, wait_for
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +48,6 @@ def run_client(server: Loopback, *arguments: str) -> str:
 
 def method(class_name: str = "EchoEu") -> Any:
     return modal.Cls.from_name("example", class_name)().answer
-
-
-def wait_for(seen: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not seen():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def result_of(call: modal.FunctionCall[Any]) -> Any:
@@ -90,8 +82,9 @@ def test_a_container_is_warm_for_the_next_call_and_makes_room_for_another_class(
     assert (second["task_id"], second["calls"]) == (first["task_id"], first["calls"] + 1)
     other = method("EchoUs").remote({"id": "3"})
     assert other["task_id"] != second["task_id"]
-    wait_for(lambda: server.events("container", state="ended", task=first["task_id"]))
-    wait_for(lambda: server.events("container", state="ended", task=other["task_id"]))  # idle too long
+    wait_for("event", lambda: server.events("container", state="ended", task=first["task_id"]))
+    idle_too_long = {"state": "ended", "task": other["task_id"]}
+    wait_for("event", lambda: server.events("container", **idle_too_long))
 
 
 @pytest.mark.parametrize("payload_format", ["cbor", "pickle"])
@@ -141,7 +134,7 @@ def test_cancelling_reaches_the_code_as_input_cancellation(server: Loopback, tmp
     started, stopped = tmp_path / "started", tmp_path / "stopped"
     waiting = {"id": "w", "do": "wait", "started": str(started), "stopped": str(stopped)}
     running = method().spawn(waiting)
-    wait_for(started.exists)
+    wait_for("start", started.exists)
     queued = method().spawn({"id": "queued"})
     queued.cancel()
     running.cancel()
@@ -203,7 +196,7 @@ def test_a_call_survives_its_client_and_another_process_has_its_result(server: L
     with pytest.raises(TimeoutError):
         attached.get(timeout=0)
     server.release()
-    fetching = f"import modal; print(modal.FunctionCall.from_id({call_id!r}).get(timeout=20)['request_id'])"
+    fetching = f"import modal; print(modal.FunctionCall.from_id({call_id!r}).get(timeout=200)['request_id'])"
     assert run_client(server, "-c", fetching) == "orphan\n"
     assert result_of(attached)["request_id"] == "orphan", "a result can be fetched again"
     assert len(server.events("spawn", request_id="orphan")) == 1

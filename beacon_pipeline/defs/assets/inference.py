@@ -11,6 +11,7 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
 from beacon_pipeline.escaping import visible
+from beacon_pipeline.execution.decide import Attendance, on_record
 from beacon_pipeline.execution.event_bridge import stream
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.execution.run import Materializer, OnSettled
@@ -20,7 +21,17 @@ from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.names import GROUP, INFERENCE, JOB_TAG, MODELS, OWNER, POOL, QUESTIONS, WITHOUT_ANSWER
+from beacon_pipeline.names import (
+    GROUP,
+    HEALING_TAG,
+    INFERENCE,
+    JOB_TAG,
+    MODELS,
+    OWNER,
+    POOL,
+    QUESTIONS,
+    WITHOUT_ANSWER,
+)
 from beacon_pipeline.reconciliation.view import evaluations_of, materialization_of, newest_materializations
 from inference.contract import Deployment
 
@@ -85,10 +96,13 @@ def _bring_to_true_state(
     context.instance.add_run_tags(context.run.run_id, _told_tags(job, cells))
     context.log.info(f"job {job.jobspec_id}: {len(cells)} executions")
 
+    attended_by = Attendance.REPAIR_RUN if HEALING_TAG in context.run.tags else Attendance.RUN
+
     async def work(emit: OnSettled) -> None:
         opened = providers.open(catalog)
         try:
-            await Materializer(ledger, catalog, opened, actor=actor).materialize(job.id, cells, emit)
+            work_on = Materializer(ledger, catalog, opened, actor=actor, attended_by=attended_by)
+            await work_on.materialize(job.id, cells, emit)
         finally:
             await opened.close()
 
@@ -155,9 +169,8 @@ def _show(
         yield materialization_of(execution, job, [e for e in alike if e.id != execution.id])
     materialized = newest_materializations(context.instance, [key_of(e.cell) for e in completed])
     for execution in completed:
-        call_status = execution.newest_call.status if execution.newest_call else None
-        shown = materialized.get(key_of(execution.cell))
-        for evaluation in evaluations_of(execution, call_status, shown, job=job.jobspec_id):
+        shown, budget = materialized.get(key_of(execution.cell)), catalog.settings.attempt_budget
+        for evaluation in evaluations_of(execution, on_record, shown, job=job.jobspec_id, budget=budget):
             context.log_event(evaluation)
 
 

@@ -11,6 +11,7 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.execution.decide import on_record
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.runs import cells_under_way
 from beacon_pipeline.ledger import Ledger
@@ -128,20 +129,23 @@ def _shown_otherwise(instance: dg.DagsterInstance, ledger: Ledger, catalog: Cata
         key
         for execution in newest
         for key in [key_of(execution.cell)]
-        if _is_shown_otherwise(execution, shown.shown if (shown := materialized.get(key)) else None)
+        if _is_shown_otherwise(
+            execution,
+            shown.shown if (shown := materialized.get(key)) else None,
+            catalog.settings.attempt_budget,
+        )
     }
     recent = materializations_since(instance, since)
     at_rest = {key_of(cell) for cell in catalog.cells()} - {key_of(cell) for cell in under_way}
     return len(otherwise | (shown_of_unknown(ledger, recent).keys() & at_rest))
 
 
-def _is_shown_otherwise(execution: Execution, shown: Shown | None) -> bool:
-    call = execution.newest_call
-    if mismatch_with_provider(execution, call.status if call else None):
+def _is_shown_otherwise(execution: Execution, shown: Shown | None, budget: int) -> bool:
+    if mismatch_with_provider(execution, on_record, budget=budget):
         return False
     # It is the newest of its partition: an answer that is not shown there is shown nowhere.
     hidden = execution.status is Status.COMPLETED and shown is not None and shown.execution_id != execution.id
-    return hidden or mismatch_with_dagster(execution, shown) is not None
+    return hidden or mismatch_with_dagster(execution, shown, on_record, budget=budget) is not None
 
 
 def metrics_events(

@@ -243,6 +243,10 @@ def test_a_model_at_endpoints_needs_a_usable_one_in_each_of_its_regions(folder: 
         ("questions.yaml", "questions: " + "[" * 5000, "questions.yaml:1: nested more than 100 levels deep"),
         ("settings.yaml", "attempt_budget: 0\n", "settings.yaml:1: attempt_budget:"),
         ("settings.yaml", "attempts: 3\n", "settings.yaml:1: unknown key 'attempts'"),
+        ("arms.yaml", "arms: []\n", "arms.yaml: write one list of entries under 'arms:'"),
+        ("arms.yaml", "arms:\n- {id: probe, system_prompt: x}\n", "arms.yaml:2 (probe): 'regional', 'probe'"),
+        ("arms.yaml", "arms:\n- {id: as-eu, system_prompt: x}\n", "arms.yaml:2 (as-eu): 'regional', 'probe'"),
+        ("arms.yaml", "arms:\n- {id: n, sistem_prompt: x}\n", "arms.yaml:2 (n): unknown key 'sistem_prompt'"),
     ],
 )
 def test_files_that_hold_no_catalog(folder: Path, file: str, content: str, told: str) -> None:
@@ -273,7 +277,16 @@ def test_what_is_asked_decides_the_digest(folder: Path) -> None:
     asked = load_catalog(str(folder)).digest
     assert asked != before
     edit(folder, "settings.yaml", "prompt_date: 2026-01-01", "prompt_date: 2026-01-02")
-    assert load_catalog(str(folder)).digest != asked
+    dated = load_catalog(str(folder)).digest
+    assert dated != asked
+    edit(folder, "arms.yaml", "helpful", "terse")
+    assert load_catalog(str(folder)).digest != dated
+
+
+def test_a_catalog_without_arms_has_those_of_its_regions(folder: Path) -> None:
+    (folder / "arms.yaml").unlink()
+    catalog = load_catalog(str(folder))
+    assert catalog.arm_prompts == {f"as-{region.id}": region.system_prompt for region in catalog.regions}
 
 
 def test_how_a_model_is_asked_is_the_catalogs(folder: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_matrix_and_one_partition_for_people(asked: dict[str, str]) -> None:
 
 
 def test_the_commands_of_the_guides_and_that_asking_again_keeps_the_old_job(tmp_path: Path) -> None:
-    env = environment(tmp_path, location="tests.beacon_pipeline.locations.quick")
+    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     first, again, *others = [line for line in commands() if line.startswith("beacon ")]
     assert first == "beacon run --region EU-West --model tiny-qwen"

@@ -8,11 +8,10 @@ import dagster as dg
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, Launch, launch_runs
 from beacon_pipeline.links import asset_path
-from beacon_pipeline.names import RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.names import HEALING_TAG, RANGE_END_TAG, RANGE_START_TAG
 from tests.beacon_pipeline.instances import (
     BEACON,
     beacon,
@@ -20,12 +19,16 @@ from tests.beacon_pipeline.instances import (
     processes_of,
     report,
     switch_reconciliation,
+    wait_for_dagster,
     witness,
 )
 from tests.beacon_pipeline.records import a_sound_record, damage
 from tests.browser import Page, free_port, needs_browser, open_page, wait_until_served
+from tests.waiting import PATIENCE_SECONDS
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.timeout(1200)]  # a dozen processes, on whatever machine this is
+
+INFERENCE = dg.AssetKey("inference")
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +53,11 @@ def ui(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterato
             start_new_session=True,
         )
         try:
-            wait_until_served(f"http://127.0.0.1:{port}")
+            wait_until_served(f"http://127.0.0.1:{port}", served)
             yield f"http://127.0.0.1:{port}"
         finally:
             served.terminate()
-            assert served.wait(60) == 0
+            assert served.wait(PATIENCE_SECONDS) == 0
     left = processes_of(env)
     assert left == [], f"only `beacon dev` was told to end, and it left {left}"
 
@@ -70,8 +73,9 @@ def test_launch_one_region_see_it_green_and_read_a_check(ui: str, env: dict[str,
     page.reload_until("catalog_digest")
     page.open(f"{ui}/assets/inference")
     page.wait_for("Upstream assets")  # before the page is loaded, a click does nothing
-    page.click("Materialize")
+    page.click("Materialize", opens="Select a partition")
     page.click("Select a partition")
+    page.wait_for_focus()
     page.type("eu:")
     page.wait_for("Select all (3)")
     page.click("Select all")
@@ -79,6 +83,14 @@ def test_launch_one_region_see_it_green_and_read_a_check(ui: str, env: dict[str,
     page.click("All", nth=1)
     page.wait_for("24 partitions")
     page.click("Launch backfill")
+    # Leaving the page sooner could abort the request; and the daemon looks for backfills every 30 s.
+    (backfill,) = wait_for_dagster("backfill", env, lambda instance: instance.get_backfills())
+    its_runs = dg.RunsFilter(tags={"dagster/backfill": backfill.backfill_id})
+    wait_for_dagster(
+        "24 materialized partitions",
+        env,
+        lambda i: len(i.get_materialized_partitions(INFERENCE)) == 24 and ended(i, its_runs),
+    )
 
     page.open(f"{ui}/assets/inference?view=partitions")
     page.wait_for("Materialized (24)")
@@ -100,25 +112,29 @@ def test_launch_one_region_see_it_green_and_read_a_check(ui: str, env: dict[str,
     assert told["job"].startswith("backfill-")
 
 
-@retry(retry=retry_if_result(lambda run: run is None), stop=stop_after_delay(60), wait=wait_fixed(0.5))
-def ended_run_of_checks() -> dg.DagsterRun | None:
+def ended(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> bool:
+    """Whether there are such runs, and all have ended."""
+    runs = instance.get_runs(wanted)
+    return bool(runs) and all(run.is_finished for run in runs)
+
+
+def ended_run_of_checks(instance: dg.DagsterInstance, of: str, check: str) -> dg.DagsterRun | None:
     """The newest run of checks and of no asset, when it has ended."""
-    with dg.DagsterInstance.get() as instance:
-        runs = instance.get_runs(limit=20)
-        of_inference = dg.AssetCheckKey(dg.AssetKey("inference"), "non_empty_output")
-        checks = [
-            r for r in runs if of_inference in (r.asset_check_selection or ()) and not r.asset_selection
-        ]
-        return checks[0] if checks and checks[0].is_finished else None
+    key = dg.AssetCheckKey(dg.AssetKey(of), check)
+    runs = instance.get_runs(limit=20)
+    checks = [run for run in runs if key in (run.asset_check_selection or ()) and not run.asset_selection]
+    return checks[0] if checks and checks[0].is_finished else None
 
 
 def test_all_is_checked_a_partition_explains_itself_and_a_new_question_unsyncs_nothing(
-    ui: str, env: dict[str, str], page: Page, monkeypatch: pytest.MonkeyPatch
+    ui: str, env: dict[str, str], page: Page
 ) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", env["DAGSTER_HOME"])
     page.open(f"{ui}/assets/inference?view=checks")
     page.click("Execute all")
-    assert ended_run_of_checks().status is dg.DagsterRunStatus.SUCCESS
+    run = wait_for_dagster(
+        "ended run of checks", env, lambda i: ended_run_of_checks(i, "inference", "non_empty_output")
+    )
+    assert run.status is dg.DagsterRunStatus.SUCCESS
 
     one = ("--model", "tiny-qwen", "--question", "identity_basic")
     asked = beacon(env, "run", "--region", "us", "--region", "apac", *one)
@@ -174,14 +190,16 @@ def test_a_mismatch_is_seen_and_seen_to_heal(
     damage(ledger, "UPDATE calls SET replied = 0, truth = 'failed' WHERE model = 'tiny-mistral'")
     monkeypatch.setenv("DAGSTER_HOME", env["DAGSTER_HOME"])
     key = "eu:tiny-mistral|identity_basic"
-    launch_runs([Launch(CHECKS_JOB, {RANGE_START_TAG: key, RANGE_END_TAG: key})])
+    launched = launch_runs([Launch(CHECKS_JOB, {RANGE_START_TAG: key, RANGE_END_TAG: key})])
+    wait_for_dagster("ended run of checks", env, lambda i: ended(i, dg.RunsFilter(run_ids=launched)))
     page.open(f"{ui}/runs")
     page.reload_until(CHECKS_JOB)
-    page.reload_until("Success")
     open_check(page, ui, "eu:tiny-mistral", "identity_basic")
     page.wait_for("the ledger says failed, the provider says succeeded")
 
     switch_reconciliation(env, "start")
+    healing = dg.RunsFilter(tags={HEALING_TAG: "attach"})
+    wait_for_dagster("ended run that heals", env, lambda i: ended(i, healing))
     page.open(f"{ui}/runs")
     page.reload_until("beacon/healing: attach")
     open_check(page, ui, "eu:tiny-mistral", "identity_basic")
@@ -194,9 +212,11 @@ def test_a_failing_data_test_shows_its_failing_rows(ui: str, env: dict[str, str]
     a_sound_record(ledger)
     damage(ledger, "UPDATE executions SET region = 'Mars-West' WHERE region = 'eu' AND model = 'tiny-qwen'")
 
-    page.open(f"{ui}/assets/ledger?view=checks&checkDetail=executions_region_is_canonical")
+    check = "executions_region_is_canonical"
+    page.open(f"{ui}/assets/ledger?view=checks&checkDetail={check}")
     page.wait_for("no alias, no unknown name")
     page.click("Execute all")
+    wait_for_dagster("ended run of checks", env, lambda i: ended_run_of_checks(i, "ledger", check))
     page.wait_for("configured to fail if != 0")
     page.wait_for("failing_rows")
     assert page.text.count("Mars-West") >= 4

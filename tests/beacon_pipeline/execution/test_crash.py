@@ -3,39 +3,36 @@
 import os
 import signal
 import subprocess
-import time
 from collections import Counter
 from pathlib import Path
 
 from tests.beacon_pipeline.instances import (
     BEACON,
+    SLOWLY,
     beacon,
     environment,
     report,
     switch_reconciliation,
     witness,
 )
+from tests.waiting import end_of, wait_for
 
 SELECTION = ("--region", "EU-West", "--model", "tiny-llama")
 
 
 def kill_the_first_run_in_mid_batch(env: dict[str, str]) -> int:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        generated = witness(env, "generations")
-        if len(generated) >= 2:
-            process = int(generated[0]["process"])
-            os.kill(process, signal.SIGKILL)
-            return process
-        time.sleep(0.05)
-    raise AssertionError("nothing was generated within two minutes")
+    log = Path(env["DAGSTER_HOME"]) / "daemon.log"
+    wait_for("answers", lambda: len(witness(env, "generations")) >= 2, lambda: end_of(log), every=0.05)
+    process = int(witness(env, "generations")[0]["process"])
+    os.kill(process, signal.SIGKILL)
+    return process
 
 
 def test_killed_in_mid_batch_and_launched_again(tmp_path: Path, database_url: str) -> None:
     env = environment(tmp_path, database_url=database_url, location="tests.beacon_pipeline.locations.slow")
     switch_reconciliation(env, "stop")  # it would heal what the killed run left, before we look
     with (tmp_path / "first.log").open("wb") as log:
-        first = subprocess.Popen([BEACON, "run", *SELECTION], env=env, stdout=log, stderr=log)
+        first = subprocess.Popen([BEACON, "run", *SELECTION], env=env | SLOWLY, stdout=log, stderr=log)
         killed = kill_the_first_run_in_mid_batch(env)
         assert first.wait() == 1, (tmp_path / "first.log").read_text()
     halfway = report(env)

@@ -30,6 +30,7 @@ from inference.contract import UNREPORTED_REGION, FailureCode, NotConfigured
 from inference.http.call_ids import ProcessCall
 from tests.beacon_pipeline.asking import a_job
 from tests.inference.endpoints import KEY, Server, endpoint_server
+from tests.waiting import wait_for
 
 CELL = Cell("eu", "served", "asked")
 KEY_VARIABLE = "BEACON_TEST_ENDPOINT_KEY"
@@ -238,13 +239,10 @@ def ask_until_killed(url: str, folder: Path, job_id: str) -> None:
 
 
 def wait_for_the_request(server: Server, ledger: Ledger) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        accepted = [call for call in ledger.open_calls() if call.provider_call_id]
-        if accepted and server.bodies:
-            return
-        time.sleep(0.02)
-    raise AssertionError("nothing was asked within a minute")
+    def asked() -> bool:
+        return bool(server.bodies) and any(call.provider_call_id for call in ledger.open_calls())
+
+    wait_for("accepted call", asked, every=0.02)
 
 
 def test_a_killed_process_costs_one_attempt_and_no_answer(

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from tests.beacon_pipeline.asking import a_job
 from tests.beacon_pipeline.instances import beacon, environment
 from tests.beacon_pipeline.modal_catalog import write_modal_catalog
 from tests.modal_loopback import Fault, Loopback, Match, faults
+from tests.waiting import wait_for
 
 CELLS = [Cell("eu", "tiny-llama", question) for question in ("math_basic", "taiwan_status")]
 ONCE = Match(nth=1)
@@ -248,7 +248,7 @@ def test_cut_right_after_the_spawn_is_dispatched_and_healed_by_attaching(asking:
     asking.modal.inject(faults.AnswerLost(times=None))
     assert [e.status for e in asking.materialize(patience=0)] == [Status.DISPATCHED] * 2
     assert {e.newest_call.provider_call_id for e in asking.executions() if e.newest_call} == {None}
-    wait_for(lambda: bool(asking.modal.events("finish", request_id=request_id_of(asking))))
+    wait_for("event", lambda: bool(asking.modal.events("finish", request_id=request_id_of(asking))))
     asking.modal.clear()
     assert [e.status for e in asking.materialize()] == [Status.COMPLETED] * 2
     assert asking.spawns() == 1, "found in the register of requests, not asked again"
@@ -258,7 +258,7 @@ def test_cut_right_after_the_spawn_is_dispatched_and_healed_by_attaching(asking:
 def test_two_calls_of_one_request_generate_once(asking: Asking) -> None:
     asking.modal.inject(faults.TwoCalls(), ONCE)
     asking.materialize()
-    wait_for(lambda: len(asking.modal.events("finish", request_id=request_id_of(asking))) == 2)
+    wait_for("event", lambda: len(asking.modal.events("finish", request_id=request_id_of(asking))) == 2)
     calls = [event["call"] for event in asking.modal.events("spawn", request_id=request_id_of(asking))]
     replies = [reply_of(call) for call in calls]
     assert sorted("items" in reply for reply in replies) == [False, True]
@@ -318,7 +318,7 @@ def test_a_refusal_of_what_is_sent_again_says_nothing_of_the_call_that_runs(
     asking.modal.clear()
     for process in warm:
         os.kill(process, signal.SIGCONT)
-    wait_for(lambda: bool(asking.modal.events("finish", request_id=request_id_of(asking))))
+    wait_for("event", lambda: bool(asking.modal.events("finish", request_id=request_id_of(asking))))
     assert [e.status for e in asking.materialize()] == [Status.COMPLETED] * 2
     assert {len(e.attempts) for e in asking.executions()} == {1}
 
@@ -450,10 +450,3 @@ def reply_of(call_id: str) -> dict[str, object]:
 
     reply: dict[str, object] = modal.FunctionCall.from_id(call_id).get(timeout=0)
     return reply
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "not within a minute"
-        time.sleep(0.02)

@@ -5,8 +5,7 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -15,6 +14,7 @@ import pytest
 from tests.beacon_pipeline.instances import BEACON, beacon, environment, report, switch_reconciliation
 from tests.beacon_pipeline.modal_catalog import write_modal_catalog
 from tests.modal_loopback import Loopback, Match, faults
+from tests.waiting import end_of, wait_for
 
 PRELOAD = ("torch", "transformers")
 
@@ -85,8 +85,12 @@ def test_72_executions_in_9_calls_and_a_killed_run_costs_none(env: dict[str, str
     log = Path(env["DAGSTER_HOME"]) / "first.log"
     with log.open("wb") as output:
         first = subprocess.Popen([BEACON, "run"], env=env, stdout=output, stderr=output)
-        wait_for(lambda: first.poll() is not None or bool(modal.events("spawn", class_name="eu__tiny_llama")))
-        wait_for(lambda: open_call_is_on_record(env))
+
+        def spawned() -> bool:
+            return first.poll() is not None or bool(modal.events("spawn", class_name="eu__tiny_llama"))
+
+        wait_for("spawn", spawned, lambda: end_of(log))
+        wait_for("open call", lambda: open_call_is_on_record(env), lambda: end_of(log))
         os.kill(process_of_run(env, "eu:tiny-llama"), signal.SIGKILL)
         assert first.wait() == 1, log.read_text()
     halfway = report(env)
@@ -144,10 +148,3 @@ def process_of_run(env: dict[str, str], deployment: str) -> int:
     found = [match for message in messages if (match := re.search(r"\(pid: (\d+)\)", message))]
     assert found, messages
     return int(found[-1][1])
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 180
-    while not condition():
-        assert time.monotonic() < deadline, "not within three minutes"
-        time.sleep(0.2)

@@ -22,7 +22,8 @@ from beacon_pipeline.instance.daemon_record import DaemonRecord, differing, read
 from beacon_pipeline.instance.dagster_yaml import InstanceError
 from beacon_pipeline.instance.folder import console_script
 from beacon_pipeline.instance.processes import ProcessIdentity, this_machine
-from tests.beacon_pipeline.instances import BEACON, environment, processes_of, report, witness
+from tests.beacon_pipeline.instances import BEACON, SLOWLY, environment, processes_of, report, witness
+from tests.waiting import PATIENCE_SECONDS, end_of, wait_for
 
 CATALOG = load_catalog("demo")
 
@@ -89,7 +90,7 @@ def test_a_daemon_whose_command_was_killed_is_ended_and_replaced(instance: dg.Da
     with a_sleeper() as orphan:
         DaemonRecord.of(orphan.pid, ()).model_copy(update={"owner": owner}).write()
         with Daemon(instance, CATALOG):
-            assert orphan.wait(30) == -signal.SIGTERM
+            assert orphan.wait(PATIENCE_SECONDS) == -signal.SIGTERM
             record = read_record()
             assert record is not None
             assert (record.owner.pid, record.process.pid != orphan.pid) == (os.getpid(), True)
@@ -107,7 +108,7 @@ def test_a_daemon_that_ends_again_and_again_is_an_error(
     monkeypatch.setenv("BEACON_WORKSPACE", str(broken))
 
     def insist() -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE_SECONDS
         with Daemon(instance, CATALOG) as daemon:
             while time.monotonic() < deadline:
                 daemon.ensure()
@@ -128,17 +129,13 @@ def a_sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_command_that_is_ended_takes_its_daemon_along(tmp_path: Path) -> None:
-    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
-    env["BEACON_TEST_ITEM_SECONDS"] = "1"  # so that the signal comes before the end on a busy machine too
+    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow") | SLOWLY
     command = [BEACON, "run", "--region", "eu", "--model", "tiny-llama"]
     with (tmp_path / "log").open("wb") as log:
         run = subprocess.Popen(command, env=env, stdout=log, stderr=log)
-    deadline = time.monotonic() + 120
-    while not witness(env, "generations"):
-        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-        time.sleep(0.1)
+    wait_for("answer", lambda: witness(env, "generations"), lambda: end_of(tmp_path / "log"))
     run.send_signal(signal.SIGTERM)
-    assert run.wait(60) == 128 + signal.SIGTERM, (tmp_path / "log").read_text()
+    assert run.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM, (tmp_path / "log").read_text()
     assert not (Path(env["DAGSTER_HOME"]) / "daemon.json").exists()
     assert processes_of(env) == [], "the run in hand comes to its end, and nothing else goes on"
     assert report(env)["by_status"]["failed"] == 0

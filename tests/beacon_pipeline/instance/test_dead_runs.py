@@ -43,6 +43,7 @@ from beacon_pipeline.monitoring.alerts.grouping import Failing
 from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read_runs
 from beacon_pipeline.monitoring.doctor import examine_instance
 from beacon_pipeline.names import CODE_SERVER_TAG, LAUNCHER_TAG
+from tests.waiting import PATIENCE_SECONDS, wait_for
 
 RunStatus = dg.DagsterRunStatus
 HERE = Machine("host", "boot", "pid:[1]")
@@ -69,24 +70,21 @@ def test_which_process_is_meant(machine: Machine, started: float | None, state: 
 
 def test_a_process_that_waits_to_be_buried_is_gone() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
-    deadline = time.monotonic() + 30
-    while started_at(child.pid) is not None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for("end of a process", lambda: started_at(child.pid) is None, every=0.01)
     assert child.wait() == 0
     assert started_at(os.getpid()) is not None
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An instance folder as `beacon` makes it."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     write_configuration(tmp_path, Kind.LOCAL, load_catalog("demo"))
     return tmp_path
 
 
 @pytest.fixture
 def instance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    monkeypatch.setenv("DAGSTER_HOME", str(folder))
     monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
     with opened_instance(folder) as opened:
         yield opened
@@ -225,7 +223,7 @@ def test_a_run_that_outlasts_every_limit_of_the_catalog_is_ended(folder: Path) -
         instance.report_dagster_event(begun, run_id, timestamp=time.time() - 101)
         health = instance.run_launcher.check_run_worker_health(run)
         assert (health.status.value, "longer than 100 s" in (health.msg or "")) == ("FAILED", True)
-        assert living.wait(30) == -signal.SIGKILL
+        assert living.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
 
 def test_the_longest_run_follows_the_catalog() -> None:
@@ -250,7 +248,7 @@ def test_stopping_needs_no_code_server(instance: dg.DagsterInstance) -> None:
         with pytest.raises(DagsterUserCodeUnreachableError):
             instance.run_launcher.terminate(elsewhere)
         assert terminate_runs(instance, [lives, gone, elsewhere]) == {}
-        assert living.wait(30) == 7, "it was interrupted, as by its code server"
+        assert living.wait(PATIENCE_SECONDS) == 7, "it was interrupted, as by its code server"
     assert status_of(instance, lives) is RunStatus.CANCELING, "the run itself says how it ended"
     assert status_of(instance, gone) is RunStatus.CANCELED
     assert status_of(instance, elsewhere) is RunStatus.CANCELED

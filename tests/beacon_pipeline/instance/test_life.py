@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +24,8 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.names import DEPLOYMENT_TAG, JOB_TAG, SCHEDULE_TAG, STATUS_METRICS
 from tests.beacon_pipeline.instances import beacon, environment, report, switch_reconciliation, witness
 from tests.databases import fresh_postgresql_database
+from tests.waiting import PATIENCE_SECONDS, end_of, wait_for
 
-PATIENCE_SECONDS = 240
 SLOW, FOR_EVER = 4, 10_000  # seconds an item takes; a cancel is seen between two
 QUESTIONS = [question.id for question in load_catalog("demo").questions]
 
@@ -83,7 +82,7 @@ def daemon(env: dict[str, str], log: Path) -> Iterator[None]:
     finally:
         process.terminate()
         try:
-            process.wait(60)
+            process.wait(PATIENCE_SECONDS)
         finally:
             with_its_children = process.pid
             if process.poll() is None:
@@ -114,10 +113,7 @@ class Life:
         self.pace(FOR_EVER)
 
     def wait_for(self, what: str, seen: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not seen():
-            assert time.monotonic() < deadline, f"no {what}:\n{self.log.read_text()[-6000:]}"
-            time.sleep(0.2)
+        wait_for(what, seen, lambda: end_of(self.log), every=0.2)
 
     def submit(self, name: str, region: str, questions: list[str]) -> None:
         path = self.folder / f"{name}.yaml"

@@ -11,8 +11,8 @@ import pytest
 
 from tests.beacon_pipeline.instances import BEACON, beacon, environment, processes_of, report
 from tests.browser import free_port, wait_until_served
+from tests.waiting import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 120
 ASKED = ("--region", "eu", "--model", "tiny-qwen", "--question", "math_basic")
 
 
@@ -37,7 +37,7 @@ def test_another_shell_works_on_it_and_nothing_is_left_of_it(tmp_path: Path) -> 
             start_new_session=True,
         )
     try:
-        wait_until_served(f"http://127.0.0.1:{port}")
+        wait_until_served(f"http://127.0.0.1:{port}", dev)
         exports = exports_in(log.read_text())
         assert exports["DAGSTER_HOME"] == env["DAGSTER_HOME"]
         another = env | exports

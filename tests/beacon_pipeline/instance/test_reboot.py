@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE
 from tests.beacon_pipeline.instances import (
     BEACON,
+    SLOWLY,
     accepted_calls,
     beacon,
     environment,
@@ -24,9 +24,9 @@ from tests.beacon_pipeline.instances import (
     witness,
 )
 from tests.databases import KINDS, fresh_postgresql_database
+from tests.waiting import PATIENCE_SECONDS, end_of, wait_for
 
 SELECTION = ("--region", "eu", "--model", "tiny-llama")
-PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture(params=KINDS)
@@ -73,17 +73,10 @@ def test_after_everything_was_killed_a_job_can_be_cancelled(tmp_path: Path) -> N
 
 def kill_everything_in_mid_batch(env: dict[str, str], log: Path) -> None:
     with log.open("wb") as output:
-        first = subprocess.Popen([BEACON, "run", *SELECTION], env=env, stdout=output, stderr=output)
-    wait_for("answers", lambda: len(witness(env, "generations")) >= 2, log)
+        first = subprocess.Popen([BEACON, "run", *SELECTION], env=env | SLOWLY, stdout=output, stderr=output)
+    wait_for("answers", lambda: len(witness(env, "generations")) >= 2, lambda: end_of(log), every=0.05)
     assert kill_everything(env) >= 4, "the shell, the daemon, its code server and a run"
     assert first.wait() == -signal.SIGKILL
-
-
-def wait_for(what: str, seen: Callable[[], bool], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not seen():
-        assert time.monotonic() < deadline, f"no {what}:\n{log.read_text()[-4000:]}"
-        time.sleep(0.05)
 
 
 def kill_everything(env: dict[str, str]) -> int:
@@ -98,5 +91,5 @@ def kill_everything(env: dict[str, str]) -> int:
     not_ours = [process for process in found if process.ppid() != os.getpid()]
     for process in found:
         process.kill()
-    psutil.wait_procs(not_ours, timeout=10)
+    psutil.wait_procs(not_ours, timeout=PATIENCE_SECONDS)
     return len(found)

@@ -1,4 +1,4 @@
-"""A code location whose local provider answers one item at a time, slowly enough to be killed."""
+"""A code location whose local provider answers one item at a time, in BEACON_TEST_ITEM_SECONDS each."""
 
 import os
 
@@ -30,5 +30,5 @@ class SlowProviders(ProvidersResource):
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    seconds = float(os.environ.get("BEACON_TEST_ITEM_SECONDS") or 0.3)
+    seconds = float(os.environ.get("BEACON_TEST_ITEM_SECONDS") or 0)
     return build_definitions(providers=SlowProviders(seconds))

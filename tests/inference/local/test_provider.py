@@ -31,6 +31,7 @@ from inference.local.provider import LocalProvider
 from inference.model_files import folder_revision
 from inference.runtime.transformers import ModelUnavailable
 from tests.inference.slow import SlowRuntime, load_slow
+from tests.waiting import PATIENCE_SECONDS, wait_for
 
 TINY_LLAMA = Path(inference.tiny.__file__).parent / "weights" / "tiny-llama"
 
@@ -175,9 +176,7 @@ async def test_a_killed_process_is_taken_over_and_no_item_is_generated_twice(tmp
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)])
     provider = LocalProvider(tmp_path, load=load_slow)
     try:
-        deadline = time.monotonic() + 60
-        while len(witness(tmp_path, "generations")) < 3 and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+        wait_for("answers", lambda: len(witness(tmp_path, "generations")) >= 3, every=0.02)
         assert (await provider.poll("call-1")).status is CallStatus.PENDING
         os.kill(process.pid, signal.SIGKILL)
     finally:
@@ -299,7 +298,7 @@ async def test_a_call_whose_files_cannot_be_read_is_unreachable_and_not_pending_
     await first.close()
     (tmp_path / "calls" / "call-1" / file).write_text("{}")
     second = LocalProvider(tmp_path, load=load_slow)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while (state := await second.poll("call-1")).status is CallStatus.PENDING:
         assert time.monotonic() < deadline, "pending for ever"
         await asyncio.sleep(0.01)

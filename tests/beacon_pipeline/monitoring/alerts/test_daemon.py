@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +16,7 @@ from tests.beacon_pipeline.instances import environment
 from tests.beacon_pipeline.monitoring.alerts.receivers import mail_server, webhook
 from tests.beacon_pipeline.scripted import Behaviour
 from tests.beacon_pipeline.test_definitions import Location, by_prompt
-
-
-def wait_for(what: str, seen: Callable[[], bool], log: Path) -> None:
-    deadline = time.monotonic() + 200
-    while not seen():
-        assert time.monotonic() < deadline, f"no {what} within 200 seconds:\n{log.read_text()}"
-        time.sleep(0.1)
+from tests.waiting import end_of, wait_for
 
 
 @contextmanager
@@ -68,8 +61,8 @@ def test_exactly_once_across_a_killed_daemon(tmp_path: Path, monkeypatch: pytest
         run = location.ask()
         (home / "broken").touch()
         with daemon(env, log):
-            wait_for("alerts", told(3), log)
-            wait_for("delivery", all_delivered, log)
+            wait_for("alerts", told(3), lambda: end_of(log))
+            wait_for("delivery", all_delivered, lambda: end_of(log))
         job = f"(job run-{run.run_id})"
         assert sorted(hook.titles) == [
             "[Beacon] 1 automation failing",
@@ -84,8 +77,8 @@ def test_exactly_once_across_a_killed_daemon(tmp_path: Path, monkeypatch: pytest
         location.ask(**{"dagster/root_run_id": run.run_id, "dagster/parent_run_id": run.run_id})
         location.ask()
         with daemon(env, log):
-            wait_for("news of healing", told(6), log)
-            wait_for("delivery", all_delivered, log)
+            wait_for("news of healing", told(6), lambda: end_of(log))
+            wait_for("delivery", all_delivered, lambda: end_of(log))
         assert sorted(hook.titles[3:]) == [
             "[Beacon] resolved: automations failing",
             f"[Beacon] resolved: executions given up after the last attempt {job}",

@@ -32,6 +32,7 @@ from tests.beacon_pipeline.monitoring.alerts.write_checks import WRITTEN
 from tests.beacon_pipeline.records import a_sound_record, damage
 from tests.beacon_pipeline.scripted import Behaviour, says
 from tests.beacon_pipeline.test_definitions import CATALOG, KEYS, Location, by_prompt
+from tests.waiting import PATIENCE_SECONDS
 
 on_files = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PARTITIONS = 40
@@ -244,7 +245,7 @@ def test_killed_between_two_messages_the_first_is_not_sent_again(
         monkeypatch.setenv("BEACON_ALERT_URLS", f"{hook.url}?rto=100")
         hook.holds_after = 1
         killed = subprocess.Popen([sys.executable, "-c", one_round])
-        assert hook.holding.wait(timeout=100)
+        assert hook.holding.wait(timeout=PATIENCE_SECONDS)
         killed.kill()
         killed.wait()
         hook.holds_after = None
