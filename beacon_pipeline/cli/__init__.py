@@ -19,6 +19,7 @@ from beacon_pipeline.cli.deployments import deploy, doctor
 from beacon_pipeline.cli.dev import dev
 from beacon_pipeline.cli.instance import instance
 from beacon_pipeline.cli.look import jobs, show, status
+from beacon_pipeline.cli.page import page
 from beacon_pipeline.cli.reconcile import reconcile
 
 
@@ -35,6 +36,7 @@ for command in (
     status,
     jobs,
     show,
+    page,
     check,
     reconcile,
     alerts,
