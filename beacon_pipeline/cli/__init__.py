@@ -21,6 +21,7 @@ from beacon_pipeline.cli.instance import instance
 from beacon_pipeline.cli.look import jobs, show, status
 from beacon_pipeline.cli.page import page
 from beacon_pipeline.cli.reconcile import reconcile
+from beacon_pipeline.cli.study import study
 
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,6 +33,7 @@ def main() -> None:
 for command in (
     run,
     submit,
+    study,
     cancel,
     status,
     jobs,
