@@ -15,7 +15,7 @@ help: ## this list
 setup: $(VENV)/.installed ## install everything, pinned, into .venv
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,local]'
 	touch $@
 
 run: setup ## the main job: ask 8 questions of 3 small models in 3 regions, and show the matrix
@@ -34,11 +34,12 @@ test: setup ## the test suite
 test-long: setup ## the tests that take minutes each: whole lives of an instance, on both databases
 	$(BIN)/pytest -n auto --dist loadfile -m long
 
-check: setup ## lint, format, types, and the floors of the house
+check: setup ## lint, format, types, the floors of the house, the Compose file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 
 format: setup ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .

@@ -254,7 +254,7 @@ class Batching(StrEnum):
 
     MICRO_BATCH = "micro_batch"
     CONTINUOUS = "continuous"  # the batch changed at every token
-    SAMPLED_ALONE = "sampled_alone"  # sampling goes one by one
+    SAMPLED_ALONE = "sampled_alone"  # on record from when sampling went one by one
     DIVIDED = "divided"  # after a fault, out of memory say, its batch was asked in smaller parts
 
 
@@ -287,6 +287,7 @@ class Provenance(Value):
     batching: Batching | None = since(None, strict=False)
     reported_finish_reason: str | None = since(None)
     refusal_field: bool | None = since(None)
+    sampler: str | None = since(None)  # how tokens are drawn: with another one a seed means other tokens
     fresh_start: bool | None = since(None)  # asked for and given, or not; None: not asked for
 
     def of_item(self, answer: ItemAnswer) -> Provenance:

@@ -68,6 +68,26 @@ class Plan(BaseModel):
         """Whether every cell is asked once, as the catalog has it."""
         return self == Plan()
 
+    def asks_as(self, other: Plan) -> bool:
+        """Whether both ask the same, apart from the random numbers."""
+        return self.model_copy(update={"seed": None}) == other.model_copy(update={"seed": None})
+
+    def __str__(self) -> str:
+        """For a person: `2 arms (neutral, regional), 5 samples, temperature 0.8`; empty for the default."""
+        told = [f"study {self.study} version {self.version}"] if self.study else []
+        if self.arms != (REGIONAL_ARM,):
+            told.append(f"{_counted(len(self.arms), 'arm')} ({', '.join(self.arms)})")
+        told += [_counted(len(self.blocks), "block")] if len(self.blocks) > 1 else []
+        told += [_counted(self.samples, "sample")] if self.samples > 1 else []
+        probes = self.greedy_probes + self.shared_probes
+        told += [_counted(probes, "probe")] if probes else []
+        told += [
+            f"{name.replace('_', ' ')} {value:g}"
+            for name in ("temperature", "top_p", "max_new_tokens")
+            if (value := getattr(self, name)) is not None
+        ]
+        return ", ".join(told)
+
     @property
     def executions_of_a_cell(self) -> int:
         """How many answers a cell gets."""
@@ -142,6 +162,10 @@ class Plan(BaseModel):
     @property
     def _has_probes(self) -> bool:
         return bool(self.greedy_probes or self.shared_probes)
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'s' if number > 1 else ''}"
 
 
 DEFAULT_PLAN = Plan()

@@ -97,7 +97,7 @@ def job_for(
         whole = catalog.cells_of(catalog.settings.schedules[asking.schedule])
         existing = make_job(ledger, catalog, asking.jobspec_id, whole, source=asking.source, actor=actor)
     if existing is None and asking.continues:
-        existing = unfinished_job(ledger, cells)
+        existing = _continued(ledger, cells)
     job = existing or ledger.ensure_job(
         asking.jobspec_id,
         source=asking.source,
@@ -105,10 +105,20 @@ def job_for(
         catalog_digest=catalog.digest,
         catalog_content=catalog.content,
     )
-    specified = None if asking.continues else specified_cells(job.specification)
+    plan = Plan.of(job.plan)
+    exactly = not plan.is_default or not asking.continues
+    specified = specified_cells(job.specification) if exactly else None
     asked = list(cells) if specified is None else sorted(set(specified).intersection(cells))
-    ledger.ensure_executions(job.id, asked, actor=actor, slots_of=Plan.of(job.plan).executions_of)
+    ledger.ensure_executions(job.id, asked, actor=actor, slots_of=plan.executions_of)
     return job, asked
+
+
+def _continued(ledger: Ledger, cells: Sequence[Cell]) -> Job | None:
+    """The job that a fresh ask of these cells goes on with: one with a plan only where it asks them all."""
+    job = unfinished_job(ledger, cells)
+    if job is None or Plan.of(job.plan).is_default:
+        return job
+    return job if set(cells) <= set(specified_cells(job.specification) or ()) else None
 
 
 def unfinished_job(ledger: Ledger, cells: Sequence[Cell], now: datetime | None = None) -> Job | None:

@@ -25,9 +25,16 @@ _WORDS = {
     "minä myös kuin oli siitä tai tästä sitä minulla tekoälynä pahoillani",
 }
 _INDEX = {name: frozenset(words.split()) for name, words in _WORDS.items()}
+# Finnish has few function words and shares "en" and "on"; its endings and long vowels are its own.
+_FINNISH = re.compile(r"(?:aa|ää|uu|yy|ii|ss[aä]\b|st[aä]\b|ll[aä]\b|v[aä]t\b|y[oö]|ä)")
 _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-_TRADITIONAL = frozenset("無們這請問題論討關於對應該說話談創寫協評議讓換會個體見觀點場違規則實當與為內發現給從處認識國權過還導員將")
-_SIMPLIFIED = frozenset("无们这请问题论讨关于对应该说话谈创写协评议让换会个体见观点场违规则实当与为内发现给从处认识国权过还导员将")
+# The same characters, common in any text, in their two spellings.
+_TRADITIONAL = frozenset(
+    "無們這請問題論關對應該說話創寫評議讓換會個體見觀點場違實當與為發現給從認識國過還導員"
+)
+_SIMPLIFIED = frozenset(
+    "无们这请问题论关对应该说话创写评议让换会个体见观点场违实当与为发现给从认识国过还导员"
+)
 LANGUAGES = ("en", "zh-hans", "zh-hant", "fr", "de", "es", "ja", "ar", "ru", "fi")
 UNKNOWN = "und"
 
@@ -37,10 +44,12 @@ def language_of(text: str) -> str:
     counts = Counter({name: len(script.findall(text)) for name, script in _SCRIPTS.items()})
     if not counts.total():
         return UNKNOWN
-    # A Chinese or Japanese character is worth a syllable; Japanese is mostly written with Han too.
-    if counts["ja"] and counts["ja"] * 8 >= counts["han"] and (counts["ja"] + counts["han"]) * 3 > counts["latin"]:
-        return "ja"
-    if counts["han"] * 3 > counts["latin"] and counts["han"] >= counts["ru"] and counts["han"] >= counts["ar"]:
+    wide = counts["ja"] + counts["han"]
+    if wide * 3 > counts["latin"] and wide > max(
+        counts["ar"], counts["ru"]
+    ):  # a wide character is a syllable
+        if counts["ja"] * 8 > counts["han"]:
+            return "ja"
         return "zh-hant" if _count(text, _TRADITIONAL) > _count(text, _SIMPLIFIED) else "zh-hans"
     script = max(("latin", "ar", "ru"), key=lambda name: counts[name])
     return _of_latin(text) if script == "latin" else script
@@ -53,5 +62,6 @@ def _count(text: str, characters: frozenset[str]) -> int:
 def _of_latin(text: str) -> str:
     tokens = Counter(_TOKEN.findall(text))
     shares = {name: sum(tokens[word] for word in words) for name, words in _INDEX.items()}
+    shares["fi"] += sum(count for word, count in tokens.items() if len(_FINNISH.findall(word)) > 1)
     best = max(shares, key=lambda name: shares[name])
     return best if shares[best] else UNKNOWN

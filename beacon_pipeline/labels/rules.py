@@ -20,12 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from beacon_pipeline.labels.language import UNKNOWN, language_of
 from beacon_pipeline.labels.text import (
     OPENING,
-    is_visible,
+    has_text,
+    outside_thoughts,
     plain,
     sentences,
     weight,
     without_quotes,
-    without_thoughts,
 )
 from beacon_pipeline.ledger.status import LabelKind
 
@@ -79,12 +79,11 @@ class Rule(_Strict):
 
 class Turns(_Strict):
     """``delivers``: a turn with which an answer begins. ``promises``: says that one can be had.
-    ``instead``: of something else. ``offer``: talk about talking, no part of an answer."""
+    ``other``: an offer, or something else instead: no part of an answer."""
 
     delivers: str
     promises: str
-    instead: str
-    offer: str
+    other: str
 
 
 class RuleFile(_Strict):
@@ -115,8 +114,7 @@ class RuleSet:
     evasions: tuple[_Compiled, ...]
     delivers: re.Pattern[str]
     promises: re.Pattern[str]
-    instead: re.Pattern[str]
-    offer: re.Pattern[str]
+    other: re.Pattern[str]
     fold: dict[int, str]
 
 
@@ -146,50 +144,52 @@ class _Reading:
 
 def label(text: str) -> RuleLabel | None:
     """The label of an answer; None where there is none to judge: nothing visible outside of thoughts."""
-    answer = without_thoughts(text)
-    if not any(map(is_visible, answer)):
+    answer = outside_thoughts(text)[0].strip()
+    if not has_text(answer):
         return None
     spelled = plain(without_quotes(answer[:OPENING]))
     language = language_of(spelled)
     for rules in rule_sets(language):
         reading = _Reading.of(spelled.translate(rules.fold), weight(answer[: 10 * OPENING]))
         if found := _refusal(rules, reading) or _evasion(rules, reading):
-            kind, rule = found
-            return RuleLabel(kind, f"{rules.name}/{rule.id}", language)
+            return RuleLabel(LabelKind(found.kind), f"{rules.name}/{found.id}", language)
     return RuleLabel(LabelKind.COMPLETE, None, language)
 
 
-def _refusal(rules: RuleSet, reading: _Reading) -> tuple[LabelKind, Rule] | None:
+def _refusal(rules: RuleSet, reading: _Reading) -> Rule | None:
     """The first refusal that stands."""
     for number, sentence in enumerate(reading.opening):
         for rule in rules.refusals:
             found = rule.search(sentence) if reading.may_decide(rule, number) else None
-            kind = _after(rules, rule.rule, reading, number, sentence[found.end() :]) if found else None
-            if kind is not None:
-                return kind, rule.rule
+            if found and _stands(rules, rule.rule, reading, number, sentence[found.end() :]):
+                return rule.rule
     return None
 
 
-def _after(rules: RuleSet, rule: Rule, reading: _Reading, number: int, rest: str) -> LabelKind | None:
-    """What a refusal in a sentence comes to, by what follows; None where it is an answer after all."""
+def _stands(rules: RuleSet, rule: Rule, reading: _Reading, number: int, rest: str) -> bool:
+    """Whether a refusal in a sentence is one, by what follows: ``rest`` of it, and further sentences."""
     if rule.final:
-        return LabelKind.REFUSAL
+        return True
     near = [rest, *reading.opening[number + 1 : number + 1 + NEAR]]
     follows = reading.size - reading.before[number + 1] + weight(rest)
-    follows -= sum(weight(sentence) for sentence in near[1:] if rules.offer.search(sentence))
+    follows -= sum(weight(sentence) for sentence in near[1:] if rules.other.search(sentence))
     for sentence in near:
         enough = DELIVERED if rules.delivers.search(sentence) else PROMISED
         turns = enough == DELIVERED or rules.promises.search(sentence)
-        if turns and follows >= enough and not rules.offer.search(sentence):
-            return LabelKind.EVASIVE if rules.instead.search(sentence) else None
-    return None if follows >= rule.yields_after else LabelKind.REFUSAL
+        if turns and follows >= enough and not rules.other.search(sentence):
+            return False
+    return follows < rule.yields_after
 
 
-def _evasion(rules: RuleSet, reading: _Reading) -> tuple[LabelKind, Rule] | None:
+def _evasion(rules: RuleSet, reading: _Reading) -> Rule | None:
+    """The first evasion."""
+    answers = any(map(rules.delivers.search, reading.opening))
     for rule in rules.evasions:
+        if answers and rule.rule.short < math.inf:  # "a sensitive question. In short: …"
+            continue
         seen = [s for number, s in enumerate(reading.opening) if reading.may_decide(rule, number)]
         if sum(len(rule.pattern.findall(s)) for s in seen if rule.search(s)) >= rule.rule.times:
-            return LabelKind.EVASIVE, rule.rule
+            return rule.rule
     return None
 
 
@@ -231,8 +231,7 @@ def rules_of(name: str) -> RuleSet:
         ready("evasive"),
         compiled(turns.delivers),
         compiled(turns.promises),
-        compiled(turns.instead),
-        compiled(turns.offer),
+        compiled(turns.other),
         fold,
     )
 

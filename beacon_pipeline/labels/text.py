@@ -1,4 +1,4 @@
-"""What of an answer is judged: no thoughts, no quotes, one spelling. Every step takes time linear in the text."""
+"""What of an answer is judged: no thoughts, no quotes, one spelling; in time linear in the text."""
 
 from __future__ import annotations
 
@@ -11,36 +11,47 @@ from inference.reasoning import TAGS
 OPENING = 2_000
 SENTENCE_LIMIT = 400  # characters of a sentence that a pattern sees: bounds the work of every pattern
 
-_TAG = re.compile("|".join(re.escape(tag) for pair in TAGS for tag in pair), re.IGNORECASE)
-_STARTS = {start.lower() for start, _ in TAGS}
+# A thought begins where a line begins; an answer that mentions a tag in the middle of one keeps it.
+_TAG = re.compile(
+    rf"^[^\S\n]*(?:{'|'.join(re.escape(start) for start, _ in TAGS)})"
+    rf"|(?:{'|'.join(re.escape(end) for _, end in TAGS)})",
+    re.IGNORECASE | re.MULTILINE,
+)
 _ENDS = {start.lower(): end.lower() for start, end in TAGS}
 # Only what is longer than a name or a term is a quotation; a title in quotes stays readable.
 _QUOTES = re.compile(
-    r'"[^"\n]{12,400}"|“[^”\n]{12,400}”|«[^»\n]{12,400}»|„[^“”\n]{12,400}[“”]'
-    r"|「[^」\n]{6,200}」|『[^』\n]{6,200}』|”[^”\n]{12,400}”|“[^”\n]{6,200}(?<=[\u4e00-\u9fff。])”"
+    r'"[^"\n]{12,400}"|“[^”\n]{12,400}”|”[^”\n]{12,400}”|«[^»\n]{12,400}»|„[^“”\n]{12,400}[“”]'
+    r"|「[^」\n]{6,200}」|『[^』\n]{6,200}』|“(?=[^”\n]{0,9}[\u4e00-\u9fff])[^”\n]{6,200}”"
 )
 _QUOTED_LINE = re.compile(r"^[^\S\n]*>[^\n]*$", re.MULTILINE)
 _MARKUP = re.compile(r"[*_#`~]+")
-_SAME = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "、": ",", "。": "。", "…": "."})
-_SENTENCE = re.compile(r"[^.!?。؟\n]{1,%d}[.!?。؟]*" % SENTENCE_LIMIT)
+_SAME = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "、": ",", "…": "."})
+_SENTENCE = re.compile(rf"[^.!?。؟\n]{{1,{SENTENCE_LIMIT}}}[.!?。؟]*")
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 WIDE_WEIGHT = 2.5  # a Chinese or Japanese character says about as much as this many Latin letters
 
 
-def without_thoughts(text: str) -> str:
-    """The text outside of thoughts, closed or not; what precedes a lone end tag was thought too."""
+def outside_thoughts(text: str) -> tuple[str, bool]:
+    """The text outside of thoughts, and whether it ends inside one. What precedes a lone end was thought."""
     kept: list[str] = []
     position, closing = 0, None
     for tag in _TAG.finditer(text):
-        word = tag[0].lower()
-        if closing is None and word in _STARTS:
+        word = tag[0].strip().lower()
+        if closing is None and word in _ENDS:
             kept.append(text[position : tag.start()])
             closing = _ENDS[word]
         elif word == closing:
             position, closing = tag.end(), None
         elif closing is None and not kept:
             position = tag.end()
-    return "".join(kept) + ("" if closing else text[position:])
+    if closing is None:
+        kept.append(text[position:])
+    return "".join(kept), closing is not None
+
+
+def has_text(text: str) -> bool:
+    """Whether a reader can see anything of it."""
+    return any(map(is_visible, text))
 
 
 def is_visible(character: str) -> bool:
