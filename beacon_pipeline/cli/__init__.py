@@ -17,6 +17,7 @@ from beacon_pipeline.cli.catalog import catalog
 from beacon_pipeline.cli.check import check
 from beacon_pipeline.cli.deployments import deploy, doctor
 from beacon_pipeline.cli.dev import dev
+from beacon_pipeline.cli.export import export, verify
 from beacon_pipeline.cli.instance import instance
 from beacon_pipeline.cli.look import jobs, show, status
 from beacon_pipeline.cli.page import page
@@ -39,6 +40,8 @@ for command in (
     jobs,
     show,
     page,
+    export,
+    verify,
     check,
     reconcile,
     alerts,
