@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from beacon_pipeline.ledger.status import AnswerKind, Cause, Evidence, Status
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Evidence, LabelKind, LabelMethod, Status
 from inference.contract import (
     CallFailure,
     CallStatus,
@@ -183,6 +183,16 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class Sibling:
+    """How one execution of a cell stands, among the others of the cell and job."""
+
+    id: str
+    cell: Cell
+    status: Status
+    answer_kind: AnswerKind | None
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """One status change, as kept for ever."""
 
@@ -298,3 +308,30 @@ class StudyRecord:
     def of_kind(self, kind: Evidence) -> EvidenceRecord | None:
         """The evidence of this kind, if any came."""
         return next((one for one in self.evidence if one.kind is kind), None)
+
+
+ADJUDICATION = "adjudication"  # the reason of the label of whoever decides between two that differ
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A judgement on one answer. ``chance`` is that of the draw, of people's labels only; ``reason`` the
+    rule that matched, or `ADJUDICATION`; ``at`` is given by the ledger."""
+
+    execution_id: str
+    kind: LabelKind
+    method: LabelMethod
+    version: str
+    labeller: str
+    chance: float | None = None
+    reason: str | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """An answer of a draw. ``stratum``: model, arm, region, label by rules."""
+
+    execution_id: str
+    stratum: tuple[str, str, str, str]
+    chance: float

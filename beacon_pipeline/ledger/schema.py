@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from beacon_pipeline.ledger.records import REGIONAL_ARM
-from beacon_pipeline.ledger.status import AnswerKind, Cause, Evidence, Status
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Evidence, LabelKind, LabelMethod, Status
 from beacon_pipeline.ledger.types import ExactText, Moment
 from inference.contract import CallStatus, FailureCode, FinishReason
 
@@ -260,4 +260,48 @@ class StudyEvidenceRow(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)
     content: Mapped[bytes] = mapped_column(sa.LargeBinary)
     sha256: Mapped[str]
+    at: Mapped[datetime]
+
+
+class LabelRow(Base):
+    """A judgement on an answer; rows are added, never changed."""
+
+    __tablename__ = "labels"
+    __table_args__ = (
+        sa.UniqueConstraint("execution_id", "method", "version", "labeller"),
+        _one_of("kind", LabelKind, "kind_word"),
+        _one_of("method", LabelMethod, "method_word"),
+        sa.CheckConstraint(
+            f"chance IS NULL OR method = '{LabelMethod.PEOPLE.value}'", name="chance_of_people"
+        ),
+        sa.CheckConstraint("chance > 0 AND chance <= 1", name="chance_range"),
+        sa.CheckConstraint("version <> ''", name="version_given"),
+        sa.CheckConstraint("labeller <> ''", name="labeller_given"),
+    )
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True
+    )
+    execution_id: Mapped[str] = mapped_column(sa.ForeignKey("executions.id"))
+    kind: Mapped[str]
+    method: Mapped[str]
+    version: Mapped[str]  # of the rules, of the judge's prompt and rubric, of what people were told
+    labeller: Mapped[str] = mapped_column(ExactText)  # who: a person, a judge model, the rules
+    chance: Mapped[float | None] = mapped_column(
+        sa.Double
+    )  # with which people's answer was drawn; None: it was not drawn
+    reason: Mapped[str | None] = mapped_column(ExactText)  # the rule that matched; `adjudication`
+    at: Mapped[datetime]
+
+
+class LabelDrawRow(Base):
+    """An answer that was drawn to be labelled by people."""
+
+    __tablename__ = "label_draws"
+    __table_args__ = (sa.CheckConstraint("chance > 0 AND chance <= 1", name="chance_range"),)
+
+    draw: Mapped[str] = mapped_column(primary_key=True)
+    execution_id: Mapped[str] = mapped_column(sa.ForeignKey("executions.id"), primary_key=True, index=True)
+    stratum: Mapped[str]  # model, arm, region and the label by rules, as JSON
+    chance: Mapped[float] = mapped_column(sa.Double)
     at: Mapped[datetime]
