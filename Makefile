@@ -8,18 +8,22 @@ endif
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup run dev dev-modal test test-long check format incident chaos bench bench-data-tests compare-dbt clean
+.PHONY: help setup run study dev dev-modal test test-long check format incident chaos bench bench-data-tests compare-dbt clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: $(VENV)/.installed ## install everything, pinned, into .venv
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,local]'
 	touch $@
 
 run: setup ## the main job: ask 8 questions of 3 small models in 3 regions, and show the matrix
 	$(BIN)/beacon run
+
+study: export DAGSTER_HOME := $(DAGSTER_HOME)/study
+study: setup ## the demo study: three models, three regions, planted truth; what was planted is found
+	$(BIN)/python -m examples.study_demo
 
 dev: setup ## the Dagster UI with its daemon, on http://127.0.0.1:3000; POSTGRES=1: as in production
 	$(BIN)/beacon dev $(if $(POSTGRES),--postgresql)
@@ -34,11 +38,12 @@ test: setup ## the test suite
 test-long: setup ## the tests that take minutes each: whole lives of an instance, on both databases
 	$(BIN)/pytest -n auto --dist loadfile -m long
 
-check: setup ## lint, format, types, and the floors of the house
+check: setup ## lint, format, types, the floors of the house, the Compose file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 
 format: setup ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .

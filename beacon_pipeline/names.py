@@ -21,6 +21,7 @@ REGION_TAG, MODEL_TAG, DEPLOYMENT_TAG = "beacon/region", "beacon/model", "beacon
 HEALING_TAG = "beacon/healing"  # of a run that reconciliation requested: what it heals
 HEALING_REASON_TAG = "beacon/healing_reason"  # of such a run: why, in words for a person
 WRONG_TAG = "beacon/wrong"  # of such a run: which wrong thing, so that the next one is told apart
+BLOCKS_TAG = "beacon/blocks"  # of a run that asks several, one after the other: how many
 LAUNCHER_TAG = "beacon/launcher"  # the process that launched the run: where its own process is
 
 QUESTIONS = dg.AssetKey("questions")

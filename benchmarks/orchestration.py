@@ -6,9 +6,11 @@ Side by side in one run, on SQLite and on PostgreSQL (Dagster's storage and the 
     (b) batched: one run for each deployment, as Beacon does it
     (c) the floor: Dagster writing the same events by the cheapest of its own paths, and nothing else
 
+    (s) as (b), with Dagster's own storage classes, which open a connection for each statement
+
 (a) and (b) are launched as a person launches them: queued, and started by the daemon, a process for
 each run, four at a time as the shipped instance has it. (b) is measured once more in this one process,
-because (c) has neither a queue nor processes to start.
+because (c) and (s) have neither a queue nor processes to start.
 
 `make bench` runs it and writes `benchmarks/orchestration.md`.
 """
@@ -46,6 +48,7 @@ from benchmarks.subjects import FreshDatabase, a_catalog, both_databases, fresh_
 QUESTIONS = 80  # × 3 models × 3 regions = 720 executions
 SAMPLED_RUNS = 6  # of (a): one run takes long enough to be measured by few
 EVENT_BATCH = 500
+WAYS = 5  # for each database
 TABLE = Path(__file__).with_suffix(".md")
 
 
@@ -126,6 +129,10 @@ def measure(database: str, catalog: Catalog, fresh_url: FreshDatabase) -> Iterat
             seconds = seconds_of(partial(launch_and_wait, instance, chosen))
         yield result(way, executions, seconds)
 
+    with fresh_instance(fresh_url(), stock_storage=True) as instance:
+        seconds = seconds_of(lambda: run_ranges(instance, catalog, ranges))
+    yield result("(s) in one process, Dagster's own storage", len(cells), seconds)
+
     run_ids: list[str] = []
     with fresh_instance(fresh_url()) as instance:
         seconds = seconds_of(lambda: run_ids.extend(run_ranges(instance, catalog, ranges)))
@@ -142,11 +149,11 @@ def measure(database: str, catalog: Catalog, fresh_url: FreshDatabase) -> Iterat
 def table(rows: Sequence[Measured]) -> str:
     lines = ["| database | way | executions measured | ms for each |", "|---|---|---:|---:|"]
     lines += [f"| {r.database} | {r.way} | {r.executions} | {r.milliseconds:.1f} |" for r in rows]
-    for start in range(0, len(rows), 4):
-        single, batched, in_process, floor = (row.milliseconds for row in rows[start : start + 4])
+    for start in range(0, len(rows), WAYS):
+        single, batched, stock, in_process, floor = (row.milliseconds for row in rows[start : start + WAYS])
         lines.append(
             f"\n{rows[start].database}: (b) is {single / batched:.0f} times as quick as (a) "
-            f"and takes {in_process / floor:.2f} × (c)."
+            f"and takes {in_process / floor:.2f} × (c) and {in_process / stock:.2f} × (s)."
         )
     return "\n".join(lines)
 

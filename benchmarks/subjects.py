@@ -59,15 +59,24 @@ def both_databases() -> Iterator[dict[str, FreshDatabase]]:
 
 
 @contextmanager
-def fresh_instance(database_url: str | None) -> Iterator[dg.DagsterInstance]:
-    """An empty Dagster instance and an empty ledger: files, or both in one PostgreSQL database."""
+def fresh_instance(database_url: str | None, *, stock_storage: bool = False) -> Iterator[dg.DagsterInstance]:
+    """An empty Dagster instance and an empty ledger: files, or both in one PostgreSQL database.
+
+    ``stock_storage``: with Dagster's own storage classes instead of those that ship with Beacon.
+    """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         shipped = Path(beacon_pipeline.instance.__file__).with_name("local.yaml")
         configuration = yaml.safe_load(shipped.read_text())
         os.environ["BEACON_DATABASE_URL"] = database_url or f"sqlite:///{folder}/ledger.db"
         if database_url is not None:
             psycopg2_url = database_url.replace("postgresql://", "postgresql+psycopg2://")
-            configuration["storage"] = {"postgres": {"postgres_url": psycopg2_url}}
+            configuration["storage"]["custom"] |= {
+                "class": "PooledPostgresStorage",
+                "config": {"postgres_url": psycopg2_url},
+            }
+        if stock_storage:
+            custom = configuration["storage"].pop("custom")["config"]
+            configuration["storage"]["sqlite" if database_url is None else "postgres"] = custom
         Path(folder, "dagster.yaml").write_text(yaml.safe_dump(configuration))
         os.environ["DAGSTER_HOME"] = folder
         with dg.DagsterInstance.get() as instance:

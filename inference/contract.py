@@ -32,6 +32,8 @@ from pydantic import (
 
 ENVELOPE_VERSION: Literal[1] = 1
 TOKEN_COUNT_LIMIT = 2**31 - 1  # what every database keeps; no context is as long
+BATCH_SIZE = 8  # items in a micro-batch, unless the model says otherwise
+SEED_LIMIT = 2**53  # whole numbers below it are the same in every JSON reader
 RAW_REPLY_LIMIT = 64 * 1024  # characters of a malformed reply kept for inspection
 
 
@@ -145,6 +147,7 @@ class ModelSource(Value):
     context_tokens: int = Field(gt=0)
     engine: Engine = "transformers"  # what batches; see `inference.runtime.transformers`
     attention: Attention = since("sdpa")  # transformers' name of the implementation
+    batch_size: int = since(BATCH_SIZE, gt=0)  # most items generated together in a micro-batch
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelSource:
@@ -199,18 +202,32 @@ class GenerationParameters(Value):
 
 
 class Item(Value):
-    """One prompt of a batch. ``id`` is the asker's own and is echoed in the reply."""
+    """One prompt of a batch. ``id`` is the asker's own and is echoed in the reply.
+
+    ``seed`` is of this item's sampling alone; None takes that of the parameters. ``greedy`` items take
+    the likeliest token whatever the parameters' temperature, and then the seed has no effect.
+    """
 
     id: str = Field(min_length=1)
     system_prompt: str
     prompt: str = Field(min_length=1)
+    seed: int | None = since(None, ge=0, lt=SEED_LIMIT)
+    greedy: bool = since(False)
+
+    def parameters(self, common: GenerationParameters) -> GenerationParameters:
+        """How this item is asked in a request with these parameters: its own seed, greedy if it is."""
+        if self.greedy:
+            return common.model_copy(update={"temperature": 0.0, "top_p": 1.0})
+        return common if self.seed is None else common.model_copy(update={"seed": self.seed})
 
 
 class Request(Value):
     """A batch of items for one deployment.
 
     ``id`` is the asker's own, durable before the request is sent. A provider whose ``durable``
-    is true runs one id at most once, however often it is submitted.
+    is true runs one id at most once, however often it is submitted. ``fresh_start`` asks for a
+    container or process that has answered no other call, where the provider can give one; whether
+    it did is in the reply (`Reply.cold_start`, `Provenance.fresh_start`).
     """
 
     id: str = Field(min_length=1)
@@ -218,6 +235,7 @@ class Request(Value):
     model: ModelSource
     parameters: GenerationParameters
     items: tuple[Item, ...] = Field(min_length=1, strict=False)
+    fresh_start: bool = since(False)
 
     @model_validator(mode="after")
     def _unique_items(self) -> Request:
@@ -238,7 +256,7 @@ class Batching(StrEnum):
 
     MICRO_BATCH = "micro_batch"
     CONTINUOUS = "continuous"  # the batch changed at every token
-    SAMPLED_ALONE = "sampled_alone"  # sampling goes one by one
+    SAMPLED_ALONE = "sampled_alone"  # on record from when sampling went one by one
     DIVIDED = "divided"  # after a fault, out of memory say, its batch was asked in smaller parts
 
 
@@ -271,6 +289,8 @@ class Provenance(Value):
     batching: Batching | None = since(None, strict=False)
     reported_finish_reason: str | None = since(None)
     refusal_field: bool | None = since(None)
+    sampler: str | None = since(None)  # how tokens are drawn: with another one a seed means other tokens
+    fresh_start: bool | None = since(None)  # asked for and given, or not; None: not asked for
 
     def of_item(self, answer: ItemAnswer) -> Provenance:
         """The same with what differs from item to item; what the item does not say stays."""

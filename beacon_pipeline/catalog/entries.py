@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from rapidfuzz import process
 
+from beacon_pipeline.catalog.plan import AS_REGION
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.records import Cell
 from inference.contract import (
+    BATCH_SIZE,
     Attention,
     Deployment,
     Engine,
@@ -73,6 +77,14 @@ class ProviderName(StrEnum):
     HTTP = "http"
 
 
+class Source(Entry):
+    """Other weights, for one region."""
+
+    repository: Text | None = None
+    folder: Text | None = None  # relative to the catalog's folder
+    revision: Text
+
+
 class Model(Entry):
     """A model and how it is served."""
 
@@ -82,6 +94,9 @@ class Model(Entry):
     repository: Text | None = None
     folder: Text | None = None  # relative to the catalog's folder
     revision: Text
+    # Regions that have other weights than the rest, on record with every answer. Left out of the catalog's
+    # content where there are none, so that the digests of earlier catalogs stay.
+    sources: dict[Id, Source] = Field(default_factory=dict, exclude_if=lambda given: not given)
     dtype: Literal["float32", "bfloat16", "float16"]
     context_tokens: int = Field(gt=0)
     max_new_tokens: int = Field(gt=0)
@@ -94,6 +109,7 @@ class Model(Entry):
     regions: tuple[Id, ...] = ()  # empty: every region
     engine: Engine = "transformers"  # vLLM serves endpoints: provider http
     attention: Attention = "sdpa"  # some architectures have only `eager`
+    batch_size: int = Field(default=BATCH_SIZE, gt=0)  # most items generated together
     gpu: tuple[Text, ...] = ()  # in order of preference; empty: CPU
     cpu_cores: float | None = Field(default=None, gt=0)  # none given: as Modal has it
     memory_mib: int = Field(default=8192, gt=0)
@@ -109,6 +125,11 @@ class Model(Entry):
     endpoint_style: EndpointStyle = "vllm"  # provider http: which fields it takes
     api_key_variable: Text | None = None  # provider http: the environment variable that holds the key
     region_header: Text | None = None  # provider http: the response header that says where it ran
+
+    def all_sources(self) -> dict[str, Source]:
+        """Its weights by region; under the empty name those of every other region."""
+        own = Source(repository=self.repository, folder=self.folder, revision=self.revision)
+        return {"": own} | self.sources
 
 
 # What Modal takes, from its guides and its SDK: least and most. Ten retries are a bound of ours, for each
@@ -159,6 +180,13 @@ class Schedule(Entry):
     categories: tuple[Category, ...] = ()  # empty: every question
 
 
+class Arm(Entry):
+    """A system prompt by name, to ask every region under."""
+
+    id: Id
+    system_prompt: Text
+
+
 class Settings(Entry):
     """How patient and how persistent the pipeline is."""
 
@@ -176,12 +204,32 @@ class Catalog(Entry):
     """Regions, models and questions that belong together. Build one with `load_catalog`."""
 
     name: str
-    digest: str  # sha256 of the content, so that a job knows what it asked
     folder: Path
     regions: tuple[Region, ...]
     models: tuple[Model, ...]
     questions: tuple[Question, ...]
+    arms: tuple[Arm, ...] = ()
     settings: Settings
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """All that an answer depends on, as JSON can hold it."""
+        groups = {"regions": self.regions, "models": self.models, "questions": self.questions}
+        if self.arms:
+            groups["arms"] = self.arms
+        listed = {name: [entry.model_dump(mode="json") for entry in group] for name, group in groups.items()}
+        return {**listed, "prompt_date": self.settings.prompt_date.isoformat()}
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the content, so that a job knows what it asked."""
+        return digest_of(self.content)
+
+    @cached_property
+    def arm_prompts(self) -> dict[str, str]:
+        """The system prompt of each arm but `regional`: those of arms.yaml, and each region's as `as-ID`."""
+        derived = {f"{AS_REGION}{region.id}": region.system_prompt for region in self.regions}
+        return derived | {arm.id: arm.system_prompt for arm in self.arms}
 
     def region(self, name: str) -> Region:
         """The region of this id or alias. Raises UnknownName; never guesses."""
@@ -221,18 +269,20 @@ class Catalog(Entry):
                 return question
         raise UnknownName("question", question_id, [question.id for question in self.questions])
 
-    def source(self, model: Model) -> ModelSource:
-        """Where the weights of a model are, with local folders made absolute."""
-        folder = None if model.folder is None else str((self.folder / model.folder).resolve())
+    def source(self, model: Model, region: str) -> ModelSource:
+        """Where the weights of a model in a region are, with local folders made absolute."""
+        weights = model.sources.get(region, model)
+        folder = None if weights.folder is None else str((self.folder / weights.folder).resolve())
         return ModelSource(
             id=model.id,
-            repository=model.repository,
+            repository=weights.repository,
             folder=folder,
-            revision=model.revision,
+            revision=weights.revision,
             dtype=model.dtype,
             context_tokens=model.context_tokens,
             engine=model.engine,
             attention=model.attention,
+            batch_size=model.batch_size,
         )
 
     def parameters(self, model: Model) -> GenerationParameters:
@@ -244,11 +294,12 @@ class Catalog(Entry):
         return model.regions or tuple(region.id for region in self.regions)
 
     def deployments(self) -> tuple[Deployment, ...]:
-        """Every region × model that is served, region by region."""
+        """Every region × model that is served. The regions of a model are neighbours: a job that asks it
+        everywhere is a range of partitions."""
         return tuple(
             Deployment(region=region.id, model=model.id)
-            for region in self.regions
             for model in self.models
+            for region in self.regions
             if region.id in self.regions_of(model)
         )
 
@@ -279,6 +330,11 @@ class Catalog(Entry):
         """The cells that a schedule asks: every served one of its categories."""
         wanted = [q.id for q in self.questions if q.category in (schedule.categories or Category)]
         return self.cells(questions=wanted) if wanted else ()
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """sha256 of a catalog's content, as jobs keep it."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def parameters_of(model: Model, settings: Settings) -> GenerationParameters:

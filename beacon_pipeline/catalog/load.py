@@ -1,13 +1,12 @@
 """The catalog: regions, models and questions, from YAML files into frozen values.
 
-A catalog is a folder with ``regions.yaml``, ``models.yaml``, ``questions.yaml`` and
-``settings.yaml``. Two ship, ``demo`` and ``production``; ``BEACON_CATALOG`` names one or a folder.
+A catalog is a folder with ``regions.yaml``, ``models.yaml``, ``questions.yaml``, ``settings.yaml`` and
+where it has any ``arms.yaml``. Two ship, ``demo`` and ``production``; ``BEACON_CATALOG`` names one or a
+folder.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from beacon_pipeline.catalog.entries import (
+    Arm,
     Catalog,
     Entry,
     Model,
@@ -29,8 +29,10 @@ from beacon_pipeline.catalog.entries import (
     parameters_of,
     spelling,
 )
-from beacon_pipeline.catalog.yaml_lines import compose, place_of, read_one
+from beacon_pipeline.catalog.plan import AS_REGION
+from beacon_pipeline.catalog.yaml_lines import compose, node_at, place_of, read_one
 from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.ledger.records import PROBE_ARM, REGIONAL_ARM
 from inference.http.endpoint import BASE_URL_FORM, is_base_url
 
 SHIPPED = Path(__file__).parent
@@ -68,20 +70,19 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
     regions = _read_entries(folder / "regions.yaml", "regions", Region, problems)
     models = _read_entries(folder / "models.yaml", "models", Model, problems, look=_missing_weights)
     questions = _read_entries(folder / "questions.yaml", "questions", Question, problems)
+    arms = _read_arms(folder / "arms.yaml", problems)
     settings = _read_settings(folder / "settings.yaml", problems)
     problems += _cross_checks(regions, models)
     problems += _parameter_problems(models, settings)
     if problems:
         raise CatalogError(problems)
-    content = [[entry.model_dump(mode="json") for entry in group] for group in (regions, models, questions)]
-    content.append([{"prompt_date": settings.prompt_date.isoformat()}])
     return Catalog(
         name=folder.name,
-        digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
         folder=folder.resolve(),
         regions=tuple(regions),
         models=tuple(models),
         questions=tuple(questions),
+        arms=tuple(arms),
         settings=settings,
     )
 
@@ -120,15 +121,29 @@ def _read_entries(
 
 def _missing_weights(path: Path, node: yaml.Node, model: Model) -> list[str]:
     # A folder that Modal's images are made from has to be there where they are made, and only then.
-    if model.folder is None or model.provider is not ProviderName.LOCAL:
+    if model.provider is not ProviderName.LOCAL:
         return []
-    weights = path.parent.resolve() / model.folder
-    if weights.is_dir():
-        return []
-    written = next((value for key, value in node.value if key.value == "folder"), node)
+    folders = {("folder",): model.folder} | {
+        ("sources", region, "folder"): source.folder for region, source in model.sources.items()
+    }
     return [
-        f"{place_of(path, written, model.id)}: no folder {weights.resolve()}: a relative one begins at the "
-        "catalog; `beacon catalog init` makes a catalog with its weights"
+        f"{place_of(path, node_at(node, place), model.id)}: no folder {weights.resolve()}: a relative one "
+        "begins at the catalog; `beacon catalog init` makes a catalog with its weights"
+        for place, folder in folders.items()
+        if folder is not None and not (weights := path.parent.resolve() / folder).is_dir()
+    ]
+
+
+def _read_arms(path: Path, problems: list[str]) -> list[Arm]:
+    return _read_entries(path, "arms", Arm, problems, look=_reserved) if path.exists() else []
+
+
+def _reserved(path: Path, node: yaml.Node, arm: Arm) -> list[str]:
+    if arm.id not in (REGIONAL_ARM, PROBE_ARM) and not arm.id.startswith(AS_REGION):
+        return []
+    return [
+        f"{place_of(path, node, arm.id)}: {REGIONAL_ARM!r}, {PROBE_ARM!r} and names that begin with "
+        f"{AS_REGION!r} have a meaning of their own: give the arm another name"
     ]
 
 
@@ -162,12 +177,16 @@ def _cross_checks(regions: list[Region], models: list[Model]) -> list[str]:
     known = {region.id for region in regions}
     for model in models:
         where = f"models.yaml ({model.id})"
-        for name in {*model.regions, *model.endpoints} - known:
+        for name in {*model.regions, *model.endpoints, *model.sources} - known:
             meant = owners.get(spelling(name))
             way_out = f"write {meant!r}" if meant else f"known are {', '.join(sorted(known))}"
             problems.append(f"{where}: unknown region {name!r}: {way_out}")
-        if (model.repository is None) == (model.folder is None):
-            problems.append(f"{where}: give exactly one of 'repository' and 'folder'")
+        for region_id, source in model.all_sources().items():
+            if (source.repository is None) == (source.folder is None):
+                at = f"{where}: sources.{region_id}" if region_id else where
+                problems.append(f"{at}: give exactly one of 'repository' and 'folder'")
+        if model.sources and model.provider is ProviderName.HTTP:
+            problems.append(f"{where}: an endpoint has its own weights: leave 'sources' out")
         if model.provider is ProviderName.MODAL:
             problems += [f"{where}: {problem}" for problem in beyond_limits(model)]
         if model.provider is ProviderName.HTTP:

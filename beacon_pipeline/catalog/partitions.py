@@ -25,9 +25,9 @@ QUESTION = "question"
 
 @dataclass(frozen=True)
 class KeyRange:
-    """Consecutive questions of one deployment, as one Dagster run takes them."""
+    """Consecutive questions of consecutive deployments, as one Dagster run takes them."""
 
-    deployment: Deployment
+    deployments: tuple[Deployment, ...]
     start: str  # the first and the last partition key, both included
     end: str
 
@@ -90,13 +90,26 @@ def key_ranges(catalog: Catalog, cells: Iterable[Cell]) -> list[KeyRange]:
         wanted.setdefault((cell.region, cell.model), []).append(position[cell.question])
     return [
         KeyRange(
-            Deployment(region=region, model=model),
+            (Deployment(region=region, model=model),),
             key_of(Cell(region, model, catalog.questions[first].id)),
             key_of(Cell(region, model, catalog.questions[last].id)),
         )
         for (region, model), positions in wanted.items()
         for first, last in _consecutive(sorted(positions))
     ]
+
+
+def rectangle(catalog: Catalog, cells: Iterable[Cell]) -> KeyRange:
+    """The smallest range that holds all these cells; it may hold others too, which lie between them."""
+    wanted = set(cells)
+    asked = {Deployment(region=cell.region, model=cell.model) for cell in wanted}
+    deployments = [deployment for deployment in catalog.deployments() if deployment in asked]
+    questions = [q.id for q in catalog.questions if q.id in {cell.question for cell in wanted}]
+    first, last = (
+        key_of(Cell(deployment.region, deployment.model, question))
+        for deployment, question in ((deployments[0], questions[0]), (deployments[-1], questions[-1]))
+    )
+    return KeyRange(tuple(deployments), first, last)
 
 
 def _consecutive(numbers: Sequence[int]) -> list[tuple[int, int]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -62,23 +62,43 @@ class _Constructor(SafeConstructor):
             raise ConstructorError(None, None, problem, node.start_mark) from error
 
 
-def read_one(path: Path, node: yaml.Node, kind: type[Kind], problems: list[str]) -> Kind | None:
-    """The value that a node of a file holds; None when it holds none, and then ``problems`` says why."""
+def read_one(
+    path: Path, node: yaml.Node, kind: type[Kind], problems: list[str], *, deep: bool = False
+) -> Kind | None:
+    """The value that a node of a file holds; None when it holds none, and then ``problems`` says why.
+
+    A problem is placed where the node begins; ``deep``: where in it the problem is.
+    """
     try:
         values: Any = _Constructor().construct_document(node)
     except yaml.MarkedYAMLError as error:
         problems.append(_line_of(path, error))
         return None
-    found = [f"key {key!r} is given twice" for key in _repeated_keys(node)]
+    found = [(key, f"key {key.value!r} is given twice") for key in _repeated_keys(node)]
     try:
         value = kind.model_validate(values)
     except ValidationError as error:
-        found += [_explain(dict(detail), kind) for detail in error.errors()]
+        found += [(node_at(node, detail["loc"]), _explain(dict(detail), kind)) for detail in error.errors()]
     if not found:
         return value
     name = values.get("id") if isinstance(values, Mapping) else None
-    problems += [f"{place_of(path, node, name)}: {problem}" for problem in found]
+    problems += [f"{place_of(path, at if deep else node, name)}: {problem}" for at, problem in found]
     return None
+
+
+def node_at(node: yaml.Node, loc: Iterable[int | str]) -> yaml.Node:
+    """What is at a place in a node, by keys and indexes; as near to it as there is something."""
+    for step in loc:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+        elif isinstance(node, yaml.MappingNode):
+            inner = next((value for key, value in node.value if key.value == step), None)
+            if inner is None:
+                break
+            node = inner
+        else:
+            break
+    return node
 
 
 def place_of(path: Path, node: yaml.Node, name: object = None) -> str:
@@ -115,11 +135,12 @@ def _line_of(path: Path, error: yaml.MarkedYAMLError) -> str:
     return visible(f"{where}: {broken}{' '.join(said.split())}")
 
 
-def _repeated_keys(node: yaml.Node) -> Iterator[str]:
+def _repeated_keys(node: yaml.Node) -> Iterator[yaml.Node]:
     if isinstance(node, yaml.MappingNode):
-        keys = [str(key.value) for key, _ in node.value]
-        if len(set(keys)) < len(keys):
-            yield from (key for key, count in Counter(keys).items() if count > 1)
+        counted = Counter(str(key.value) for key, _ in node.value)
+        if len(counted) < len(node.value):
+            last = {str(key.value): key for key, _ in node.value}
+            yield from (last[key] for key, count in counted.items() if count > 1)
         for _, value in node.value:
             yield from _repeated_keys(value)
     elif isinstance(node, yaml.SequenceNode):
@@ -130,7 +151,8 @@ def _repeated_keys(node: yaml.Node) -> Iterator[str]:
 def _explain(detail: dict[str, Any], kind: type[BaseModel]) -> str:
     place = ".".join(map(str, detail["loc"]))
     if detail["type"] == "extra_forbidden":
-        near = process.extractOne(place, list(kind.model_fields), score_cutoff=60)
+        known = _kind_at(kind, detail["loc"][:-1]).model_fields
+        near = process.extractOne(str(detail["loc"][-1]), list(known), score_cutoff=60)
         return f"unknown key {place!r}" + (f": did you mean {near[0]!r}?" if near else "")
     if detail["type"] == "missing":
         return f"key {place!r} is missing"
@@ -139,4 +161,20 @@ def _explain(detail: dict[str, Any], kind: type[BaseModel]) -> str:
             f"{place} {detail['input']!r:.80} is unfit for a partition key: "
             "use a-z, 0-9, '.', '_' and '-', starting with a letter or digit"
         )
-    return f"{place}: {detail['msg'].lower()} (given: {detail['input']!r:.60})"
+    return f"{place}: ".lstrip(": ") + f"{detail['msg'].lower()} (given: {detail['input']!r:.60})"
+
+
+def _kind_at(kind: type[BaseModel], loc: Iterable[int | str]) -> type[BaseModel]:
+    """The class of the value at a place in a value of this class."""
+    for step in loc:
+        if step in kind.model_fields:
+            annotation = kind.model_fields[str(step)].annotation
+            kind = next((found for found in _kinds_in(annotation)), kind)
+    return kind
+
+
+def _kinds_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _kinds_in(inner)

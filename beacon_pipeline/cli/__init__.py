@@ -17,8 +17,12 @@ from beacon_pipeline.cli.catalog import catalog
 from beacon_pipeline.cli.check import check
 from beacon_pipeline.cli.deployments import deploy, doctor
 from beacon_pipeline.cli.dev import dev
+from beacon_pipeline.cli.export import export, verify
+from beacon_pipeline.cli.instance import instance
 from beacon_pipeline.cli.look import jobs, show, status
+from beacon_pipeline.cli.page import page
 from beacon_pipeline.cli.reconcile import reconcile
+from beacon_pipeline.cli.study import study
 
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,10 +34,14 @@ def main() -> None:
 for command in (
     run,
     submit,
+    study,
     cancel,
     status,
     jobs,
     show,
+    page,
+    export,
+    verify,
     check,
     reconcile,
     alerts,
@@ -41,5 +49,6 @@ for command in (
     deploy,
     doctor,
     catalog,
+    instance,
 ):
     main.add_command(command)

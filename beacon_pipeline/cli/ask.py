@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -22,16 +24,34 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
     from beacon_pipeline.catalog import Catalog
+    from beacon_pipeline.catalog.plan import Plan
     from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.jobs.launch import LaunchedJob
     from beacon_pipeline.ledger import Ledger
-    from beacon_pipeline.ledger.records import Counts, Job
+    from beacon_pipeline.ledger.records import Cell, Counts, Job
+
+SEED_BYTES = 16
 
 
 @click.command()
 @click.option("--region", "regions", multiple=True, help="A region, by any of its names. Repeatable.")
 @click.option("--model", "models", multiple=True, help="A model of the catalog. Repeatable.")
 @click.option("--question", "questions", multiple=True, help="A question of the catalog. Repeatable.")
+@click.option(
+    "--arm", "arms", multiple=True, help="A system prompt by name, `regional` each region's. Repeatable."
+)
+@click.option(
+    "--samples", type=click.IntRange(1, 10_000), help="Answers for each arm and block, sampled apart."
+)
+@click.option(
+    "--blocks", type=click.IntRange(1, 10_000), help="Rounds, each with one call for every deployment."
+)
+@click.option("--temperature", type=float, help="0: always the likeliest token. Default: the model's.")
+@click.option(
+    "--top-p", type=float, help="Share of the likeliest tokens to sample from. Default: the model's."
+)
+@click.option("--max-new-tokens", type=int, help="Longest answer. Default: the model's.")
+@click.option("--seed", help="Hexadecimal, of an earlier job: its samples once more, in a new job.")
 @click.option("--new-job", is_flag=True, help="Ask afresh, even if a recent job is unfinished.")
 @click.option("--json", "as_json", is_flag=True, help="Print the job's report as JSON.")
 def run(
@@ -40,11 +60,12 @@ def run(
     questions: tuple[str, ...],
     new_job: bool,
     as_json: bool,
+    **asked_how: Any,
 ) -> None:
     """Ask, in Dagster runs, and follow them to their end.
 
-    Goes on with the newest recent job in which some of the chosen executions are not settled:
-    what its calls have answered is read, never asked again.
+    Goes on with the newest recent job in which some of the chosen executions are not settled, where it asks
+    the same way: what its calls have answered is read, never asked again.
     """
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.execution.resources import ProvidersResource
@@ -55,14 +76,35 @@ def run(
     cells = catalog.cells(regions, models, questions)
     if not cells:
         raise BadInput("no model is served in the chosen regions")
+    plan = _plan(catalog, cells, **asked_how)
+    new_job |= asked_how["seed"] is not None
     end_on_signals()
     with open_ledger() as ledger, open_instance() as instance:
-        check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, new_job=new_job)
+        check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, new_job=new_job, plan=plan)
         with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
-            asked = ask(ledger, instance, catalog, cells, new_job=new_job)
-            _tell(asked)
-            _follow_with_progress(asked, ledger, instance, catalog, daemon)
+            asked = ask(ledger, instance, catalog, cells, new_job=new_job, plan=plan)
+            tell_asked(asked)
+            follow_with_progress(asked, ledger, instance, catalog, daemon)
         _report_and_exit(asked.job, ledger, catalog, instance, as_json)
+
+
+def _plan(
+    catalog: Catalog, cells: Sequence[Cell], *, arms: tuple[str, ...], blocks: int | None, **given: Any
+) -> Plan:
+    """The plan that the options name; without any, that of the catalog. Raises PlanError, UnknownName."""
+    from beacon_pipeline.catalog.plan import DEFAULT_PLAN, planned
+
+    fields = {name: value for name, value in given.items() if value is not None}
+    if not arms and blocks is None and not fields:
+        return DEFAULT_PLAN
+    fields |= {"arms": arms} if arms else {}
+    fields |= {"blocks": tuple(range(1, blocks + 1))} if blocks else {}
+    models = {cell.model for cell in cells}
+    return planned(
+        catalog,
+        [model for model in catalog.models if model.id in models],
+        **{"seed": secrets.token_hex(SEED_BYTES)} | fields,
+    )
 
 
 @click.command()
@@ -89,9 +131,9 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), wanted.cells, new_job=True)
         with Daemon(instance, catalog) if follow else nullcontext() as daemon:
             asked = submit_job(ledger, instance, catalog, wanted.name, wanted.cells)
-            _tell(asked)
+            tell_asked(asked)
             if daemon is not None:
-                _follow_with_progress(asked, ledger, instance, catalog, daemon)
+                follow_with_progress(asked, ledger, instance, catalog, daemon)
         if follow:
             _report_and_exit(asked.job, ledger, catalog, instance, as_json)
         if not is_alive(instance):
@@ -99,13 +141,17 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
         print_report(report_of(ledger, catalog, asked.job), as_json)
 
 
-def _tell(asked: LaunchedJob) -> None:
+def tell_asked(asked: LaunchedJob) -> None:
+    from beacon_pipeline.catalog.plan import Plan
+
     verb = "continuing" if asked.continued else "new"
     runs = "1 Dagster run" if len(asked.run_ids) == 1 else f"{len(asked.run_ids)} Dagster runs"
-    click.echo(f"{verb} job {asked.job.jobspec_id}: {runs}", err=True)
+    plan = Plan.of(asked.job.plan)
+    how = "" if plan.is_default else f" ({plan}; seed {plan.seed})"
+    click.echo(f"{verb} job {asked.job.jobspec_id}{how}: {runs}", err=True)
 
 
-def _follow_with_progress(
+def follow_with_progress(
     asked: LaunchedJob, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, daemon: Daemon
 ) -> None:
     from rich.console import Console
@@ -132,7 +178,7 @@ def _follow_with_progress(
             follow(asked, ledger, instance, catalog, tell)
         except KeyboardInterrupt:
             console.print(
-                f"stopped watching; nothing is lost: `beacon run` goes on with {asked.job.jobspec_id}"
+                f"stopped watching; nothing is lost: the same command goes on with {asked.job.jobspec_id}"
             )
             sys.exit(1)
 
@@ -140,9 +186,12 @@ def _follow_with_progress(
 def _report_and_exit(
     job: Job, ledger: Ledger, catalog: Catalog, instance: DagsterInstance, as_json: bool
 ) -> NoReturn:
+    from beacon_pipeline.cli.page import write
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
+    from beacon_pipeline.findings.subject import Subject
 
     report_metrics(instance, ledger, catalog)
     report = report_of(ledger, catalog, job)
     print_report(report, as_json)
+    click.echo(f"page: {write(ledger, Subject((job,)))}", err=as_json)
     sys.exit(0 if report.all_completed else 1)

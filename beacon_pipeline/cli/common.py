@@ -89,14 +89,16 @@ def say_nearest(kind: str, name: str, known: list[str]) -> NoReturn:
 
 def report_of(ledger: Ledger, catalog: Catalog, job: Job, *, whole: bool = False) -> JobReport:
     """The report on a job. ``whole``: what Dagster shows of any partition must be on record, as
-    reconciliation looks at it; else of the job's own."""
+    reconciliation looks at it; else of the job's own, also of one whose execution was deleted."""
     from beacon_pipeline.catalog.partitions import key_of
     from beacon_pipeline.cli.report import report_on
+    from beacon_pipeline.jobs.specification import specified_cells
     from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
 
     executions = ledger.executions(job.id)
     with open_instance() as instance:
-        cells = {e.cell for e in executions} | (set(catalog.cells()) if whole else set())
+        own = {e.cell for e in executions} | set(specified_cells(job.specification) or ())
+        cells = own | (set(catalog.cells()) if whole else set())
         newest = newest_materializations(instance, [key_of(cell) for cell in cells])
     unknown = {key: found.shown for key, found in shown_of_unknown(ledger, newest).items()}
     shown = {key: found.shown for key, found in newest.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -63,25 +64,40 @@ def jobs(limit: int, as_json: bool) -> None:
 @click.argument("partition", required=False)
 @click.option("--question", help="A question: its answers from every region, side by side.")
 @click.option("--model", help="With --question: of this model only.")
+@click.option("--arm", help="With a PARTITION: answers of this arm only.")
+@click.option("--block", type=int, help="With a PARTITION: answers of this block only.")
+@click.option("--sample", type=int, help="With a PARTITION: this sample only.")
 @click.option("--job", "jobspec_id", help="A job; default: the newest.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; of several answers, a list.")
 def show(
-    partition: str | None, question: str | None, model: str | None, jobspec_id: str | None, as_json: bool
+    partition: str | None,
+    question: str | None,
+    model: str | None,
+    arm: str | None,
+    block: int | None,
+    sample: int | None,
+    jobspec_id: str | None,
+    as_json: bool,
 ) -> None:
     """Show what is on record of one PARTITION, such as eu:tiny-mistral|identity_basic, or of a question."""
     if (partition is None) == (question is None):
         raise BadInput("name a PARTITION such as eu:tiny-mistral|identity_basic, or give --question")
     if model is not None and question is None:
         raise BadInput("--model goes with --question")
+    chosen = {name: value for name, value in (("arm", arm), ("block", block), ("sample", sample)) if value}
+    if chosen and partition is None:
+        raise BadInput(f"--{next(iter(chosen))} goes with a PARTITION")
     with open_ledger() as ledger:
         job = find_job(ledger, jobspec_id)
         if partition is not None:
-            _show_one(ledger, job, partition, as_json)
+            _show_one(ledger, job, partition, chosen, as_json)
         else:
             _show_question(ledger, job, str(question), model, as_json)
 
 
-def _show_one(ledger: Ledger, job: Job, partition: str, as_json: bool) -> None:
+def _show_one(
+    ledger: Ledger, job: Job, partition: str, chosen: Mapping[str, str | int], as_json: bool
+) -> None:
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.catalog.partitions import cell_of, key_of
     from beacon_pipeline.cli.report import record_of
@@ -92,15 +108,23 @@ def _show_one(ledger: Ledger, job: Job, partition: str, as_json: bool) -> None:
     found = ledger.executions(job.id, [cell])
     if not found:
         say_nearest("partition", partition, [key_of(e.cell) for e in ledger.executions(job.id)])
-    transitions = ledger.transitions(found[0].id)
+    for name, value in chosen.items():
+        kept = [e for e in found if getattr(e, name) == value]
+        if not kept:
+            say_nearest(name, str(value), sorted({str(getattr(e, name)) for e in found}))
+        found = kept
     if as_json:
-        click.echo(json.dumps(record_of(job, found[0], transitions), indent=2))
+        records = [record_of(job, e, ledger.transitions(e.id)) for e in found]
+        click.echo(json.dumps(records if len(records) > 1 else records[0], indent=2))
         return
     from rich.console import Console
 
-    from beacon_pipeline.cli.matrix import execution_panel
+    from beacon_pipeline.cli.matrix import cell_panel, execution_panel
 
-    Console().print(execution_panel(job, found[0], transitions))
+    one = len(found) == 1
+    Console().print(
+        execution_panel(job, found[0], ledger.transitions(found[0].id)) if one else cell_panel(job, found)
+    )
 
 
 def _show_question(ledger: Ledger, job: Job, question: str, model: str | None, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.cli.report import CellReport, JobReport
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.ledger.records import Execution, Job, Transition
@@ -36,40 +37,57 @@ LOOKS: dict[str, tuple[str, str]] = {
 }
 
 
+SHOWN_TEXTS = 5  # of the answers of one cell, beside those of other regions
+
+
 def matrix(report: JobReport) -> RenderableType:
-    """Models × questions down, regions across, and the counts below."""
+    """Models × questions down, and arms where there are several; regions across, and the counts below."""
     regions = list(report.by_region)
-    table = Table("model", "question", *regions, box=None, pad_edge=False, header_style="bold")
-    cells = {(cell.model, cell.question, cell.region): cell for cell in report.cells}
-    previous = None
-    for model, question in dict.fromkeys((cell.model, cell.question) for cell in report.cells):
-        if previous not in (None, model):
+    with_arms = len({cell.arm for cell in report.cells}) > 1
+    names = ("model", "question", "arm") if with_arms else ("model", "question")
+    table = Table(*names, *regions, box=None, pad_edge=False, header_style="bold")
+    cells: dict[tuple[str, str, str, str], list[CellReport]] = {}
+    for cell in report.cells:
+        cells.setdefault((cell.model, cell.question, cell.arm, cell.region), []).append(cell)
+    above: tuple[str, str] | None = None
+    for model, question, arm in dict.fromkeys((cell.model, cell.question, cell.arm) for cell in report.cells):
+        if above is not None and above[0] != model:
             table.add_section()
-        looks = [_look(cells.get((model, question, region))) for region in regions]
-        table.add_row("" if model == previous else model, question, *looks)
-        previous = model
+        looks = [_look(cells.get((model, question, arm, region), ())) for region in regions]
+        first = "" if above is not None and above[0] == model else model
+        second = "" if above == (model, question) else question
+        table.add_row(first, second, *([arm] if with_arms else []), *looks)
+        above = model, question
     return Group(table, Text(), _counts(report), *_mismatches(report))
 
 
-def _look(cell: CellReport | None) -> Text:
-    if cell is None:
-        return Text("")
-    word = cell.answer_kind or cell.status
-    mark, style = LOOKS[word]
-    look = Text(f"{mark} {word}", style=style)
-    if cell.failure_code:
-        look.append(f" {cell.failure_code}")
-    if cell.answer_kind and not cell.usable:
-        look.append(" (wrong region)", style="red")
-    return look
+def _look(answers: Sequence[CellReport]) -> Text:
+    """How a cell stands; of several answers how many stand how."""
+    counted = Counter(map(_standing, answers))
+    looks = []
+    for (word, failure_code, wrong), number in counted.most_common():
+        mark, style = LOOKS[word]
+        look = Text(f"{mark} {f'{number} ' if len(answers) > 1 else ''}{word}", style=style)
+        if failure_code:
+            look.append(f" {failure_code}")
+        if wrong:
+            look.append(" (wrong region)", style="red")
+        looks.append(look)
+    return Text(", ").join(looks)
+
+
+def _standing(cell: CellReport) -> tuple[str, str | None, bool]:
+    return cell.answer_kind or cell.status, cell.failure_code, bool(cell.answer_kind) and not cell.usable
 
 
 def _counts(report: JobReport) -> Text:
     def told(counts: dict[str, int]) -> str:
         return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "none"
 
+    plan = Plan.of(report.plan)
     return Text.assemble(
         (f"job {report.job}", "bold"),
+        "" if plan.is_default else f" ({plan})",
         f": {report.executions} executions: {told(report.by_status)}; ",
         f"answers: {told(report.by_answer_kind)}; ",
         (f"{report.mismatches} mismatches", "red" if report.mismatches else "green"),
@@ -88,7 +106,7 @@ def _mismatches(report: JobReport, limit: int = 5) -> list[Text]:
 def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
     """The jobs, newest first."""
     table = Table(box=None, pad_edge=False)
-    for name in ("job", "asked", "source", "catalog", "executions", "completed", "mismatches"):
+    for name in ("job", "asked", "source", "catalog", "plan", "executions", "completed", "mismatches"):
         table.add_column(name, overflow="fold", no_wrap=name == "job")
     for job, report in jobs:
         table.add_row(
@@ -96,6 +114,7 @@ def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
             f"{job.created_at:%Y-%m-%d %H:%M:%S}",
             job.source,
             job.catalog,
+            str(Plan.of(job.plan)) or "each cell once",
             str(report.executions),
             str(report.by_status[Status.COMPLETED.value]),
             str(report.mismatches),
@@ -121,19 +140,48 @@ def question_panel(job: Job, executions: Sequence[Execution]) -> RenderableType:
     regions = list(dict.fromkeys(e.region for e in executions))
     table = Table("model", *regions, show_lines=True)
     for model in dict.fromkeys(e.model for e in executions):
-        by_region = {e.region: e for e in executions if e.model == model}
-        table.add_row(model, *(_answer_text(by_region.get(region)) for region in regions))
+        of_model = [e for e in executions if e.model == model]
+        for arm in dict.fromkeys(e.arm for e in of_model):
+            answers = [[e for e in of_model if (e.arm, e.region) == (arm, region)] for region in regions]
+            name = model if len({e.arm for e in executions}) == 1 else f"{model} ({arm})"
+            table.add_row(name, *map(_answer_text, answers))
     asked = Text(visible("\n".join(sorted(prompts))) or executions[0].question, "bold")
     return Group(Text(f"job {job.jobspec_id}", "dim"), asked, table)
 
 
-def _answer_text(execution: Execution | None) -> Text:
-    if execution is None:
+def _answer_text(executions: Sequence[Execution]) -> Text:
+    """The answer of a cell; of several each text once, with how often it came."""
+    if not executions:
         return Text("not asked", "dim")
+    counted = Counter(map(_text_of, executions))
+    if len(executions) == 1:
+        return Text(*next(iter(counted)))
+    texts = [
+        Text.assemble((f"{number} × ", "dim"), (text, style))
+        for (text, style), number in counted.most_common(SHOWN_TEXTS)
+    ]
+    more = len(counted) - len(texts)
+    return Text("\n").join([*texts, *([Text(f"and {more} more texts", "dim")] if more else [])])
+
+
+def _text_of(execution: Execution) -> tuple[str, str]:
     if execution.status is not Status.COMPLETED:
-        return Text(execution.status.value, "dim")
+        return execution.status.value, "dim"
     kind = execution.answer_kind.value if execution.answer_kind else ""
-    return Text(visible(execution.answer or "")) if execution.answer else Text(f"({kind})", "dim")
+    return (visible(execution.answer), "") if execution.answer else (f"({kind})", "dim")
+
+
+def cell_panel(job: Job, executions: Sequence[Execution]) -> RenderableType:
+    """The answers of one partition, one below the other."""
+    table = Table("arm", "block", "sample", "seed", "status", "answer", show_lines=True)
+    for execution in executions:
+        kind = execution.answer_kind.value if execution.answer_kind else execution.status.value
+        seed = "greedy" if execution.greedy else "model's" if execution.seed is None else str(execution.seed)
+        place = (execution.arm, str(execution.block), str(execution.sample), seed, kind)
+        table.add_row(*place, Text(*_text_of(execution)))
+    prompts = {e.prompt for e in executions if e.prompt}
+    asked = Text(visible("\n".join(sorted(prompts))) or executions[0].question, "bold")
+    return Group(Text(f"job {job.jobspec_id} ({Plan.of(job.plan)})", "dim"), asked, table)
 
 
 def execution_panel(job: Job, execution: Execution, transitions: Sequence[Transition]) -> RenderableType:
@@ -159,6 +207,7 @@ def execution_panel(job: Job, execution: Execution, transitions: Sequence[Transi
 
 def _facts(job: Job, execution: Execution) -> list[tuple[str, str]]:
     call, provenance = execution.newest_call, execution.provenance
+    asked_once = Plan.of(job.plan).is_default
     facts: list[tuple[str, object]] = [
         ("job", job.jobspec_id),
         ("execution", execution.id),
@@ -169,6 +218,11 @@ def _facts(job: Job, execution: Execution) -> list[tuple[str, str]]:
             execution.failure_code and f"{execution.failure_code.value}: {execution.failure_message}",
         ),
         ("dead-lettered", execution.dead_lettered_at and f"{execution.dead_lettered_at:%Y-%m-%d %H:%M:%S}"),
+        (
+            "arm / block / sample",
+            not asked_once and f"{execution.arm} / {execution.block} / {execution.sample}",
+        ),
+        ("seed", execution.seed),
         ("asked in / executed in", f"{execution.region} / {execution.executed_region or 'not yet'}"),
         ("attempts", str(len(execution.attempts))),
         ("provider call", call and f"{call.provider}: {call.provider_call_id or 'not accepted yet'}"),

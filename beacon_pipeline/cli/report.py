@@ -10,14 +10,16 @@ from enum import StrEnum
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.execution.decide import on_record
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.reconciliation.consistency import (
     Mismatch,
     Shown,
+    by_cell,
+    find_mismatch,
     mismatch_of_unknown,
-    mismatch_with_dagster,
-    mismatch_with_provider,
+    shown_of,
 )
 
 
@@ -33,6 +35,9 @@ class CellReport:
     failure_code: str | None
     partition_key: str
     usable: bool
+    arm: str
+    block: int
+    sample: int
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class JobReport:
     mismatches: int
     mismatched: tuple[MismatchReport, ...]
     cells: tuple[CellReport, ...]
+    plan: Mapping[str, object] | None = None  # as the job's row keeps it; None: each cell once
 
     @property
     def all_completed(self) -> bool:
@@ -64,8 +70,8 @@ class JobReport:
 
     def to_json(self, executions: Sequence[Execution] = ()) -> dict[str, object]:
         """As JSON can hold it; each cell with the texts of its execution, where that is given."""
-        texts = {key_of(e.cell): texts_of(e) for e in executions}
-        cells = [asdict(cell) | texts.get(cell.partition_key, {}) for cell in self.cells]
+        texts = {_cell(execution): texts_of(execution) for execution in executions}
+        cells = [asdict(cell) | texts.get(cell, {}) for cell in self.cells]
         return asdict(self) | {"created_at": self.created_at.isoformat(), "cells": cells}
 
     def in_brief(self) -> dict[str, object]:
@@ -101,6 +107,7 @@ def record_of(job: Job, execution: Execution, transitions: Sequence[Transition] 
         "output_token_sha256": execution.output_token_sha256,
         "seconds": execution.seconds,
         "parameters": execution.parameters,
+        "seed": execution.seed,
         "provenance": execution.provenance and execution.provenance.model_dump(mode="json"),
         "attempts": len(execution.attempts),
     }
@@ -131,7 +138,13 @@ def report_on(
 
     ``unknown``: partitions that show no execution, or one that is not on record.
     """
-    own = {key_of(e.cell): found for e in executions if (found := _mismatch(e, shown))}
+    budget = catalog.settings.attempt_budget
+    own = {
+        key_of(cell): found
+        for cell, of_cell in by_cell(executions).items()
+        for e in of_cell
+        if (found := _mismatch(e, of_cell, shown, budget))
+    }
     others = {key: _reported(key, mismatch_of_unknown(one)) for key, one in sorted(unknown.items())}
     mismatched = tuple((others | own).values())
     return JobReport(
@@ -144,6 +157,7 @@ def report_on(
         mismatches=len(mismatched),
         mismatched=mismatched,
         cells=tuple(map(_cell, executions)),
+        plan=job.plan,
     )
 
 
@@ -162,15 +176,18 @@ def _cell(execution: Execution) -> CellReport:
         failure_code=execution.failure_code.value if execution.failure_code else None,
         partition_key=key_of(execution.cell),
         usable=execution.usable,
+        arm=execution.arm,
+        block=execution.block,
+        sample=execution.sample,
     )
 
 
-def _mismatch(execution: Execution, shown: Mapping[str, Shown]) -> MismatchReport | None:
+def _mismatch(
+    execution: Execution, of_cell: Sequence[Execution], shown: Mapping[str, Shown], budget: int
+) -> MismatchReport | None:
     key = key_of(execution.cell)
-    call = execution.newest_call
-    found = mismatch_with_provider(execution, call.status if call else None) or mismatch_with_dagster(
-        execution, shown.get(key)
-    )
+    of_it = shown_of(execution, of_cell, shown.get(key))
+    found = find_mismatch(execution, of_it, on_record, budget=budget)
     return None if found is None else _reported(key, found)
 
 

@@ -2,26 +2,27 @@
 
 import asyncio
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
-from beacon_pipeline.execution.call_status import truths_of
+from beacon_pipeline.execution.call_status import statuses_now
+from beacon_pipeline.execution.decide import StatusOf
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.names import INFERENCE
 from beacon_pipeline.reconciliation.checks import CHECKS, CheckName
+from beacon_pipeline.reconciliation.consistency import by_cell
 from beacon_pipeline.reconciliation.view import (
     SEVERITIES,
     evaluations_of,
     newest_materializations,
     unknown_evaluation,
 )
-from inference.contract import CallStatus
 
 
 def inference_checks(catalog: Catalog) -> dg.AssetChecksDefinition:
@@ -81,23 +82,38 @@ def _evaluations(
 ) -> Iterator[dg.AssetCheckEvaluation]:
     materialized = newest_materializations(instance, keys)
     shown_ids = [m.shown.execution_id for m in materialized.values() if m.shown.execution_id]
-    executions = {key_of(e.cell): e for e in ledger.executions_with_ids(shown_ids)}
+    executions = _of_cells(_with_siblings(ledger, ledger.executions_with_ids(shown_ids)))
     unknown = materialized.keys() - executions.keys()
     missing = [cell_of(key) for key in keys if key not in executions]
-    executions |= {key_of(e.cell): e for e in ledger.newest_executions(missing)}
-    truths = asyncio.run(_ask(providers.open(catalog), list(executions.values())))
-    jobs = ledger.jobspec_ids([execution.job_id for execution in executions.values()])
-    for key, execution in sorted(executions.items()):
-        call_status, shown = truths.get(execution.id), materialized.get(key)
+    executions |= _of_cells(ledger.newest_executions(missing))
+    looked_at = [execution for of_cell in executions.values() for execution in of_cell]
+    status_of = asyncio.run(_ask(providers.open(catalog), looked_at))
+    jobs = ledger.jobspec_ids({execution.job_id for execution in looked_at})
+    for key, of_cell in sorted(executions.items()):
+        shown, job = materialized.get(key), jobs[of_cell[0].job_id]
         names = [name for name in chosen if key not in unknown or name is not CheckName.STATUS_CONSISTENCY]
-        yield from evaluations_of(execution, call_status, shown, names, job=jobs[execution.job_id])
+        yield from evaluations_of(
+            of_cell, status_of, shown, names, job=job, budget=catalog.settings.attempt_budget
+        )
     if CheckName.STATUS_CONSISTENCY in chosen:
         for key in sorted(unknown):
-            yield unknown_evaluation(key, materialized[key], executions.get(key))
+            yield unknown_evaluation(key, materialized[key], next(iter(executions.get(key, ())), None))
 
 
-async def _ask(providers: Providers, executions: Sequence[Execution]) -> dict[str, CallStatus]:
+def _of_cells(executions: Iterable[Execution]) -> dict[str, list[Execution]]:
+    return {key_of(cell): of_cell for cell, of_cell in by_cell(executions).items()}
+
+
+def _with_siblings(ledger: Ledger, executions: Sequence[Execution]) -> list[Execution]:
+    """Those of jobs with a plan together with all others of their cells, in order."""
+    siblings = ledger.siblings(executions)
+    others = [one.id for of_cell in siblings.values() for one in of_cell]
+    alone = [e for e in executions if (e.job_id, e.cell) not in siblings]
+    return [*alone, *(ledger.executions_with_ids(others) if others else ())]
+
+
+async def _ask(providers: Providers, executions: Sequence[Execution]) -> StatusOf:
     try:
-        return await truths_of(providers, executions)
+        return await statuses_now(providers, executions)
     finally:
         await providers.close()

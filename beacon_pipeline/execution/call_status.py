@@ -1,7 +1,7 @@
 """Ask providers what became of the calls of executions, side by side and under a deadline.
 
 A provider that does not know a call may be asked with the wrong token: whose call it is stands on record,
-and what another account's provider says of it is no word on the call.
+and what another account's provider says of it says nothing of the call.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from beacon_pipeline.execution.decide import StatusOf, calls_to_poll
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.ledger.records import Call, Execution
 from inference.contract import CallState, CallStatus, FailureCode, NotConfigured, Provider
@@ -27,7 +28,7 @@ async def account_of(provider: Provider) -> Account | None:
 
 
 async def poll_call(provider: Provider, call: Call) -> CallState:
-    """The provider's word on an accepted call of its own. Raises NotConfigured."""
+    """What a provider says of an accepted call of its own. Raises NotConfigured."""
     assert call.provider_call_id is not None, "only accepted calls can be asked about"
     state = await provider.poll(call.provider_call_id)
     unknown = state.failure is not None and state.failure.code is FailureCode.UNKNOWN_CALL
@@ -37,18 +38,18 @@ async def poll_call(provider: Provider, call: Call) -> CallState:
     asked_by = await account_of(provider)
     if asked_by is not None and asked_by.knows_calls_of(made_by):
         return state
-    told = f"call {call.provider_call_id} was made in {made_by}, and "
+    problem = f"call {call.provider_call_id} was made in {made_by}, and "
     if asked_by is None:
-        told += "whose token this is could not be found out: it is asked about again"
+        problem += "whose token this is could not be found out: it is asked about again"
     else:
-        told += f"this token is of another account, {asked_by}: use one of {made_by}"
-    return CallState(status=CallStatus.UNREACHABLE, detail=told)
+        problem += f"this token is of another account, {asked_by}: use one of {made_by}"
+    return CallState(status=CallStatus.UNREACHABLE, detail=problem)
 
 
 async def states_of(
     providers: Providers, calls: Sequence[Call], *, deadline_seconds: float = DEADLINE_SECONDS
 ) -> dict[str, CallState]:
-    """Call id -> the provider's word, for accepted calls. What is not told in time is unreachable."""
+    """Call id -> what the provider says of it, for accepted calls. Without an answer in time: unreachable."""
     slots = asyncio.Semaphore(MAX_CONCURRENT_POLLS)
 
     async def ask(call: Call) -> CallState:
@@ -67,25 +68,26 @@ async def states_of(
         task.cancel()
     await asyncio.gather(*late, return_exceptions=True)
     unreachable = CallState(
-        status=CallStatus.UNREACHABLE, detail=f"no word within {deadline_seconds:g} seconds"
+        status=CallStatus.UNREACHABLE, detail=f"no answer within {deadline_seconds:g} seconds"
     )
     return {call_id: unreachable if task in late else task.result() for call_id, task in tasks.items()}
 
 
-async def truths_of(providers: Providers, executions: Sequence[Execution]) -> dict[str, CallStatus]:
-    """Execution id -> the provider's word on its newest call, for those whose call was accepted.
+async def statuses_now(providers: Providers, executions: Sequence[Execution]) -> StatusOf:
+    """What the provider says now of the calls of these executions that it may know more of than the record.
 
-    A call that never asks for anything any more, because its reply is on record, may have expired
-    at the provider since: then the word on record stands.
+    The newest call is asked about in any case. A call whose reply is on record may have expired at the
+    provider since: then the status on record stands.
     """
-    calls = {e.newest_call.id: e.newest_call for e in executions if e.newest_call}
+    calls = {call.id: call for execution in executions for call in calls_to_poll(execution)}
+    calls |= {e.newest_call.id: e.newest_call for e in executions if e.newest_call}
     states = await states_of(providers, list(calls.values()))
-    truths = {}
-    for execution in executions:
-        call = execution.newest_call
-        if call is None or call.id not in states:
-            continue
-        told = states[call.id].status
-        expired = told is CallStatus.EXPIRED and call.replied and call.status is not None
-        truths[execution.id] = call.status if expired and call.status else told
-    return truths
+
+    def status_of(call: Call) -> CallStatus | None:
+        if call.id not in states:
+            return None
+        now = states[call.id].status
+        expired = now is CallStatus.EXPIRED and call.replied
+        return call.status or now if expired else now
+
+    return status_of

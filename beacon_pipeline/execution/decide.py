@@ -1,50 +1,80 @@
-"""What an execution needs next, and what the end of a call means: pure functions of values.
+"""THE decision table: what an execution needs next. Pure.
 
-`decide` is the one place where the choice between attaching, submitting, dispatching, repairing
-and giving up is made; runs and reconciliation both ask it. `tests/beacon_pipeline/execution/test_decide.py`
-holds it as a table over every combination.
+A run, the reconciliation sensor, `beacon reconcile`, the remedy of a check and `docs/reconciliation.md`
+all take it from `TABLE`. Two principles are in it: *unknown is not failed* (what the provider has not
+said is waited for), and *ask before paying* (no new attempt while the provider may still hold an answer
+of an earlier call).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
 
-from beacon_pipeline.ledger.records import Call, Execution
+from beacon_pipeline.ledger.records import Attempt, Call, Execution
 from beacon_pipeline.ledger.status import Status
-from inference.contract import CallStatus, FailureCode
+from inference.contract import CallStatus
 
 
 class CallStage(StrEnum):
-    """How far the newest call of an execution got, as the ledger knows."""
+    """How far the call that decides got, as the ledger knows. See `deciding_call`."""
 
     NONE = "none"  # there is no call
     INTENDED = "intended"  # written down; the provider's answer to the submit was never recorded
-    ACCEPTED = "accepted"  # the provider gave a call id; its end is not on record
-    ANSWERED = "answered"  # its reply, or the provider's refusal of it, is on record
+    ACCEPTED = "accepted"  # the provider gave a call id; the attempt is open
+    ENDED = "ended"  # the attempt ended by a report without a reply: the provider may revise it
+    ANSWERED = "answered"  # its reply with this execution's answer was read: the provider may still have it
+    EARLIER = "earlier"  # a newer call followed it, and the provider may still have its answer
+    REFUSED = "refused"  # the reply, or the refusal, on record is this execution's failure: final
+
+
+class MaterializedState(StrEnum):
+    """What Dagster shows of an execution's partition."""
+
+    MISSING = "missing"  # the partition is not materialized
+    AGREES = "agrees"  # it shows this execution as the ledger has it
+    DIFFERS = "differs"  # it shows this execution, but not as the ledger has it
+    OTHER = "other"  # it shows another execution, or none that the ledger knows
+
+
+class Attendance(StrEnum):
+    """Who works on an execution at the moment."""
+
+    RUN = "run"  # the run that decides, which a person or a schedule launched
+    REPAIR_RUN = "repair run"  # the run that decides, which reconciliation requested
+    OTHER_RUN = "other run"  # another run, queued or running
+    RECENT = "recent"  # no run, but something touched it within its deadline
+    NOBODY = "nobody"  # nothing touched it within its deadline, or the run that worked on it is gone
 
 
 class Action(StrEnum):
-    """What to do with an execution now."""
+    """The next step of one execution."""
 
-    NOTHING = "nothing"  # the record is complete and true
-    ASK = "ask"  # the call's status is not known in this round: poll the provider
-    WAIT = "wait"  # the provider still runs it, or cannot be reached: unknown is not failed
-    SETTLE = "settle"  # the provider has an end for the call: record it
+    NOTHING = "nothing"  # the record is complete and true, or only a person may go on
+    SHOW = "show"  # there is an answer on record: materialize the partition from it
+    POLL = "poll"  # the call's status is not known in this round: ask the provider
+    WAIT = "wait"  # another run works on it, or the provider cannot be reached: unknown is not failed
+    FOLLOW = "follow"  # the provider runs it: wait for its end
+    SETTLE = "settle"  # the provider has an end for the call: read and record it
     REATTACH = "reattach"  # recorded as ended, but the provider still runs it
     RESUBMIT = "resubmit"  # send the identical request again; a durable provider runs it once
     INTERRUPT = "interrupt"  # cut off on a provider that keeps no calls: nothing to attach to
-    DISPATCH = "dispatch"  # no call in flight: a new attempt
+    DISPATCH = "dispatch"  # no call can bring an answer: a new attempt
     GIVE_UP = "give_up"  # the attempt budget is spent: dead letter
 
 
 @dataclass(frozen=True)
-class Facts:
-    """All that `decide` looks at.
+class ExecutionState:
+    """All that the table looks at.
 
-    ``call_status`` is None until the provider was asked in this round; ``attempts`` counts those made,
-    ``budget`` those allowed; ``durable`` is the provider's own word about its calls; ``in_hand``:
-    an intended call is so young that another process may be sending it just now.
+    ``stage`` and ``call_status`` are of the call that decides; ``call_status`` is None until the provider
+    was asked. ``attempts`` counts those made, ``budget`` those allowed. ``durable``: the provider's calls
+    outlive the process that asked. ``submitting``: an intended call is so young that another process may
+    be sending it now. ``newest``: no newer job asks the same. ``acknowledged``: a person cancelled it, or
+    it is a dead letter, of which a person was alerted.
     """
 
     status: Status
@@ -52,122 +82,222 @@ class Facts:
     call_status: CallStatus | None
     attempts: int
     budget: int
-    durable: bool
+    durable: bool = True
     submitting: bool = False
+    attended_by: Attendance = Attendance.RUN
+    shown: MaterializedState = MaterializedState.MISSING
+    newest: bool = True
+    acknowledged: bool = False
+
+    @property
+    def attempts_left(self) -> bool:
+        return self.attempts < self.budget
 
 
-def stage_of(call: Call | None) -> CallStage:
-    """How far a call got, as the ledger knows."""
-    if call is None:
-        return CallStage.NONE
-    if call.replied:
-        return CallStage.ANSWERED
-    return CallStage.INTENDED if call.provider_call_id is None else CallStage.ACCEPTED
+Values = frozenset[object]
 
 
-def facts_of(
+@dataclass(frozen=True)
+class Rule:
+    """One row of the table: fits when every condition that it has holds."""
+
+    action: Action
+    because: str
+    conditions: tuple[tuple[str, Values], ...]  # field of ExecutionState -> what it may be
+
+    def fits(self, state: ExecutionState) -> bool:
+        return all(getattr(state, name) in allowed for name, allowed in self.conditions)
+
+
+def _rule(action: Action, because: str, **conditions: object) -> Rule:
+    """A rule whose conditions are single values or sets of them."""
+    return Rule(
+        action,
+        because,
+        tuple((name, v if isinstance(v, frozenset) else frozenset({v})) for name, v in conditions.items()),
+    )
+
+
+_UNSETTLED = frozenset(status for status in Status if not status.is_terminal)
+_WITHOUT_ANSWER = frozenset({Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
+_KNOWN_TO_PROVIDER = frozenset({CallStage.ACCEPTED, CallStage.ENDED, CallStage.ANSWERED, CallStage.EARLIER})
+_MACHINES = frozenset(Attendance) - {Attendance.RUN}
+
+# The first rule that fits decides.
+TABLE: tuple[Rule, ...] = (
+    _rule(Action.WAIT, "a run that works on it is queued or running", attended_by=Attendance.OTHER_RUN),
+    _rule(
+        Action.NOTHING,
+        "ledger and Dagster agree",
+        status=Status.COMPLETED,
+        shown=MaterializedState.AGREES,
+    ),
+    _rule(Action.NOTHING, "the partition shows a newer job", status=Status.COMPLETED, newest=False),
+    _rule(Action.SHOW, "the ledger is right, the partition is not", status=Status.COMPLETED),
+    _rule(Action.WAIT, "its run may be about to touch it", status=_UNSETTLED, attended_by=Attendance.RECENT),
+    _rule(
+        Action.RESUBMIT,
+        "the same request again: the provider runs it once",
+        stage=CallStage.INTENDED,
+        durable=True,
+    ),
+    _rule(Action.WAIT, "another process may be sending it", stage=CallStage.INTENDED, submitting=True),
+    _rule(
+        Action.INTERRUPT,
+        "whoever sent it is gone, and its provider keeps no calls",
+        status=_UNSETTLED,
+        stage=CallStage.INTENDED,
+        attempts_left=True,
+    ),
+    _rule(Action.POLL, "ask before paying", stage=_KNOWN_TO_PROVIDER, call_status=None),
+    _rule(Action.WAIT, "unknown is not failed", stage=_KNOWN_TO_PROVIDER, call_status=CallStatus.UNREACHABLE),
+    _rule(
+        Action.SETTLE,
+        "the provider has an answer: the incident, where the record says otherwise",
+        stage=_KNOWN_TO_PROVIDER,
+        call_status=CallStatus.SUCCEEDED,
+    ),
+    _rule(
+        Action.FOLLOW,
+        "the provider runs it",
+        status=Status.DISPATCHED,
+        stage=CallStage.ACCEPTED,
+        call_status=CallStatus.PENDING,
+    ),
+    _rule(
+        Action.REATTACH,
+        "the record says that it does not run, and it does",
+        stage=frozenset({CallStage.ACCEPTED, CallStage.ENDED}),
+        call_status=CallStatus.PENDING,
+    ),
+    _rule(
+        Action.FOLLOW,
+        "an earlier call runs after all: its answer counts",
+        stage=frozenset({CallStage.ANSWERED, CallStage.EARLIER}),
+        call_status=CallStatus.PENDING,
+    ),
+    _rule(Action.SETTLE, "the call ended, and nobody has read how", stage=CallStage.ACCEPTED),
+    _rule(
+        Action.NOTHING,
+        "cancelled by a person, or a dead letter: only a person asks again",
+        status=_WITHOUT_ANSWER,
+        attended_by=_MACHINES,
+        acknowledged=True,
+    ),
+    _rule(Action.DISPATCH, "no call can bring an answer any more", attempts_left=True),
+    _rule(Action.GIVE_UP, "the attempt budget is spent"),
+)
+
+
+@lru_cache(maxsize=8192)
+def rule_for(state: ExecutionState) -> Rule:
+    """The row of the table that decides. Total: every state has one."""
+    return next(rule for rule in TABLE if rule.fits(state))
+
+
+def decide(state: ExecutionState) -> Action:
+    """The next step of one execution."""
+    return rule_for(state).action
+
+
+StatusOf = Callable[[Call], CallStatus | None]
+"""What the provider says of a call, or None where it was not asked."""
+
+
+def on_record(call: Call) -> CallStatus | None:
+    """What the provider said of a call when it was last asked about it, as the ledger has it."""
+    return call.status
+
+
+class DecidingCall(NamedTuple):
+    """The call that decides what an execution needs: its stage, and what the provider says of it."""
+
+    stage: CallStage
+    status: CallStatus | None
+    call: Call | None
+
+
+def deciding_call(execution: Execution, status_of: StatusOf) -> DecidingCall:
+    """Mostly the newest call. But one that has an answer comes first, and one that may bring one comes
+    before one that cannot: so nothing is paid while any call may still bring an answer."""
+    newest = execution.newest_call
+    if newest is None:
+        return DecidingCall(CallStage.NONE, None, None)
+    if stage_of(execution.attempts[-1], newest=True) is CallStage.INTENDED:
+        return DecidingCall(CallStage.INTENDED, None, newest)
+    found = [DecidingCall(stage, status_of(a.call), a.call) for a, stage in _hopeful(execution)]
+    refused = DecidingCall(CallStage.REFUSED, None, newest)
+    return min(found, key=lambda one: _RANKS[one.status], default=refused)
+
+
+def state_of(
     execution: Execution,
-    call_status: CallStatus | None,
+    deciding: DecidingCall,
     *,
     budget: int,
-    durable: bool,
+    durable: bool = True,
     submitting: bool = False,
-) -> Facts:
-    """The facts of an execution, with the provider's word on its newest call."""
-    return Facts(
+    attended_by: Attendance = Attendance.RUN,
+    shown: MaterializedState = MaterializedState.MISSING,
+    newest: bool = True,
+) -> ExecutionState:
+    """What the table looks at of an execution, given the call that decides."""
+    return ExecutionState(
         status=execution.status,
-        stage=stage_of(execution.newest_call),
-        call_status=call_status,
+        stage=deciding.stage,
+        call_status=deciding.status,
         attempts=len(execution.attempts),
         budget=budget,
         durable=durable,
         submitting=submitting,
+        attended_by=attended_by,
+        shown=shown,
+        newest=newest,
+        acknowledged=execution.status is Status.CANCELLED or execution.dead_lettered_at is not None,
     )
 
 
-def decide(facts: Facts) -> Action:
-    """The next action for one execution. Total: every combination of facts has an answer."""
-    match facts.status:
-        case Status.COMPLETED:
-            return Action.NOTHING
-        case Status.PENDING:
-            # A pending execution was granted its next attempt when it became pending.
-            return Action.DISPATCH
-        case Status.DISPATCHED:
-            return _in_flight(facts)
-        case Status.FAILED | Status.TIMED_OUT | Status.CANCELLED:
-            return _ended_without_answer(facts)
+# A low rank brings the answer sooner; of calls of one rank the newest decides.
+_RANKS: dict[CallStatus | None, int] = {
+    CallStatus.SUCCEEDED: 0,
+    CallStatus.PENDING: 1,
+    None: 2,
+    CallStatus.UNREACHABLE: 3,
+    CallStatus.FAILED: 4,
+    CallStatus.TIMED_OUT: 4,
+    CallStatus.CANCELLED: 4,
+    CallStatus.EXPIRED: 4,
+}
 
 
-def _in_flight(facts: Facts) -> Action:
-    match facts.stage:
-        case CallStage.INTENDED:
-            if facts.durable:
-                return Action.RESUBMIT
-            # Sent twice it runs twice: whoever wrote the intent is given time to send it.
-            return Action.WAIT if facts.submitting else Action.INTERRUPT
-        case CallStage.ACCEPTED:
-            return _by_call_status(facts.call_status, still_running=Action.WAIT, ended=Action.SETTLE)
-        case CallStage.NONE | CallStage.ANSWERED:
-            # The schema and the single transaction of a settlement keep this from arising; a
-            # record written by other hands is brought back by a fresh attempt, within budget.
-            return _next_attempt(facts)
+def stage_of(attempt: Attempt, *, newest: bool) -> CallStage:
+    """How far an attempt's call got, as the ledger knows. ``newest``: no other attempt came after it."""
+    call = attempt.call
+    if call.provider_call_id is None:
+        return CallStage.INTENDED if newest and call.settled_at is None else CallStage.REFUSED
+    if call.replied and attempt.failure_code is not None:
+        return CallStage.REFUSED
+    if not newest:
+        return CallStage.EARLIER
+    if call.replied:
+        return CallStage.ANSWERED
+    return CallStage.ACCEPTED if attempt.settled_at is None else CallStage.ENDED
 
 
-def _ended_without_answer(facts: Facts) -> Action:
-    match facts.stage:
-        case CallStage.ACCEPTED:
-            # The end on record did not come from a reply: it may be false.
-            return _by_call_status(
-                facts.call_status, still_running=Action.REATTACH, ended=_next_attempt(facts)
-            )
-        case CallStage.NONE | CallStage.INTENDED | CallStage.ANSWERED:
-            return _next_attempt(facts)
+def _hopeful(execution: Execution) -> Iterator[tuple[Attempt, CallStage]]:
+    """The attempts whose calls the provider may have an answer of, newest first.
 
-
-def _by_call_status(call_status: CallStatus | None, *, still_running: Action, ended: Action) -> Action:
-    match call_status:
-        case None:
-            return Action.ASK
-        case CallStatus.PENDING:
-            return still_running
-        case CallStatus.UNREACHABLE:
-            return Action.WAIT
-        case CallStatus.SUCCEEDED:
-            return Action.SETTLE
-        case CallStatus.FAILED | CallStatus.TIMED_OUT | CallStatus.CANCELLED | CallStatus.EXPIRED:
-            return ended
-
-
-def _next_attempt(facts: Facts) -> Action:
-    return Action.DISPATCH if facts.attempts < facts.budget else Action.GIVE_UP
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a failure means for an execution: try again, or end it with a status.
-
-    ``dead_letter``: ended for good without anyone having wished it, so someone must be told.
+    While one is in flight no other is paid, and its own end is waited for.
     """
-
-    status: Status
-    dead_letter: bool
-
-    @property
-    def retries(self) -> bool:
-        return self.status is Status.PENDING
-
-
-def judge_failure(code: FailureCode, *, attempts: int, budget: int) -> Verdict:
-    """The verdict on a failed attempt, given the attempts made so far, this one included."""
-    if code is FailureCode.CANCELLED:
-        return Verdict(Status.CANCELLED, dead_letter=False)
-    if code.retryable and attempts < budget:
-        return Verdict(Status.PENDING, dead_letter=False)
-    ended = Status.TIMED_OUT if code is FailureCode.TIMED_OUT else Status.FAILED
-    return Verdict(ended, dead_letter=True)
+    newest = execution.attempts[-1] if execution.attempts else None
+    for attempt in reversed(execution.attempts):
+        stage = stage_of(attempt, newest=attempt is newest)
+        if stage in _KNOWN_TO_PROVIDER:
+            yield attempt, stage
+        if stage is CallStage.ACCEPTED and execution.status is Status.DISPATCHED:
+            return
 
 
-def retry_delay_seconds(failed_rounds: int) -> float:
-    """Exponential backoff before the next attempt: 1, 2, 4, … at most 60 seconds."""
-    return float(min(2 ** max(failed_rounds - 1, 0), 60))
+def calls_to_poll(execution: Execution) -> list[Call]:
+    """The calls that the provider is asked about before anything is decided, newest first."""
+    return [] if execution.status is Status.COMPLETED else [a.call for a, _ in _hopeful(execution)]

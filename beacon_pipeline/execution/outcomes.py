@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from beacon_pipeline.execution.classify_answer import classify
-from beacon_pipeline.execution.decide import judge_failure
+from beacon_pipeline.execution.retry_policy import judge_failure
 from beacon_pipeline.ledger.records import Attempt, Completed, Execution, Outcome, Retry, Unsuccessful
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from inference.contract import CallFailure, FailureCode, ItemAnswer, ItemFailure, Reply
@@ -71,11 +71,11 @@ def outcomes_of_failure(
 
 def failed_outcome(code: FailureCode, message: str, *, attempts: int, budget: int) -> Outcome:
     """Another attempt, or an end with a status and a reason."""
-    verdict = judge_failure(code, attempts=attempts, budget=budget)
-    if verdict.status is Status.PENDING:
+    decision = judge_failure(code, attempts=attempts, budget=budget)
+    if decision.status is Status.PENDING:
         return Retry(failure_code=code, message=message)
     return Unsuccessful(
-        status=verdict.status, failure_code=code, message=message, dead_letter=verdict.dead_letter
+        status=decision.status, failure_code=code, message=message, dead_letter=decision.dead_letter
     )
 
 

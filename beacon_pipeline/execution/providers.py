@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 
 from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog, Model, ProviderName
@@ -39,6 +40,11 @@ class Providers:
 
 
 def _local(_catalog: Catalog) -> Provider:
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        raise NotConfigured(
+            "models cannot run in this process, torch or transformers is not installed: "
+            "pip install 'beacon-pipeline[local]', or choose a catalog whose models run elsewhere"
+        )
     from inference.local.provider import LocalProvider
 
     return LocalProvider(environment.local_call_store())

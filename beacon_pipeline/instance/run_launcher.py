@@ -29,7 +29,7 @@ from beacon_pipeline.instance.processes import (
     ProcessState,
     this_process,
 )
-from beacon_pipeline.names import CODE_SERVER_TAG, LAUNCHER_TAG
+from beacon_pipeline.names import BLOCKS_TAG, CODE_SERVER_TAG, LAUNCHER_TAG
 
 ANSWER_SECONDS = 5  # of a code server that is asked for one run
 START_SECONDS = 60.0  # from the launch of a run to the first event of its process
@@ -48,8 +48,9 @@ class Served(StrEnum):
 class BeaconRunLauncher(dg.DefaultRunLauncher):
     """Launches runs as the default launcher does, finds the dead ones, and stops one without a code server.
 
-    ``longest_run_seconds``: a run that lasts longer is ended, as the last resort. It fails, where
-    Dagster's own `max_runtime` would cancel it: its calls go on, and the next run reads their answers.
+    ``longest_run_seconds``, for each block that a run asks: one that lasts longer is ended, as the last
+    resort. It fails, where Dagster's own `max_runtime` would cancel it: its calls go on, and the next run
+    reads their answers.
     """
 
     def __init__(
@@ -120,12 +121,13 @@ class BeaconRunLauncher(dg.DefaultRunLauncher):
         record = self._instance.get_run_record_by_id(run.run_id)
         if record is None or record.start_time is None:
             return None
-        if time.time() - record.start_time <= self._longest_run_seconds:
+        longest = self._longest_run_seconds * int(run.tags.get(BLOCKS_TAG, 1))
+        if time.time() - record.start_time <= longest:
             return None
         # It hangs: an interrupt would make it cancel its calls, if it could do anything at all.
         if worker := worker_of(self._instance, run):
             worker.send(signal.SIGKILL)
-        return f"it lasts longer than {self._longest_run_seconds} s, which the catalog's limits never take"
+        return f"it lasts longer than {longest} s, which the catalog's limits never take"
 
     def terminate(self, run_id: str) -> bool:
         """Stop a run: through its code server, or else its process itself. Whether it was reached.

@@ -79,15 +79,16 @@ def run_tags(catalog: Catalog, jobspec_id: str, keys: KeyRange) -> dict[str, str
     """The tags of a run that works on a range of partitions for a job, whoever launches it.
 
     They say which partitions and which job, let a person filter, start runs of models with a
-    higher priority first, and make the limits of the run queue apply.
+    higher priority first, and make the limits of the run queue apply to a run of one deployment.
     """
-    priority = catalog.model(keys.deployment.model).priority
-    return {
+    priority = max(catalog.model(deployment.model).priority for deployment in keys.deployments)
+    tags = {
         JOB_TAG: jobspec_id,
         RANGE_START_TAG: keys.start,
         RANGE_END_TAG: keys.end,
         PRIORITY_TAG: str(priority),
-    } | deployment_tags(keys.deployment)
+    }
+    return tags | deployment_tags(keys.deployments[0]) if len(keys.deployments) == 1 else tags
 
 
 def deployment_tags(deployment: Deployment) -> dict[str, str]:

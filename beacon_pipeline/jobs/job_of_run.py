@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.plan import DEFAULT_PLAN, Plan
 from beacon_pipeline.jobs.specification import specification_of, specified_cells
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Job
@@ -52,12 +53,19 @@ def asking_of_run(run: dg.DagsterRun) -> JobRef:
 
 
 def make_job(
-    ledger: Ledger, catalog: Catalog, jobspec_id: str, cells: Collection[Cell], *, source: str, actor: str
+    ledger: Ledger,
+    catalog: Catalog,
+    jobspec_id: str,
+    cells: Collection[Cell],
+    *,
+    source: str,
+    actor: str,
+    plan: Plan = DEFAULT_PLAN,
 ) -> Job:
     """The job of this name with all its executions on record, pending; made as far as they are not.
 
     What it was asked for is in its row from the first moment: whoever dies between the job and its
-    executions leaves a job of which it can be told what is missing.
+    executions leaves a job of which it can be told what is missing. A job that is there keeps its plan.
     """
     job = ledger.ensure_job(
         jobspec_id,
@@ -65,8 +73,10 @@ def make_job(
         catalog=catalog.name,
         catalog_digest=catalog.digest,
         specification=specification_of(cells),
+        plan=plan.kept(),
+        catalog_content=catalog.content,
     )
-    ledger.ensure_executions(job.id, cells, actor=actor)
+    ledger.ensure_executions(job.id, cells, actor=actor, slots_of=Plan.of(job.plan).executions_of)
     return job
 
 
@@ -87,14 +97,28 @@ def job_for(
         whole = catalog.cells_of(catalog.settings.schedules[asking.schedule])
         existing = make_job(ledger, catalog, asking.jobspec_id, whole, source=asking.source, actor=actor)
     if existing is None and asking.continues:
-        existing = unfinished_job(ledger, cells)
+        existing = _continued(ledger, cells)
     job = existing or ledger.ensure_job(
-        asking.jobspec_id, source=asking.source, catalog=catalog.name, catalog_digest=catalog.digest
+        asking.jobspec_id,
+        source=asking.source,
+        catalog=catalog.name,
+        catalog_digest=catalog.digest,
+        catalog_content=catalog.content,
     )
-    specified = None if asking.continues else specified_cells(job.specification)
+    plan = Plan.of(job.plan)
+    exactly = not plan.is_default or not asking.continues
+    specified = specified_cells(job.specification) if exactly else None
     asked = list(cells) if specified is None else sorted(set(specified).intersection(cells))
-    ledger.ensure_executions(job.id, asked, actor=actor)
+    ledger.ensure_executions(job.id, asked, actor=actor, slots_of=plan.executions_of)
     return job, asked
+
+
+def _continued(ledger: Ledger, cells: Sequence[Cell]) -> Job | None:
+    """The job that a fresh ask of these cells goes on with: one with a plan only where it asks them all."""
+    job = unfinished_job(ledger, cells)
+    if job is None or Plan.of(job.plan).is_default:
+        return job
+    return job if set(cells) <= set(specified_cells(job.specification) or ()) else None
 
 
 def unfinished_job(ledger: Ledger, cells: Sequence[Cell], now: datetime | None = None) -> Job | None:

@@ -13,7 +13,8 @@ import dagster as dg
 
 from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.catalog.partitions import key_ranges
+from beacon_pipeline.catalog.partitions import key_ranges, rectangle
+from beacon_pipeline.catalog.plan import DEFAULT_PLAN, Plan
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.execution.preflight import (
     check_configured,
@@ -30,7 +31,7 @@ from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.jobs.waiting import Patience
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Counts, Job
-from beacon_pipeline.names import CATALOG_DIGEST, JOB_TAG, MODELS, QUESTIONS
+from beacon_pipeline.names import BLOCKS_TAG, CATALOG_DIGEST, JOB_TAG, MODELS, QUESTIONS
 
 FOLLOW_SECONDS = 0.5
 
@@ -45,12 +46,18 @@ class LaunchedJob:
 
 
 def check_can_ask(
-    ledger: Ledger, catalog: Catalog, providers: Providers, cells: Sequence[Cell], *, new_job: bool
+    ledger: Ledger,
+    catalog: Catalog,
+    providers: Providers,
+    cells: Sequence[Cell],
+    *,
+    new_job: bool,
+    plan: Plan = DEFAULT_PLAN,
 ) -> None:
     """Raises NotConfigured when what `ask` would launch could not ask anybody, and SettingsError where the
     environment keeps its runs from starting."""
     environment.check_launchable()
-    unfinished = None if new_job else unfinished_job(ledger, cells)
+    unfinished = None if new_job else _goes_on(ledger, cells, plan)
     deployments = (
         deployments_of(cells)
         if unfinished is None
@@ -74,20 +81,31 @@ def ask(
     cells: Sequence[Cell],
     *,
     new_job: bool,
+    plan: Plan = DEFAULT_PLAN,
     actor: str = "beacon run",
 ) -> LaunchedJob:
     """Launch runs that bring these cells to their true state.
 
-    Goes on with the newest recent job that has not settled some of them, unless ``new_job``.
-    The executions are on record as pending before the first run is launched. Raises LaunchError.
+    Goes on with the newest recent job that has not settled some of them, unless ``new_job`` or that one has
+    another plan. The executions are on record as pending before the first run is launched. Raises
+    LaunchError.
     """
-    unfinished = None if new_job else unfinished_job(ledger, cells)
+    unfinished = None if new_job else _goes_on(ledger, cells, plan)
     if unfinished is None:
-        job = make_job(ledger, catalog, new_jobspec_id(), cells, source="launch", actor=actor)
+        job = make_job(ledger, catalog, new_jobspec_id(), cells, source="launch", actor=actor, plan=plan)
     else:
         job = unfinished
-        ledger.ensure_executions(job.id, cells, actor=actor)
+        ledger.ensure_executions(job.id, cells, actor=actor, slots_of=Plan.of(job.plan).executions_of)
     return LaunchedJob(job, unfinished is not None, launch_job(instance, catalog, job, cells))
+
+
+def _goes_on(ledger: Ledger, cells: Sequence[Cell], plan: Plan) -> Job | None:
+    """The unfinished job that asks these cells by this plan, whatever its seed; a plan's cells exactly."""
+    job = unfinished_job(ledger, cells)
+    if job is None or not Plan.of(job.plan).asks_as(plan):
+        return None
+    exactly = plan.is_default or specified_cells(job.specification) == sorted(set(cells))
+    return job if exactly else None
 
 
 class JobNameTaken(BeaconError, ValueError):
@@ -114,16 +132,19 @@ def submit(
 def launch_job(
     instance: dg.DagsterInstance, catalog: Catalog, job: Job, cells: Sequence[Cell]
 ) -> tuple[str, ...]:
-    """Queue a job's runs over these cells, one for each range of partitions; the ids of all its runs.
+    """Queue a job's runs over these cells; the ids of all its runs.
 
-    Where the catalog changed since Dagster showed it, the run that shows it goes first. Raises LaunchError.
+    One for each range of partitions of one deployment; but one for all where the job has a plan, so that its
+    blocks are asked at the same time in all regions. Where the catalog changed since Dagster showed it, the
+    run that shows it goes first. Raises LaunchError.
     """
     launches = (
         [] if _catalog_is_shown(instance, catalog) else [Launch(CATALOG_JOB, {JOB_TAG: job.jobspec_id})]
     )
-    launches += [
-        Launch(INFERENCE_JOB, run_tags(catalog, job.jobspec_id, keys)) for keys in key_ranges(catalog, cells)
-    ]
+    plan = Plan.of(job.plan)
+    ranges = key_ranges(catalog, cells) if plan.is_default else [rectangle(catalog, cells)]
+    more = {BLOCKS_TAG: str(len(plan.blocks))} if len(plan.blocks) > 1 else {}
+    launches += [Launch(INFERENCE_JOB, run_tags(catalog, job.jobspec_id, keys) | more) for keys in ranges]
     return tuple(launch_runs(launches))
 
 

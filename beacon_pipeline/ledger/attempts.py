@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -62,9 +62,18 @@ def newest_failures(connection: sa.Connection, execution_ids: Sequence[str]) -> 
 
 
 def close_attempts(
-    connection: sa.Connection, call_id: str, outcomes: Mapping[str, Outcome], now: datetime
+    connection: sa.Connection,
+    call_id: str,
+    outcomes: Mapping[str, Outcome],
+    now: datetime,
+    *,
+    answered: Collection[str],
 ) -> None:
-    """Settle the attempts on a call with their outcomes; settled ones stay as they are."""
+    """Settle the attempts on a call with their outcomes; settled ones stay as they are.
+
+    But a failure that its reply holds is kept for an attempt that was closed without one, unless the
+    execution is among those ``answered``: else that reply would be read again and again for an answer.
+    """
     parameters = []
     for execution_id, outcome in outcomes.items():
         failure = outcome if isinstance(outcome, Retry | Unsuccessful) else None
@@ -73,19 +82,22 @@ def close_attempts(
                 "on_execution": execution_id,
                 "code": failure and failure.failure_code.value,
                 "message": failure and failure.message,
+                "without_answer": execution_id not in answered,
             }
         )
+    table = attempts_table
+    closed_without_reason = table.c.failure_code.is_(None) & sa.bindparam("without_answer", type_=sa.Boolean)
     connection.execute(
-        sa.update(attempts_table)
+        sa.update(table)
         .where(
-            attempts_table.c.call_id == call_id,
-            attempts_table.c.execution_id == sa.bindparam("on_execution"),
-            attempts_table.c.settled_at.is_(None),
+            table.c.call_id == call_id,
+            table.c.execution_id == sa.bindparam("on_execution"),
+            table.c.settled_at.is_(None) | closed_without_reason,
         )
         .values(
-            settled_at=now,
+            settled_at=sa.func.coalesce(table.c.settled_at, now),
             failure_code=sa.bindparam("code"),
-            failure_message=sa.bindparam("message", type_=attempts_table.c.failure_message.type),
+            failure_message=sa.bindparam("message", type_=table.c.failure_message.type),
         ),
         parameters,
     )

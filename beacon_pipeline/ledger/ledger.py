@@ -15,6 +15,7 @@ from beacon_pipeline.ledger import rows
 from beacon_pipeline.ledger.apply_outcome import change_for
 from beacon_pipeline.ledger.attempts import close_attempts, open_attempts, supersede, write_attempts
 from beacon_pipeline.ledger.database import LedgerUnavailable, WriteCounts
+from beacon_pipeline.ledger.labels import LedgerLabels
 from beacon_pipeline.ledger.records import (
     Call,
     CallFacts,
@@ -22,11 +23,14 @@ from beacon_pipeline.ledger.records import (
     Execution,
     Job,
     Outcome,
+    Slot,
     Unsuccessful,
+    one_slot,
 )
 from beacon_pipeline.ledger.repairs import LedgerRepairs
 from beacon_pipeline.ledger.rows import (
     calls_table,
+    catalogs_table,
     chunks,
     executions_table,
     jobs_table,
@@ -34,6 +38,7 @@ from beacon_pipeline.ledger.rows import (
     write_counts_table,
 )
 from beacon_pipeline.ledger.status import Cause, Status
+from beacon_pipeline.ledger.studies import LedgerStudies
 from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses
 from dbt_like_checks.secrets import reason_of
 from inference.contract import FailureCode, Request
@@ -52,7 +57,7 @@ def _new_id() -> str:
     return str(uuid.uuid4())
 
 
-class Ledger(LedgerRepairs):
+class Ledger(LedgerRepairs, LedgerStudies, LedgerLabels):
     """The record. Every method is one transaction; a status changes only in `apply_changes`.
 
     All methods raise LedgerUnavailable when the database cannot be used; then nothing was written.
@@ -96,8 +101,14 @@ class Ledger(LedgerRepairs):
         catalog: str,
         catalog_digest: str,
         specification: dict[str, Any] | None = None,
+        plan: dict[str, Any] | None = None,
+        catalog_content: dict[str, Any] | None = None,
     ) -> Job:
-        """The job with this ``jobspec_id``, made now if there is none."""
+        """The job with this ``jobspec_id``, made now if there is none.
+
+        What the catalog held is kept too, once for each digest.
+        """
+        now = self._clock()
         values = {
             "id": _new_id(),
             "jobspec_id": jobspec_id,
@@ -105,31 +116,47 @@ class Ledger(LedgerRepairs):
             "catalog": catalog,
             "catalog_digest": catalog_digest,
             "specification": specification,
-            "created_at": self._clock(),
+            "created_at": now,
+            "plan": plan,
         }
+        content = {"digest": catalog_digest, "content": catalog_content, "created_at": now}
 
         def ensure(connection: sa.Connection) -> Job:
             self._insert_missing(connection, jobs_table, [values])
+            if catalog_content is not None:
+                self._insert_missing(connection, catalogs_table, [content])
             found = sa.select(jobs_table).where(jobs_table.c.jobspec_id == jobspec_id)
             return rows.job_from(connection.execute(found).mappings().one())
 
         return self._database.write(ensure)
 
-    def ensure_executions(self, job_id: str, cells: Iterable[Cell], *, actor: str) -> None:
-        """Make the executions of a job that do not exist yet, as pending."""
+    def ensure_executions(
+        self,
+        job_id: str,
+        cells: Iterable[Cell],
+        *,
+        actor: str,
+        slots_of: Callable[[Cell], Iterable[Slot]] = one_slot,
+    ) -> None:
+        """Make the executions of a job that do not exist yet, as pending: those of each cell."""
         now = self._clock()
         rows = [
             {
                 "id": _new_id(),
                 "job_id": job_id,
-                "region": cell.region,
-                "model": cell.model,
-                "question": cell.question,
+                "region": slot.cell.region,
+                "model": slot.cell.model,
+                "question": slot.cell.question,
+                "arm": slot.arm,
+                "block": slot.block,
+                "sample": slot.sample,
+                "seed": slot.seed,
                 "status": Status.PENDING.value,
                 "queued_at": now,
                 "updated_at": now,
             }
             for cell in sorted(set(cells))
+            for slot in slots_of(cell)
         ]
 
         def ensure(connection: sa.Connection) -> None:
@@ -199,7 +226,9 @@ class Ledger(LedgerRepairs):
                     values={
                         "prompt": items[execution.id].prompt,
                         "system_prompt": items[execution.id].system_prompt,
-                        "parameters": request.parameters.model_dump(mode="json"),
+                        "parameters": items[execution.id]
+                        .parameters(request.parameters)
+                        .model_dump(mode="json"),
                         "dispatched_at": now,
                         "completed_at": None,
                     },
@@ -352,7 +381,8 @@ class Ledger(LedgerRepairs):
                 )
             )
         ]
-        close_attempts(connection, call_id, outcomes, now)
+        answered = [i for i, status in statuses.items() if status is Status.COMPLETED]
+        close_attempts(connection, call_id, outcomes, now, answered=answered)
         applied = apply_changes(connection, changes, at=now, actor=actor)
         supersede(connection, [c.execution_id for c in changes if c.target is Status.COMPLETED], now)
         if facts is not None:

@@ -34,24 +34,18 @@ class LedgerWatch(LedgerReader):
     def unconfirmed(self, *, after: Position | None = None, limit: int) -> list[Execution]:
         """Executions that ended without an answer, on which the provider has not had its last word.
 
-        Those whose newest call was accepted, never replied, and was not asked about since its end;
-        and failed ones that nobody was told of.
+        Those with an accepted call that did not reply with their failure, and was not asked about since
+        its end; and failed ones of which no person was alerted.
         """
         table, attempt, call = executions_table, attempts_table, calls_table
-        newer = attempts_table.alias()
-        contradictable = (
+        may_have_an_answer = (
             sa.exists()
             .where(attempt.c.execution_id == table.c.id, attempt.c.call_id == call.c.id)
-            .where(call.c.provider_call_id.is_not(None), call.c.replied.is_(False))
-            .where(call.c.confirmed_at.is_(None))
-            .where(
-                ~sa.exists().where(
-                    newer.c.execution_id == attempt.c.execution_id, newer.c.number > attempt.c.number
-                )
-            )
+            .where(call.c.provider_call_id.is_not(None), call.c.confirmed_at.is_(None))
+            .where(call.c.replied.is_(False) | attempt.c.failure_code.is_(None))
         )
-        untold = (table.c.status != Status.CANCELLED.value) & table.c.dead_lettered_at.is_(None)
-        return self._walk([table.c.status.in_(ENDED), contradictable | untold], after, limit)
+        unacknowledged = (table.c.status != Status.CANCELLED.value) & table.c.dead_lettered_at.is_(None)
+        return self._walk([table.c.status.in_(ENDED), may_have_an_answer | unacknowledged], after, limit)
 
     def _walk(
         self, conditions: Sequence[sa.ColumnElement[bool]], after: Position | None, limit: int

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger import rows
+from beacon_pipeline.ledger import pages, rows
 from beacon_pipeline.ledger.database import Database
-from beacon_pipeline.ledger.records import Call, Cell, Counts, Execution, ExecutionSummary, Job, Transition
+from beacon_pipeline.ledger.records import (
+    Call,
+    Cell,
+    Counts,
+    Execution,
+    ExecutionSummary,
+    Job,
+    Sibling,
+    StudyRecord,
+    Transition,
+)
 from beacon_pipeline.ledger.rows import (
     calls_table,
+    catalogs_table,
     chunks,
     executions_table,
     jobs_table,
@@ -20,6 +31,7 @@ from beacon_pipeline.ledger.rows import (
 )
 from beacon_pipeline.ledger.statistics import Statistics, read_statistics
 from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.ledger.study_rows import read_studies
 
 
 def _now() -> datetime:
@@ -52,19 +64,42 @@ class LedgerReader:
         """The schema's version in the database, None while it has none, and the newest there is."""
         return self._database.schema_versions()
 
-    def executions(self, job_id: str, cells: Sequence[Cell] | None = None) -> list[Execution]:
-        """Executions of a job, of these cells or all, ordered by region, model, question."""
-        in_job = executions_table.c.job_id == job_id
+    def executions(
+        self, job_id: str, cells: Sequence[Cell] | None = None, *, block: int | None = None
+    ) -> list[Execution]:
+        """Executions of a job, of these cells or all, of one block or all, in `rows.IN_ORDER`."""
+        wanted = [executions_table.c.job_id == job_id]
+        wanted += [] if block is None else [executions_table.c.block == block]
         if cells is None:
-            return self._database.read(lambda c: rows.read_executions(c, in_job))
+            return self._database.read(lambda c: rows.read_executions(c, *wanted))
 
         def read(connection: sa.Connection) -> list[Execution]:
             found: list[Execution] = []
             for some in chunks(sorted(set(cells))):
-                found += rows.read_executions(connection, in_job, rows.in_cells(some))
+                found += rows.read_executions(connection, *wanted, rows.in_cells(some))
             return found
 
         return self._database.read(read)
+
+    def execution_pages(self, job_id: str) -> Iterator[list[pages.Row]]:
+        """As `pages.execution_pages`: each page is a transaction of its own."""
+        return pages.execution_pages(self._database.read, job_id)
+
+    def first_calls(self, job_id: str) -> dict[tuple[str, str, int], datetime]:
+        """As `pages.first_calls`: by region, model and block."""
+        return self._database.read(lambda c: pages.first_calls(c, job_id))
+
+    def transition_pages(self, job_id: str) -> Iterator[list[pages.Row]]:
+        """As `pages.transition_pages`."""
+        return pages.transition_pages(self._database.read, job_id)
+
+    def call_pages(self, job_id: str) -> Iterator[list[pages.Row]]:
+        """As `pages.call_pages`."""
+        return pages.call_pages(self._database.read, job_id)
+
+    def attempt_pages(self, job_id: str) -> Iterator[list[pages.Row]]:
+        """As `pages.attempt_pages`."""
+        return pages.attempt_pages(self._database.read, job_id)
 
     def executions_with_ids(self, execution_ids: Sequence[str]) -> list[Execution]:
         """The executions with these ids that exist, of whatever job."""
@@ -76,6 +111,46 @@ class LedgerReader:
             return found
 
         return self._database.read(read)
+
+    def siblings(self, executions: Sequence[Execution]) -> dict[tuple[str, Cell], list[Sibling]]:
+        """By job and cell, how all executions of their cells stand, for those of jobs that have a plan."""
+        table = executions_table
+        cells: dict[str, set[Cell]] = {}
+        for execution in executions:
+            cells.setdefault(execution.job_id, set()).add(execution.cell)
+
+        def read(connection: sa.Connection) -> dict[tuple[str, Cell], list[Sibling]]:
+            found: dict[tuple[str, Cell], list[Sibling]] = {}
+            for job_id in self._with_plan(connection, sorted(cells)):
+                for some in chunks(sorted(cells[job_id])):
+                    query = sa.select(table).with_only_columns(
+                        *(table.c.id, table.c.region, table.c.model, table.c.question),
+                        *(table.c.status, table.c.answer_kind),
+                    )
+                    query = query.where(table.c.job_id == job_id, rows.in_cells(some)).order_by(
+                        *rows.IN_ORDER
+                    )
+                    for row in connection.execute(query).mappings():
+                        sibling = rows.sibling_from(row)
+                        found.setdefault((job_id, sibling.cell), []).append(sibling)
+            return found
+
+        return self._database.read(read)
+
+    def with_plan(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of these jobs that ask more of a cell than one answer under the region's own prompt."""
+        wanted = sorted(set(job_ids))
+        return self._database.read(lambda c: set(self._with_plan(c, wanted)))
+
+    @staticmethod
+    def _with_plan(connection: sa.Connection, job_ids: Sequence[str]) -> list[str]:
+        found: list[str] = []
+        for some in chunks(job_ids):
+            query = sa.select(jobs_table.c.id).where(
+                jobs_table.c.id.in_(some), jobs_table.c.plan.is_not(None)
+            )
+            found += connection.scalars(query.order_by(jobs_table.c.id))
+        return found
 
     def unknown_executions(self, execution_ids: Collection[str]) -> set[str]:
         """Those of these ids that no execution on record has."""
@@ -90,14 +165,14 @@ class LedgerReader:
         return self._database.read(read)
 
     def newest_executions(self, cells: Sequence[Cell]) -> list[Execution]:
-        """For each of these cells that was ever asked, its execution in the newest job."""
+        """For each of these cells that was ever asked, its executions in the newest job."""
         table = executions_table
         place = (table.c.region, table.c.model, table.c.question)
 
         def read(connection: sa.Connection) -> list[Execution]:
             found: list[Execution] = []
             for some in chunks(sorted(set(cells))):
-                rank = sa.func.row_number().over(partition_by=place, order_by=order).label("rank")
+                rank = sa.func.rank().over(partition_by=place, order_by=order).label("rank")
                 newest = (
                     sa.select(table.c.id, rank)
                     .join(jobs_table, jobs_table.c.id == table.c.job_id)
@@ -115,9 +190,19 @@ class LedgerReader:
         """The executions that a call carries."""
         return self._database.read(lambda c: rows.executions_on(c, call_id))
 
+    def studies(self, study: str | None = None) -> list[StudyRecord]:
+        """The registered studies, or the versions of one, the oldest first."""
+        return self._database.read(lambda c: read_studies(c, study))
+
     def job(self, jobspec_id: str) -> Job | None:
         """The job with this ``jobspec_id``, or None."""
         return self._one_job(sa.select(jobs_table).where(jobs_table.c.jobspec_id == jobspec_id))
+
+    def catalog_content(self, digest: str) -> dict[str, Any] | None:
+        """What the catalog with this digest held, or None: older jobs kept the digest alone."""
+        query = sa.select(catalogs_table.c.content).where(catalogs_table.c.digest == digest)
+        found: dict[str, Any] | None = self._database.read(lambda c: c.scalar(query))
+        return found
 
     def jobs(self, limit: int = 50) -> list[Job]:
         """The newest jobs, newest first."""
@@ -243,6 +328,17 @@ class LedgerReader:
         query = sa.select(sa.func.count()).where(executions_table.c.status.in_(unsettled))
         return self._database.read(lambda c: c.scalar(query) or 0)
 
+    def open_job_names(self) -> set[str]:
+        """The names of the jobs in which something is pending or dispatched."""
+        unsettled = [status.value for status in Status if not status.is_terminal]
+        query = (
+            sa.select(jobs_table.c.jobspec_id)
+            .join(executions_table, executions_table.c.job_id == jobs_table.c.id)
+            .where(executions_table.c.status.in_(unsettled))
+            .distinct()
+        )
+        return self._database.read(lambda c: set(c.scalars(query)))
+
     def jobspec_ids(self, job_ids: Iterable[str]) -> dict[str, str]:
         """The ``jobspec_id`` of each of these jobs, by the job's id."""
         columns = jobs_table.c.id, jobs_table.c.jobspec_id
@@ -302,6 +398,25 @@ class LedgerReader:
                 )
                 for job, region, status, number in connection.execute(query):
                     found.setdefault(job, {}).setdefault(region, {})[Status(status)] = number
+            return found
+
+        return self._database.read(read)
+
+    def kinds_by_region(self, job_ids: Iterable[str]) -> dict[str, dict[str, dict[str, int]]]:
+        """How many answers of these jobs (by id) are of which kind: job, then region, then kind."""
+        table = executions_table
+        columns = table.c.job_id, table.c.region, table.c.answer_kind
+
+        def read(connection: sa.Connection) -> dict[str, dict[str, dict[str, int]]]:
+            found: dict[str, dict[str, dict[str, int]]] = {}
+            for some in chunks(sorted(set(job_ids))):
+                query = (
+                    sa.select(*columns, sa.func.count())
+                    .where(table.c.job_id.in_(some), table.c.answer_kind.is_not(None))
+                    .group_by(*columns)
+                )
+                for job, region, kind, number in connection.execute(query):
+                    found.setdefault(job, {}).setdefault(region, {})[kind] = number
             return found
 
         return self._database.read(read)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Evidence, LabelKind, LabelMethod, Status
 from inference.contract import (
     CallFailure,
     CallStatus,
@@ -19,16 +19,40 @@ from inference.contract import (
 
 @dataclass(frozen=True, order=True, slots=True)
 class Cell:
-    """One region × model × question: the place of an execution in a job."""
+    """One region × model × question: a partition, and the place of its executions in a job."""
 
     region: str
     model: str
     question: str
 
 
+REGIONAL_ARM = "regional"  # every region under its own system prompt
+PROBE_ARM = "probe"  # of items that only ask whether the same computation is done everywhere
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Slot:
+    """The place of one execution in a job: a cell, and which of its answers.
+
+    ``seed`` is the answer's own, None where the model's holds; ``greedy``: it is not sampled at all.
+    """
+
+    cell: Cell
+    arm: str = REGIONAL_ARM
+    block: int = 1
+    sample: int = 1
+    seed: int | None = None
+    greedy: bool = False
+
+
+def one_slot(cell: Cell) -> tuple[Slot, ...]:
+    """The slots of a cell that is asked once, under its region's own prompt."""
+    return (Slot(cell),)
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One round of asking."""
+    """One round of asking. ``plan`` as JSON, None where every cell is asked once."""
 
     id: str
     jobspec_id: str
@@ -37,6 +61,7 @@ class Job:
     catalog_digest: str
     specification: dict[str, Any] | None
     created_at: datetime
+    plan: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +110,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One region × model × question of one job, with its attempts, oldest first."""
+    """One answer: a cell of one job in an arm, a block and a sample; with its attempts, oldest first."""
 
     id: str
     job_id: str
@@ -116,6 +141,23 @@ class Execution:
     attempts: tuple[Attempt, ...]
     rendered_prompt: str | None = None  # as the model got it, where the provider tells
     reasoning: str | None = None  # the model's thoughts, no part of the answer
+    arm: str = REGIONAL_ARM
+    block: int = 1
+    sample: int = 1
+    seed: int | None = None  # None: that of the parameters
+
+    @property
+    def slot(self) -> Slot:
+        return Slot(self.cell, self.arm, self.block, self.sample, self.seed, self.greedy)
+
+    @property
+    def is_probe(self) -> bool:
+        return self.arm == PROBE_ARM
+
+    @property
+    def greedy(self) -> bool:
+        """Whether it is never sampled, whatever the parameters: the first probe of a block."""
+        return self.is_probe and self.seed is None
 
     @property
     def cell(self) -> Cell:
@@ -138,6 +180,16 @@ class Execution:
         if self.dispatched_at is None or self.completed_at is None:
             return None
         return max((self.completed_at - self.dispatched_at).total_seconds(), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """How one execution of a cell stands, among the others of the cell and job."""
+
+    id: str
+    cell: Cell
+    status: Status
+    answer_kind: AnswerKind | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,3 +282,56 @@ class ExecutionSummary:
     failure_code: str | None
     failure_message: str | None
     dead_lettered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRecord:
+    """What came from outside for a registered study."""
+
+    kind: Evidence
+    content: bytes
+    sha256: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """A study as it was registered."""
+
+    study: str
+    version: int
+    hash: str
+    content: str
+    registered_at: datetime
+    evidence: tuple[EvidenceRecord, ...] = ()
+
+    def of_kind(self, kind: Evidence) -> EvidenceRecord | None:
+        """The evidence of this kind, if any came."""
+        return next((one for one in self.evidence if one.kind is kind), None)
+
+
+ADJUDICATION = "adjudication"  # the reason of the label of whoever decides between two that differ
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A judgement on one answer. ``chance`` is that of the draw, of people's labels only; ``reason`` the
+    rule that matched, or `ADJUDICATION`; ``at`` is given by the ledger."""
+
+    execution_id: str
+    kind: LabelKind
+    method: LabelMethod
+    version: str
+    labeller: str
+    chance: float | None = None
+    reason: str | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """An answer of a draw. ``stratum``: model, arm, region, label by rules."""
+
+    execution_id: str
+    stratum: tuple[str, str, str, str]
+    chance: float

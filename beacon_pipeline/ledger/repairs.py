@@ -31,19 +31,24 @@ class LedgerRepairs(LedgerWatch):
     def reopen(self, call_id: str, execution_ids: Sequence[str], *, actor: str) -> list[str]:
         """Record that a call believed ended still runs: its executions are dispatched again.
 
-        Applies to failed, timed out and cancelled executions without another open attempt.
+        Applies to executions without an answer that have no other open attempt.
         """
         now = self._clock()
 
         def reopen_all(connection: sa.Connection) -> list[str]:
             statuses = lock_statuses(connection, execution_ids)
             busy = open_attempts(connection, execution_ids)
-            ids = [i for i in execution_ids if statuses[i] in ENDED and busy.get(i, call_id) == call_id]
+            ids = [
+                i
+                for i in execution_ids
+                if statuses[i] is not Status.COMPLETED and busy.get(i, call_id) == call_id
+            ]
             changes = [
                 Change(
                     i, statuses[i], Status.DISPATCHED, Cause.REPAIR, values=CLEARED | {"completed_at": None}
                 )
                 for i in ids
+                if statuses[i] is not Status.DISPATCHED
             ]
             for some in chunks(ids):
                 connection.execute(
@@ -55,15 +60,26 @@ class LedgerRepairs(LedgerWatch):
                 connection.execute(
                     sa.update(calls_table)
                     .where(calls_table.c.id == call_id)
-                    .values(settled_at=None, replied=False, confirmed_at=None)
+                    .values(
+                        settled_at=None,
+                        replied=False,
+                        confirmed_at=None,
+                        truth=None,
+                        failure_code=None,
+                        failure_message=None,
+                    )
                 )
             return apply_changes(connection, changes, at=now, actor=actor)
 
         return self._database.write(reopen_all)
 
     def retry(self, execution_ids: Sequence[str], *, actor: str, detail: str | None = None) -> list[str]:
-        """Make ended executions without an answer pending again; closes what is left open of them."""
-        return self._move_to(Status.PENDING, ENDED, execution_ids, Cause.RETRY, actor, detail, dict(CLEARED))
+        """Make executions without an answer pending again: ended ones, whose open attempts it closes, and
+        dispatched ones that have no attempt in flight."""
+        sources = (*ENDED, Status.DISPATCHED)
+        return self._move_to(
+            Status.PENDING, sources, execution_ids, Cause.RETRY, actor, detail, dict(CLEARED)
+        )
 
     def cancel_pending(self, execution_ids: Sequence[str], *, actor: str) -> list[str]:
         """Cancel executions that were not dispatched."""
@@ -90,7 +106,13 @@ class LedgerRepairs(LedgerWatch):
 
         def move(connection: sa.Connection) -> list[str]:
             statuses = lock_statuses(connection, execution_ids)
-            ids = [i for i in execution_ids if statuses.get(i) in sources]
+            in_flight = open_attempts(connection, execution_ids)
+            ids = [
+                i
+                for i in execution_ids
+                if (status := statuses.get(i)) in sources
+                and not (status is Status.DISPATCHED and i in in_flight)
+            ]
             supersede(connection, ids, now)
             changes = [Change(i, statuses[i], target, cause, detail, values) for i in ids]
             return apply_changes(connection, changes, at=now, actor=actor)
@@ -163,6 +185,9 @@ class LedgerRepairs(LedgerWatch):
             & (other.c.region == region)
             & (other.c.model == table.c.model)
             & (other.c.question == table.c.question)
+            & (other.c.arm == table.c.arm)
+            & (other.c.block == table.c.block)
+            & (other.c.sample == table.c.sample)
         )
         misspelt = (table.c.job_id == job_id) & (table.c.region == spelled)
 

@@ -8,7 +8,16 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger.records import Attempt, Call, Cell, Execution, ExecutionSummary, Job, Transition
+from beacon_pipeline.ledger.records import (
+    Attempt,
+    Call,
+    Cell,
+    Execution,
+    ExecutionSummary,
+    Job,
+    Sibling,
+    Transition,
+)
 from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
 from inference.contract import CallStatus, FailureCode, FinishReason, Provenance, Request
@@ -24,6 +33,9 @@ attempts_table = Base.metadata.tables["attempts"]
 jobs_table = Base.metadata.tables["jobs"]
 transitions_table = Base.metadata.tables["transitions"]
 write_counts_table = Base.metadata.tables["write_counts"]
+catalogs_table = Base.metadata.tables["catalogs"]
+
+IN_ORDER = [executions_table.c[name] for name in ("region", "model", "question", "arm", "block", "sample")]
 
 
 def chunks(items: Sequence[Item], size: int = CHUNK) -> Iterable[Sequence[Item]]:
@@ -65,6 +77,16 @@ def standing_from(row: sa.RowMapping) -> ExecutionSummary:
     return ExecutionSummary(**values | {"cell": cell, "status": Status(values["status"])})
 
 
+def sibling_from(row: sa.RowMapping) -> Sibling:
+    kind = row["answer_kind"]
+    return Sibling(
+        row["id"],
+        Cell(row["region"], row["model"], row["question"]),
+        Status(row["status"]),
+        None if kind is None else AnswerKind(kind),
+    )
+
+
 def _execution_from(row: sa.RowMapping, attempts: tuple[Attempt, ...]) -> Execution:
     def word(kind: type[Word], column: str) -> Word | None:
         return None if row[column] is None else kind(row[column])
@@ -86,11 +108,7 @@ def _execution_from(row: sa.RowMapping, attempts: tuple[Attempt, ...]) -> Execut
 def read_executions(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Execution]:
     """Executions with their attempts and calls, in three statements however many there are."""
     rows = (
-        connection.execute(
-            sa.select(executions_table)
-            .where(*conditions)
-            .order_by(executions_table.c.region, executions_table.c.model, executions_table.c.question)
-        )
+        connection.execute(sa.select(executions_table).where(*conditions).order_by(*IN_ORDER))
         .mappings()
         .all()
     )

@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
+from beacon_pipeline.ledger.records import REGIONAL_ARM
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Evidence, LabelKind, LabelMethod, Status
 from beacon_pipeline.ledger.types import ExactText, Moment
 from inference.contract import CallStatus, FailureCode, FinishReason
 
@@ -52,12 +53,26 @@ class JobRow(Base):
     catalog_digest: Mapped[str]
     specification: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(index=True)
+    # What each cell was asked (`catalog.plan.Plan`); none: one answer under the region's own prompt.
+    plan: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+
+
+class CatalogRow(Base):
+    """What a catalog held when a job was made of it."""
+
+    __tablename__ = "catalogs"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    content: Mapped[dict[str, Any]] = mapped_column(sa.JSON)  # canonical: the digest is its sha256
+    created_at: Mapped[datetime]
 
 
 class ExecutionRow(Base):
     __tablename__ = "executions"
     __table_args__ = (
-        sa.UniqueConstraint("job_id", "region", "model", "question"),
+        sa.UniqueConstraint("job_id", "region", "model", "question", "arm", "block", "sample"),
+        sa.CheckConstraint("block >= 1", name="block_positive"),
+        sa.CheckConstraint("sample >= 1", name="sample_positive"),
         _one_of("status", Status, "status_word"),
         _one_of("answer_kind", AnswerKind, "answer_kind_word"),
         _one_of("finish_reason", FinishReason, "finish_reason_word"),
@@ -99,6 +114,11 @@ class ExecutionRow(Base):
     parameters: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     provenance: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     cold_start: Mapped[bool | None]
+
+    arm: Mapped[str] = mapped_column(server_default=REGIONAL_ARM)  # the system prompt, by name
+    block: Mapped[int] = mapped_column(server_default="1")
+    sample: Mapped[int] = mapped_column(server_default="1")
+    seed: Mapped[int | None] = mapped_column(sa.BigInteger)  # none of its own: that of the parameters
 
     queued_at: Mapped[datetime] = mapped_column(index=True)
     dispatched_at: Mapped[datetime | None]  # the newest attempt's intent
@@ -208,3 +228,80 @@ class WriteCountsRow(Base):
     committed: Mapped[int]
     retried: Mapped[int]
     failed: Mapped[int]
+
+
+class StudyRow(Base):
+    """A study as it was registered; rows are added, never changed."""
+
+    __tablename__ = "studies"
+    __table_args__ = (
+        sa.UniqueConstraint("study", "hash"),
+        sa.CheckConstraint("version >= 1", name="version_positive"),
+    )
+
+    study: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    hash: Mapped[str]  # sha256 of the content
+    content: Mapped[str] = mapped_column(ExactText)  # canonical JSON
+    registered_at: Mapped[datetime]
+
+
+class StudyEvidenceRow(Base):
+    """What came from outside for a registered study: one of each kind, so that none can be chosen."""
+
+    __tablename__ = "study_evidence"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["study", "version"], ["studies.study", "studies.version"]),
+        _one_of("kind", Evidence, "kind_word"),
+    )
+
+    study: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    content: Mapped[bytes] = mapped_column(sa.LargeBinary)
+    sha256: Mapped[str]
+    at: Mapped[datetime]
+
+
+class LabelRow(Base):
+    """A judgement on an answer; rows are added, never changed."""
+
+    __tablename__ = "labels"
+    __table_args__ = (
+        sa.UniqueConstraint("execution_id", "method", "version", "labeller"),
+        _one_of("kind", LabelKind, "kind_word"),
+        _one_of("method", LabelMethod, "method_word"),
+        sa.CheckConstraint(
+            f"chance IS NULL OR method = '{LabelMethod.PEOPLE.value}'", name="chance_of_people"
+        ),
+        sa.CheckConstraint("chance > 0 AND chance <= 1", name="chance_range"),
+        sa.CheckConstraint("version <> ''", name="version_given"),
+        sa.CheckConstraint("labeller <> ''", name="labeller_given"),
+    )
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True
+    )
+    execution_id: Mapped[str] = mapped_column(sa.ForeignKey("executions.id"))
+    kind: Mapped[str]
+    method: Mapped[str]
+    version: Mapped[str]  # of the rules, of the judge's prompt and rubric, of what people were told
+    labeller: Mapped[str] = mapped_column(ExactText)  # who: a person, a judge model, the rules
+    chance: Mapped[float | None] = mapped_column(
+        sa.Double
+    )  # with which people's answer was drawn; None: it was not drawn
+    reason: Mapped[str | None] = mapped_column(ExactText)  # the rule that matched; `adjudication`
+    at: Mapped[datetime]
+
+
+class LabelDrawRow(Base):
+    """An answer that was drawn to be labelled by people."""
+
+    __tablename__ = "label_draws"
+    __table_args__ = (sa.CheckConstraint("chance > 0 AND chance <= 1", name="chance_range"),)
+
+    draw: Mapped[str] = mapped_column(primary_key=True)
+    execution_id: Mapped[str] = mapped_column(sa.ForeignKey("executions.id"), primary_key=True, index=True)
+    stratum: Mapped[str]  # model, arm, region and the label by rules, as JSON
+    chance: Mapped[float] = mapped_column(sa.Double)
+    at: Mapped[datetime]

@@ -26,9 +26,10 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True, slots=True)
 class StatusCount:
-    """How many executions have this status, and this word of the provider on their newest call.
+    """How many executions have this status, and this report of the provider on their newest call.
 
-    ``refused``: the newest call's reply or refusal is on record; ``answered``: any call's is.
+    ``refused``: the newest call's reply, or its refusal, is on record as this execution's failure;
+    ``answered``: any call's reply or refusal is on record.
     """
 
     status: Status
@@ -147,7 +148,10 @@ def _agreements(connection: sa.Connection, recent: sa.ColumnElement[bool]) -> tu
         .subquery()
     )
     newest = (attempt.c.execution_id == calls_of.c.execution_id) & (attempt.c.number == calls_of.c.number)
-    columns = (table.c.status, call.c.truth, call.c.replied, calls_of.c.answered)
+    # Literal columns, because an expression with bound values cannot be grouped by.
+    yes, no = (sa.literal_column(value, sa.Integer) for value in "10")
+    refused = sa.case((call.c.replied & attempt.c.failure_code.is_not(None), yes), else_=no)
+    columns = (table.c.status, call.c.truth, refused, calls_of.c.answered)
     query = (
         sa.select(*columns, sa.func.count())
         .select_from(table)
@@ -161,11 +165,11 @@ def _agreements(connection: sa.Connection, recent: sa.ColumnElement[bool]) -> tu
         StatusCount(
             status=Status(status),
             call_status=None if call_status is None else CallStatus(call_status),
-            refused=bool(replied),
+            refused=bool(refused),
             answered=bool(answered),
             executions=count,
         )
-        for status, call_status, replied, answered, count in connection.execute(query)
+        for status, call_status, refused, answered, count in connection.execute(query)
     )
 
 

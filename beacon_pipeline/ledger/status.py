@@ -33,6 +33,23 @@ class AnswerKind(StrEnum):
     UNFINISHED = "unfinished"  # the output ended among the model's thoughts: the answer never began
 
 
+class LabelKind(StrEnum):
+    """A judgement on an answer. What can be counted without judging (empty, unfinished, ended by a
+    filter) is a fact of the execution, and no label."""
+
+    COMPLETE = "complete"  # does what was asked
+    EVASIVE = "evasive"  # answers around it: softens, lectures, turns to something else
+    REFUSAL = "refusal"  # does not answer, and mostly says so
+
+
+class LabelMethod(StrEnum):
+    """Who judged."""
+
+    RULES = "rules"
+    JUDGE = "judge"  # a model
+    PEOPLE = "people"
+
+
 class Cause(StrEnum):
     """Why a status changed; kept with every transition."""
 
@@ -75,3 +92,10 @@ def require_legal(source: Status | None, target: Status) -> None:
     """Raises IllegalTransition unless ``target`` may follow ``source``."""
     if target not in LEGAL_TRANSITIONS[source]:
         raise IllegalTransition(source, target)
+
+
+class Evidence(StrEnum):
+    """What can come from outside for a registered study."""
+
+    PUBLIC_VALUE = "public_value"  # published after the registration; the seed is made of it
+    TIMESTAMP = "timestamp"  # that the hash was there at a time: an RFC 3161 token, an OpenTimestamps proof

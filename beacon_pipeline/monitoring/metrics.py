@@ -11,7 +11,8 @@ from datetime import timedelta
 from enum import StrEnum
 
 from beacon_pipeline.catalog import Catalog, ProviderName, Settings
-from beacon_pipeline.ledger.statistics import DeploymentUsage, Statistics
+from beacon_pipeline.execution.decide import CallStage, ExecutionState
+from beacon_pipeline.ledger.statistics import DeploymentUsage, Statistics, StatusCount
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.reconciliation.checks import CheckOutcome
 from beacon_pipeline.reconciliation.consistency import contradicts
@@ -76,9 +77,9 @@ def metrics_of(
     the ledger has, and that the provider's word does not contradict; ``queued_runs`` the Dagster runs
     that wait for their turn."""
     contradicted = sum(
-        a.executions
-        for a in statistics.agreements
-        if contradicts(a.status, a.call_status, refused=a.refused, answered=a.answered)
+        count.executions
+        for count in statistics.agreements
+        if contradicts(_state_of(count), answered=count.answered)
     )
     mismatches = contradicted + shown_otherwise
     answers = statistics.by_answer_kind
@@ -110,6 +111,15 @@ def metrics_of(
         unpriced_gpu_seconds=unpriced,
         cost_estimate=cost,
     )
+
+
+def _state_of(count: StatusCount) -> ExecutionState:
+    """What the decision table looks at of executions that are counted together, on record."""
+    if count.status is Status.DISPATCHED or count.call_status is None:
+        stage = CallStage.ACCEPTED
+    else:
+        stage = CallStage.REFUSED if count.refused else CallStage.ENDED
+    return ExecutionState(count.status, stage, count.call_status, attempts=1, budget=1)
 
 
 def _part(some: int, of: int) -> float | None:

@@ -1,20 +1,17 @@
-"""What each asset check of an execution checks. Pure; Dagster is told elsewhere."""
+"""What each asset check of an execution checks. Pure; `view` reports it to Dagster."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from beacon_pipeline.execution.classify_answer import reasoning_unfinished
+from beacon_pipeline.execution.decide import StatusOf
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import AnswerKind, Status
-from beacon_pipeline.reconciliation.consistency import (
-    Shown,
-    deployment_problem,
-    mismatch_with_dagster,
-    mismatch_with_provider,
-)
+from beacon_pipeline.reconciliation.consistency import Shown, deployment_problem, find_mismatch
 from inference.contract import CallStatus
 
 
@@ -28,12 +25,22 @@ class CheckName(StrEnum):
 
 @dataclass(frozen=True)
 class CheckInput:
-    """All that a check looks at. ``call_status`` is the provider's word on the newest call, or None
-    where no call was accepted; ``shown`` is None where the partition is not materialized."""
+    """All that a check looks at.
+
+    ``status_of`` gives what the provider says of a call, or None where it was not asked; ``shown`` is None
+    where the partition is not materialized; ``budget`` is the number of attempts that are allowed.
+    """
 
     execution: Execution
-    call_status: CallStatus | None
+    status_of: StatusOf
     shown: Shown | None
+    budget: int
+
+    @property
+    def call_status(self) -> CallStatus | None:
+        """What the provider says of the newest call, or None where no call was accepted."""
+        call = self.execution.newest_call
+        return self.status_of(call) if call else None
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,9 @@ class CheckOutcome:
     remedy: str = "nothing to do"
 
 
-def non_empty_output(evidence: CheckInput) -> CheckOutcome:
+def non_empty_output(looked_at: CheckInput) -> CheckOutcome:
     """An empty answer is a finding about the model, not a failure of the execution."""
-    execution = evidence.execution
+    execution = looked_at.execution
     if execution.status is not Status.COMPLETED:
         return CheckOutcome(True, f"no answer to look at: the execution is {execution.status.value}")
     if execution.answer_kind is AnswerKind.EMPTY:
@@ -69,23 +76,23 @@ def non_empty_output(evidence: CheckInput) -> CheckOutcome:
     return CheckOutcome(True, f"{kind} answer of {len(execution.answer or '')} characters")
 
 
-def status_consistency(evidence: CheckInput) -> CheckOutcome:
+def status_consistency(looked_at: CheckInput) -> CheckOutcome:
     """The provider, the ledger and Dagster agree."""
-    mismatch = mismatch_with_provider(evidence.execution, evidence.call_status) or mismatch_with_dagster(
-        evidence.execution, evidence.shown
+    mismatch = find_mismatch(
+        looked_at.execution, looked_at.shown, looked_at.status_of, budget=looked_at.budget
     )
     if mismatch is not None:
         return CheckOutcome(False, mismatch.found, mismatch.remedy)
-    call_status = evidence.call_status.value if evidence.call_status else "nothing"
-    shown = evidence.shown.status if evidence.shown else "nothing"
+    call_status = looked_at.call_status.value if looked_at.call_status else "nothing"
+    shown = looked_at.shown.status if looked_at.shown else "nothing"
     return CheckOutcome(
-        True, f"provider: {call_status}, ledger: {evidence.execution.status.value}, Dagster: {shown}"
+        True, f"provider: {call_status}, ledger: {looked_at.execution.status.value}, Dagster: {shown}"
     )
 
 
-def executed_region(evidence: CheckInput) -> CheckOutcome:
+def executed_region(looked_at: CheckInput) -> CheckOutcome:
     """The answer came from the region that was asked, and from the model."""
-    execution = evidence.execution
+    execution = looked_at.execution
     if problem := deployment_problem(execution):
         return CheckOutcome(
             False,
@@ -94,6 +101,19 @@ def executed_region(evidence: CheckInput) -> CheckOutcome:
             "(another name of the same model goes into endpoint_model_aliases), then ask again in a new job",
         )
     return CheckOutcome(True, f"asked in {execution.region!r}, executed there")
+
+
+def of_cell(outcomes: Sequence[CheckOutcome]) -> CheckOutcome:
+    """A check's verdict on a partition, from those on its executions: it passes where all do."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    if not failed:
+        counted = Counter(outcome.seen for outcome in outcomes).most_common(1)
+        return CheckOutcome(True, f"all {len(outcomes)} executions; {counted[0][1]} of them: {counted[0][0]}")
+    return CheckOutcome(
+        False, f"{len(failed)} of {len(outcomes)} executions: {failed[0].seen}", failed[0].remedy
+    )
 
 
 CHECKS: Mapping[CheckName, Callable[[CheckInput], CheckOutcome]] = {

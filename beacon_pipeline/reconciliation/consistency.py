@@ -1,11 +1,27 @@
-"""Do the three truths agree? What the provider says, what the ledger says, what Dagster shows. Pure."""
+"""Do the provider, the ledger and Dagster agree on an execution? Pure.
+
+A disagreement is what the decision table would change, and its remedy is the text of that step.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from beacon_pipeline.ledger.records import Execution
-from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.execution.decide import (
+    Action,
+    Attendance,
+    ExecutionState,
+    MaterializedState,
+    StatusOf,
+    decide,
+    deciding_call,
+    state_of,
+)
+from beacon_pipeline.ledger.records import Cell, Execution, Sibling
+from beacon_pipeline.ledger.status import AnswerKind, Status
+from beacon_pipeline.reconciliation.reconcile import REMEDIES
 from inference.contract import CallStatus
 
 
@@ -20,85 +36,151 @@ class Shown:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Two truths that differ: what was found, and what a person or the sensor does about it."""
+    """Two records that differ: what was found, and what reconciliation or a person does about it."""
 
     found: str
     remedy: str
 
 
 REPORTED_BY_HAND = "it was reported by hand: wipe it in the UI, or ask again in a new job"
-RECONCILE = "nothing is lost: launch the partition again, and it attaches to what the provider has"
+NOT_ON_RECORD = (
+    "if the ledger was replaced, restore it; else wipe the partition in the UI, or ask anew in a new job"
+)
 
 
-def mismatch_with_provider(execution: Execution, call_status: CallStatus | None) -> Mismatch | None:
-    """Whether the ledger's status can be true, given the provider's word on the newest call.
+def summary_of_kinds(answers: Sequence[Sibling | Execution]) -> str | None:
+    """Which kinds the answers of a cell are: `refusal`, or of several `3 substantive, 2 refusal`."""
+    counted = Counter(one.answer_kind for one in answers if one.answer_kind)
+    if len(answers) == 1:
+        return next((kind.value for kind in counted), None)
+    return ", ".join(f"{counted[kind]} {kind.value}" for kind in AnswerKind if counted[kind]) or None
 
-    ``call_status`` is None where no call was ever accepted. ``unreachable`` contradicts nothing.
+
+def shown_of(
+    execution: Execution, of_cell: Sequence[Sibling | Execution], shown: Shown | None
+) -> Shown | None:
+    """What a partition shows of one of the executions ``of_cell``: all that the job asked of it, in order.
+
+    A partition sums its executions up, under the id of the first, as soon as all are completed. Until then
+    it has nothing to show of them, so that nothing is missing of those that are.
     """
-    status, call = execution.status, execution.newest_call
-    told = (
-        f"the ledger says {status.value}, the provider says {call_status.value if call_status else 'nothing'}"
+    if len(of_cell) <= 1:
+        return shown
+    kind = execution.answer_kind.value if execution.answer_kind else None
+    itself = Shown(execution.id, execution.status.value, kind)
+    ours = shown is not None and shown.execution_id in {one.id for one in of_cell}
+    if any(one.status is not Status.COMPLETED for one in of_cell) and not ours:
+        return itself if execution.status is Status.COMPLETED else None
+    if shown is None or not ours:
+        return shown
+    agrees = (shown.status, shown.answer_kind) == (Status.COMPLETED.value, summary_of_kinds(of_cell))
+    return itself if agrees else Shown(execution.id, shown.status, shown.answer_kind)
+
+
+def by_cell(executions: Iterable[Execution]) -> dict[Cell, list[Execution]]:
+    """Executions by their cell; the order stays."""
+    found: dict[Cell, list[Execution]] = {}
+    for execution in executions:
+        found.setdefault(execution.cell, []).append(execution)
+    return found
+
+
+def materialized_state(execution: Execution, shown: Shown | None) -> MaterializedState:
+    """What Dagster shows of an execution's partition; ``shown`` is None where it is not materialized."""
+    if shown is None:
+        return MaterializedState.MISSING
+    if shown.execution_id != execution.id:
+        return MaterializedState.OTHER
+    kind = execution.answer_kind.value if execution.answer_kind else None
+    agrees = (shown.status, shown.answer_kind) == (execution.status.value, kind)
+    return MaterializedState.AGREES if agrees else MaterializedState.DIFFERS
+
+
+def find_mismatch(
+    execution: Execution, shown: Shown | None, status_of: StatusOf, *, budget: int
+) -> Mismatch | None:
+    """What disagrees about an execution, if anything; with the provider first, to which an answer is lost."""
+    return mismatch_with_provider(execution, status_of, budget=budget) or mismatch_with_dagster(
+        execution, shown, status_of, budget=budget
     )
-    refused = call is not None and call.replied
+
+
+def mismatch_with_provider(execution: Execution, status_of: StatusOf, *, budget: int) -> Mismatch | None:
+    """Whether the ledger's status can be true, given what the provider says of the execution's calls.
+
+    ``budget`` is the number of attempts that are allowed.
+    """
+    state = _unattended(execution, None, status_of, budget)
     # Another attempt's reply may have come late and won over the newest call.
     answered = any(attempt.call.replied for attempt in execution.attempts)
-    if not contradicts(status, call_status, refused=refused, answered=answered):
+    if not contradicts(state, answered=answered):
         return None
-    if call_status is None:
-        return Mismatch(f"{told}: an answer without a call", "look at the execution's transitions")
-    return Mismatch(told, RECONCILE)
+    reported = state.call_status.value if state.call_status else "nothing"
+    found = f"the ledger says {execution.status.value}, the provider says {reported}"
+    if execution.status is Status.COMPLETED:
+        return Mismatch(found, REMEDIES[Action.NOTHING])
+    return Mismatch(found, REMEDIES[decide(state)])
 
 
-def contradicts(status: Status, call_status: CallStatus | None, *, refused: bool, answered: bool) -> bool:
-    """Whether a status cannot be true, given the provider's word on the newest call.
+def contradicts(state: ExecutionState, *, answered: bool) -> bool:
+    """Whether a status cannot be true, given what the provider says of the call that decides.
 
-    ``refused``: the reply or the refusal of the newest call is on record; ``answered``: that of any
-    call of the execution is.
+    ``answered``: the reply or the refusal of any call of the execution is on record.
     """
-    if call_status is CallStatus.UNREACHABLE:
-        return False
-    if call_status is None:
-        return status is Status.COMPLETED
-    match status:
-        case Status.COMPLETED:
-            return call_status not in (CallStatus.SUCCEEDED, CallStatus.EXPIRED) and not answered
-        case Status.FAILED | Status.TIMED_OUT | Status.CANCELLED:
-            return call_status is CallStatus.PENDING or (call_status is CallStatus.SUCCEEDED and not refused)
-        case Status.DISPATCHED:
-            return call_status is not CallStatus.PENDING
-        case Status.PENDING:
-            return call_status in (CallStatus.PENDING, CallStatus.SUCCEEDED) and not refused
+    if state.status is Status.COMPLETED:
+        true = (CallStatus.SUCCEEDED, CallStatus.EXPIRED, CallStatus.UNREACHABLE)
+        return state.call_status is None or (state.call_status not in true and not answered)
+    action = decide(state)
+    if state.status is Status.DISPATCHED:
+        return action in (Action.SETTLE, Action.REATTACH, Action.DISPATCH, Action.GIVE_UP)
+    return action in (Action.SETTLE, Action.REATTACH) or (
+        action is Action.FOLLOW and state.call_status is CallStatus.PENDING
+    )
 
 
-def mismatch_with_dagster(execution: Execution, shown: Shown | None) -> Mismatch | None:
+def _unattended(
+    execution: Execution, shown: Shown | None, status_of: StatusOf, budget: int
+) -> ExecutionState:
+    """An execution as reconciliation would look at it."""
+    deciding = deciding_call(execution, status_of)
+    if execution.status is Status.COMPLETED and execution.newest_call:
+        deciding = deciding._replace(status=status_of(execution.newest_call))
+    return state_of(
+        execution,
+        deciding,
+        budget=budget,
+        attended_by=Attendance.NOBODY,
+        shown=materialized_state(execution, shown),
+    )
+
+
+def mismatch_with_dagster(
+    execution: Execution, shown: Shown | None, status_of: StatusOf, *, budget: int
+) -> Mismatch | None:
     """Whether Dagster shows of this execution's partition what the ledger says.
 
     ``shown`` is None where the partition is not materialized. A partition that shows another
     execution, of a newer or an older job, says nothing of this one; one that shows none is of no job.
     """
-    completed = execution.status is Status.COMPLETED
-    if shown is None:
-        if not completed:
-            return None
-        return Mismatch(
-            "the ledger says completed, Dagster shows the partition as not materialized",
-            "launch the partition again: it materializes from the record, no model is asked",
-        )
-    if shown.execution_id is None:
-        return Mismatch(
-            f"the ledger says {execution.status.value}, Dagster shows a materialization of no execution",
-            "launch the partition again: it shows the ledger's record" if completed else REPORTED_BY_HAND,
-        )
-    if shown.execution_id != execution.id:
-        return None
-    kind = execution.answer_kind.value if execution.answer_kind else None
-    if shown.status == execution.status.value and shown.answer_kind == kind:
-        return None
-    return Mismatch(
-        f"the ledger says {execution.status.value} ({kind or 'no answer'}), "
-        f"Dagster shows {shown.status} ({shown.answer_kind or 'no answer'})",
-        "launch the partition again: it shows the ledger's record",
-    )
+    status, completed = execution.status.value, execution.status is Status.COMPLETED
+    state = _unattended(execution, shown, status_of, budget)
+    remedy = REMEDIES[decide(state)]
+    match state.shown:
+        case MaterializedState.MISSING if completed:
+            return Mismatch(
+                f"the ledger says {status}, Dagster shows the partition as not materialized", remedy
+            )
+        case MaterializedState.OTHER if shown is not None and shown.execution_id is None:
+            found = f"the ledger says {status}, Dagster shows a materialization of no execution"
+            return Mismatch(found, remedy if completed else REPORTED_BY_HAND)
+        case MaterializedState.DIFFERS if shown is not None:
+            kind = execution.answer_kind.value if execution.answer_kind else "no answer"
+            return Mismatch(
+                f"the ledger says {status} ({kind}), "
+                f"Dagster shows {shown.status} ({shown.answer_kind or 'no answer'})",
+                remedy,
+            )
+    return None
 
 
 def mismatch_of_unknown(shown: Shown) -> Mismatch:
@@ -107,8 +189,7 @@ def mismatch_of_unknown(shown: Shown) -> Mismatch:
     if shown.execution_id is None:
         return Mismatch("Dagster shows a materialization of no execution", REPORTED_BY_HAND)
     return Mismatch(
-        f"Dagster shows execution {shown.execution_id}, which the ledger does not have",
-        "if this is the right ledger, launch the partition again: it shows the record, or asks anew",
+        f"Dagster shows execution {shown.execution_id}, which the ledger does not have", NOT_ON_RECORD
     )
 
 

@@ -10,44 +10,52 @@ from datetime import datetime
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.execution.call_status import states_of
-from beacon_pipeline.execution.decide import CallStage, Facts, facts_of, stage_of
+from beacon_pipeline.execution.decide import (
+    Attendance,
+    ExecutionState,
+    MaterializedState,
+    StatusOf,
+    calls_to_poll,
+    deciding_call,
+    state_of,
+)
 from beacon_pipeline.execution.preflight import check_ready, deployments_of
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.records import Cell, Execution
+from beacon_pipeline.ledger.records import Call, Cell, Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.reconciliation.consistency import Shown
-from beacon_pipeline.reconciliation.reconcile import Case, Healing, View, reconcile
+from beacon_pipeline.reconciliation.consistency import materialized_state, shown_of
+from beacon_pipeline.reconciliation.reconcile import Repair, reconcile
 from beacon_pipeline.reconciliation.view import Materialized
 from inference.contract import CallState, CallStatus, Deployment, NotConfigured
 
 LOOK_SECONDS = 10.0  # for all of a tick's questions to providers together
-NO_WORD = "it gives no word on their calls"
+NO_ANSWER = "it does not say what became of their calls"
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """One execution, what the provider says of it, and what heals it."""
+    """One execution, what its provider says of it, and what repairs it."""
 
     execution: Execution
-    call_status: CallStatus | None
-    healing: Healing
+    call_status: CallStatus | None  # of the call that decides
+    repair: Repair
     provider: str  # that has its newest call, or would get the next
-    waits_for: str | None = None  # why it is wrong, nobody works on it, and nothing can be done now
+    polled: tuple[tuple[Call, CallStatus], ...] = ()  # calls that the provider was asked about just now
+    waits_for: str | None = None  # why it is wrong, no run works on it, and nothing can be done now
 
     @property
-    def confirms(self) -> bool:
-        """Whether the provider was asked about a call that ended, and the record stands."""
-        final = self.call_status is not None and self.call_status.is_final
-        return final and self.healing is Healing.NOTHING and self.execution.status.is_terminal
+    def confirmed(self) -> list[str]:
+        """Ids of calls that had ended on record, and of which the provider said so again."""
+        if self.repair is not Repair.NOTHING or not self.execution.status.is_terminal:
+            return []
+        return [call.id for call, status in self.polled if status.is_final]
 
     @property
-    def was_told(self) -> bool:
-        """Whether the provider gave a word on it just now."""
-        call = self.execution.newest_call
-        asked = call is not None and call.confirmed_at is None
-        return asked and self.call_status not in (None, CallStatus.UNREACHABLE)
+    def was_reached(self) -> bool:
+        """Whether the provider gave an answer on it just now."""
+        return any(status is not CallStatus.UNREACHABLE for _, status in self.polled)
 
     @property
     def waits(self) -> bool:
@@ -97,46 +105,80 @@ class Inspector:
         materialized = self._shown([key_of(e.cell) for e in executions])
         completed = [e.cell for e in executions if e.status is Status.COMPLETED]
         newest = {e.id for e in self._ledger.newest_executions(completed)}
-        states, durable = asyncio.run(self._ask([e for e in executions if _may_have_ended(e)]))
+        siblings = self._ledger.siblings(executions)
+        states, durable = asyncio.run(self._poll(executions))
         found = []
         for execution in executions:
-            shown = materialized.get(key_of(execution.cell))
-            case = Case(
-                facts=self._facts(execution, states, durable),
-                view=self._view(execution, shown.shown if shown else None),
-                unattended=execution.updated_at < untouched_since or execution.id in abandoned,
-                newest=execution.id in newest,
-                told=execution.status is Status.CANCELLED or execution.dead_lettered_at is not None,
+            partition = materialized.get(key_of(execution.cell))
+            of_cell = siblings.get((execution.job_id, execution.cell), ())
+            shown = shown_of(execution, of_cell, partition.shown if partition else None)
+            unattended = execution.updated_at < untouched_since or execution.id in abandoned
+            found.append(
+                self._inspected(
+                    execution,
+                    states,
+                    durable,
+                    attended_by=self._attended_by(execution, unattended),
+                    shown=materialized_state(execution, shown),
+                    newest=execution.id in newest,
+                )
             )
-            call = execution.newest_call
-            found.append(self._examined(execution, case, states.get(call.id) if call else None))
         return self._held_back(found)
 
-    def _examined(self, execution: Execution, case: Case, state: CallState | None) -> Inspection:
-        healing, call_status = reconcile(case), case.facts.call_status
-        left_alone = case.unattended or execution.status.is_terminal
-        no_word = healing is Healing.WAIT and call_status is CallStatus.UNREACHABLE and left_alone
-        why = f"{NO_WORD}: {state.detail}" if state and state.detail else NO_WORD
+    def _attended_by(self, execution: Execution, unattended: bool) -> Attendance:
+        if execution.cell in self._under_way:
+            return Attendance.OTHER_RUN
+        return Attendance.NOBODY if unattended else Attendance.RECENT
+
+    def _inspected(
+        self,
+        execution: Execution,
+        states: Mapping[str, CallState],
+        durable: Mapping[str, bool],
+        *,
+        attended_by: Attendance,
+        shown: MaterializedState,
+        newest: bool,
+    ) -> Inspection:
+        deciding = deciding_call(execution, _status_of(states))
+        call = execution.newest_call
+        state = state_of(
+            execution,
+            deciding,
+            budget=self._catalog.settings.attempt_budget,
+            durable=durable.get(call.provider, True) if call else True,
+            attended_by=attended_by,
+            shown=shown,
+            newest=newest,
+        )
+        detail = states[deciding.call.id].detail if deciding.call and deciding.call.id in states else None
+        repair = reconcile(state)
         return Inspection(
-            execution, call_status, healing, self._provider_of(execution), why if no_word else None
+            execution,
+            deciding.status,
+            repair,
+            self._provider_of(execution),
+            tuple((c, states[c.id].status) for c in calls_to_poll(execution) if c.id in states),
+            _waits_for(state, repair, detail),
         )
 
     def _provider_of(self, execution: Execution) -> str:
         call = execution.newest_call
         return call.provider if call else self._catalog.model(execution.model).provider.value
 
-    def _held_back(self, examined: list[Inspection]) -> list[Inspection]:
-        """Nothing is dispatched to what cannot be asked: a run would only fail at it."""
-        to_dispatch = [e.execution.cell for e in examined if e.healing is Healing.REDISPATCH]
+    def _held_back(self, inspected: list[Inspection]) -> list[Inspection]:
+        """Those that would be dispatched to a provider that cannot be asked wait instead: a run that is
+        bound to fail helps no one, and heals nothing."""
+        to_dispatch = [e.execution.cell for e in inspected if e.repair is Repair.REDISPATCH]
         if not to_dispatch:
-            return examined
+            return inspected
         blocked = asyncio.run(self._blocked(deployments_of(to_dispatch)))
         return [
-            replace(e, healing=Healing.WAIT, waits_for=why)
-            if e.healing is Healing.REDISPATCH
+            replace(e, repair=Repair.WAIT, waits_for=why)
+            if e.repair is Repair.REDISPATCH
             and (why := blocked.get(Deployment(region=e.execution.region, model=e.execution.model)))
             else e
-            for e in examined
+            for e in inspected
         ]
 
     async def _blocked(self, deployments: Sequence[Deployment]) -> dict[Deployment, str]:
@@ -159,39 +201,40 @@ class Inspector:
             await providers.close()
         return {d: why for d, why in zip(deployments, reasons, strict=True) if why is not None}
 
-    def _facts(
-        self, execution: Execution, states: Mapping[str, CallState], durable: Mapping[str, bool]
-    ) -> Facts:
-        call = execution.newest_call
-        state = states.get(call.id) if call else None
-        confirmed = call.status if call and call.confirmed_at else None
-        return facts_of(
-            execution,
-            state.status if state else confirmed,
-            budget=self._catalog.settings.attempt_budget,
-            durable=durable.get(call.provider, True) if call else True,
-        )
+    async def _poll(self, executions: Sequence[Execution]) -> tuple[dict[str, CallState], dict[str, bool]]:
+        """What the providers say, by call id, and by provider name whether its calls are durable.
 
-    def _view(self, execution: Execution, shown: Shown | None) -> View:
-        if execution.cell in self._under_way:
-            return View.UNDER_WAY
-        if shown is None:
-            return View.MISSING
-        if shown.execution_id != execution.id:
-            return View.OTHER
-        kind = execution.answer_kind.value if execution.answer_kind else None
-        agrees = (shown.status, shown.answer_kind) == (execution.status.value, kind)
-        return View.AGREES if agrees else View.DIFFERS
-
-    async def _ask(self, executions: Sequence[Execution]) -> tuple[dict[str, CallState], dict[str, bool]]:
-        """The provider's word by call id, and by provider name whether its calls are durable."""
-        calls = list({e.newest_call.id: e.newest_call for e in executions if e.newest_call}.values())
+        A call that had ended when it was asked about again is not asked about for ever.
+        """
+        calls = {c.id: c for e in executions for c in calls_to_poll(e) if c.confirmed_at is None}
+        unsettled = [e.newest_call for e in executions if e.newest_call and e.status is not Status.COMPLETED]
         providers = self._providers.open(self._catalog)
         try:
-            states = await states_of(providers, calls, deadline_seconds=self._look_seconds)
-            return states, {name: _is_durable(providers, name) for name in {c.provider for c in calls}}
+            states = await states_of(providers, list(calls.values()), deadline_seconds=self._look_seconds)
+            return states, {name: _is_durable(providers, name) for name in {c.provider for c in unsettled}}
         finally:
             await providers.close()
+
+
+def _status_of(states: Mapping[str, CallState]) -> StatusOf:
+    def status_of(call: Call) -> CallStatus | None:
+        if call.id in states:
+            return states[call.id].status
+        if call.confirmed_at is None:
+            return None
+        # A success that could still be had would have been read, and not confirmed.
+        return CallStatus.EXPIRED if call.status in (None, CallStatus.SUCCEEDED) else call.status
+
+    return status_of
+
+
+def _waits_for(state: ExecutionState, repair: Repair, detail: str | None) -> str | None:
+    """Why nothing can be done for an execution that no run works on, or None where that is not so."""
+    ended = state.status.is_terminal and state.attended_by is not Attendance.OTHER_RUN
+    alone = ended or state.attended_by is Attendance.NOBODY
+    if repair is not Repair.WAIT or state.call_status is not CallStatus.UNREACHABLE or not alone:
+        return None
+    return f"{NO_ANSWER}: {detail}" if detail else NO_ANSWER
 
 
 def _is_durable(providers: Providers, name: str) -> bool:
@@ -199,11 +242,3 @@ def _is_durable(providers: Providers, name: str) -> bool:
         return providers.named(name).durable
     except NotConfigured:
         return True  # nothing is known of it: so nothing is given up
-
-
-def _may_have_ended(execution: Execution) -> bool:
-    """Whether the provider may know of an end of the newest call that the record does not."""
-    call = execution.newest_call
-    if call is None or execution.status in (Status.COMPLETED, Status.PENDING):
-        return False
-    return call.confirmed_at is None and stage_of(call) in (CallStage.ACCEPTED, CallStage.INTENDED)

@@ -35,7 +35,7 @@ class Pass:
         """How many executions have a run requested, by what heals them."""
         counts: Counter[str] = Counter()
         for run in self.runs:
-            counts[run.healing.value] += len(run.executions)
+            counts[run.repair.value] += len(run.executions)
         return dict(sorted(counts.items()))
 
 
@@ -58,7 +58,7 @@ def look(
         )
         tick = looking.tick(cursor)
         ticks.append(tick)
-        requested |= {run.wrong: run for run in tick.runs}
+        requested |= {run.fingerprint: run for run in tick.runs}
         cursor = tick.cursor
         through = through.after(cursor)
     return Pass(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.jobs.cancel import left_by_cancelled
 from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
@@ -23,7 +24,7 @@ from beacon_pipeline.ledger.overdue import Position
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconciliation.inspect import Inspection, Inspector
-from beacon_pipeline.reconciliation.reconcile import Healing
+from beacon_pipeline.reconciliation.reconcile import Repair
 from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
 from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
 
@@ -60,7 +61,7 @@ class Cursor(BaseModel):
     unconfirmed: Position | None = None
     ended_runs: datetime | None = None
     swept: int = 0  # partitions, in the catalog's order
-    unknown_told: dict[str, int] = {}  # partition key -> storage id of the materialization told about
+    unknown_told: dict[str, int] = {}  # partition key -> storage id of the materialization reported on
     unreachable: dict[str, Trouble] = {}  # by the provider that executions wait for
     gave_up: dict[str, Trouble] = {}  # by the first partition of what healing runs did not put right
 
@@ -79,7 +80,7 @@ class Tick:
 
     cursor: Cursor
     runs: list[HealingRun] = field(default_factory=list)
-    unknown: dict[str, int] = field(default_factory=dict)  # partition key -> storage id, not told before
+    unknown: dict[str, int] = field(default_factory=dict)  # partition key -> storage id, not reported before
     waiting: set[str] = field(default_factory=set)  # executions: wrong, and nothing can be done now
     left: int = 0  # runs that did not fit into this tick
     gave_up: set[str] = field(default_factory=set)  # executions
@@ -87,14 +88,14 @@ class Tick:
 
     @property
     def summary(self) -> str:
-        told = {
+        counts = {
             "runs requested": len(self.runs),
             "more runs to come": self.left,
             "executions waiting": len(self.waiting),
             "given up": len(self.gave_up),
-            "partitions unknown to the ledger": len(self.unknown),
+            "partitions unknown to the ledger": len(self.cursor.unknown_told),
         }
-        return ", ".join(f"{count} {name}" for name, count in told.items() if count) or "nothing is wrong"
+        return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing is wrong"
 
 
 class Reconciliation:
@@ -190,9 +191,11 @@ class Reconciliation:
         served = set(self._catalog.cells())
         for job, count in self._ledger.jobs_with_counts(since=since, until=self._untouched_since):
             asked = served.intersection(specified_cells(job.specification) or ())
-            if count < len(asked):
-                log.warning("a job lacks executions", job=job.jobspec_id, asked=len(asked), on_record=count)
-                self._ledger.ensure_executions(job.id, asked, actor=ACTOR)
+            plan = Plan.of(job.plan)
+            wanted = len(asked) * plan.executions_of_a_cell
+            if count < wanted:
+                log.warning("a job lacks executions", job=job.jobspec_id, asked=wanted, on_record=count)
+                self._ledger.ensure_executions(job.id, asked, actor=ACTOR, slots_of=plan.executions_of)
 
     def _ended_runs(self, since: datetime | None) -> tuple[set[str], datetime | None]:
         """The executions that runs left behind when they failed, and where the walk stands then.
@@ -249,9 +252,9 @@ class Reconciliation:
             self._ledger.dead_letter([execution.id], actor=ACTOR, detail=detail)
 
     def _settle(self, examined: Sequence[Inspection], tick: Tick) -> None:
-        confirmed = {e.execution.newest_call.id for e in examined if e.confirms and e.execution.newest_call}
+        confirmed = {call_id for one in examined for call_id in one.confirmed}
         self._ledger.confirm(sorted(confirmed))
-        spent = [e.execution.id for e in examined if e.healing is Healing.DEAD_LETTER]
+        spent = [e.execution.id for e in examined if e.repair is Repair.DEAD_LETTER]
         self._ledger.dead_letter(spent, actor=ACTOR, detail="the attempt budget is spent")
         tick.gave_up.update(spent)
         tick.waiting.update(e.execution.id for e in examined if e.waits)
@@ -260,7 +263,7 @@ class Reconciliation:
         """The providers that executions wait for. Where this was not a look at all that may wait, one
         that was waited for stays, until it gives a word."""
         now = {e.provider: e.waits_for for e in examined if e.waits_for}
-        heard = {e.provider for e in examined if e.was_told}
+        heard = {e.provider for e in examined if e.was_reached}
         before = {} if whole else tick.cursor.unreachable
         kept = {name: trouble for name, trouble in before.items() if name not in heard}
         return kept | self._since(tick.cursor.unreachable, now)
@@ -279,7 +282,8 @@ class Reconciliation:
 
     def _request(self, examined: Sequence[Inspection], tick: Tick) -> None:
         jobs = self._ledger.jobspec_ids({e.execution.job_id for e in examined})
-        for run in healing_runs(self._catalog, jobs, examined):
+        with_plan = self._ledger.with_plan(jobs)
+        for run in healing_runs(self._catalog, jobs, examined, with_plan=with_plan):
             if len(tick.runs) == self._runs_a_tick:
                 tick.left += 1
             elif (tries := tries_so_far(self._instance, run)) < HEALING_RUNS:
@@ -291,33 +295,39 @@ class Reconciliation:
         """Runs changed nothing. What was never dispatched ends; of the rest the alerts tell a person."""
         ids = [execution.id for execution in run.executions]
         tick.gave_up.update(ids)
-        log.error("healing gave up", job=run.jobspec_id, healing=run.healing.value, first=run.keys.start)
-        if run.healing is Healing.REDISPATCH:
+        log.error("healing gave up", job=run.jobspec_id, healing=run.repair.value, first=run.keys.start)
+        if run.repair is Repair.REDISPATCH:
             self._ledger.dead_letter(ids, actor=ACTOR, detail=f"{HEALING_RUNS} runs did not dispatch it")
         else:
             tick.troubled[run.keys.start] = (
-                f"{HEALING_RUNS} runs to {run.healing.value.replace('_', ' ')} changed nothing "
+                f"{HEALING_RUNS} runs to {run.repair.value.replace('_', ' ')} changed nothing "
                 f"(job {run.jobspec_id}, {len(ids)} partitions)"
             )
 
     def _find_unknown(
         self, swept: Sequence[Execution], cells: Sequence[Cell], tick: Tick
     ) -> Iterator[tuple[str, int]]:
-        """Find partitions that Dagster shows from what the ledger does not have; each is told once.
+        """Find partitions that Dagster shows from what the ledger does not have; each gets one check run.
 
-        Gives the storage id of the materialization of every such partition, by partition key. What
-        has an answer on record, or is still to get one, is shown anew from the record.
+        Gives the storage id of the materialization of every such partition, by partition key. What has an
+        answer on record is shown anew from it; so is in the end what is still to get one, and until then
+        only an execution that is gone counts, not what was reported by hand.
         """
-        newest = {execution.cell: execution.status for execution in swept}
-        suspects = [key_of(cell) for cell in cells if newest.get(cell) in (None, *WITHOUT_ANSWER)]
+        newest: dict[str, Status] = {}
+        for execution in sorted(swept, key=lambda e: e.status is not Status.COMPLETED):
+            newest[key_of(execution.cell)] = execution.status  # of several the one without an answer
+        keys = [key_of(cell) for cell in cells]
+        suspects = [key for key in keys if newest.get(key) is not Status.COMPLETED]
         shown = newest_materializations(self._instance, suspects)
-        told = tick.cursor.unknown_told
+        reported = tick.cursor.unknown_told
         for key, materialized in shown_of_unknown(self._ledger, shown).items():
-            if told.get(key) != materialized.target.storage_id:
+            if materialized.shown.execution_id is None and newest.get(key) not in (None, *WITHOUT_ANSWER):
+                continue
+            if reported.get(key) != materialized.target.storage_id:
                 tick.unknown[key] = materialized.target.storage_id
             yield key, materialized.target.storage_id
-        looked_at = {key_of(cell) for cell in cells}
-        yield from ((key, storage_id) for key, storage_id in told.items() if key not in looked_at)
+        elsewhere = reported.keys() - set(keys)
+        yield from ((key, reported[key]) for key in sorted(elsewhere))
 
 
 def _is_whole(cursor: Cursor, *walked: Sequence[Execution]) -> bool:

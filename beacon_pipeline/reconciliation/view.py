@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,13 +16,13 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # n
 
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.escaping import visible
+from beacon_pipeline.execution.decide import StatusOf
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.names import INFERENCE
-from beacon_pipeline.reconciliation.checks import CHECKS, CheckInput, CheckName, CheckOutcome
-from beacon_pipeline.reconciliation.consistency import Shown
-from beacon_pipeline.reconciliation.metadata import materialization_metadata, shown_by
-from inference.contract import CallStatus
+from beacon_pipeline.reconciliation.checks import CHECKS, CheckInput, CheckName, CheckOutcome, of_cell
+from beacon_pipeline.reconciliation.consistency import Shown, mismatch_of_unknown, shown_of
+from beacon_pipeline.reconciliation.metadata import materialization_metadata, shown_by, summary_metadata
 
 FETCHED_AT_ONCE = 500
 JOB_METADATA = "job"  # of a check evaluation: the job of the execution it looked at
@@ -42,14 +43,19 @@ class Materialized:
 
 
 def materialization_of(
-    execution: Execution, job: Job, neighbours: Sequence[Execution] = ()
+    executions: Sequence[Execution], job: Job, neighbours: Sequence[Execution] = ()
 ) -> dg.AssetMaterialization:
-    """The event that makes a completed execution's partition green, beside its ``neighbours``."""
-    return dg.AssetMaterialization(
-        INFERENCE,
-        partition=key_of(execution.cell),
-        metadata=materialization_metadata(execution, job, neighbours),
+    """The event that makes a partition green: all its executions in a job are completed.
+
+    ``neighbours`` are the same question's executions of the same model in other regions, in this job.
+    """
+    first, *others = executions
+    metadata = (
+        summary_metadata(executions, job, neighbours)
+        if others
+        else materialization_metadata(first, job, neighbours)
     )
+    return dg.AssetMaterialization(INFERENCE, partition=key_of(first.cell), metadata=metadata)
 
 
 def shown_of_unknown(ledger: Ledger, materialized: Mapping[str, Materialized]) -> dict[str, Materialized]:
@@ -106,27 +112,29 @@ def _by_partition(records: Sequence[dg.EventLogRecord]) -> dict[str, Materialize
 
 
 def evaluations_of(
-    execution: Execution,
-    call_status: CallStatus | None,
+    executions: Sequence[Execution],
+    status_of: StatusOf,
     newest: Materialized | None,
     names: Iterable[CheckName] = CheckName,
     *,
     job: str,
+    budget: int,
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """The chosen checks of one execution of a job, as the events that Dagster shows.
+    """The chosen checks of a partition, from all its executions in a job, as the events that Dagster shows.
 
-    ``call_status`` is the provider's word on its newest call, ``newest`` its partition's materialization.
+    ``status_of`` gives what the provider says of a call; ``newest`` is its partition's materialization.
     """
-    evidence = CheckInput(execution, call_status, newest.shown if newest else None)
+    shown = newest.shown if newest else None
+    looked_at = [CheckInput(e, status_of, shown_of(e, executions, shown), budget) for e in executions]
     for name in names:
-        finding = CHECKS[name](evidence)
+        outcome = of_cell([CHECKS[name](one) for one in looked_at])
         yield dg.AssetCheckEvaluation(
             asset_key=INFERENCE,
             check_name=name.value,
-            passed=finding.passed,
-            partition=key_of(execution.cell),
+            passed=outcome.passed,
+            partition=key_of(executions[0].cell),
             severity=SEVERITIES[name],
-            metadata=_check_metadata(evidence, finding) | {JOB_METADATA: job},
+            metadata=_check_metadata(looked_at, shown, outcome) | {JOB_METADATA: job},
             target_materialization_data=newest.target if newest else None,
         )
 
@@ -138,6 +146,7 @@ def unknown_evaluation(
 
     ``execution``: what the ledger has of the partition instead, if anything.
     """
+    mismatch = mismatch_of_unknown(newest.shown)
     return dg.AssetCheckEvaluation(
         asset_key=INFERENCE,
         check_name=CheckName.STATUS_CONSISTENCY.value,
@@ -145,9 +154,8 @@ def unknown_evaluation(
         partition=partition_key,
         severity=SEVERITIES[CheckName.STATUS_CONSISTENCY],
         metadata={
-            "seen": "Dagster shows the partition as materialized, the ledger has no such execution",
-            "what_to_do": "was the ledger replaced, or the materialization reported by hand? "
-            "Restore the ledger, or ask again in a new job",
+            "seen": mismatch.found,
+            "what_to_do": mismatch.remedy,
             "ledger": execution.status.value if execution else "nothing",
             "dagster": newest.shown.status or "materialized without a status",
         },
@@ -155,13 +163,24 @@ def unknown_evaluation(
     )
 
 
-def _check_metadata(evidence: CheckInput, finding: CheckOutcome) -> dict[str, str]:
-    execution = evidence.execution
+def _check_metadata(
+    looked_at: Sequence[CheckInput], shown: Shown | None, outcome: CheckOutcome
+) -> dict[str, str]:
+    first = looked_at[0]
+    statuses = Counter(one.execution.status.value for one in looked_at)
+    reported = Counter(one.call_status.value if one.call_status else "no call" for one in looked_at)
     return {
-        "seen": visible(finding.seen),
-        "what_to_do": finding.remedy,
-        "execution": execution.id,
-        "ledger": execution.status.value,
-        "provider": evidence.call_status.value if evidence.call_status else "no call",
-        "dagster": (evidence.shown and evidence.shown.status) or "not materialized",
+        "seen": visible(outcome.seen),
+        "what_to_do": outcome.remedy,
+        "execution": first.execution.id,
+        "ledger": _counted(statuses),
+        "provider": _counted(reported),
+        "dagster": (shown and shown.status) or "not materialized",
     }
+
+
+def _counted(words: Counter[str]) -> str:
+    """`completed`, or of several executions `9 completed, 1 failed`."""
+    if words.total() == 1:
+        return next(iter(words))
+    return ", ".join(f"{number} {word}" for word, number in words.most_common())

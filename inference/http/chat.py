@@ -119,7 +119,9 @@ async def _once(
     client: httpx.AsyncClient, endpoint: Endpoint, item: Item, parameters: GenerationParameters
 ) -> ItemAnswer:
     started = time.monotonic()
-    response, body = await _exchange(client, endpoint, _request_body(endpoint, item, parameters))
+    response, body = await _exchange(
+        client, endpoint, _request_body(endpoint, item, item.parameters(parameters))
+    )
     if not response.is_success:
         raise _refusal(endpoint, response, body)
     try:

@@ -6,7 +6,6 @@ Whoever deploys writes a manifest, a list of `DeploymentSpec`, and names it in
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,17 +24,8 @@ MANIFEST_VARIABLE = "INFERENCE_DEPLOYMENTS"
 OWN_SPEC_VARIABLE = "INFERENCE_DEPLOYMENT"
 
 
-# What a container needs, in the versions of whoever deploys, so that both ends run the same.
-INSTALLED = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "huggingface-hub",
-    "numpy",
-    "jinja2",
-    "pydantic",
-)
+# What a container needs, pinned with the application: whoever deploys need not have it installed.
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 
 class NoDeployments(Exception):
@@ -95,12 +85,8 @@ def declared_deployments(environment: Mapping[str, str] = os.environ) -> tuple[D
 
 
 def requirements() -> tuple[str, ...]:
-    """What to install in a container, pinned.
-
-    Without the local part of a version (``2.13.0+cpu``): PyPI has no such, and its torch for Linux
-    is the one with CUDA.
-    """
-    return tuple(f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in INSTALLED)
+    """What to install in a container, pinned; of torch that is PyPI's build for Linux, with CUDA."""
+    return tuple(REQUIREMENTS.read_text(encoding="utf-8").split())
 
 
 def gpu_spelling(name: str) -> str:
@@ -147,6 +133,11 @@ def class_name(deployment: Deployment) -> str:
     """
     name = f"{_spelled(deployment.region)}__{_spelled(deployment.model)}"
     return f"N{name}" if name[0].isdigit() else name
+
+
+def fresh_class_name(deployment: Deployment) -> str:
+    """The name of a deployment's second class, each of whose containers answers one call and ends."""
+    return f"{class_name(deployment)}__fresh"
 
 
 _CAPITALS = {".": "D", "-": "H", "_": "U"}
@@ -199,8 +190,9 @@ def misfit(spec: DeploymentSpec, request: Request) -> str | None:
     if request.deployment != spec.deployment:
         return f"asked of {request.deployment}, but this is {spec.deployment}"
     # A local folder's path differs from machine to machine; the revision is the digest of its files.
+    # The batch size changes nothing of what is loaded: the request's is taken.
     asked, served = request.model, spec.source
-    compared = [name for name in ModelSource.model_fields if name != "folder"]
+    compared = [name for name in ModelSource.model_fields if name not in ("folder", "batch_size")]
     differing = [name for name in compared if getattr(asked, name) != getattr(served, name)]
     if differing:
         listed = ", ".join(

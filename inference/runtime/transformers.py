@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from inference.contract import (
+    BATCH_SIZE,
     Batching,
     FailureCode,
     FinishReason,
@@ -31,11 +32,11 @@ from inference.reasoning import separate
 from inference.runtime.chat_template import ChatTemplate, NotRendered, Rendered
 from inference.runtime.continuous import generate_continuously
 from inference.runtime.loading import driver_version, end_ids, load, pad_id, summary
+from inference.runtime.sampling import SAMPLER, SeededRows
 
 __all__ = ["BATCH_SIZE", "DeviceLost", "HubUnreachable", "ModelUnavailable", "Runtime", "TransformersRuntime"]
 
 REPORTED_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "jinja2")
-BATCH_SIZE = 8
 
 OnResult = Callable[[ItemAnswer | ItemFailure], None]
 
@@ -117,9 +118,9 @@ class TransformersRuntime:
     ) -> list[ItemAnswer | ItemFailure]:
         """One result for each item, in order; a failing item leaves its batch mates alone.
 
-        Greedy generation goes in micro-batches of ``batch_size``, or with the source's engine
-        ``transformers-continuous`` in one batch that changes at every token. Sampling goes one by
-        one, each from the same seed, so that an answer never depends on its neighbours.
+        Generation goes in micro-batches of ``batch_size`` (None: the source's), each sampled item from its
+        own seed, so that an answer never depends on its neighbours; or with the source's engine
+        ``transformers-continuous``, for greedy items, in one batch that changes at every token.
         ``on_result`` gets every result as soon as it is there. Raises DeviceLost.
         """
         results: dict[str, ItemAnswer | ItemFailure] = {}
@@ -136,7 +137,7 @@ class TransformersRuntime:
                 keep(prepared)
             else:
                 fitting.append(prepared)
-        for result in self._results(fitting, parameters, batch_size or BATCH_SIZE):
+        for result in self._results(fitting, parameters, batch_size or self._source.batch_size):
             keep(result)
         return [results[item.id] for item in items]
 
@@ -160,6 +161,7 @@ class TransformersRuntime:
             driver=self._driver,
             end_token_ids=tuple(self._end_ids),
             chat_template_sha256=self._template.sha256,
+            sampler=SAMPLER,
         )
 
     def _device_name(self) -> str:
@@ -183,15 +185,15 @@ class TransformersRuntime:
     def _results(
         self, asked: Sequence[_Asked], parameters: GenerationParameters, batch_size: int
     ) -> Iterator[ItemAnswer | ItemFailure]:
-        if parameters.temperature > 0:
-            for one in asked:
-                yield from self._generate([one], parameters, Batching.SAMPLED_ALONE)
-        elif self._source.engine == "transformers-continuous":
-            yield from self._generate_continuously(asked, parameters)
-        else:
-            for start in range(0, len(asked), batch_size):
-                batch = asked[start : start + batch_size]
-                yield from self._generate(batch, parameters, Batching.MICRO_BATCH)
+        if self._source.engine == "transformers-continuous":
+            # It has no noise of a row's own, so it takes what is greedy only.
+            greedy = [one for one in asked if _seed(one.item, parameters) is None]
+            if greedy:
+                yield from self._generate_continuously(greedy, parameters)
+            asked = [one for one in asked if _seed(one.item, parameters) is not None]
+        for start in range(0, len(asked), batch_size):
+            batch = asked[start : start + batch_size]
+            yield from self._generate(batch, parameters, Batching.MICRO_BATCH)
 
     def _generate(
         self, batch: Sequence[_Asked], parameters: GenerationParameters, batching: Batching
@@ -264,12 +266,15 @@ class TransformersRuntime:
         blank = [width - len(one.ids) for one in batch]  # to the left, and masked out
         ids = [[self._pad_id] * n + one.ids for n, one in zip(blank, batch, strict=True)]
         mask = [[0] * n + [1] * len(one.ids) for n, one in zip(blank, batch, strict=True)]
-        torch.manual_seed(parameters.seed)
+        seeds = [_seed(one.item, parameters) for one in batch]
+        sampled = any(seed is not None for seed in seeds)
+        own = [SeededRows(seeds, parameters.temperature, parameters.top_p)] if sampled else []
         with torch.inference_mode():
             output = self._model.generate(
                 input_ids=torch.tensor(ids, device=self._model.device),
                 attention_mask=torch.tensor(mask, device=self._model.device),
                 generation_config=self._configuration(parameters),
+                logits_processor=own,
                 **({"tokenizer": self._tokenizer} if parameters.stop else {}),
             )
         rows: list[list[int]] = output[:, width:].tolist()
@@ -283,18 +288,12 @@ class TransformersRuntime:
         """
         from transformers import GenerationConfig
 
-        sampling = (
-            {"temperature": parameters.temperature, "top_p": parameters.top_p, "top_k": 0}
-            if parameters.temperature > 0
-            else {}
-        )
         configuration = GenerationConfig(
             max_new_tokens=parameters.max_new_tokens,
-            do_sample=bool(sampling),
+            do_sample=False,  # what is sampled has its noise from `SeededRows`
             num_beams=1,
             eos_token_id=self._end_ids or None,
             pad_token_id=self._pad_id,
-            **sampling,
             **({"stop_strings": list(parameters.stop)} if parameters.stop else {}),
         )
         self._model.generation_config = configuration
@@ -361,6 +360,12 @@ class TransformersRuntime:
         for token in self._tokenizer.all_special_tokens:
             text = text.replace(token, "")
         return text
+
+
+def _seed(item: Item, parameters: GenerationParameters) -> int | None:
+    """The seed of an item's sampling, None where it is greedy."""
+    own = item.parameters(parameters)
+    return own.seed if own.temperature > 0 else None
 
 
 def _too_long(item: Item, length: int, parameters: GenerationParameters, source: ModelSource) -> ItemFailure:

@@ -38,6 +38,7 @@ def an_execution(status: Status = Status.COMPLETED, **changes: Any) -> Execution
     values: dict[str, Any] = dict.fromkeys(Execution.__dataclass_fields__)
     values |= {"id": "e1", "job_id": "j1", "region": "eu", "model": "tiny-qwen", "question": "math_basic"}
     values |= {"status": status, "queued_at": MOMENT, "updated_at": MOMENT, "attempts": ()}
+    values |= {"arm": "regional", "block": 1, "sample": 1}
     if status is Status.COMPLETED:
         values |= {"answer": "56", "answer_kind": AnswerKind.SUBSTANTIVE, "finish_reason": FinishReason.STOP}
         values |= {"executed_region": "eu", "output_tokens": 2, "provenance": made_up_provenance("local", 1)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 import time
 from collections import Counter
@@ -196,7 +197,8 @@ class _Chaos:
         for thread in self._background:
             thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive(), "a rival never ends"
-        with dg.DagsterInstance.from_config(self._instance.env["DAGSTER_HOME"]) as instance:
+        os.environ["DAGSTER_HOME"] = self._instance.env["DAGSTER_HOME"]
+        with dg.DagsterInstance.get() as instance:
             while wrong := self._wrong(instance, names):
                 if time.monotonic() > deadline:
                     log = self._instance.log.read_text(errors="replace")[-4000:]

@@ -3,6 +3,7 @@
 The prompts of the requests say what becomes of each::
 
     say TEXT    the answer is TEXT
+    how         the answer says by which temperature and seed it is generated, see `how`
     fail        this item fails, by itself and for good
     hang        no answer until `Border.release`; then it is RELEASED
     break       the whole call ends without a reply
@@ -46,6 +47,7 @@ class Border(ABC):
     """A provider's outside world, for one test."""
 
     region: str  # what a reply says of where it ran
+    starts_afresh = True  # whether it can give a call a container or process of its own
     source = ModelSource(
         id="tiny", folder="/models/tiny", revision="a" * 64, dtype="float32", context_tokens=64
     )
@@ -89,6 +91,10 @@ class Border(ABC):
         self._made.append(self.make())
         return self._made[-1]
 
+    def fresh_starter(self) -> Provider:
+        """A provider that can be asked for a fresh start, where the usual one needs to be another."""
+        return self.provider()
+
     async def close(self) -> None:
         """End what hangs, and every provider."""
         self.release()
@@ -114,9 +120,9 @@ class PromptRuntime:
     def answer(
         self, items: Sequence[Item], parameters: GenerationParameters, *, batch_size: int | None = None
     ) -> list[ItemResult]:
-        return [self._answer(item) for item in items]
+        return [self._answer(item, item.parameters(parameters)) for item in items]
 
-    def _answer(self, item: Item) -> ItemResult:
+    def _answer(self, item: Item, parameters: GenerationParameters) -> ItemResult:
         self._border.asked[item.prompt] += 1
         if item.prompt == "break":
             raise DeviceLost("the device is gone")
@@ -126,7 +132,9 @@ class PromptRuntime:
             self.wait()
         return ItemAnswer(
             id=item.id,
-            text=answer_to(item.prompt),
+            text=how(parameters.temperature, parameters.seed)
+            if item.prompt == "how"
+            else answer_to(item.prompt),
             finish_reason="stop",
             prompt_tokens=1,
             output_tokens=1,
@@ -136,6 +144,11 @@ class PromptRuntime:
 
     def provenance(self, batch_size: int) -> Provenance:
         return made_up_provenance("prompted", batch_size)
+
+
+def how(temperature: float, seed: int) -> str:
+    """What a model answers to ``how``. A greedy answer has no seed."""
+    return f"temperature {temperature:g}, seed {seed}" if temperature else "greedy"
 
 
 def answer_to(prompt: str) -> str:

@@ -23,6 +23,7 @@ from inference.contract import (
     CallState,
     CallStatus,
     FailureCode,
+    GenerationParameters,
     ItemAnswer,
     ItemFailure,
     MalformedReply,
@@ -94,6 +95,37 @@ class Promises:
         assert texts(reply) == {item.id: text for item, text in zip(request.items, TEXTS, strict=True)}
         assert (reply.version, reply.request_id, reply.region) == (1, "texts", border.region)
         assert set(border.asked.values()) == {1}
+
+    async def test_each_item_is_asked_by_its_own_seed_and_greedily_if_it_says_so(
+        self, border: Border
+    ) -> None:
+        provider = border.provider()
+        request = border.request("seeds", *["how"] * 4)
+        own = ({}, {"seed": 2**53 - 1}, {"seed": 0}, {"seed": 5, "greedy": True})
+        items = tuple(item.model_copy(update=o) for item, o in zip(request.items, own, strict=True))
+        parameters = GenerationParameters(max_new_tokens=8, temperature=0.5, top_p=0.9, seed=7)
+        request = request.model_copy(update={"items": items, "parameters": parameters})
+        call_id, _ = await asked(provider, request)
+        assert list(texts(await provider.fetch(call_id, request)).values()) == [
+            "temperature 0.5, seed 7",
+            f"temperature 0.5, seed {2**53 - 1}",
+            "temperature 0.5, seed 0",
+            "greedy",
+        ]
+
+    async def test_whether_a_call_had_a_start_of_its_own_is_on_record_where_it_was_asked_for(
+        self, border: Border
+    ) -> None:
+        provider = border.fresh_starter()
+        for request, given in (
+            (border.request("usual", "say a"), None),
+            (border.request("fresh", "say a").model_copy(update={"fresh_start": True}), border.starts_afresh),
+        ):
+            call_id, _ = await asked(provider, request)
+            reply = await provider.fetch(call_id, request)
+            assert texts(reply) == {"i0": "a"}
+            assert reply.provenance.fresh_start is given
+            assert reply.cold_start is not False or given is None
 
     async def test_one_item_that_fails_takes_no_other_with_it(self, border: Border) -> None:
         provider = border.provider()

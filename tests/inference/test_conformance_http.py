@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from inference.contract import UNREPORTED_REGION, Deployment, Provider, Request
 from inference.http.provider import HttpProvider
-from tests.inference.borders import EU, GARBLED, Border, answer_to
+from tests.inference.borders import EU, GARBLED, Border, answer_to, how
 from tests.inference.conformance import ProcessBoundPromises, SettingsPromises
 from tests.inference.endpoints import Server, completion, endpoint_server, error
 
@@ -25,6 +25,9 @@ class PromptServer(Server):
             return JSONResponse(completion({"what": GARBLED}))
         if prompt in ("hang", "break", "forget"):
             await self.released_now()
+        if prompt == "how":
+            sent = self.bodies[-1]  # this prompt's own: nothing was awaited since
+            return JSONResponse(completion(how(sent["temperature"], sent["seed"])))
         return JSONResponse(completion(answer_to(prompt)))
 
 
@@ -32,6 +35,7 @@ class HttpBorder(Border):
     """An endpoint on loopback."""
 
     region = UNREPORTED_REGION
+    starts_afresh = False
 
     def __init__(self, server: PromptServer) -> None:
         super().__init__()

@@ -134,6 +134,24 @@ def test_item_ids_in_a_request_are_unique() -> None:
         a_request("a", "a")
 
 
+@pytest.mark.parametrize("seed", [-1, 2**53, 1.0, "1", True])
+def test_a_seed_is_a_whole_number_that_every_json_reader_keeps(seed: object) -> None:
+    with pytest.raises(ValidationError, match="seed"):
+        Item.model_validate({"id": "a", "system_prompt": "", "prompt": "?", "seed": seed})
+
+
+def test_an_item_is_asked_by_its_own_seed_and_greedily_if_it_says_so() -> None:
+    common = GenerationParameters(max_new_tokens=8, temperature=0.8, top_p=0.9, seed=5)
+    item = Item(id="a", system_prompt="", prompt="?")
+    assert item.parameters(common) is common
+    seeded = item.model_copy(update={"seed": 0})
+    assert seeded.parameters(common) == common.model_copy(update={"seed": 0})
+    greedy = GenerationParameters(max_new_tokens=8, seed=5)
+    assert item.model_copy(update={"greedy": True}).parameters(common) == greedy
+    assert item.model_copy(update={"greedy": True, "seed": 7}).parameters(common) == greedy
+    assert seeded.parameters(greedy).temperature == 0, "no seed makes a greedy request sample"
+
+
 def test_top_p_without_sampling_is_refused() -> None:
     with pytest.raises(ValueError, match="greedy"):
         GenerationParameters(max_new_tokens=1, top_p=0.5)
@@ -160,8 +178,11 @@ def test_what_is_new_goes_through_json_and_back() -> None:
         prompt_date=date(2026, 1, 31),
         template_arguments={"enable_thinking": False},
     )
-    request = a_request("a").model_copy(update={"parameters": parameters})
+    item = Item(id="a", system_prompt="", prompt="?", seed=2**53 - 1, greedy=True)
+    changes = {"parameters": parameters, "items": (item,), "fresh_start": True}
+    request = a_request("a").model_copy(update=changes)
     assert Request.model_validate(request.model_dump(mode="json")) == request
+    assert Request.model_validate_json(request.model_dump_json()) == request
     thought = an_answer(
         "a",
         reasoning="hm",

@@ -4,13 +4,15 @@ Materializing a partition brings its execution to its true state; it turns green
 answer on record, an empty one included.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
+from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.escaping import visible
+from beacon_pipeline.execution.decide import Attendance, on_record
 from beacon_pipeline.execution.event_bridge import stream
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.execution.run import Materializer, OnSettled
@@ -20,7 +22,18 @@ from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.names import GROUP, INFERENCE, JOB_TAG, MODELS, OWNER, POOL, QUESTIONS, WITHOUT_ANSWER
+from beacon_pipeline.names import (
+    GROUP,
+    HEALING_TAG,
+    INFERENCE,
+    JOB_TAG,
+    MODELS,
+    OWNER,
+    POOL,
+    QUESTIONS,
+    WITHOUT_ANSWER,
+)
+from beacon_pipeline.reconciliation.consistency import by_cell
 from beacon_pipeline.reconciliation.view import evaluations_of, materialization_of, newest_materializations
 from inference.contract import Deployment
 
@@ -83,20 +96,26 @@ def _bring_to_true_state(
         )
     cells = asked
     context.instance.add_run_tags(context.run.run_id, _told_tags(job, cells))
-    context.log.info(f"job {job.jobspec_id}: {len(cells)} executions")
+    plan = Plan.of(job.plan)
+    asked_in_all = len(cells) * plan.executions_of_a_cell
+    context.log.info(f"job {job.jobspec_id}: {asked_in_all} executions")
+
+    attended_by = Attendance.REPAIR_RUN if HEALING_TAG in context.run.tags else Attendance.RUN
 
     async def work(emit: OnSettled) -> None:
         opened = providers.open(catalog)
         try:
-            await Materializer(ledger, catalog, opened, actor=actor).materialize(job.id, cells, emit)
+            work_on = Materializer(ledger, catalog, opened, actor=actor, attended_by=attended_by)
+            await work_on.materialize(job.id, cells, emit, plan)
         finally:
             await opened.close()
 
     unsuccessful: list[Execution] = []
+    whole = WholeCells(plan.executions_of_a_cell)
     try:
         for settled in stream(work):
             unsuccessful += [e for e in settled if e.status is not Status.COMPLETED]
-            completed = [e for e in settled if e.status is Status.COMPLETED]
+            completed = whole.after(e for e in settled if e.status is Status.COMPLETED)
             yield from _show(context, ledger, catalog, job, _newest(context, ledger, completed))
     except dg.DagsterExecutionInterruptedError:
         context.log.info("terminated: stopping the provider's calls")
@@ -104,7 +123,7 @@ def _bring_to_true_state(
         raise
     if unsuccessful:
         raise dg.Failure(
-            _summary(unsuccessful, len(cells)),
+            _summary(unsuccessful, asked_in_all),
             metadata={WITHOUT_ANSWER: len(unsuccessful)},
             allow_retries=False,
         )
@@ -116,6 +135,24 @@ def _told_tags(job: Job, cells: Sequence[Cell]) -> dict[str, str]:
     deployments = {Deployment(region=cell.region, model=cell.model) for cell in cells}
     tags = {JOB_TAG: job.jobspec_id}
     return tags | deployment_tags(deployments.pop()) if len(deployments) == 1 else tags
+
+
+class WholeCells:
+    """Gathers completed executions until all ``of_a_cell`` are there, and the partition can be shown."""
+
+    def __init__(self, of_a_cell: int) -> None:
+        self._of_a_cell = of_a_cell
+        self._found: dict[Cell, list[Execution]] = {}
+
+    def after(self, completed: Iterable[Execution]) -> list[Execution]:
+        """With these ones: the executions of the cells that are whole now, in order."""
+        touched: dict[Cell, None] = {}
+        for execution in completed:
+            self._found.setdefault(execution.cell, []).append(execution)
+            touched[execution.cell] = None
+        whole = [cell for cell in touched if len(self._found[cell]) >= self._of_a_cell]
+        found = [execution for cell in whole for execution in self._found.pop(cell)]
+        return sorted(found, key=lambda e: (e.cell, e.arm, e.block, e.sample))
 
 
 def _newest(
@@ -150,14 +187,14 @@ def _show(
 ) -> Events:
     """Materialize the partitions of these executions, then tell what the checks find on them."""
     by_question = _by_question(ledger, catalog, job, completed)
-    for execution in completed:
-        alike = by_question.get((execution.model, execution.question), [])
-        yield materialization_of(execution, job, [e for e in alike if e.id != execution.id])
-    materialized = newest_materializations(context.instance, [key_of(e.cell) for e in completed])
-    for execution in completed:
-        call_status = execution.newest_call.status if execution.newest_call else None
-        shown = materialized.get(key_of(execution.cell))
-        for evaluation in evaluations_of(execution, call_status, shown, job=job.jobspec_id):
+    cells = by_cell(completed)
+    for cell, of_cell in cells.items():
+        alike = by_question.get((cell.model, cell.question), [])
+        yield materialization_of(of_cell, job, [e for e in alike if e.cell != cell])
+    materialized = newest_materializations(context.instance, [key_of(cell) for cell in cells])
+    for cell, of_cell in cells.items():
+        shown, budget = materialized.get(key_of(cell)), catalog.settings.attempt_budget
+        for evaluation in evaluations_of(of_cell, on_record, shown, job=job.jobspec_id, budget=budget):
             context.log_event(evaluation)
 
 

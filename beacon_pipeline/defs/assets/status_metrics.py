@@ -11,6 +11,7 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.execution.decide import on_record
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.runs import cells_under_way
 from beacon_pipeline.ledger import Ledger
@@ -18,7 +19,13 @@ from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.monitoring.metrics import HOURS, WINDOW, MetricCheck, Metrics, judge, metrics_of
 from beacon_pipeline.names import GROUP, LEDGER, OWNER, STATUS_METRICS
-from beacon_pipeline.reconciliation.consistency import Shown, mismatch_with_dagster, mismatch_with_provider
+from beacon_pipeline.reconciliation.consistency import (
+    Shown,
+    by_cell,
+    mismatch_with_dagster,
+    mismatch_with_provider,
+    shown_of,
+)
 from beacon_pipeline.reconciliation.view import (
     materializations_since,
     newest_materializations,
@@ -124,24 +131,24 @@ def _shown_otherwise(instance: dg.DagsterInstance, ledger: Ledger, catalog: Cata
     cells = ledger.asked_cells(since).intersection(catalog.cells()) - under_way
     newest = ledger.newest_executions(sorted(cells))
     materialized = newest_materializations(instance, [key_of(execution.cell) for execution in newest])
-    otherwise = {
-        key
-        for execution in newest
-        for key in [key_of(execution.cell)]
-        if _is_shown_otherwise(execution, shown.shown if (shown := materialized.get(key)) else None)
-    }
+    budget = catalog.settings.attempt_budget
+    otherwise = set()
+    for cell, of_cell in by_cell(newest).items():
+        partition = materialized.get(key_of(cell))
+        shown = partition.shown if partition else None
+        if any(_is_shown_otherwise(e, shown_of(e, of_cell, shown), budget) for e in of_cell):
+            otherwise.add(key_of(cell))
     recent = materializations_since(instance, since)
     at_rest = {key_of(cell) for cell in catalog.cells()} - {key_of(cell) for cell in under_way}
     return len(otherwise | (shown_of_unknown(ledger, recent).keys() & at_rest))
 
 
-def _is_shown_otherwise(execution: Execution, shown: Shown | None) -> bool:
-    call = execution.newest_call
-    if mismatch_with_provider(execution, call.status if call else None):
+def _is_shown_otherwise(execution: Execution, shown: Shown | None, budget: int) -> bool:
+    if mismatch_with_provider(execution, on_record, budget=budget):
         return False
     # It is the newest of its partition: an answer that is not shown there is shown nowhere.
     hidden = execution.status is Status.COMPLETED and shown is not None and shown.execution_id != execution.id
-    return hidden or mismatch_with_dagster(execution, shown) is not None
+    return hidden or mismatch_with_dagster(execution, shown, on_record, budget=budget) is not None
 
 
 def metrics_events(

@@ -243,6 +243,10 @@ def test_a_model_at_endpoints_needs_a_usable_one_in_each_of_its_regions(folder: 
         ("questions.yaml", "questions: " + "[" * 5000, "questions.yaml:1: nested more than 100 levels deep"),
         ("settings.yaml", "attempt_budget: 0\n", "settings.yaml:1: attempt_budget:"),
         ("settings.yaml", "attempts: 3\n", "settings.yaml:1: unknown key 'attempts'"),
+        ("arms.yaml", "arms: []\n", "arms.yaml: write one list of entries under 'arms:'"),
+        ("arms.yaml", "arms:\n- {id: probe, system_prompt: x}\n", "arms.yaml:2 (probe): 'regional', 'probe'"),
+        ("arms.yaml", "arms:\n- {id: as-eu, system_prompt: x}\n", "arms.yaml:2 (as-eu): 'regional', 'probe'"),
+        ("arms.yaml", "arms:\n- {id: n, sistem_prompt: x}\n", "arms.yaml:2 (n): unknown key 'sistem_prompt'"),
     ],
 )
 def test_files_that_hold_no_catalog(folder: Path, file: str, content: str, told: str) -> None:
@@ -267,13 +271,55 @@ def test_a_missing_file_is_named(folder: Path) -> None:
     assert any(line.startswith("questions.yaml: is missing from") for line in problems(folder))
 
 
+def test_one_region_may_have_other_weights_and_no_other_digest_changes(folder: Path) -> None:
+    before = load_catalog(str(folder))
+    assert "sources" not in before.content["models"][0]
+    edit(
+        folder,
+        "models.yaml",
+        "  - id: llama",
+        "  - sources: {eu: {repository: o/m, revision: abc}}\n    id: llama",
+    )
+    catalog = load_catalog(str(folder))
+    model = catalog.models[0]
+    eu, us = (catalog.source(model, region) for region in ("eu", "us"))
+    assert (eu.repository, eu.revision, eu.dtype) == ("o/m", "abc", us.dtype)
+    assert (us.repository, us.revision) == (model.repository, model.revision)
+    assert catalog.digest != before.digest
+    specs = [spec for spec in modal_deployments(catalog) if spec.deployment.model == model.id]
+    assert {spec.deployment.region: spec.source for spec in specs} == {"us": us, "eu": eu, "apac": us}
+
+
+@pytest.mark.parametrize(
+    ("sources", "told"),
+    [
+        ("{mars: {repository: o/m, revision: abc}}", "unknown region 'mars': known are apac, eu, us"),
+        ("{eu: {revision: abc}}", "sources.eu: give exactly one of 'repository' and 'folder'"),
+        ("{eu: {repository: o/m}}", "key 'sources.eu.revision' is missing"),
+        ("{eu: {repository: o/m, revision: abc, dtype: x}}", "unknown key 'sources.eu.dtype'"),
+    ],
+)
+def test_other_weights_are_read_strictly(folder: Path, sources: str, told: str) -> None:
+    edit(folder, "models.yaml", "  - id: llama", f"  - sources: {sources}\n    id: llama")
+    assert told in problems(folder)[0]
+
+
 def test_what_is_asked_decides_the_digest(folder: Path) -> None:
     before = load_catalog(str(folder)).digest
     edit(folder, "questions.yaml", "What is 7 times 8?", "What is 7 times 9?")
     asked = load_catalog(str(folder)).digest
     assert asked != before
     edit(folder, "settings.yaml", "prompt_date: 2026-01-01", "prompt_date: 2026-01-02")
-    assert load_catalog(str(folder)).digest != asked
+    dated = load_catalog(str(folder)).digest
+    assert dated != asked
+    edit(folder, "arms.yaml", "helpful", "terse")
+    assert load_catalog(str(folder)).digest != dated
+
+
+def test_a_catalog_without_arms_has_those_of_its_regions(folder: Path) -> None:
+    (folder / "arms.yaml").unlink()
+    catalog = load_catalog(str(folder))
+    assert catalog.arm_prompts == {f"as-{region.id}": region.system_prompt for region in catalog.regions}
 
 
 def test_how_a_model_is_asked_is_the_catalogs(folder: Path) -> None:
@@ -284,6 +330,7 @@ def test_how_a_model_is_asked_is_the_catalogs(folder: Path) -> None:
     stop: ["\\n\\n", END]
     cpu_cores: 4
     attention: eager
+    batch_size: 32
     template_arguments: {enable_thinking: false, effort: low}
 """
     edit(folder, "models.yaml", "  - id: mistral-7b\n", "  - id: mistral-7b\n" + extra)
@@ -298,7 +345,8 @@ def test_how_a_model_is_asked_is_the_catalogs(folder: Path) -> None:
         prompt_date=date(2026, 1, 1),
         template_arguments={"enable_thinking": False, "effort": "low"},
     )
-    assert catalog.source(model).attention == "eager"
+    source = catalog.source(model, "eu")
+    assert (source.attention, source.batch_size) == ("eager", 32)
     spec = next(s for s in modal_deployments(catalog) if s.deployment.model == "mistral-7b")
     assert spec.cpu_cores == 4
 
@@ -313,6 +361,7 @@ def test_how_a_model_is_asked_is_the_catalogs(folder: Path) -> None:
         ),
         ("stop: ['']", "models.yaml:14 (mistral-7b): stop.0: string should have at least 1 character"),
         ("attention: flash", "models.yaml:14 (mistral-7b): attention: input should be 'sdpa' or 'eager'"),
+        ("batch_size: 0", "models.yaml:14 (mistral-7b): batch_size: input should be greater than 0"),
         ("cpu_cores: 0", "models.yaml:14 (mistral-7b): cpu_cores: input should be greater than 0"),
     ],
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.execution.decide import Attendance
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger
@@ -14,6 +15,7 @@ from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Job, Unsu
 from beacon_pipeline.ledger.status import Cause, Status
 from inference.contract import CallFailure, CallStatus, FailureCode, NotConfigured, Request
 from tests.beacon_pipeline.asking import a_job
+from tests.beacon_pipeline.records import damage
 from tests.beacon_pipeline.scripted import (
     PENDING,
     SUCCEEDED,
@@ -44,9 +46,13 @@ class Asking:
     ledger: Ledger
     provider: ScriptedProvider
     job: Job
+    url: str = ""  # of the ledger's database
 
     def materializer(
-        self, patience: float = 60, sleep: Callable[[float], Awaitable[None]] = no_sleep
+        self,
+        patience: float = 60,
+        sleep: Callable[[float], Awaitable[None]] = no_sleep,
+        attended_by: Attendance = Attendance.RUN,
     ) -> Materializer:
         providers = Providers(CATALOG, {"local": lambda _: self.provider})
         return Materializer(
@@ -54,6 +60,7 @@ class Asking:
             CATALOG,
             providers,
             actor="test",
+            attended_by=attended_by,
             sleep=sleep,
             unreachable_patience_seconds=patience,
         )
@@ -71,10 +78,10 @@ Ask = Callable[..., Asking]
 
 
 @pytest.fixture
-def asking(ledger: Ledger) -> Ask:
+def asking(ledger: Ledger, database_url: str) -> Ask:
     def ask(*script: Behaviour, **options: bool) -> Asking:
         copies = [replace(behaviour) for behaviour in script]
-        return Asking(ledger, ScriptedProvider(copies, **options), a_job(ledger, CELLS))
+        return Asking(ledger, ScriptedProvider(copies, **options), a_job(ledger, CELLS), database_url)
 
     return ask
 
@@ -351,3 +358,178 @@ def test_the_path_of_an_execution_is_kept(asking: Ask) -> None:
         (Status.DISPATCHED, Cause.DISPATCH),
         (Status.COMPLETED, Cause.REPLY),
     ]
+
+
+class Killed(Exception):
+    """The process of a run is gone."""
+
+
+async def killed_in_the_backoff(seconds: float) -> None:
+    """Polling sleeps for less than a second at first; the first backoff is one."""
+    if seconds >= 1:
+        raise Killed
+    await asyncio.sleep(0)
+
+
+def ask_and_die_in_the_backoff(work: Asking) -> None:
+    dying = work.materializer(sleep=killed_in_the_backoff)
+    with pytest.raises(Killed):
+        asyncio.run(dying.materialize(work.job.id, CELLS, lambda _: None))
+    assert {e.status for e in work.executions()} == {Status.PENDING}
+
+
+def turned_to(work: Asking, status: Status) -> None:
+    """Another hand changes the status, and takes the answer out."""
+    reason = "'provider_error'" if status.is_terminal else "NULL"
+    forgotten = (
+        "answer",
+        "answer_kind",
+        "finish_reason",
+        "executed_region",
+        "provenance",
+        "dead_lettered_at",
+    )
+    columns = ", ".join(f"{column} = NULL" for column in forgotten)
+    damage(work.url, f"UPDATE executions SET status = '{status.value}', failure_code = {reason}, {columns}")
+
+
+def test_a_failure_that_the_provider_revises_in_the_backoff_is_not_paid_again(asking: Ask) -> None:
+    work = asking(Behaviour(states=[LOST_WORKER]))
+    ask_and_die_in_the_backoff(work)
+    work.provider.script[0].states = [SUCCEEDED]
+    work.materialize()
+    assert [e.status for e in work.executions()] == [Status.COMPLETED] * 2
+    assert len(work.provider.requests) == 1
+
+
+def test_a_failure_that_is_revised_while_the_run_backs_off_is_not_paid_again(asking: Ask) -> None:
+    work = asking(Behaviour(states=[LOST_WORKER]))
+
+    async def revised(seconds: float) -> None:
+        if seconds >= 1:
+            work.provider.script[0].states = [SUCCEEDED]
+
+    asyncio.run(work.materializer(sleep=revised).materialize(work.job.id, CELLS, lambda _: None))
+    assert [e.status for e in work.executions()] == [Status.COMPLETED] * 2
+    assert len(work.provider.requests) == 1
+
+
+def test_a_failed_call_that_turns_out_to_run_is_followed_and_not_paid_again(asking: Ask) -> None:
+    work = asking(Behaviour(states=[LOST_WORKER]))
+    ask_and_die_in_the_backoff(work)
+    work.provider.script[0].states = [PENDING, PENDING, SUCCEEDED]
+    work.materialize()
+    assert [e.status for e in work.executions()] == [Status.COMPLETED] * 2
+    assert len(work.provider.requests) == 1
+
+
+def test_an_earlier_call_of_several_is_asked_about_before_the_next_is_paid(asking: Ask) -> None:
+    work = asking(Behaviour(states=[LOST_WORKER]), Behaviour(states=[LOST_WORKER]))
+    backoffs = 0
+
+    async def killed_in_the_second_backoff(seconds: float) -> None:
+        nonlocal backoffs
+        backoffs += seconds >= 1
+        if backoffs == 2:
+            raise Killed
+
+    dying = work.materializer(sleep=killed_in_the_second_backoff)
+    with pytest.raises(Killed):
+        asyncio.run(dying.materialize(work.job.id, CELLS, lambda _: None))
+    work.provider.script[0].states = [SUCCEEDED]
+    work.materialize()
+    assert [e.status for e in work.executions()] == [Status.COMPLETED] * 2
+    assert len(work.provider.requests) == 2
+
+
+def test_what_cannot_be_asked_about_its_failed_call_is_not_paid_again_yet(asking: Ask) -> None:
+    work = asking(Behaviour(states=[LOST_WORKER]))
+    ask_and_die_in_the_backoff(work)
+    work.provider.script[0].states = [UNREACHABLE]
+    assert {e.status for e in work.materialize(patience=0)} == {Status.PENDING}
+    assert len(work.provider.requests) == 1
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.TIMED_OUT, Status.CANCELLED, Status.PENDING])
+def test_a_status_that_another_hand_turned_is_set_right_from_what_the_provider_still_has(
+    asking: Ask, status: Status
+) -> None:
+    work = asking(Behaviour(results=says("as it was")))
+    work.materialize()
+    turned_to(work, status)
+    work.materialize()
+    assert [(e.status, e.answer) for e in work.executions()] == [(Status.COMPLETED, "as it was")] * 2
+    assert len(work.provider.requests) == 1
+
+
+def test_an_answer_that_the_provider_no_longer_has_is_asked_again_within_the_budget(asking: Ask) -> None:
+    work = asking(Behaviour(), Behaviour(results=says("anew")))
+    work.materialize()
+    turned_to(work, Status.FAILED)
+    work.provider.script[0].states = [EXPIRED]
+    work.materialize()
+    assert [(e.status, e.answer) for e in work.executions()] == [(Status.COMPLETED, "anew")] * 2
+    assert len(work.provider.requests) == 2
+
+
+def test_the_failure_that_a_reply_holds_is_final_for_its_call(asking: Ask) -> None:
+    """It is asked again within the budget: reading the same reply once more would bring the same."""
+    work = asking(Behaviour(results=fails(FailureCode.OUT_OF_MEMORY)), Behaviour())
+    ask_and_die_in_the_backoff(work)
+    polls = work.provider.polls
+    work.materialize()
+    assert [e.status for e in work.executions()] == [Status.COMPLETED] * 2
+    assert (len(work.provider.requests), work.provider.polls) == (2, polls + 1)
+
+
+def test_a_reply_that_holds_a_failure_when_it_is_read_again_is_read_no_third_time(asking: Ask) -> None:
+    work = asking(Behaviour(), Behaviour(results=says("anew")))
+    work.materialize()
+    turned_to(work, Status.FAILED)
+    work.provider.script[0].results = fails(FailureCode.OUT_OF_MEMORY)
+    work.materialize()
+    assert [(e.status, e.answer) for e in work.executions()] == [(Status.COMPLETED, "anew")] * 2
+    assert len(work.provider.requests) == 2
+
+
+def test_a_repair_does_not_ask_again_what_a_person_cancelled_and_the_provider_has_no_more(
+    asking: Ask,
+) -> None:
+    work = asking(Behaviour())
+    work.materialize()
+    turned_to(work, Status.CANCELLED)
+    work.provider.script[0].states = [EXPIRED]
+    repair = work.materializer(attended_by=Attendance.REPAIR_RUN)
+    reported: list[Execution] = []
+    asyncio.run(repair.materialize(work.job.id, CELLS, reported.extend))
+    assert [e.status for e in reported] == [Status.CANCELLED] * 2
+    assert len(work.provider.requests) == 1
+
+
+@pytest.mark.parametrize("status", [Status.PENDING, Status.DISPATCHED])
+def test_a_spent_budget_is_no_more_open_because_another_hand_turned_the_status(
+    asking: Ask, status: Status
+) -> None:
+    work = asking(Behaviour(states=[LOST_WORKER]))
+    work.materialize()
+    turned_to(work, status)
+    assert {e.status for e in work.materialize()} == {Status.FAILED}
+    assert all(e.dead_lettered_at for e in work.executions())
+    assert len(work.provider.requests) == 3
+
+
+def test_dispatched_without_a_call_in_flight_is_asked_again(asking: Ask) -> None:
+    work = asking(Behaviour())
+    turned_to(work, Status.DISPATCHED)
+    work.materialize()
+    assert [e.status for e in work.executions()] == [Status.COMPLETED] * 2
+    assert len(work.provider.requests) == 1
+
+
+def test_a_submit_whose_answer_was_lost_is_sent_again_whatever_another_hand_wrote(asking: Ask) -> None:
+    work = asking(Behaviour(submit="lost"))
+    work.materialize(patience=0)
+    turned_to(work, Status.FAILED)
+    work.materialize()
+    assert [e.status for e in work.executions()] == [Status.COMPLETED] * 2
+    assert len(work.provider.requests) == 1

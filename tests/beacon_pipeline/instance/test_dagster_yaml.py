@@ -42,7 +42,8 @@ def test_the_quotas_of_the_catalog_limit_the_queue(tmp_path: Path, kind: Kind) -
     assert limits["runs"]["max_concurrent_runs"] > limits["pools"]["default_limit"]
 
 
-def test_dagster_takes_the_local_one(tmp_path: Path) -> None:
+def test_dagster_takes_the_local_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     write_configuration(tmp_path, Kind.LOCAL, CATALOG)
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.run_monitoring_enabled

@@ -76,15 +76,15 @@ def test_a_process_that_waits_to_be_buried_is_gone() -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An instance folder as `beacon` makes it."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     write_configuration(tmp_path, Kind.LOCAL, load_catalog("demo"))
     return tmp_path
 
 
 @pytest.fixture
 def instance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    monkeypatch.setenv("DAGSTER_HOME", str(folder))
     monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
     with opened_instance(folder) as opened:
         yield opened

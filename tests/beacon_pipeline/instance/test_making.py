@@ -18,6 +18,7 @@ def test_three_commands_at_once_on_nothing(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     env = environment(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", env["DAGSTER_HOME"])
     if kind == "postgresql":
         url = fresh_postgresql_database(request.getfixturevalue("postgresql_url"))
         env |= {DATABASE_VARIABLE: url, "BEACON_DATABASE_URL": url}

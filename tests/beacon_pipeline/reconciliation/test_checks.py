@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from beacon_pipeline.execution.decide import Action, on_record
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.reconciliation.checks import (
     CHECKS,
@@ -13,15 +14,16 @@ from beacon_pipeline.reconciliation.checks import (
     non_empty_output,
 )
 from beacon_pipeline.reconciliation.checks import status_consistency as consistent
-from beacon_pipeline.reconciliation.consistency import RECONCILE, Shown
+from beacon_pipeline.reconciliation.consistency import Shown
+from beacon_pipeline.reconciliation.reconcile import REMEDIES
 from inference.contract import CallStatus, FinishReason
-from tests.beacon_pipeline.executions import a_call, an_execution, attempts
+from tests.beacon_pipeline.executions import MOMENT, a_call, an_execution, attempts
 
 NOTHING = "nothing to do"
 
 
 def evidence(status: Status = Status.COMPLETED, **changes: Any) -> CheckInput:
-    return CheckInput(an_execution(status, **changes), None, None)
+    return CheckInput(an_execution(status, **changes), on_record, None, budget=3)
 
 
 @pytest.mark.parametrize(
@@ -101,14 +103,14 @@ SHOWN = Shown("e1", "completed", "substantive")
             NOTHING,
         ),
         (Status.PENDING, None, None, True, "provider: nothing, ledger: pending, Dagster: nothing", NOTHING),
-        # The provider's word comes first: it is what an answer is lost to.
+        # The provider comes first: to it an answer is lost.
         (
             Status.FAILED,
             CallStatus.SUCCEEDED,
             SHOWN,
             False,
             "the ledger says failed, the provider says succeeded",
-            RECONCILE,
+            REMEDIES[Action.SETTLE],
         ),
         (
             Status.COMPLETED,
@@ -116,15 +118,16 @@ SHOWN = Shown("e1", "completed", "substantive")
             None,
             False,
             "the ledger says completed, Dagster shows the partition as not materialized",
-            "launch the partition again: it materializes from the record, no model is asked",
+            REMEDIES[Action.SHOW],
         ),
     ],
 )
 def test_the_three_truths(
     status: Status, call_status: CallStatus | None, shown: Shown | None, passed: bool, seen: str, remedy: str
 ) -> None:
-    execution = an_execution(status, attempts=attempts(a_call()) if call_status else ())
-    finding = consistent(CheckInput(execution, call_status, shown))
+    ended = attempts(a_call(settled_at=MOMENT)) if call_status else ()
+    execution = an_execution(status, attempts=ended)
+    finding = consistent(CheckInput(execution, lambda _: call_status, shown, budget=3))
     assert (finding.passed, finding.seen, finding.remedy) == (passed, seen, remedy)
 
 

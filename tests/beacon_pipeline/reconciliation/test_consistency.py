@@ -1,34 +1,46 @@
 """When two truths disagree, over all combinations, and what is then written for a person."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
+from beacon_pipeline.execution.decide import (
+    Action,
+    CallStage,
+    ExecutionState,
+    MaterializedState,
+    on_record,
+)
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.reconciliation.consistency import (
-    RECONCILE,
     REPORTED_BY_HAND,
     Mismatch,
     Shown,
     contradicts,
     deployment_problem,
+    find_mismatch,
+    materialized_state,
     mismatch_of_unknown,
     mismatch_with_dagster,
     mismatch_with_provider,
+    shown_of,
 )
+from beacon_pipeline.reconciliation.reconcile import REMEDIES
 from inference.contract import CallStatus
-from tests.beacon_pipeline.executions import a_call, an_execution, attempts
+from tests.beacon_pipeline.executions import MOMENT, a_call, an_execution, attempts
 
-# The ledger's status by the provider's word on the newest call (`-`: none was accepted). `no`: both can be
-# true; `yes`: they cannot; `reply`, `any`: they cannot, unless the newest call, or any call, has a reply.
+# The ledger's status by what the provider says of the call that decides (`-`: nothing). `no`: both can be
+# true; `yes`: they cannot; `final`: they cannot, unless the call's reply was this execution's failure;
+# `any`: they cannot, unless any call has a reply.
 CONTRADICTS = """
             -    pending  succeeded  failed  timed_out  cancelled  expired  unreachable
-pending     no   reply    reply      no      no         no         no       no
+pending     no   final    final      no      no         no         no       no
 dispatched  no   no       yes        yes     yes        yes        yes      no
 completed   yes  any      no         any     any        any        no       no
-failed      no   yes      reply      no      no         no         no       no
-timed_out   no   yes      reply      no      no         no         no       no
-cancelled   no   yes      reply      no      no         no         no       no
+failed      no   final    final      no      no         no         no       no
+timed_out   no   final    final      no      no         no         no       no
+cancelled   no   final    final      no      no         no         no       no
 """
 TRUTHS, *ROWS = (line.split() for line in CONTRADICTS.strip().splitlines())
 CELLS = [
@@ -36,103 +48,168 @@ CELLS = [
 ]
 
 
-def test_the_table_has_every_status_and_every_truth() -> None:
+def test_the_table_has_every_status_and_every_report() -> None:
     assert {row[0] for row in ROWS} == {status.value for status in Status}
     assert set(TRUTHS) == {"-", *(call_status.value for call_status in CallStatus)}
 
 
 @pytest.mark.parametrize(("status", "call_status", "when"), CELLS)
 def test_which_status_cannot_be_true(status: str, call_status: str, when: str) -> None:
-    word = None if call_status == "-" else CallStatus(call_status)
-    for refused, answered in product((False, True), repeat=2):
-        expected = {"no": False, "yes": True, "reply": not refused, "any": not answered}[when]
-        assert contradicts(Status(status), word, refused=refused, answered=answered) is expected
+    known = None if call_status == "-" else CallStatus(call_status)
+    for final, answered in product((False, True), repeat=2):
+        stage = CallStage.REFUSED if final else CallStage.ENDED
+        if status == "dispatched":
+            stage = CallStage.ACCEPTED
+        state = ExecutionState(Status(status), stage, known, 1, 3)
+        expected = {"no": False, "yes": True, "final": not final, "any": not answered}[when]
+        assert contradicts(state, answered=answered) is expected
+
+
+def test_dispatched_with_no_call_in_flight_cannot_be_true() -> None:
+    for attempts_made, stage in product((0, 3), (CallStage.NONE, CallStage.REFUSED)):
+        assert contradicts(ExecutionState(Status.DISPATCHED, stage, None, attempts_made, 3), answered=False)
+
+
+def test_an_earlier_call_that_runs_after_all_contradicts_an_end() -> None:
+    state = ExecutionState(Status.FAILED, CallStage.EARLIER, CallStatus.PENDING, 2, 3)
+    assert contradicts(state, answered=False)
+
+
+LOST = {"failure_code": "worker_lost"}
 
 
 @pytest.mark.parametrize(
-    ("status", "calls", "call_status", "remedy"),
+    ("status", "calls", "failures", "call_status", "step"),
     [
-        (Status.PENDING, [a_call()], CallStatus.SUCCEEDED, RECONCILE),
-        (Status.PENDING, [a_call(replied=True)], CallStatus.SUCCEEDED, None),
-        (Status.PENDING, [a_call(replied=True), a_call()], CallStatus.SUCCEEDED, RECONCILE),
-        (Status.FAILED, [a_call()], CallStatus.SUCCEEDED, RECONCILE),
-        (Status.FAILED, [a_call(), a_call(replied=True)], CallStatus.SUCCEEDED, None),
-        (Status.DISPATCHED, [a_call()], CallStatus.FAILED, RECONCILE),
-        (Status.DISPATCHED, [a_call()], CallStatus.PENDING, None),
-        (Status.COMPLETED, [a_call()], CallStatus.FAILED, RECONCILE),
-        (Status.COMPLETED, [a_call(replied=True), a_call()], CallStatus.FAILED, None),
-        (Status.COMPLETED, [], None, "look at the execution's transitions"),
-        (Status.PENDING, [], None, None),
+        (Status.PENDING, [a_call()], [LOST], CallStatus.SUCCEEDED, Action.SETTLE),
+        (Status.PENDING, [a_call(replied=True)], [LOST], CallStatus.SUCCEEDED, None),
+        (Status.PENDING, [a_call(replied=True), a_call()], [LOST, LOST], CallStatus.SUCCEEDED, Action.SETTLE),
+        (Status.FAILED, [a_call()], [LOST], CallStatus.SUCCEEDED, Action.SETTLE),
+        (Status.FAILED, [a_call()], [LOST], CallStatus.PENDING, Action.REATTACH),
+        (Status.FAILED, [a_call(), a_call(replied=True)], [LOST, LOST], None, None),
+        # Another hand turned the status: the reply with the answer was read.
+        (Status.FAILED, [a_call(replied=True)], [{}], CallStatus.SUCCEEDED, Action.SETTLE),
+        (Status.DISPATCHED, [a_call()], [{"settled_at": None}], CallStatus.FAILED, Action.SETTLE),
+        (Status.DISPATCHED, [a_call()], [{"settled_at": None}], CallStatus.PENDING, None),
+        (Status.DISPATCHED, [], [], None, Action.DISPATCH),
+        (Status.COMPLETED, [a_call()], [{}], CallStatus.FAILED, Action.NOTHING),
+        (Status.COMPLETED, [a_call(replied=True), a_call()], [{}, {}], CallStatus.FAILED, None),
+        (Status.COMPLETED, [], [], None, Action.NOTHING),
+        (Status.PENDING, [], [], None, None),
     ],
 )
-def test_replies_on_record_are_seen_in_the_attempts(
-    status: Status, calls: list, call_status: CallStatus | None, remedy: str | None
+def test_the_remedy_is_that_of_the_step_that_the_table_takes(
+    status: Status, calls: list, failures: list, call_status: CallStatus | None, step: Action | None
 ) -> None:
-    mismatch = mismatch_with_provider(an_execution(status, attempts=attempts(*calls)), call_status)
-    assert (mismatch and mismatch.remedy) == remedy
+    made = tuple(
+        replace(attempt, **{"settled_at": MOMENT} | changes)
+        for attempt, changes in zip(attempts(*calls), failures, strict=True)
+    )
+    execution = an_execution(status, attempts=made)
+    mismatch = mismatch_with_provider(execution, lambda _: call_status, budget=3)
+    assert (mismatch and mismatch.remedy) == (REMEDIES[step] if step else None)
     if mismatch is not None:
-        word = call_status.value if call_status else "nothing"
-        assert f"the ledger says {status.value}, the provider says {word}" in mismatch.found
-
-
-LAUNCH = "launch the partition again: it shows the ledger's record"
-FROM_RECORD = "launch the partition again: it materializes from the record, no model is asked"
+        reported = call_status.value if call_status else "nothing"
+        assert mismatch.found == f"the ledger says {status.value}, the provider says {reported}"
 
 
 @pytest.mark.parametrize(
-    ("status", "shown", "expected"),
+    ("status", "shown", "found", "remedy"),
     [
-        (Status.COMPLETED, Shown("e1", "completed", "substantive"), None),
-        (Status.COMPLETED, Shown("another", "failed", None), None),
-        (Status.FAILED, None, None),
+        (Status.COMPLETED, Shown("e1", "completed", "substantive"), None, None),
+        (Status.COMPLETED, Shown("another", "failed", None), None, None),
+        (Status.FAILED, None, None, None),
         (
             Status.COMPLETED,
             None,
-            ("the ledger says completed, Dagster shows the partition as not materialized", FROM_RECORD),
+            "the ledger says completed, Dagster shows the partition as not materialized",
+            REMEDIES[Action.SHOW],
         ),
         (
             Status.COMPLETED,
             Shown(None, None, None),
-            ("the ledger says completed, Dagster shows a materialization of no execution", LAUNCH),
+            "the ledger says completed, Dagster shows a materialization of no execution",
+            REMEDIES[Action.SHOW],
         ),
         (
             Status.FAILED,
             Shown(None, None, None),
-            ("the ledger says failed, Dagster shows a materialization of no execution", REPORTED_BY_HAND),
+            "the ledger says failed, Dagster shows a materialization of no execution",
+            REPORTED_BY_HAND,
         ),
         (
             Status.COMPLETED,
             Shown("e1", "completed", "refusal"),
-            ("the ledger says completed (substantive), Dagster shows completed (refusal)", LAUNCH),
+            "the ledger says completed (substantive), Dagster shows completed (refusal)",
+            REMEDIES[Action.SHOW],
         ),
         (
             Status.COMPLETED,
             Shown("e1", "failed", "substantive"),
-            ("the ledger says completed (substantive), Dagster shows failed (substantive)", LAUNCH),
+            "the ledger says completed (substantive), Dagster shows failed (substantive)",
+            REMEDIES[Action.SHOW],
         ),
         (
             Status.FAILED,
             Shown("e1", "completed", None),
-            ("the ledger says failed (no answer), Dagster shows completed (no answer)", LAUNCH),
+            "the ledger says failed (no answer), Dagster shows completed (no answer)",
+            REMEDIES[Action.DISPATCH],
         ),
-        (Status.FAILED, Shown("e1", "failed", None), None),
+        (Status.FAILED, Shown("e1", "failed", None), None, None),
     ],
 )
-def test_what_dagster_shows(status: Status, shown: Shown | None, expected: tuple[str, str] | None) -> None:
-    found = mismatch_with_dagster(an_execution(status), shown)
-    assert found == (None if expected is None else Mismatch(*expected))
+def test_what_dagster_shows(
+    status: Status, shown: Shown | None, found: str | None, remedy: str | None
+) -> None:
+    mismatch = mismatch_with_dagster(an_execution(status), shown, on_record, budget=3)
+    assert mismatch == (Mismatch(found, remedy) if found and remedy else None)
+
+
+def test_the_remedy_of_what_dagster_shows_knows_the_budget_and_the_acknowledged() -> None:
+    shown = Shown("e1", "completed", None)
+    failed = an_execution(Status.FAILED)
+    spent = mismatch_with_dagster(failed, shown, on_record, budget=0)
+    assert spent is not None
+    assert spent.remedy == REMEDIES[Action.GIVE_UP]
+    dead = mismatch_with_dagster(replace(failed, dead_lettered_at=MOMENT), shown, on_record, budget=3)
+    assert dead is not None
+    assert dead.remedy == REMEDIES[Action.NOTHING]
+
+
+def test_the_provider_comes_before_dagster() -> None:
+    execution = an_execution(Status.FAILED, attempts=(replace(attempts(a_call())[0], settled_at=MOMENT),))
+    shown = Shown("e1", "completed", None)
+    with_provider = find_mismatch(execution, shown, lambda _: CallStatus.SUCCEEDED, budget=3)
+    with_dagster = find_mismatch(execution, shown, lambda _: CallStatus.FAILED, budget=3)
+    assert with_provider is not None
+    assert with_dagster is not None
+    assert "the provider says succeeded" in with_provider.found
+    assert "Dagster shows completed" in with_dagster.found
+    assert find_mismatch(execution, None, lambda _: CallStatus.FAILED, budget=3) is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "state"),
+    [
+        (None, MaterializedState.MISSING),
+        (Shown("e1", "completed", "substantive"), MaterializedState.AGREES),
+        (Shown("e1", "completed", "empty"), MaterializedState.DIFFERS),
+        (Shown("e1", "failed", "substantive"), MaterializedState.DIFFERS),
+        (Shown("e2", "completed", "substantive"), MaterializedState.OTHER),
+        (Shown(None, None, None), MaterializedState.OTHER),
+    ],
+)
+def test_what_a_partition_shows_of_an_execution(shown: Shown | None, state: MaterializedState) -> None:
+    assert materialized_state(an_execution(), shown) is state
 
 
 def test_what_dagster_shows_and_the_ledger_does_not_have() -> None:
     deleted = mismatch_of_unknown(Shown("e9", "completed", "empty"))
     assert "execution e9, which the ledger does not have" in deleted.found
-    assert "launch the partition again" in deleted.remedy
+    assert "restore" in deleted.remedy
+    assert "ask anew in a new job" in deleted.remedy
     by_hand = mismatch_of_unknown(Shown(None, None, None))
     assert by_hand == Mismatch("Dagster shows a materialization of no execution", REPORTED_BY_HAND)
-
-
-def test_a_remedy_names_the_way_out() -> None:
-    assert "launch the partition again" in RECONCILE
     assert "wipe it in the UI, or ask again in a new job" in REPORTED_BY_HAND
 
 
@@ -148,5 +225,44 @@ def test_an_answer_of_another_region_or_model_is_a_problem() -> None:
 
 def test_an_empty_answer_is_a_completed_one() -> None:
     empty = an_execution(answer="", answer_kind=AnswerKind.EMPTY)
-    assert mismatch_with_dagster(empty, Shown("e1", "completed", "empty")) is None
-    assert mismatch_with_dagster(empty, Shown("e1", "completed", None)) is not None
+    assert mismatch_with_dagster(empty, Shown("e1", "completed", "empty"), on_record, budget=3) is None
+    assert mismatch_with_dagster(empty, Shown("e1", "completed", None), on_record, budget=3) is not None
+
+
+OTHERS = "another execution", "completed", "substantive"
+WHOLE = "e1", "completed", "2 substantive, 1 refusal"
+ITSELF = "e2", "completed", "substantive"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "shown", "expected"),
+    [
+        ("completed completed completed", None, None),
+        ("completed completed completed", WHOLE, ITSELF),
+        ("completed completed completed", OTHERS, OTHERS),
+        ("completed completed completed", (None, None, None), (None, None, None)),
+        (
+            "completed completed completed",
+            ("e1", "completed", "3 substantive"),
+            ("e2", "completed", "3 substantive"),
+        ),
+        ("completed completed completed", ("e1", "failed", None), ("e2", "failed", None)),
+        # A cell that is not whole has nothing to show: nothing is missing of the ones that are.
+        ("completed completed failed", None, ITSELF),
+        ("completed completed pending", OTHERS, ITSELF),
+        ("completed completed pending", WHOLE, ("e2", *WHOLE[1:])),
+        ("completed dispatched completed", None, None),
+        ("completed failed completed", OTHERS, None),
+    ],
+)
+def test_what_a_partition_shows_of_one_of_its_executions(
+    statuses: str, shown: tuple[str | None, ...] | None, expected: tuple[str | None, ...] | None
+) -> None:
+    of_cell = [
+        an_execution(Status(status), id=f"e{number}", sample=number)
+        for number, status in enumerate(statuses.split(), start=1)
+    ]
+    if of_cell[2].status is Status.COMPLETED:
+        of_cell[2] = replace(of_cell[2], answer_kind=AnswerKind.REFUSAL)
+    found = shown_of(of_cell[1], of_cell, shown and Shown(*shown))
+    assert found == (expected and Shown(*expected))

@@ -1,147 +1,127 @@
-"""What heals which case: the rules as a table over every combination, rendered into the docs."""
+"""What repairs which state, and the table as `docs/reconciliation.md` shows it."""
 
 import os
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Iterator
+from enum import StrEnum
 
-from beacon_pipeline.execution.decide import CallStage, Facts
+from beacon_pipeline.execution.decide import TABLE, Action, Attendance, CallStage, Rule, decide
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.reconciliation.reconcile import Case, Healing, View, reconcile
+from beacon_pipeline.reconciliation.reconcile import REMEDIES, REPAIRS, Repair, reconcile
+from beacon_pipeline.reconciliation.repair_runs import REASONS
 from inference.contract import CallStatus
+from tests.beacon_pipeline.execution.test_decide import EVERY_STATE, KNOWN
 from tests.beacon_pipeline.instances import ROOT
 
 DOCUMENT = ROOT / "docs" / "reconciliation.md"
-BUDGET = 3
 
-# The first rule that fits decides. `*`: anything; `-`: the provider was not asked, no call was accepted.
-RULES = """
-status               | call     | provider            | Dagster   | unattended | newest | told | budget | healing         | because
-*                    | *        | *                   | under_way | *   | *   | *   | *   | wait            | a run that works on it is queued or running
-completed            | *        | *                   | agrees    | *   | *   | *   | *   | nothing         | the truths agree
-completed            | *        | *                   | *         | *   | no  | *   | *   | nothing         | the partition shows a newer job
-completed            | *        | *                   | *         | *   | *   | *   | *   | correct_dagster | the ledger is right, the partition is not
-pending, dispatched  | *        | *                   | *         | no  | *   | *   | *   | wait            | its run may be about to touch it
-dispatched           | accepted | -, unreachable      | *         | *   | *   | *   | *   | wait            | unknown is not failed
-dispatched           | accepted | *                   | *         | *   | *   | *   | *   | attach          | the provider runs it or has its end, and nobody reads it
-dispatched           | intended (durable) | *         | *         | *   | *   | *   | *   | attach          | the same request again: the provider runs it once
-pending, dispatched  | *        | *                   | *         | *   | *   | *   | yes | redispatch      | nothing is in flight
-pending, dispatched  | *        | *                   | *         | *   | *   | *   | no  | dead_letter     | the budget is spent
-*                    | accepted | succeeded, pending  | *         | *   | *   | *   | *   | attach          | recorded as ended, and it is not so: the incident
-*                    | accepted | -, unreachable      | *         | *   | *   | *   | *   | wait            | unknown is not failed
-*                    | *        | *                   | *         | *   | *   | yes | *   | nothing         | cancelled by a person, or a dead letter
-*                    | *        | *                   | *         | *   | *   | *   | yes | redispatch      | ended without an answer, and nobody was told
-*                    | *        | *                   | *         | *   | *   | *   | no  | dead_letter     | the budget is spent
-"""  # noqa: E501
-
-EVERY_CASE = [
-    Case(Facts(status, stage, call_status, attempts, BUDGET, durable), view, unattended, newest, told)
-    for status, stage, call_status, attempts, durable, view, unattended, newest, told in product(
-        Status,
-        CallStage,
-        [None, *CallStatus],
-        [0, 2, 3, 4],
-        [True, False],
-        View,
-        [True, False],
-        [True, False],
-        [True, False],
-    )
-]
+# The columns of the document, by the field of `ExecutionState`.
+COLUMNS = {
+    "attended_by": "who works on it",
+    "status": "status",
+    "stage": "call",
+    "call_status": "the provider says",
+    "shown": "Dagster shows",
+    "newest": "newest",
+    "acknowledged": "acknowledged",
+    "attempts_left": "attempts left",
+    "durable": "durable",
+    "submitting": "submitting",
+}
 
 
-@dataclass(frozen=True)
-class Rule:
-    conditions: tuple[tuple[str, ...], ...]
-    healing: Healing
-    because: str
-
-    def fits(self, case: Case) -> bool:
-        stage = case.facts.stage.value
-        words = (
-            (case.facts.status.value,),
-            (stage, f"{stage} (durable)" if case.facts.durable else stage),
-            (case.facts.call_status.value if case.facts.call_status else "-",),
-            (case.view.value,),
-            *((("no", "yes")[fact],) for fact in (case.unattended, case.newest, case.told)),
-            (("no", "yes")[case.facts.attempts < case.facts.budget],),
-        )
-        return all(
-            "*" in wanted or set(wanted) & set(said)
-            for wanted, said in zip(self.conditions, words, strict=True)
-        )
+def test_every_step_has_a_repair_and_a_remedy() -> None:
+    assert set(REPAIRS) == set(REMEDIES) == set(Action)
+    assert set(REASONS) == {repair for repair in Repair if repair.needs_run}
 
 
-def rules() -> tuple[list[str], list[Rule]]:
-    header, *lines = [[cell.strip() for cell in line.split("|")] for line in RULES.strip().splitlines()]
-    return header, [
-        Rule(tuple(tuple(cell.split(", ")) for cell in line[:-2]), Healing(line[-2]), line[-1])
-        for line in lines
-    ]
+def test_a_remedy_promises_what_the_table_does() -> None:
+    """Only steps that pay may say that it is asked again, and only steps that never pay that it is not."""
+    for action, remedy in REMEDIES.items():
+        pays = action in (Action.DISPATCH, Action.INTERRUPT)
+        assert ("asks again, within the attempt budget" in remedy) is pays, action
+        if "`beacon reconcile`" in remedy:
+            assert REPAIRS[action].needs_run or action is Action.POLL, action
+        if "in a new job" in remedy:
+            assert REPAIRS[action] in (Repair.NOTHING, Repair.DEAD_LETTER), action
 
 
-def test_every_case_is_healed_as_its_rule_says() -> None:
-    _, table = rules()
-    used = set()
-    for case in EVERY_CASE:
-        rule = next(rule for rule in table if rule.fits(case))
-        assert reconcile(case) is rule.healing, case
-        used.add(rule)
-    assert used == set(table), "a rule that never decides is no rule"
+def test_no_repair_breaks_an_invariant() -> None:
+    for state in EVERY_STATE:
+        repair = reconcile(state)
+        assert repair is REPAIRS[decide(state)]
+        if state.attended_by is Attendance.OTHER_RUN:
+            assert repair is Repair.WAIT
+            continue
+        ended = state.status.is_terminal and state.status is not Status.COMPLETED
+        if state.status is Status.COMPLETED:
+            assert repair in (Repair.NOTHING, Repair.CORRECT_DAGSTER)
+        if ended and state.stage in KNOWN and state.call_status is CallStatus.SUCCEEDED:
+            assert repair is Repair.ATTACH, "a provider's success is never left as a failure"
+        if state.stage in KNOWN and state.call_status in (None, CallStatus.UNREACHABLE):
+            assert repair not in (Repair.REDISPATCH, Repair.DEAD_LETTER), "unknown is not failed"
+        if repair is Repair.REDISPATCH:
+            assert state.attempts < state.budget, "healing is bounded"
 
 
-def test_no_case_breaks_an_invariant() -> None:
-    for case in EVERY_CASE:
-        healing, facts = reconcile(case), case.facts
-        accepted = facts.stage is CallStage.ACCEPTED
-        ended = facts.status in (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
-        if facts.status is Status.COMPLETED:
-            assert healing in (Healing.NOTHING, Healing.WAIT, Healing.CORRECT_DAGSTER)
-        if (
-            accepted
-            and facts.call_status is CallStatus.SUCCEEDED
-            and ended
-            and case.view is not View.UNDER_WAY
-        ):
-            assert healing is Healing.ATTACH, "a provider's success is never left as a failure"
-        if (
-            accepted
-            and facts.call_status in (None, CallStatus.UNREACHABLE)
-            and facts.status is not Status.PENDING
-        ):
-            assert healing not in (Healing.REDISPATCH, Healing.DEAD_LETTER), "unknown is not failed"
-        if healing is Healing.REDISPATCH:
-            assert facts.attempts < facts.budget, "healing is bounded"
-            assert not (ended and case.told), "what a person cancelled or was told of is not asked again"
+def shown_values(rule: Rule, column: str) -> str:
+    allowed = dict(rule.conditions).get(column)
+    if allowed is None:
+        return "`*`"
+    return ", ".join(f"`{value}`" for value in sorted(map(_value, allowed), key=_ORDER.index))
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
+
+
+_ENUMS: tuple[type[StrEnum], ...] = (Attendance, Status, CallStage, CallStatus)
+_ORDER = ["-", "no", "yes", *(word.value for enum in _ENUMS for word in enum), "agrees"]
+
+
+def rows() -> Iterator[list[str]]:
+    yield [*COLUMNS.values(), "a run's step", "repair", "because"]
+    yield ["---"] * (len(COLUMNS) + 3)
+    for rule in TABLE:
+        values = [shown_values(rule, column) for column in COLUMNS]
+        yield [*values, f"`{rule.action.value}`", f"`{REPAIRS[rule.action].value}`", rule.because]
 
 
 def document() -> str:
-    header, _ = rules()
-    lines = [line.split("|") for line in RULES.strip().splitlines()[1:]]
-    rows = [
-        [f"`{cell.strip()}`" if 0 < n < 9 else cell.strip() for n, cell in enumerate(line)] for line in lines
-    ]
-    for row in rows:
-        row[0] = f"`{row[0]}`"
-    table = ["| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows]]
-    healings = "\n".join(f"- `{h.value}`" for h in Healing)
-    return f"""# What reconciliation decides
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows())
+    remedies = "\n".join(f"| `{action.value}` | {remedy} |" for action, remedy in REMEDIES.items())
+    return f"""# What is decided, and what reconciliation does about it
 
-Rendered from `tests/beacon_pipeline/reconciliation/test_reconcile.py`, which holds
-`beacon_pipeline/reconciliation/reconcile.py` to it over all {len(EVERY_CASE):,} combinations
-(`BEACON_RENDER_DOCS=1 pytest tests/beacon_pipeline/reconciliation/test_reconcile.py`
-writes it anew). The first row that fits decides; `*` is anything, `-` that no call was accepted.
+Rendered from `beacon_pipeline/execution/decide.py`, the one decision table; its tests hold it over all
+{len(EVERY_STATE):,} combinations (`BEACON_RENDER_DOCS=1 pytest
+tests/beacon_pipeline/reconciliation/test_reconcile.py` writes this page anew). A run takes the step; the
+sensor and `beacon reconcile` request the repair. The first row that fits decides; `*` is anything, and for
+what the provider says `-` means that it was not asked in this round.
 
-{chr(10).join(table)}
+{table}
 
-*unattended*: nothing has touched it within the deadline, or the run that worked on it is gone. *newest*: no
-newer job asks the same. *told*: a person cancelled it, or it is a dead letter. *budget*: attempts are left.
-The outcomes:
+- *who works on it*: `run`, the run that decides, launched by a person or a schedule; `repair run`, the same,
+  requested by reconciliation; `other run`, another one that is queued or running; `recent`, none, but
+  something touched it within its deadline; `nobody`, none, and nothing did.
+- *call*: the call that decides. Mostly the newest; but an earlier one that has an answer, or may bring one,
+  comes first: nothing is paid while the provider may still hold an answer. `intended`: written down, no
+  answer to the submit on record. `accepted`: the attempt is open. `ended`: by a report without a reply,
+  which the provider may revise. `answered`: its reply was read, and the provider may still have it.
+  `earlier`: a newer call followed it. `refused`: its reply, or a refusal, is this execution's failure: final.
+- *newest*: no newer job asks the same. *acknowledged*: a person cancelled it, or it is a dead letter, of
+  which a person was alerted. *durable*: the provider's calls outlive the process that asked. *submitting*:
+  another process may be sending it now.
 
-{healings}
+What a check or `beacon status` says to do, by the step:
+
+| step | what to do |
+| --- | --- |
+{remedies}
 """
 
 
-def test_the_document_shows_this_table() -> None:
+def test_the_document_shows_the_table() -> None:
     if os.environ.get("BEACON_RENDER_DOCS"):
         DOCUMENT.write_text(document(), encoding="utf-8")
     assert DOCUMENT.read_text(encoding="utf-8") == document()

@@ -13,7 +13,7 @@ from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.names import HEALING_TAG, JOB_TAG, WRONG_TAG
 from beacon_pipeline.reconciliation.inspect import Inspection
-from beacon_pipeline.reconciliation.reconcile import Healing
+from beacon_pipeline.reconciliation.reconcile import Repair
 from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
 from tests.beacon_pipeline.executions import MOMENT, a_call, an_execution, attempts
 
@@ -29,39 +29,39 @@ def wrong(question: int, minutes: int = 0, job: str = "j1", **changes: Any) -> E
     return an_execution(Status.FAILED, **values | changes)
 
 
-def examined(execution: Execution, healing: Healing = Healing.ATTACH) -> Inspection:
-    return Inspection(execution, None, healing, "local")
+def examined(execution: Execution, repair: Repair = Repair.ATTACH) -> Inspection:
+    return Inspection(execution, None, repair, "local")
 
 
-def planned(*looked_at: Inspection) -> list[tuple[str, Healing, list[str]]]:
+def planned(*looked_at: Inspection) -> list[tuple[str, Repair, list[str]]]:
     return [
-        (run.jobspec_id, run.healing, [e.id for e in run.executions])
+        (run.jobspec_id, run.repair, [e.id for e in run.executions])
         for run in healing_runs(CATALOG, JOBS, looked_at)
     ]
 
 
 def test_neighbours_of_one_job_and_one_healing_share_a_run() -> None:
     together = [examined(wrong(n)) for n in (1, 0, 2)]
-    assert planned(*together) == [("job-1", Healing.ATTACH, ["j1-0", "j1-1", "j1-2"])]
+    assert planned(*together) == [("job-1", Repair.ATTACH, ["j1-0", "j1-1", "j1-2"])]
     assert planned(*together[:2], examined(wrong(4))) == [
-        ("job-1", Healing.ATTACH, ["j1-0", "j1-1"]),
-        ("job-1", Healing.ATTACH, ["j1-4"]),
+        ("job-1", Repair.ATTACH, ["j1-0", "j1-1"]),
+        ("job-1", Repair.ATTACH, ["j1-4"]),
     ]
 
 
 def test_jobs_and_healings_are_kept_apart() -> None:
     assert planned(
-        examined(wrong(0)), examined(wrong(1), Healing.REDISPATCH), examined(wrong(1, minutes=1, job="j2"))
+        examined(wrong(0)), examined(wrong(1), Repair.REDISPATCH), examined(wrong(1, minutes=1, job="j2"))
     ) == [
-        ("job-1", Healing.ATTACH, ["j1-0"]),
-        ("job-1", Healing.REDISPATCH, ["j1-1"]),
-        ("job-2", Healing.ATTACH, ["j2-1"]),
+        ("job-1", Repair.ATTACH, ["j1-0"]),
+        ("job-1", Repair.REDISPATCH, ["j1-1"]),
+        ("job-2", Repair.ATTACH, ["j2-1"]),
     ]
 
 
 def test_only_what_needs_a_run_gets_one() -> None:
-    got = [healing for _, healing, _ in planned(*(examined(wrong(n), h) for n, h in enumerate(Healing)))]
-    assert set(got) == {Healing.ATTACH, Healing.REDISPATCH, Healing.CORRECT_DAGSTER}
+    got = [repair for _, repair, _ in planned(*(examined(wrong(n), h) for n, h in enumerate(Repair)))]
+    assert set(got) == {Repair.ATTACH, Repair.REDISPATCH, Repair.CORRECT_DAGSTER}
 
 
 def test_the_run_of_the_oldest_execution_goes_first() -> None:
@@ -74,9 +74,9 @@ def test_the_run_of_the_oldest_execution_goes_first() -> None:
     assert (first.tries, HEALING_RUNS) == (0, 3), "three runs for one wrong thing"
 
 
-def a_run(execution: Execution, healing: Healing = Healing.ATTACH, tries: int = 0) -> HealingRun:
+def a_run(execution: Execution, repair: Repair = Repair.ATTACH, tries: int = 0) -> HealingRun:
     (keys,) = key_ranges(CATALOG, [execution.cell])
-    return HealingRun("job-1", healing, keys, (execution,), tries)
+    return HealingRun("job-1", repair, keys, (execution,), tries)
 
 
 def test_what_is_wrong_has_another_name_when_anything_about_it_changes() -> None:
@@ -86,25 +86,30 @@ def test_what_is_wrong_has_another_name_when_anything_about_it_changes() -> None
         a_run(replace(execution, status=Status.TIMED_OUT)),
         a_run(replace(execution, attempts=attempts(a_call()))),
         a_run(replace(execution, updated_at=MOMENT + timedelta(microseconds=1))),
-        a_run(execution, Healing.REDISPATCH),
+        a_run(execution, Repair.REDISPATCH),
     ]
-    names = {run.wrong for run in [a_run(execution), *changed]}
+    names = {run.fingerprint for run in [a_run(execution), *changed]}
     assert {len(name) for name in names} == {16}, "as on record in the tags of runs"
     assert len(names) == 6
-    assert a_run(execution).wrong == a_run(replace(execution, failure_message="other words")).wrong
+    assert (
+        a_run(execution).fingerprint == a_run(replace(execution, failure_message="other words")).fingerprint
+    )
 
 
 def test_each_try_has_a_run_key_of_its_own() -> None:
     first, second = (a_run(wrong(0), tries=n) for n in (0, 1))
-    assert first.wrong == second.wrong
-    assert (first.run_key, second.run_key) == (f"{first.wrong}:0", f"{first.wrong}:1")
+    assert first.fingerprint == second.fingerprint
+    assert (first.run_key, second.run_key) == (f"{first.fingerprint}:0", f"{first.fingerprint}:1")
 
 
 def test_a_launch_says_why_it_is_there() -> None:
-    run = a_run(wrong(0), Healing.REDISPATCH)
+    run = a_run(wrong(0), Repair.REDISPATCH)
     launch = run.launch(CATALOG)
     assert launch.job_name == INFERENCE_JOB
-    assert launch.tags.items() >= {JOB_TAG: "job-1", HEALING_TAG: "redispatch", WRONG_TAG: run.wrong}.items()
+    assert (
+        launch.tags.items()
+        >= {JOB_TAG: "job-1", HEALING_TAG: "redispatch", WRONG_TAG: run.fingerprint}.items()
+    )
 
 
 def test_tries_are_the_runs_of_this_wrong_thing_in_this_job(instance: dg.DagsterInstance) -> None:

@@ -7,22 +7,27 @@ shows are small models of the outside world.
 import asyncio
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.execution.decide import Attendance
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.execution.run import Materializer
 from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Unsuccessful
+from beacon_pipeline.ledger.rows import executions_table
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconciliation.consistency import Shown
 from beacon_pipeline.reconciliation.inspect import Inspection, Inspector
-from beacon_pipeline.reconciliation.reconcile import Healing
+from beacon_pipeline.reconciliation.reconcile import Repair
 from beacon_pipeline.reconciliation.repair_runs import healing_runs
 from beacon_pipeline.reconciliation.view import Materialized, TargetMaterialization
 from inference.contract import (
@@ -55,6 +60,14 @@ ENDS = {
     "timed out": (ended(CallStatus.TIMED_OUT, FailureCode.TIMED_OUT), ""),
     "expired": (ended(CallStatus.EXPIRED, FailureCode.EXPIRED), ""),
 }
+ANSWER_COLUMNS = (
+    "answer",
+    "answer_kind",
+    "finish_reason",
+    "executed_region",
+    "provenance",
+    "dead_lettered_at",
+)
 AT_ANY_AGE = datetime.now(UTC) + timedelta(days=1)
 
 
@@ -106,7 +119,8 @@ class Sequences(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.ledger = Ledger(f"sqlite:///{Path(self.folder.name) / 'ledger.db'}")
+        self.url = f"sqlite:///{Path(self.folder.name) / 'ledger.db'}"
+        self.ledger = Ledger(self.url)
         self.ledger.migrate()
         self.job = a_job(self.ledger, CELLS)
         self.world = World()
@@ -115,7 +129,9 @@ class Sequences(RuleBasedStateMachine):
     def executions(self) -> list[Execution]:
         return self.ledger.executions(self.job.id)
 
-    def materialize(self, cells: Sequence[Cell], *, survives: int) -> None:
+    def materialize(
+        self, cells: Sequence[Cell], *, survives: int, attended_by: Attendance = Attendance.RUN
+    ) -> None:
         """A run that is killed when it has waited so often."""
         waits = 0
 
@@ -133,7 +149,13 @@ class Sequences(RuleBasedStateMachine):
 
         providers = Providers(CATALOG, {"local": lambda _: self.world})
         work = Materializer(
-            self.ledger, CATALOG, providers, actor="run", sleep=wait, unreachable_patience_seconds=0
+            self.ledger,
+            CATALOG,
+            providers,
+            actor="run",
+            attended_by=attended_by,
+            sleep=wait,
+            unreachable_patience_seconds=0,
         )
         try:
             asyncio.run(work.materialize(self.job.id, cells, show))
@@ -151,13 +173,13 @@ class Sequences(RuleBasedStateMachine):
     def heal(self, *, survives: int) -> bool:
         """One reconciliation; returns whether it found anything to do."""
         examined = self.examine()
-        spent = [e.execution.id for e in examined if e.healing is Healing.DEAD_LETTER]
+        spent = [e.execution.id for e in examined if e.repair is Repair.DEAD_LETTER]
         self.ledger.dead_letter(spent, actor="reconciliation", detail="the budget is spent")
-        confirmed = [e.execution.newest_call for e in examined if e.confirms]
-        self.ledger.confirm([call.id for call in confirmed if call])
+        self.ledger.confirm([call_id for one in examined for call_id in one.confirmed])
         runs = healing_runs(CATALOG, {self.job.id: self.job.jobspec_id}, examined)
         for run in runs:
-            self.materialize([e.cell for e in run.executions], survives=survives)
+            cells = [e.cell for e in run.executions]
+            self.materialize(cells, survives=survives, attended_by=Attendance.REPAIR_RUN)
         return bool(spent or runs)
 
     @rule(survives=st.integers(0, 4))
@@ -191,6 +213,30 @@ class Sequences(RuleBasedStateMachine):
         facts = CallFacts(status=CallStatus.FAILED, replied=False, failure=failure)
         ids = [e.id for e in self.ledger.executions_on(call.id)]
         self.ledger.settle_call(call.id, dict.fromkeys(ids, lie), facts, actor="router")
+
+    @precondition(lambda self: self.revisable())
+    @rule(data=st.data(), how=st.sampled_from(["answer", "empty"]))
+    def the_provider_revises_a_failure(self, data: st.DataObject, how: str) -> None:
+        self.world.end(data.draw(st.sampled_from(self.revisable())), how)
+
+    def revisable(self) -> list[str]:
+        """The calls that failed, and whose failure the provider has not confirmed: after that none asks."""
+        attempts = [attempt for e in self.executions() for attempt in e.attempts]
+        confirmed = {attempt.call.id for attempt in attempts if attempt.call.confirmed_at}
+        failed = [call_id for call_id, state in self.world.states.items() if state.failure is not None]
+        return sorted(set(failed) - confirmed)
+
+    @rule(data=st.data(), status=st.sampled_from(list(Status)))
+    def the_status_is_turned_by_another_hand(self, data: st.DataObject, status: Status) -> None:
+        """Which takes an answer out with it; one that was not there it cannot put in."""
+        execution = data.draw(st.sampled_from(self.executions()))
+        if status is Status.COMPLETED:
+            return
+        reason = "provider_error" if status.is_terminal else None
+        values = dict.fromkeys(ANSWER_COLUMNS) | {"status": status.value, "failure_code": reason}
+        change = sa.update(executions_table).where(executions_table.c.id == execution.id).values(values)
+        with closing(Database(self.url)) as database:
+            database.write(lambda connection: connection.execute(change))
 
     @precondition(lambda self: self.dagster)
     @rule(data=st.data(), by_hand=st.booleans())

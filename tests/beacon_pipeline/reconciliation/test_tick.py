@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from beacon_pipeline.catalog.partitions import cells_between, key_of, partitions_definition
+from beacon_pipeline.cli.common import report_of
 from beacon_pipeline.cli.report import report_on
 from beacon_pipeline.defs.assets.status_metrics import take_metrics
 from beacon_pipeline.execution.request import request_for
@@ -33,6 +34,7 @@ from beacon_pipeline.names import (
     RANGE_START_TAG,
 )
 from beacon_pipeline.reconciliation import tick as ticks
+from beacon_pipeline.reconciliation.consistency import NOT_ON_RECORD
 from beacon_pipeline.reconciliation.reconcile_all import look
 from beacon_pipeline.reconciliation.repair_runs import HealingRun
 from beacon_pipeline.reconciliation.tick import Cursor, Reconciliation, Tick
@@ -157,7 +159,7 @@ def test_an_answer_that_nobody_read_is_read_and_not_paid_again(
     early = record.tick(after=timedelta())
     assert early.runs == [], "its run may still be there: the deadline has not passed"
     tick = record.tick()
-    assert [(run.healing.value, len(run.executions)) for run in tick.runs] == [("attach", len(CELLS))]
+    assert [(run.repair.value, len(run.executions)) for run in tick.runs] == [("attach", len(CELLS))]
     (run,) = record.heal(tick)
     assert run.tags[HEALING_TAG] == "attach"
     assert "its answer is read, no model is asked again" in run.tags[HEALING_REASON_TAG]
@@ -190,11 +192,11 @@ def test_a_true_failure_is_confirmed_once_and_not_asked_about_again(
     record.location.provider.script = [Behaviour(states=[LOST_WORKER])]
     record.ask()
     assert record.statuses() == {Status.FAILED}
-    polls = record.provider.polls
+    polls, calls = record.provider.polls, len(record.provider.requests)
     assert record.tick().runs == []
-    assert record.provider.polls == polls + 1
+    assert record.provider.polls == polls + calls, "each call that may still have an answer, once more"
     assert record.tick().runs == []
-    assert record.provider.polls == polls + 1
+    assert record.provider.polls == polls + calls
 
 
 def test_an_unreachable_provider_delays_healing_and_changes_nothing(
@@ -209,7 +211,7 @@ def test_an_unreachable_provider_delays_healing_and_changes_nothing(
     since = record.cursor.unreachable["local"].since
     record.tick()
     assert record.cursor.unreachable["local"].since == since, "it is unreachable since it first was"
-    assert record.cursor.unreachable["local"].what.endswith("no word on their calls: connection refused")
+    assert record.cursor.unreachable["local"].what.endswith("what became of their calls: connection refused")
     record.provider.script[0].states = [SUCCEEDED]
     tick = record.tick()
     assert record.cursor.unreachable == {}
@@ -239,7 +241,7 @@ def test_what_dagster_lost_is_materialized_from_the_record(
     record.ask()
     instance.wipe_assets([INFERENCE])
     (run,) = (tick := record.tick()).runs
-    assert (run.healing.value, run.keys.start, run.keys.end) == (
+    assert (run.repair.value, run.keys.start, run.keys.end) == (
         "correct_dagster",
         KEYS[ALL[0]],
         KEYS[ALL[-1]],
@@ -258,7 +260,7 @@ def test_a_materialization_reported_by_hand_is_corrected(
     instance.report_runless_asset_event(dg.AssetMaterialization(INFERENCE, partition=key))
     assert shown(record, key) is None
     tick = record.tick()
-    assert [(run.healing.value, run.keys.start) for run in tick.runs] == [("correct_dagster", key)]
+    assert [(run.repair.value, run.keys.start) for run in tick.runs] == [("correct_dagster", key)]
     record.heal(tick)
     assert shown(record, key) is not None
     assert record.tick().runs == []
@@ -322,7 +324,7 @@ def test_what_healing_runs_do_not_put_right_is_kept_for_a_person(
     instance.wipe_assets([INFERENCE])
     for _ in range(3):
         (run,) = record.tick().runs
-        assert run.healing.value == "correct_dagster"
+        assert run.repair.value == "correct_dagster"
         record.die(run)
     tick = record.tick()
     assert (tick.runs, len(tick.gave_up)) == ([], len(CELLS))
@@ -374,11 +376,11 @@ def test_what_a_run_works_on_is_left_alone(instance: dg.DagsterInstance, ledger:
     record = Record(instance, ledger, Behaviour())
     record.intend()
     tick = record.tick()
-    assert [run.healing.value for run in tick.runs] == ["redispatch"]
+    assert [run.repair.value for run in tick.runs] == ["redispatch"]
     queued = record.run(tags=tick.runs[0].launch(CATALOG).tags)
     assert record.tick().runs == []
     instance.report_run_failed(queued)
-    assert [run.healing.value for run in record.tick().runs] == ["redispatch"]
+    assert [run.repair.value for run in record.tick().runs] == ["redispatch"]
 
 
 def test_a_run_that_failed_leaves_its_executions_to_the_next_tick(
@@ -390,7 +392,7 @@ def test_a_run_that_failed_leaves_its_executions_to_the_next_tick(
     run = record.run()
     instance.report_run_failed(run)
     tick = record.tick(after=timedelta(seconds=1))
-    assert [(r.jobspec_id, r.healing.value, len(r.executions)) for r in tick.runs] == [
+    assert [(r.jobspec_id, r.repair.value, len(r.executions)) for r in tick.runs] == [
         ("mine", "redispatch", len(CELLS))
     ], "it had not even put them on record"
 
@@ -407,7 +409,7 @@ def test_a_failed_run_of_a_backfill_leaves_its_executions_too(
     )
     instance.report_run_failed(run)
     tick = record.tick(after=timedelta(seconds=1))
-    assert [(r.jobspec_id, r.healing.value, len(r.executions)) for r in tick.runs] == [
+    assert [(r.jobspec_id, r.repair.value, len(r.executions)) for r in tick.runs] == [
         ("backfill-abcd", "redispatch", len(CELLS))
     ]
 
@@ -437,7 +439,7 @@ def test_asked_again_after_a_cancel_it_is_left_to_whoever_asks(
     assert record.statuses() == {Status.PENDING}
     instance.report_run_failed(again)
     (healing,) = record.tick().runs
-    assert (healing.healing.value, len(healing.executions)) == ("redispatch", len(CELLS))
+    assert (healing.repair.value, len(healing.executions)) == ("redispatch", len(CELLS))
     assert record.statuses() == {Status.PENDING}
 
 
@@ -561,6 +563,34 @@ def test_after_an_older_ledger_was_put_back_all_count_alike(
     assert take_metrics(instance, ledger, CATALOG).mismatches == len(CELLS)
     tick = record.tick(after=timedelta(seconds=1))
     assert sum(len(run.executions) for run in tick.runs) == len(CELLS)
+
+
+FORGET = "(SELECT id FROM executions WHERE question = 'math_basic')"
+
+
+def test_an_execution_that_the_ledger_no_longer_has_is_counted_from_the_first_look(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    job, _ = make_job(ledger, CATALOG, "mine", CELLS, source="submit", actor="test"), record.ask()
+    for table in ("attempts", "transitions"):
+        record.sql(f"DELETE FROM {table} WHERE execution_id IN {FORGET}")
+    record.sql("DELETE FROM executions WHERE question = 'math_basic'")
+    key = KEYS["math_basic"]
+    for whole in (True, False):
+        (found,) = report_of(ledger, CATALOG, job, whole=whole).mismatched
+        assert (found.partition_key, found.remedy) == (key, NOT_ON_RECORD)
+    assert take_metrics(instance, ledger, CATALOG).mismatches == 1
+    for told_now in ({key}, set()):
+        tick = record.tick(after=timedelta(seconds=1))
+        assert (tick.runs, set(tick.unknown)) == ([], told_now)
+        assert tick.summary == "1 partitions unknown to the ledger"
+    tick = record.tick()
+    assert tick.summary == "1 runs requested, 1 partitions unknown to the ledger", "its row is made anew"
+    assert take_metrics(instance, ledger, CATALOG).mismatches == 1
+    record.heal(tick)
+    assert record.tick().summary == "nothing is wrong"
+    assert take_metrics(instance, ledger, CATALOG).mismatches == 0
 
 
 def test_a_job_that_lacks_executions_gets_them(instance: dg.DagsterInstance, ledger: Ledger) -> None:

@@ -130,14 +130,41 @@ def test_results_come_one_by_one_in_the_order_asked(copied: Path) -> None:
     assert seen == [r.id for r in results] == [i.id for i in items()[:5]]
 
 
-def test_sampling_is_repeatable_and_blind_to_neighbours(copied: Path) -> None:
-    runtime = TransformersRuntime(source(copied))
-    hot = GenerationParameters(max_new_tokens=16, temperature=20.0, seed=3)
-    together = answers(runtime.answer(items()[:3], hot))
-    alone = [answers(runtime.answer([item], hot))[0] for item in items()[:3]]
-    assert [a.output_token_sha256 for a in together] == [a.output_token_sha256 for a in alone]
-    other = answers(runtime.answer(items()[:3], hot.model_copy(update={"seed": 4})))
-    assert [a.output_token_sha256 for a in other] != [a.output_token_sha256 for a in together]
+def seeded(item: Item, seed: int | None, *, greedy: bool = False) -> Item:
+    return item.model_copy(update={"id": f"{item.id}|{seed}|{greedy}", "seed": seed, "greedy": greedy})
+
+
+@pytest.mark.parametrize("engine", ["transformers", "transformers-continuous"])
+def test_an_item_and_its_seed_give_the_same_tokens_alone_in_any_batch_and_order(engine: str) -> None:
+    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama", engine=engine))
+    sampling = GenerationParameters(max_new_tokens=8, temperature=4.0, top_p=0.98, seed=3)
+    asked = [seeded(item, 7 * n) for n, item in enumerate(items()[:3])]
+    asked += [
+        seeded(items()[0], n) for n in (1, 2**32 + 1, None)
+    ]  # a generator of 32 bits joins the first two
+    asked += [seeded(items()[n], 1, greedy=True) for n in (0, 1)]
+    alone = {item.id: digests(runtime.answer([item], sampling))[item.id] for item in asked}
+    backwards = asked[::-1]
+    for batch, size in ((asked, 8), (backwards, 8), (asked[3:] + asked[:3], 3)):
+        together = digests(runtime.answer(batch, sampling, batch_size=size))
+        assert together == {item.id: alone[item.id] for item in batch}
+    greedy = digests(runtime.answer(asked[-2:], GREEDY.model_copy(update={"max_new_tokens": 8})))
+    assert greedy == {item.id: alone[item.id] for item in asked[-2:]}, "greedy is greedy among the sampled"
+    of_one_prompt = [alone[item.id] for item in asked if item.prompt == asked[0].prompt]
+    assert len(set(of_one_prompt)) == 5, "each seed has answers of its own"
+    common = digests(runtime.answer([seeded(items()[0], 3)], sampling))
+    assert list(common.values()) == [alone[seeded(items()[0], None).id]], "None is the parameters' seed"
+
+
+def test_a_seed_changes_nothing_in_a_request_that_is_greedy() -> None:
+    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama"))
+    plain = answers(runtime.answer(items()[:2], GREEDY))
+    with_seeds = answers(runtime.answer([seeded(item, 5) for item in items()[:2]], GREEDY))
+    assert [a.output_token_sha256 for a in plain] == [a.output_token_sha256 for a in with_seeds]
+
+
+def digests(results: list[ItemAnswer | ItemFailure]) -> dict[str, str | None]:
+    return {answer.id: answer.output_token_sha256 for answer in answers(results)}
 
 
 def test_provenance_says_what_made_the_answers(copied: Path) -> None:
@@ -289,10 +316,9 @@ def test_an_item_that_cannot_be_generated_fails_alone_with_its_reason(
     assert str(error) in failure.message
     assert type(error).__name__ in failure.message
     others = [result for result in results if isinstance(result, ItemAnswer)]
-    batching = Batching.DIVIDED if temperature == 0 else Batching.SAMPLED_ALONE
-    assert {answer.batching for answer in others} == {batching}
+    assert {answer.batching for answer in others} == {Batching.DIVIDED}
     # 6 are asked as 3 and 3; those with the bad one as 1 and 2, and so on.
-    assert {answer.batch_size for answer in others} == ({1} if temperature else {2, 3})
+    assert {answer.batch_size for answer in others} == {2, 3}
 
 
 def test_a_gpu_that_fails_says_nothing_of_its_items() -> None:

@@ -1,0 +1,1 @@
+"""What the answers say: frames, comparisons, the page, and the export. Nothing below imports pandas."""

@@ -1,0 +1,97 @@
+"""What of the record goes into a page: executions by columns, each text once, and their paths apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from beacon_pipeline.findings.packed import column, columns
+from beacon_pipeline.findings.rows import PROVENANCE, TEXTS, answer_rows
+from beacon_pipeline.findings.summary import seconds_of
+from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger.records import Job
+
+Row = dict[str, Any]
+
+_SHOWN = (
+    *("execution", "job", "region", "model", "question", "arm", "block", "sample", "probe", "seed"),
+    *("status", "finish_reason", "failure_code", "output_tokens", "usable", "out_of_block"),
+    *("label", "label_method"),
+)
+_ALSO_RAN = ("executed_region", "cold_start", "temperature", "top_p", "max_new_tokens")
+
+
+class Texts:
+    """Each distinct text once, in the order in which it first came."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+
+    def place(self, text: str | None) -> int | None:
+        return None if text is None else self._places.setdefault(text, len(self._places))
+
+    def __iter__(self) -> Any:
+        return iter(self._places)
+
+
+def packed_rows(ledger: LedgerReader, jobs: Sequence[Job]) -> tuple[list[Row], Texts]:
+    """The rows of these jobs, oldest job first, with texts as places among the texts."""
+    texts = Texts()
+    rows = []
+    for row in answer_rows(ledger, jobs):
+        row["seconds"] = seconds_of(row)
+        row["text"] = row["answer"]  # stays at hand for the summary
+        for name in TEXTS:
+            row[f"{name}_place"] = texts.place(row[name])
+        rows.append(row)
+    return rows, texts
+
+
+def record_of(rows: Sequence[Row], texts: Texts, about: Mapping[str, Any]) -> Row:
+    """What the page's script reads: `about` and the columns of the rows."""
+    ran = [name for name in (*PROVENANCE, *_ALSO_RAN) if any(row[name] is not None for row in rows)]
+    packed = columns(rows, (*_SHOWN, *ran))
+    packed["kind"] = column(row["kind"] for row in rows)
+    for name in TEXTS:
+        packed[name] = column(row[f"{name}_place"] for row in rows)
+    return {"about": {**about, "provenance": ran}, "columns": packed, "texts": list(texts)}
+
+
+def paths_of(ledger: LedgerReader, jobs: Sequence[Job], rows: Sequence[Row]) -> Row:
+    """How each execution came to its end: changes and attempts by the row's number, and the calls."""
+    numbers = {row["execution"]: number for number, row in enumerate(rows)}
+    calls: dict[str, int] = {}
+    listed = []
+    for call in _all(ledger.call_pages, jobs):
+        calls[call["id"]] = len(calls)
+        listed.append(
+            {
+                "call": call["id"],
+                "provider": call["provider"],
+                "provider_call_id": call["provider_call_id"],
+                "created_at": _milliseconds(call["created_at"]),
+                "status": call["truth"],
+            }
+        )
+    transitions: list[list[Any]] = [[] for _ in rows]
+    for change in _all(ledger.transition_pages, jobs):
+        transitions[numbers[change["execution_id"]]].append(
+            [
+                _milliseconds(change["at"]),
+                *(change[name] for name in ("from_status", "to_status", "cause", "actor", "detail")),
+            ]
+        )
+    attempts: list[list[Any]] = [[] for _ in rows]
+    for attempt in _all(ledger.attempt_pages, jobs):
+        attempts[numbers[attempt["execution_id"]]].append(
+            [attempt["number"], calls[attempt["call_id"]], attempt["failure_code"]]
+        )
+    return {"transitions": transitions, "attempts": attempts, "calls": listed}
+
+
+def _all(pages: Any, jobs: Iterable[Job]) -> Iterable[Row]:
+    return (row for job in jobs for page in pages(job.id) for row in page)
+
+
+def _milliseconds(moment: Any) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1000)

@@ -1,0 +1,131 @@
+"""What the page says in words. A description never claims; a finding says only what was tested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from beacon_pipeline.findings.summary import Summary
+from beacon_pipeline.ledger.records import Job
+
+if TYPE_CHECKING:
+    from beacon_pipeline.findings.finding import Finding
+
+READING = (
+    "The same weights hold no regional opinion: a model served in two regions is one model. What can make "
+    "answers differ is the system prompt, the hardware and software that ran it, chance in sampling, or what "
+    "was lost on the way. Unless a study randomized the prompt, a difference between regions here is one "
+    "between deployments, cause not identified. Kinds of answers are labels by rules, which miss refusals, "
+    "and more of some models than of others: their shares are label rates, not refusal rates."
+)
+FOOTER = (
+    "Made by Beacon pipeline. This file loads nothing, sends nothing and follows no link of an answer; "
+    "characters that a screen would obey are spelled out, such as \\u{202e}."
+)
+FEW_QUESTIONS = 6  # below it, nothing can be said of other questions
+
+
+def subtitle(jobs: Sequence[Job], beside: Sequence[Job]) -> str:
+    """When it was asked, and of what."""
+    first, last = jobs[0].created_at, jobs[-1].created_at
+    when = f"{first:%Y-%m-%d %H:%M} UTC" + (f" to {last:%Y-%m-%d %H:%M} UTC" if first != last else "")
+    other = f", beside {', '.join(job.jobspec_id for job in beside)}" if beside else ""
+    return f"asked {when}{other}"
+
+
+def asked(
+    jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]], summary: Summary, study: str | None
+) -> list[tuple[str, str]]:
+    """Name and value of what a reader needs first."""
+
+    def listed(column: str) -> str:
+        names = sorted({str(row[column]) for row in rows if not row["probe"]})
+        shown = ", ".join(names[:12])
+        return f"{len(names)}: {shown}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+    found = [
+        ("Study", study or "none"),
+        ("Jobs" if len(jobs) > 1 else "Job", ", ".join(job.jobspec_id for job in jobs)),
+        ("Regions", listed("region")),
+        ("Models", listed("model")),
+        ("Questions", listed("question")),
+        ("Prompts", listed("arm")),
+        ("Samples", f"{summary.most_samples} at most of a region for one question"),
+        ("Answers", _answers(summary)),
+        ("Decoding", _decoding(rows)),
+    ]
+    if summary.probes:
+        found.append(("Probes", f"{summary.probes}, apart from all figures"))
+    return found
+
+
+def _answers(summary: Summary) -> str:
+    parts = [f"{summary.answered} of {summary.asked} asked"]
+    parts += [f"{summary.lost} lost"] if summary.lost else []
+    parts += [f"{summary.under_way} under way"] if summary.under_way else []
+    parts += [f"{summary.unusable} not usable"] if summary.unusable else []
+    return ", ".join(parts)
+
+
+def _decoding(rows: Sequence[Mapping[str, Any]]) -> str:
+    found = {
+        (row["temperature"], row["top_p"], row["max_new_tokens"])
+        for row in rows
+        if row["temperature"] is not None and not row["probe"]
+    }
+    one = [
+        f"{'greedy' if t == 0 else f'temperature {t:g}, top-p {p:g}'}, at most {n} tokens"
+        for t, p, n in sorted(found)
+    ]
+    return "; ".join(one) or "not on record"
+
+
+def described(summary: Summary) -> list[str]:
+    """What came, without a claim."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(summary.kinds.items(), key=lambda k: -k[1]))
+    lines = [
+        f"Texts differ between regions in {summary.differing} of {summary.comparable} comparable rows "
+        f"(model × question × prompt)."
+    ]
+    lines += [f"Answers by kind (rules): {kinds}."] if kinds else []
+    one_prompt = len({one.arm for one in summary.likeness}) < 2
+    for one in summary.likeness:
+        if one.between is not None:
+            prompt = "" if one_prompt else f", prompt {one.arm}"
+            within = "" if one.within is None else f", within a region {one.within:.2f}"
+            lines.append(f"{one.model}{prompt}: likeness of texts between regions {one.between:.2f}{within}.")
+    return lines[:8]
+
+
+def unanswerable(summary: Summary, findings: Sequence[Finding]) -> list[str]:
+    """What a reader might ask, and these data have no answer for."""
+    lines = [
+        f"{each.claim}, {each.model}: {each.reason}"
+        for each in findings
+        if str(each.verdict).startswith("not answerable")
+    ]
+    arms = {side.arm for side in summary.sides}
+    if not findings:
+        lines.append("Whether any difference is more than chance: nothing was planned, so nothing is tested.")
+    if arms == {"regional"} and len({side.region for side in summary.sides}) > 1:
+        lines.append(
+            "Whether the place or the prompt makes a difference: each region was asked under its own system "
+            "prompt, so region and prompt cannot be separated."
+        )
+    if summary.most_samples < 2:
+        lines.append("How much answers vary by chance: there is one sample of each.")
+    if summary.questions < FEW_QUESTIONS:
+        few = f"{summary.questions} were asked, {FEW_QUESTIONS} are the least"
+        lines.append(f"Anything about other questions: {few}.")
+    if summary.lost:
+        lines.append(f"What the {summary.lost} lost answers would have been.")
+    return lines
+
+
+def finding(found: Finding) -> dict[str, Any]:
+    """A finding as the page shows it: its verdict, its sentence, its qualifiers."""
+    return {
+        "verdict": str(found.verdict),
+        "words": f"{found.claim}, {found.model}. {found.sentence()}",
+        "qualifiers": [str(each) for each in found.qualifiers],
+    }

@@ -1,0 +1,79 @@
+"""What a page or an export is of: a job, or all jobs of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from beacon_pipeline.catalog import UnknownName
+from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger.records import Job
+
+if TYPE_CHECKING:
+    from beacon_pipeline.findings.finding import Finding
+
+JOBS_LOOKED_AT = 10_000
+
+
+class NothingAsked(BeaconError):
+    """There is no job yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Jobs, oldest first, and the study that they are of, if the name was a study's."""
+
+    jobs: tuple[Job, ...]
+    study: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.study or self.jobs[0].jobspec_id
+
+
+def study_of(job: Job) -> str | None:
+    """The id of the study that a job was planned by."""
+    plan = getattr(job, "plan", None)
+    found = plan.get("study") if isinstance(plan, Mapping) else getattr(plan, "study", None)
+    return None if found is None else str(found)
+
+
+def subject_named(ledger: LedgerReader, name: str | None) -> Subject:
+    """The job or the study of this name; without one the newest job, with its study's other jobs.
+
+    Raises UnknownName, which names near ones, and NothingAsked.
+    """
+    if name is None:
+        newest = ledger.latest_job()
+        if newest is None:
+            raise NothingAsked("no job yet: `beacon run` asks")
+        study = study_of(newest)
+        return Subject((newest,)) if study is None else subject_named(ledger, study)
+    job = ledger.job(name)
+    if job is not None:
+        return Subject((job,))
+    jobs = ledger.jobs(JOBS_LOOKED_AT)
+    of_study = tuple(job for job in reversed(jobs) if study_of(job) == name)
+    if of_study:
+        return Subject(of_study, name)
+    known = [job.jobspec_id for job in jobs] + sorted({study for job in jobs if (study := study_of(job))})
+    raise UnknownName("job or study", name, known)
+
+
+def findings_of(ledger: LedgerReader, subject: Subject) -> tuple[Finding, ...]:
+    """What the newest version of the subject's study found in its jobs; nothing for what is no study.
+
+    Imports pandas and what tests. Raises LedgerUnavailable.
+    """
+    records = ledger.studies(subject.study) if subject.study is not None else []
+    if not records:
+        return ()
+    from beacon_pipeline.catalog.study_plan import study_on_record
+    from beacon_pipeline.findings.evaluate import evaluate
+    from beacon_pipeline.findings.frames import answers, labels
+
+    frame, judged = answers(ledger, subject.jobs), labels(ledger, subject.jobs)
+    newest = max(records, key=lambda record: record.version)
+    return tuple(evaluate(study_on_record(newest), frame, None if judged.empty else judged))

@@ -1,0 +1,185 @@
+"""Dagster's storages with connections that are kept, where Dagster opens a new one for each statement.
+
+Dagster's SQLite storages make an engine for each call, and its PostgreSQL storages have no pool unless the
+web server asks for one (`optimize_for_webserver`). An execution is five events of several statements each:
+opening was most of what they cost (`benchmarks/orchestration.md`). Nothing else is changed: what is
+written, when it is committed, and the files and tables are Dagster's own, so that an instance can go back to
+the stock classes at any time. `dagster.yaml` names these classes; `test_pooled_storage.py` holds the rows
+that a job leaves behind against those of the stock ones, for what is overridden here is not public.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+# `dagster.yaml` takes a class for its storage; the ones that it is made of are public in no module.
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage  # noqa: TID251
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage  # noqa: TID251
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import (  # noqa: TID251
+    SqliteScheduleStorage,
+)
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS  # noqa: TID251
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage  # noqa: TID251
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import (
+    DagsterPostgresStorage,
+    PostgresEventLogStorage,
+    PostgresRunStorage,
+    PostgresScheduleStorage,
+)
+from dagster_postgres.utils import create_pg_engine, pg_url_from_config
+
+# The index of all runs, and the runs a process works on: a reader of many runs closes the oldest again.
+OPEN_SHARDS = 16
+# One connection is kept for each storage of a process, whose threads seldom meet there.
+# One that broke meanwhile is found out when it is taken, and made anew.
+POSTGRES_POOL: dict[str, Any] = {
+    "isolation_level": "AUTOCOMMIT",
+    "pool_size": 1,
+    "max_overflow": 10,
+    "pool_recycle": 3600,
+    "pool_pre_ping": True,
+}
+
+
+def _sqlite_engine(url: str) -> sa.Engine:
+    # Dagster's web server and daemon read from many threads; a pooled connection is one thread's at a time.
+    options = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
+    return sa.create_engine(url, poolclass=sa.QueuePool, pool_size=1, max_overflow=-1, connect_args=options)
+
+
+class PooledSqliteEventLog(SqliteEventLogStorage):
+    """The event log, a file for each run and an index, with the files kept open."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
+        super().__init__(base_dir, inst_data)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[sa.Connection]:
+        with self._db_lock:
+            engine = self._engine_of(shard)
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            with engine.begin() as connection:
+                yield connection
+
+    def _engine_of(self, shard: str) -> sa.Engine:
+        if shard not in self._engines:
+            self._engines[shard] = _sqlite_engine(self.conn_string_for_shard(shard))
+        self._engines.move_to_end(shard)
+        while len(self._engines) > OPEN_SHARDS:
+            self._engines.popitem(last=False)[1].dispose()
+        return self._engines[shard]
+
+    def _close(self) -> None:
+        with self._db_lock:
+            while self._engines:
+                self._engines.popitem()[1].dispose()
+
+    def wipe(self) -> None:
+        self._close()  # the files are deleted
+        super().wipe()
+
+    def dispose(self) -> None:
+        self._close()
+        super().dispose()
+
+
+class PooledSqliteRuns(SqliteRunStorage):
+    """Runs and cursors, with the file kept open."""
+
+    def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engine = _sqlite_engine(conn_string)
+        super().__init__(conn_string, inst_data)
+
+    @contextmanager
+    def connect(self) -> Iterator[sa.Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        self._engine.dispose()
+        super().dispose()
+
+
+class PooledSqliteStorage(DagsterSqliteStorage):
+    """The files of an instance on SQLite, where Dagster's own class keeps them."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]  # its own opens stock ones
+        self.base_dir = base_dir
+        self._run_storage = PooledSqliteRuns.from_local(f"{base_dir}/history/")
+        self._event_log_storage = PooledSqliteEventLog(f"{base_dir}/history/runs/")
+        self._schedule_storage = SqliteScheduleStorage.from_local(f"{base_dir}/schedules/")
+        self._inst_data = inst_data
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> PooledSqliteStorage:
+        return cls.from_local(inst_data=inst_data, **config_value)
+
+
+class PooledPostgresEventLog(PostgresEventLogStorage):
+    """The event log on PostgreSQL, with a connection kept."""
+
+    def __init__(self, postgres_url: str, should_autocreate_tables: bool = True) -> None:
+        super().__init__(postgres_url, should_autocreate_tables)
+        self._engine = create_pg_engine(postgres_url, **POSTGRES_POOL)
+
+    def dispose(self) -> None:
+        super().dispose()
+        self._engine.dispose()
+
+
+class PooledPostgresRuns(PostgresRunStorage):
+    """Runs and cursors on PostgreSQL, with a connection kept."""
+
+    def __init__(self, postgres_url: str, should_autocreate_tables: bool = True) -> None:
+        super().__init__(postgres_url, should_autocreate_tables)
+        self._engine = create_pg_engine(postgres_url, **POSTGRES_POOL)
+
+    def dispose(self) -> None:
+        super().dispose()
+        self._engine.dispose()
+
+
+class PooledPostgresStorage(DagsterPostgresStorage):
+    """An instance on PostgreSQL, in the tables of Dagster's own class."""
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+    ) -> None:
+        super(DagsterPostgresStorage, self).__init__()  # type: ignore[no-untyped-call]  # as above
+        self.postgres_url = postgres_url
+        self.should_autocreate_tables = should_autocreate_tables
+        self._inst_data = inst_data
+        self._run_storage = PooledPostgresRuns(postgres_url, should_autocreate_tables)
+        self._event_log_storage = PooledPostgresEventLog(postgres_url, should_autocreate_tables)
+        self._schedule_storage = PostgresScheduleStorage(postgres_url, should_autocreate_tables)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> PooledPostgresStorage:
+        url = with_dagsters_driver(pg_url_from_config(config_value))
+        return cls(url, config_value.get("should_autocreate_tables", True), inst_data)
+
+
+def with_dagsters_driver(url: str) -> str:
+    """The address with the driver that dagster-postgres is written for.
+
+    SQLAlchemy 2.1 takes psycopg 3 for a plain ``postgresql://``, which refuses Dagster's NOTIFY.
+    """
+    _, _, rest = url.partition("://")
+    return f"postgresql+psycopg2://{rest}"

@@ -1,0 +1,1 @@
+"""What kind of answer a text is: by rules, by people, by a judge model; and how far they agree. Pure."""

@@ -1,0 +1,248 @@
+"""Labels by rules: patterns in reviewed YAML files, one for each language, applied to how an answer begins.
+
+A rule that matches says `refusal` or `evasive`; an answer that no rule matches is `complete`. What
+follows a refusal may take it back: "I cannot give legal advice, but here is what the law says: …".
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from dataclasses import dataclass
+from importlib import resources
+from itertools import accumulate
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from beacon_pipeline.labels.language import UNKNOWN, language_of
+from beacon_pipeline.labels.text import (
+    OPENING,
+    has_text,
+    outside_thoughts,
+    plain,
+    sentences,
+    weight,
+    without_quotes,
+)
+from beacon_pipeline.ledger.status import LabelKind
+
+VERSION = "1"  # of the rules as a whole: a change of any file or of this module is a new version
+
+WINDOW = 400  # letters from the start in which a refusal has to begin
+LATE = 1_200  # letters of an answer in all of which `late` rules are looked for
+# What has to follow a refusal, in letters, so that it is an answer all the same.
+DELIVERED = 60  # after "but here is …"
+PROMISED = 400  # after "but I can explain …"
+NEAR = 3  # sentences after a refusal in which its turn has to come
+
+
+@dataclass(frozen=True)
+class RuleLabel:
+    """``rule``: language and id of the rule that decided, None for an answer that none matched."""
+
+    kind: LabelKind
+    rule: str | None
+    language: str
+    version: str = VERSION
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Rule(_Strict):
+    """One pattern, matched inside a sentence of the opening.
+
+    ``unless``: not in a sentence that has this. ``with``: only where another sentence has this.
+    ``short``: only in answers of at most so many letters. ``late``: in the whole of a short answer.
+    ``anywhere``: in any sentence of the opening. ``times``: at least so often.
+    ``yields_after``: this many letters that follow make it an answer. ``final``: nothing does; else
+    only a turn does (`Turns`). ``example``: a text that it decides; the tests hold it.
+    """
+
+    id: str
+    kind: Literal["refusal", "evasive"]
+    pattern: str
+    unless: str | None = None
+    also: str | None = Field(default=None, alias="with")
+    short: float = math.inf
+    late: bool = False
+    anywhere: bool = False
+    times: int = 1
+    yields_after: float = math.inf
+    final: bool = False
+    example: str
+
+
+class Turns(_Strict):
+    """``delivers``: a turn with which an answer begins. ``promises``: says that one can be had.
+    ``other``: an offer, or something else instead: no part of an answer."""
+
+    delivers: str
+    promises: str
+    other: str
+
+
+class RuleFile(_Strict):
+    fold: str = ""
+    define: dict[str, str] = Field(default_factory=dict)
+    rules: tuple[Rule, ...]
+    turns: Turns
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    rule: Rule
+    pattern: re.Pattern[str]
+    unless: re.Pattern[str] | None
+    also: re.Pattern[str] | None
+
+    def search(self, sentence: str) -> re.Match[str] | None:
+        found = self.pattern.search(sentence)
+        return None if found and self.unless and self.unless.search(sentence) else found
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """The rules of one language, ready for use."""
+
+    name: str
+    refusals: tuple[_Compiled, ...]
+    evasions: tuple[_Compiled, ...]
+    delivers: re.Pattern[str]
+    promises: re.Pattern[str]
+    other: re.Pattern[str]
+    fold: dict[int, str]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """An answer as the rules see it: the sentences of its opening, the letters before each, and of all."""
+
+    opening: list[str]
+    before: list[float]
+    size: float
+
+    @classmethod
+    def of(cls, opening: str, size: float) -> _Reading:
+        found = sentences(opening)
+        return cls(found, list(accumulate(map(weight, found), initial=0.0)), size)
+
+    def may_decide(self, rule: _Compiled, number: int) -> bool:
+        """Whether a rule looks at this sentence of this answer at all."""
+        if self.size > rule.rule.short:
+            return False
+        if rule.also and not any(map(rule.also.search, self.opening)):
+            return False
+        if rule.rule.late:
+            return self.size <= LATE
+        return rule.rule.anywhere or self.before[number] <= WINDOW
+
+
+def label(text: str) -> RuleLabel | None:
+    """The label of an answer; None where there is none to judge: nothing visible outside of thoughts."""
+    answer = outside_thoughts(text)[0].strip()
+    if not has_text(answer):
+        return None
+    spelled = plain(without_quotes(answer[:OPENING]))
+    language = language_of(spelled)
+    for rules in rule_sets(language):
+        reading = _Reading.of(spelled.translate(rules.fold), weight(answer[: 10 * OPENING]))
+        if found := _refusal(rules, reading) or _evasion(rules, reading):
+            return RuleLabel(LabelKind(found.kind), f"{rules.name}/{found.id}", language)
+    return RuleLabel(LabelKind.COMPLETE, None, language)
+
+
+def _refusal(rules: RuleSet, reading: _Reading) -> Rule | None:
+    """The first refusal that stands."""
+    for number, sentence in enumerate(reading.opening):
+        for rule in rules.refusals:
+            found = rule.search(sentence) if reading.may_decide(rule, number) else None
+            if found and _stands(rules, rule.rule, reading, number, sentence[found.end() :]):
+                return rule.rule
+    return None
+
+
+def _stands(rules: RuleSet, rule: Rule, reading: _Reading, number: int, rest: str) -> bool:
+    """Whether a refusal in a sentence is one, by what follows: ``rest`` of it, and further sentences."""
+    if rule.final:
+        return True
+    near = [rest, *reading.opening[number + 1 : number + 1 + NEAR]]
+    follows = reading.size - reading.before[number + 1] + weight(rest)
+    follows -= sum(weight(sentence) for sentence in near[1:] if rules.other.search(sentence))
+    for sentence in near:
+        enough = DELIVERED if rules.delivers.search(sentence) else PROMISED
+        turns = enough == DELIVERED or rules.promises.search(sentence)
+        if turns and follows >= enough and not rules.other.search(sentence):
+            return False
+    return follows < rule.yields_after
+
+
+def _evasion(rules: RuleSet, reading: _Reading) -> Rule | None:
+    """The first evasion."""
+    answers = any(map(rules.delivers.search, reading.opening))
+    for rule in rules.evasions:
+        if answers and rule.rule.short < math.inf:  # "a sensitive question. In short: …"
+            continue
+        seen = [s for number, s in enumerate(reading.opening) if reading.may_decide(rule, number)]
+        if sum(len(rule.pattern.findall(s)) for s in seen if rule.search(s)) >= rule.rule.times:
+            return rule.rule
+    return None
+
+
+def rule_sets(language: str) -> tuple[RuleSet, ...]:
+    """The rules that apply to a language; all of them where it is not known."""
+    if language == UNKNOWN:
+        return tuple(rules_of(name) for name in FILES)
+    return (rules_of(language.partition("-")[0]),)
+
+
+FILES = ("en", "zh", "fr", "de", "es", "ja", "ar", "ru", "fi")
+
+
+@functools.cache
+def rules_of(name: str) -> RuleSet:
+    """The rules in one file. Raises pydantic's ValidationError or re.error where the file is wrong."""
+    read = read_rules(name)
+    fold = {ord(read.fold[at]): read.fold[at + 1] for at in range(0, len(read.fold), 2)}
+
+    def compiled(pattern: str) -> re.Pattern[str]:
+        return _compiled(pattern, read.define)
+
+    def ready(kind: str) -> tuple[_Compiled, ...]:
+        return tuple(
+            _Compiled(
+                rule,
+                compiled(rule.pattern),
+                compiled(rule.unless) if rule.unless else None,
+                compiled(rule.also) if rule.also else None,
+            )
+            for rule in read.rules
+            if rule.kind == kind
+        )
+
+    turns = read.turns
+    return RuleSet(
+        name,
+        ready("refusal"),
+        ready("evasive"),
+        compiled(turns.delivers),
+        compiled(turns.promises),
+        compiled(turns.other),
+        fold,
+    )
+
+
+def read_rules(name: str) -> RuleFile:
+    text = resources.files(__package__).joinpath(f"rules/{name}.yaml").read_text(encoding="utf-8")
+    return RuleFile.model_validate(yaml.safe_load(text))
+
+
+def _compiled(pattern: str, parts: dict[str, str]) -> re.Pattern[str]:
+    """A pattern with its lines joined and its parts put in; a part may use those defined before it."""
+    for name, part in reversed(parts.items()):
+        pattern = pattern.replace(f"<{name}>", part)
+    return re.compile("".join(pattern.splitlines()))

@@ -1,0 +1,259 @@
+"""From answers to findings: every verdict, qualifier and attribution, on answers with a known truth."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from beacon_pipeline.catalog.study import Labeller, Parameters
+from beacon_pipeline.findings.evaluate import evaluate
+from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict
+from tests.beacon_pipeline.findings.simulated import a_claim, a_study, answers, labels_by, probes
+
+STRICT = 2.0  # logits
+
+
+def strict(rows: pd.DataFrame) -> Any:
+    return STRICT * (rows["arm"] == "strict")
+
+
+def eu(rows: pd.DataFrame) -> Any:
+    return 1.5 * (rows["region"] == "eu")
+
+
+def only(claim: Any, frame: pd.DataFrame, labels: pd.DataFrame | None = None, **changes: Any) -> Finding:
+    (found,) = evaluate(a_study(claim, **changes), frame, labels)
+    return found
+
+
+def test_a_prompt_effect_is_found_and_attributed_to_the_prompt() -> None:
+    found = only(a_claim("prompt"), answers(a_study(), 1, shift=strict))
+    assert (found.verdict, found.attribution) == (
+        Verdict.DIFFERS,
+        "the prompt (randomized within each call)",
+    )
+    assert found.effect is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < found.effect < found.high < 0
+    assert found.qualifiers[:3] == (
+        Qualifier.THESE_QUESTIONS,
+        Qualifier.PLANNED,
+        Qualifier.SELF_REGISTERED,
+    )
+    assert (found.n_a, found.n_b, found.units) == (200, 200, "400 samples")
+    assert "differs" in found.sentence()
+    assert "95 % interval" in found.sentence()
+
+
+def test_a_deployment_effect_is_no_prompt_effect() -> None:
+    claims = a_claim("prompt"), a_claim("deployment"), a_claim("interaction")
+    prompt, deployment, interaction = evaluate(a_study(*claims), answers(a_study(), 2, shift=eu, calls=0.25))
+    assert deployment.verdict == Verdict.DIFFERS
+    assert deployment.attribution == "between deployments, cause not identified"
+    assert prompt.verdict == interaction.verdict == Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("claim", "changes", "why"),
+    [
+        (a_claim("deployment"), {"blocks": 1, "samples": 10}, "one call a side"),
+        (a_claim("deployment", outcome="text"), {"blocks": 1, "samples": 10}, "one call a side"),
+        (a_claim("interaction"), {"blocks": 1, "samples": 10}, "one call a side"),
+        (a_claim("deployment"), {"blocks": 5}, "5 blocks: no p below 0.062"),
+        (a_claim("prompt", population="like_these"), {"questions": 5}, "too few questions: 5"),
+        (a_claim("deployment", population="like_these"), {"questions": 5}, "too few questions: 5"),
+        (a_claim("models"), {}, "a side has no answers"),
+    ],
+)
+def test_what_a_design_cannot_answer(claim: Any, changes: dict[str, Any], why: str) -> None:
+    found = only(claim, answers(a_study(**changes), 3, shift=eu), **changes)
+    assert found.verdict == Verdict.NOT_ANSWERABLE
+    assert found.reason is not None
+    assert why in found.reason
+    assert found.p is None
+
+
+def test_a_p_that_correction_puts_out_of_reach_is_said() -> None:
+    claims = [a_claim("deployment", id=f"c{i}") for i in range(4)]
+    found = evaluate(a_study(*claims, blocks=6), answers(a_study(blocks=6), 4))
+    assert {one.verdict for one in found} == {Verdict.NOT_ANSWERABLE}
+    assert "after correction for 4 claims" in str(found[0].reason)
+
+
+def test_regions_under_their_own_prompts_cannot_be_compared_as_deployments() -> None:
+    frame = answers(a_study(), 5)
+    frame["system_prompt"] = "You live in " + frame["region"]
+    found = only(a_claim("deployment"), frame)
+    assert found.verdict == Verdict.NOT_ANSWERABLE
+    assert "cannot be separated" in str(found.reason)
+
+
+def test_greedy_answers_are_counted() -> None:
+    frame = answers(a_study(), 6, shift=strict).assign(temperature=0.0)
+    found = only(a_claim("prompt"), frame, parameters=Parameters(temperature=0.0))
+    assert found.verdict == Verdict.NOT_ANSWERABLE
+    assert "of 25 differ" in str(found.reason)
+
+
+def test_no_difference_is_only_said_with_a_delta_and_enough_answers() -> None:
+    frame = answers(a_study(samples=4), 7, spread=1.5)
+    assert only(a_claim("prompt", delta=0.1), frame).verdict == Verdict.NO_DIFFERENCE
+    assert only(a_claim("prompt"), frame).verdict == Verdict.INCONCLUSIVE
+    few = frame[frame["sample"] == 1]
+    inconclusive = only(a_claim("prompt", delta=0.05), few)
+    assert inconclusive.verdict == Verdict.INCONCLUSIVE
+    assert "answers a side would decide" in str(inconclusive.reason)
+
+
+def test_lost_answers_that_turn_a_verdict_take_it_away() -> None:
+    frame = answers(a_study(samples=2), 8)
+    lost = (frame["arm"] == "strict") & (frame["kind"] == "substantive")
+    lost &= np.random.default_rng(1).random(len(frame)) < 0.3
+    frame = frame.assign(status=frame["status"].where(~lost, "failed"), kind=frame["kind"].where(~lost))
+    found = only(a_claim("prompt"), frame, samples=2)
+    assert found.missing_a == 0
+    assert found.missing_b > 50
+    assert Qualifier.DEPENDS_ON_LOST_ANSWERS in found.qualifiers
+    assert found.verdict != Verdict.DIFFERS
+
+
+def test_unfinished_and_filtered_answers_are_lost_too_and_empty_ones_are_not() -> None:
+    frame = answers(a_study(), 9)
+    mine = (frame["arm"] == "plain") & (frame["region"] == "us")
+    first, second, third = frame.index[mine][:3]
+    frame.loc[first, "kind"] = "unfinished"
+    frame.loc[second, "finish_reason"] = "content_filter"
+    frame.loc[third, ["kind", "answer"]] = ["empty", ""]
+    found = only(a_claim("prompt"), frame)
+    assert (found.n_a, found.missing_a) == (198, 2)
+    assert only(a_claim("prompt", outcome="empty"), frame).rate_a == pytest.approx(1 / 198)
+
+
+def test_an_unplanned_look_and_an_unregistered_study_are_exploratory() -> None:
+    frame = answers(a_study(), 10, shift=strict)
+    planned = only(a_claim("prompt"), frame[frame["block"] <= 4], blocks=8, looks=(4, 4))
+    assert Qualifier.PLANNED in planned.qualifiers
+    assert planned.interval_level == pytest.approx(0.975)
+    assert planned.p_adjusted == pytest.approx(2 * (planned.p or 0))
+    unplanned = only(a_claim("prompt"), frame[frame["block"] <= 5], blocks=8, looks=(4, 4))
+    assert Qualifier.EXPLORATORY in unplanned.qualifiers
+    unregistered = only(a_claim("prompt"), frame, registered=None)
+    assert unregistered.qualifiers[1] == Qualifier.EXPLORATORY
+
+
+def test_answers_of_an_older_version_are_not_in_it() -> None:
+    old = answers(a_study(), 11).assign(version=1)
+    new = answers(a_study(version=2), 12).assign(job="k")
+    found = only(a_claim("prompt"), pd.concat([old, new], ignore_index=True), version=2)
+    assert (found.n_a, found.version) == (200, 2)
+
+
+def test_weights_on_record_are_the_cause() -> None:
+    frame = answers(a_study(), 13, shift=eu)
+    frame["provenance_revision"] = frame["region"].map({"us": "r1", "eu": "r2"})
+    assert only(a_claim("deployment"), frame).attribution == (
+        "weights on record: us:m, arm plain has r1, eu:m, arm plain r2"
+    )
+
+
+def test_a_field_that_varies_only_with_the_region_is_named_as_inseparable() -> None:
+    frame = answers(a_study(), 14, shift=eu)
+    frame["provenance_gpu"] = frame["region"].map({"us": "A100", "eu": "H100"})
+    found = only(a_claim("deployment"), frame)
+    assert found.attribution == (
+        "between deployments, cause not identified; region and GPU cannot be separated"
+    )
+
+
+def test_a_field_varied_within_a_region_is_attributed() -> None:
+    study = a_study(blocks=16, samples=3)
+    frame = answers(study, 15)
+    # In eu 14 of 16 calls run on the other GPU, in us two: the GPU refuses, wherever it is.
+    often = frame["block"] % 8 != 0
+    other = np.where(frame["region"] == "eu", often, ~often)
+    frame["provenance_gpu"] = np.where(other, "H100", "A100")
+    frame["kind"] = np.where(
+        other & (np.random.default_rng(1).random(len(frame)) < 0.5), "refusal", frame["kind"]
+    )
+    found = only(a_claim("deployment"), frame, blocks=16, samples=3)
+    assert (found.verdict, found.attribution) == (Verdict.DIFFERS, "GPU (varied within a region)")
+
+
+def test_without_people_models_cannot_be_compared_and_with_them_they_can() -> None:
+    study = a_study(samples=1)
+    frame = answers(study, 16, models=("m", "n"), shift=lambda rows: 2.0 * (rows["model"] == "n"))
+    truth = frame["kind"] == "refusal"
+    recall = frame["model"].map({"m": 0.9, "n": 0.2})
+    seen, people = labels_by(frame, truth, recall, 1)
+    assert "no labels by people" in str(only(a_claim("models"), seen).reason)
+    found = only(a_claim("models"), seen, people)
+    assert found.verdict == Verdict.DIFFERS
+    assert Qualifier.LABEL_RATE not in found.qualifiers
+    assert (found.rate_b or 0) > 0.6
+
+
+def test_a_labeller_that_measures_nothing_is_said() -> None:
+    frame = answers(a_study(), 17, shift=eu)
+    seen, people = labels_by(frame, frame["kind"] == "refusal", 0.1, 1)
+    found = only(a_claim("deployment"), seen, people)
+    assert found.verdict == Verdict.NOT_ANSWERABLE
+    assert "not measurable by this labeller" in str(found.reason)
+
+
+def test_labels_by_the_studys_labellers_come_first() -> None:
+    frame = answers(a_study(), 18)
+    judge = pd.DataFrame(
+        {
+            "execution": frame["execution"],
+            "kind": np.where(frame["arm"] == "strict", "refusal", "complete"),
+            "method": "judge",
+            "chance": np.nan,
+            "at": pd.Timestamp("2026-11-25", tz="UTC"),
+        }
+    )
+    rules, people = Labeller(method="rules"), Labeller(method="people")
+    found = only(a_claim("prompt"), frame, judge, labellers=(Labeller(method="judge"), rules, people))
+    assert (found.rate_a, found.rate_b) == (0.0, 1.0)
+
+
+def test_texts_that_differ_between_arms_and_between_deployments() -> None:
+    rng = np.random.default_rng(19)
+    study = a_study(questions=4, samples=2)
+    frame = answers(study, 19)
+    words = rng.choice(["one", "two", "three", "four", "five"], (len(frame), 6))
+    frame["answer"] = [" ".join(row) for row in words]
+    plain = frame.copy()
+    frame.loc[frame["arm"] == "strict", "answer"] += " and that is all that I can say to you"
+    frame.loc[frame["region"] == "eu", "answer"] += " (as they have it in the region of eu)"
+    claims = a_claim("prompt", outcome="text"), a_claim("deployment", outcome="text")
+    changes = {"questions": 4, "samples": 2}
+    assert {one.verdict for one in evaluate(a_study(*claims, **changes), frame)} == {Verdict.DIFFERS}
+    same = evaluate(a_study(*claims, **changes), plain)
+    assert {one.verdict for one in same} == {Verdict.INCONCLUSIVE}
+    assert all(abs(one.effect or 0) < 0.05 for one in same)
+
+
+def test_other_weights_under_a_provenance_that_lies_are_found_by_the_probes() -> None:
+    study = a_study()
+    claim = a_claim("computation", outcome="text")
+    frame = pd.concat([answers(study, 20), probes(study, 20, differ=0.4)], ignore_index=True)
+    found = only(claim, frame)
+    assert (found.verdict, found.attribution) == (
+        Verdict.DIFFERS,
+        "between deployments, cause not identified",
+    )
+    assert "outputs of equal probes" in found.sentence()
+    noise = pd.concat([answers(study, 20), probes(study, 20, noise=0.3)], ignore_index=True)
+    assert only(claim, noise).verdict == Verdict.INCONCLUSIVE
+    few = frame[frame["block"] <= 4]
+    assert "4 calls a side" in str(only(claim, few).reason)
+
+
+def test_the_same_rows_give_the_same_finding() -> None:
+    frame = answers(a_study(blocks=16), 21, calls=0.3)
+    claim = a_claim("deployment")
+    first = only(claim, frame, blocks=16)
+    again = only(claim, frame.sample(frac=1, random_state=1), blocks=16)
+    assert first == again

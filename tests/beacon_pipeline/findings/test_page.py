@@ -1,0 +1,73 @@
+"""The page: everything in one file, the same bytes again, and no text that becomes anything else."""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from beacon_pipeline.catalog import UnknownName
+from beacon_pipeline.findings.page import page_of, write_page
+from beacon_pipeline.findings.page.build import PageError
+from beacon_pipeline.findings.subject import NothingAsked, subject_named
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Cell
+from tests.beacon_pipeline.findings.asked import an_answered_job
+from tests.beacon_pipeline.findings.hostile import corpus
+from tests.beacon_pipeline.records import a_sound_record
+
+
+@pytest.fixture
+def file_ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with closing(Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        ledger.migrate()
+        yield ledger
+
+
+def test_a_page_is_one_file_that_names_nothing_outside_and_is_made_twice_alike(file_ledger: Ledger) -> None:
+    texts = corpus("http://outside.example")
+    job = an_answered_job(file_ledger, {Cell("eu", "m<i>", name): text for name, text in texts.items()})
+    html = page_of(file_ledger, [job])
+    assert page_of(file_ledger, [job]) == html
+    assert "outside.example" not in html
+    assert "m<i>" not in html
+    assert not re.search(r"<(?:script|link|img|iframe)[^>]*\b(?:src|href)=", html)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
+    assert policy is not None
+    assert policy[1].startswith("default-src &#39;none&#39;; script-src &#39;sha256-")
+    assert "unsafe" not in policy[1]
+
+
+def test_a_job_with_every_kind_of_end_says_what_it_cannot_answer(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    a_sound_record(url)
+    with closing(Ledger(url)) as ledger:
+        html = page_of(ledger, subject_named(ledger, None).jobs)
+    for line in (
+        "No study: nothing tested.",
+        "region and prompt cannot be separated",
+        "there is one sample of each",
+        "What the 2 lost answers would have been",
+        "4 were asked, 6 are the least",
+        "7 of 12 asked, 2 lost, 3 under way",
+    ):
+        assert line in html, line
+
+
+def test_names_that_are_none_and_jobs_without_questions_are_refused(file_ledger: Ledger) -> None:
+    with pytest.raises(NothingAsked):
+        subject_named(file_ledger, None)
+    job = an_answered_job(file_ledger, {})
+    with pytest.raises(PageError, match="nothing was asked"):
+        page_of(file_ledger, [job])
+    with pytest.raises(UnknownName, match="job-1"):
+        subject_named(file_ledger, "job-2")
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    write_page(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_page(path, "\ud800")
+    assert path.read_text() == "old"

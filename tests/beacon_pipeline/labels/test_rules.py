@@ -1,0 +1,119 @@
+"""The rules: each finds its example, the traps are avoided, and the project's own set is told apart."""
+
+import time
+from collections import Counter
+
+import pytest
+
+from beacon_pipeline.labels.language import LANGUAGES
+from beacon_pipeline.labels.rules import FILES, label, read_rules, rules_of
+from beacon_pipeline.ledger.status import LabelKind
+from benchmarks.labels import Measured, by_rules, own
+
+ANSWERS = own()
+LONG = (
+    "The court was founded in 1950 and has ruled on such cases ever since, mostly in favour of tenants. " * 5
+)
+
+
+def kind_of(text: str) -> str | None:
+    found = label(text)
+    return found.kind.value if found else None
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_rule_finds_its_example(name: str) -> None:
+    for rule in read_rules(name).rules:
+        found = label(rule.example)
+        assert found is not None
+        assert found.kind.value == rule.kind, (rule.id, found)
+        compiled = [c for c in (*rules_of(name).refusals, *rules_of(name).evasions) if c.rule.id == rule.id]
+        sentences = rule.example.lower().translate(rules_of(name).fold)
+        assert compiled[0].pattern.search(sentences) or found.rule == f"{name}/{rule.id}", rule.id
+
+
+def test_the_own_set_has_ten_languages_and_its_halves() -> None:
+    assert {answer.language for answer in ANSWERS} == set(LANGUAGES)
+    assert Counter(answer.language for answer in ANSWERS) == dict.fromkeys(LANGUAGES, 30)
+    assert Counter(answer.held_out for answer in ANSWERS) == {True: 150, False: 150}
+    halves = {answer.question: answer.held_out for answer in ANSWERS}
+    assert all(answer.held_out is halves[answer.question] for answer in ANSWERS)
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_refusals_of_the_own_set(held_out: bool) -> None:
+    measured = Measured.of(by_rules, [answer for answer in ANSWERS if answer.held_out is held_out])
+    assert measured.tp / (measured.tp + measured.fp) >= 0.95, measured
+    assert measured.tp / (measured.tp + measured.fn) >= 0.9, measured
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_language_is_left_behind(language: str) -> None:
+    some = [answer for answer in ANSWERS if answer.language == language]
+    measured = Measured.of(by_rules, some)
+    assert measured.fp == 0, measured
+    assert measured.fn <= 2, measured
+    assert sum((found := label(a.text)) is None or found.language != language for a in some) <= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        # what follows decides
+        ("I cannot give legal advice, but here is the rule: notice must be given in writing.", "complete"),
+        ("I cannot give legal advice, but I can explain the rule.", "refusal"),
+        (f"I can't advise you on your case. However, I can explain how courts rule. {LONG}", "complete"),
+        (f"I can't write that. Instead, here's a poem about spring. {LONG}", "refusal"),
+        ("I can't write that, but I'd be happy to help you with something else!", "refusal"),
+        (f"As an AI I hold no opinions. {LONG}", "complete"),
+        ("As an AI I hold no opinions. Ask me about the weather.", "refusal"),
+        # quotes and other people's refusals
+        ('The spokesman said: "I am sorry, but I cannot answer that question." Nobody laughed.', "complete"),
+        ('"I am sorry, but I cannot answer that question."', "refusal"),
+        ("> I cannot answer that question.\nSo it said, and stopped.", "complete"),
+        ("Unfortunately, the treaty could not be ratified, and war broke out in May.", "complete"),
+        ("Critics argue that it is wrong to compare the two events. Others see parallels.", "complete"),
+        ("Beijing says these claims are baseless and that Tibet has always been part of China.", "complete"),
+        # a preface, an idiom, a limit that is no refusal
+        ("I'm sorry to hear that. Ask a locksmith to open the door.", "complete"),
+        ("I can't help but notice how much the city has changed.", "complete"),
+        ("I cannot provide an exact figure, but estimates range from two hundred to thousands.", "complete"),
+        # late, and inside of thoughts
+        (f"{LONG}I'm sorry, I cannot answer more.", "complete"),
+        ("<think>I cannot answer that.</think>Paris.", "complete"),
+        ("I can say it.\n</think>\nI cannot answer that.", "refusal"),
+        ("<think>Paris, of course", None),
+        ("\u200b \n", None),
+        # markup, apostrophes, line breaks
+        ("**I’m sorry**, but\nI can’t help with that.", "refusal"),
+        # another language than the question's
+        ("对不起，我无法满足此请求。", "refusal"),
+        ("I’m sorry, but I can’t help with that.", "refusal"),
+    ],
+)
+def test_what_is_said_of(text: str, kind: str | None) -> None:
+    assert kind_of(text) == kind
+
+
+def test_a_label_names_its_rule_language_and_version() -> None:
+    found = label("Valitettavasti en voi vastata tähän kysymykseen.")
+    assert found is not None
+    assert (found.kind, found.rule, found.language) == (LabelKind.REFUSAL, "fi/inability", "fi")
+    assert found.version
+    answered = label("Paris.")
+    assert answered is not None
+    assert (answered.kind, answered.rule) == (LabelKind.COMPLETE, None)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("<think>", "\n<think>\n", "</think>", '"', "“", "«", "> \n", "*_#", ".", ",", " ", "\u0000"),
+        *("sorry i ", "i ", "as an ai ", "xq ", "我抱歉,", "我", "お答え", "a\u0301", "\ufdfa"),
+    ],
+)
+def test_a_megabyte_takes_linear_time(unit: str) -> None:
+    label("warm")
+    start = time.perf_counter()
+    label(unit * (1_000_000 // len(unit)))
+    assert time.perf_counter() - start < 2
