@@ -21,7 +21,16 @@ settings.load_profile("beacon")
 pytest.register_assert_rewrite("tests.inference.conformance")
 
 # Each takes a minute of real daemons and runs: begun first, none of them is what all others wait for.
-FIRST = ("test_ui", "test_modal_runs", "test_cli", "test_crash", "test_incident", "test_chaos")
+FIRST = (
+    "test_ui",
+    "test_modal_runs",
+    "test_cli",
+    "test_reboot",
+    "test_incident",
+    "test_crash",
+    "test_daemon",
+    "test_of_0_1",
+)
 
 # Dagster's and our databases commit thousands of times; on a disk, a fifth of the time would be its own.
 MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 4 * 2**30

@@ -1,4 +1,4 @@
-"""A short chaos: one seed, every kind of disturbance. `make chaos` is the long one."""
+"""A short chaos, of `make test-long`: one seed, every kind of disturbance. `make chaos` is the long one."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def test_a_seed_gives_the_same_plan_and_every_kind_of_disturbance() -> None:
     assert all(0 < d.at <= 75 for d in planned)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.long
 def test_chaos_heals(tmp_path: Path) -> None:
     figures = drive(tmp_path, SEED, questions=2, jobs=1, seconds=6, each=1, postgresql=False)
     print(figures)

@@ -32,7 +32,7 @@ RUN_ELSEWHERE = {
     "make setup": "Makefile",  # every other target begins with it
     "make format": "Makefile",
     "make test-long": "Makefile",  # by hand: minutes of real daemons
-    "make chaos": "Makefile",  # its small form is in `make test`
+    "make chaos": "Makefile",  # its small form is in `make test-long`
     "make compare-dbt": "Makefile",  # its verdicts are recorded, and held in test_as_dbt_said.py
     "make incident": "Makefile",  # is tests/incident.py, which test_incident.py runs
     "make dev": "Makefile",  # is `beacon dev`, which test_ui.py drives

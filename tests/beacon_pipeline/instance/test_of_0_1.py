@@ -87,16 +87,23 @@ def is_counted(connection: psycopg.Connection[Any], name: str) -> bool:
     return connection.execute("SELECT pg_get_serial_sequence(%s, 'id')", [name]).fetchone() != (None,)
 
 
-def test_it_opens_shows_the_same_and_heals(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_opens_and_shows_the_same(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = json.loads(beacon_here(env, "jobs", "--json").stdout)
     assert [(job["executions"], job["by_status"]["completed"]) for job in jobs] == [(2, 1), (4, 4)]
-    submitted = witness(env, "submissions")
     for name in ("DAGSTER_HOME", "DAGSTER_POSTGRES_URL"):
         if name in env:
             monkeypatch.setenv(name, env[name])
     with dg.DagsterInstance.get() as instance:
         assert set(instance.get_materialized_partitions(INFERENCE)) == SHOWN
 
+
+# A daemon and runs; that PostgreSQL opens and shows the same is above.
+@pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
+)
+def test_it_heals(env: dict[str, str]) -> None:
+    jobs = json.loads(beacon_here(env, "jobs", "--json").stdout)
+    submitted = witness(env, "submissions")
     healed = beacon(env, "reconcile")
     assert healed.returncode == 0, healed.stderr + healed.stdout
 
