@@ -71,7 +71,7 @@ def fill(ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog) -> None
             outcomes = {execution.id: completed(region=region) for execution in executions}
             ledger.settle_call(call.id, outcomes, REPLIED, actor="benchmark")
     for execution in ledger.executions(job.id):
-        instance.report_runless_asset_event(materialization_of(execution, job))
+        instance.report_runless_asset_event(materialization_of([execution], job))
 
 
 def make_wrong(url: str, count: int) -> None:

@@ -41,11 +41,13 @@ def write(
     """Write the page of a subject, by default into the instance folder; where it is."""
     from beacon_pipeline import environment
     from beacon_pipeline.findings.page import page_of, write_page
+    from beacon_pipeline.findings.subject import findings_of
 
     name = f"{subject.name} beside {beside.name}" if beside else subject.name
     path = output or environment.home() / "pages" / f"{file_name(name)}.html"
     others = beside.jobs if beside else ()
-    write_page(path, page_of(ledger, subject.jobs, beside=others, study=subject.study))
+    found = findings_of(ledger, subject)
+    write_page(path, page_of(ledger, subject.jobs, beside=others, study=subject.study, findings=found))
     return path
 
 

@@ -16,8 +16,10 @@ from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.reconciliation.consistency import (
     Mismatch,
     Shown,
+    by_cell,
     find_mismatch,
     mismatch_of_unknown,
+    shown_of,
 )
 
 
@@ -137,7 +139,12 @@ def report_on(
     ``unknown``: partitions that show no execution, or one that is not on record.
     """
     budget = catalog.settings.attempt_budget
-    own = {key_of(e.cell): found for e in executions if (found := _mismatch(e, shown, budget))}
+    own = {
+        key_of(cell): found
+        for cell, of_cell in by_cell(executions).items()
+        for e in of_cell
+        if (found := _mismatch(e, of_cell, shown, budget))
+    }
     others = {key: _reported(key, mismatch_of_unknown(one)) for key, one in sorted(unknown.items())}
     mismatched = tuple((others | own).values())
     return JobReport(
@@ -175,9 +182,12 @@ def _cell(execution: Execution) -> CellReport:
     )
 
 
-def _mismatch(execution: Execution, shown: Mapping[str, Shown], budget: int) -> MismatchReport | None:
+def _mismatch(
+    execution: Execution, of_cell: Sequence[Execution], shown: Mapping[str, Shown], budget: int
+) -> MismatchReport | None:
     key = key_of(execution.cell)
-    found = find_mismatch(execution, shown.get(key), on_record, budget=budget)
+    of_it = shown_of(execution, of_cell, shown.get(key))
+    found = find_mismatch(execution, of_it, on_record, budget=budget)
     return None if found is None else _reported(key, found)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
@@ -16,6 +16,7 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.names import INFERENCE
 from beacon_pipeline.reconciliation.checks import CHECKS, CheckName
+from beacon_pipeline.reconciliation.consistency import by_cell
 from beacon_pipeline.reconciliation.view import (
     SEVERITIES,
     evaluations_of,
@@ -81,21 +82,34 @@ def _evaluations(
 ) -> Iterator[dg.AssetCheckEvaluation]:
     materialized = newest_materializations(instance, keys)
     shown_ids = [m.shown.execution_id for m in materialized.values() if m.shown.execution_id]
-    executions = {key_of(e.cell): e for e in ledger.executions_with_ids(shown_ids)}
+    executions = _of_cells(_with_siblings(ledger, ledger.executions_with_ids(shown_ids)))
     unknown = materialized.keys() - executions.keys()
     missing = [cell_of(key) for key in keys if key not in executions]
-    executions |= {key_of(e.cell): e for e in ledger.newest_executions(missing)}
-    status_of = asyncio.run(_ask(providers.open(catalog), list(executions.values())))
-    jobs = ledger.jobspec_ids([execution.job_id for execution in executions.values()])
-    for key, execution in sorted(executions.items()):
-        shown, job = materialized.get(key), jobs[execution.job_id]
+    executions |= _of_cells(ledger.newest_executions(missing))
+    looked_at = [execution for of_cell in executions.values() for execution in of_cell]
+    status_of = asyncio.run(_ask(providers.open(catalog), looked_at))
+    jobs = ledger.jobspec_ids({execution.job_id for execution in looked_at})
+    for key, of_cell in sorted(executions.items()):
+        shown, job = materialized.get(key), jobs[of_cell[0].job_id]
         names = [name for name in chosen if key not in unknown or name is not CheckName.STATUS_CONSISTENCY]
         yield from evaluations_of(
-            execution, status_of, shown, names, job=job, budget=catalog.settings.attempt_budget
+            of_cell, status_of, shown, names, job=job, budget=catalog.settings.attempt_budget
         )
     if CheckName.STATUS_CONSISTENCY in chosen:
         for key in sorted(unknown):
-            yield unknown_evaluation(key, materialized[key], executions.get(key))
+            yield unknown_evaluation(key, materialized[key], next(iter(executions.get(key, ())), None))
+
+
+def _of_cells(executions: Iterable[Execution]) -> dict[str, list[Execution]]:
+    return {key_of(cell): of_cell for cell, of_cell in by_cell(executions).items()}
+
+
+def _with_siblings(ledger: Ledger, executions: Sequence[Execution]) -> list[Execution]:
+    """Those of jobs with a plan together with all others of their cells, in order."""
+    siblings = ledger.siblings(executions)
+    others = [one.id for of_cell in siblings.values() for one in of_cell]
+    alone = [e for e in executions if (e.job_id, e.cell) not in siblings]
+    return [*alone, *(ledger.executions_with_ids(others) if others else ())]
 
 
 async def _ask(providers: Providers, executions: Sequence[Execution]) -> StatusOf:

@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.plan import DEFAULT_PLAN, Plan
 from beacon_pipeline.execution.call_status import account_of, poll_call
 from beacon_pipeline.execution.outcomes import outcomes_of_failure, outcomes_of_reply
 from beacon_pipeline.execution.providers import Providers
@@ -81,13 +82,13 @@ class Calls:
         self._polls = asyncio.Semaphore(MAX_CONCURRENT_POLLS)
         self._fetches = asyncio.Semaphore(MAX_CONCURRENT_FETCHES)
 
-    async def open(self, executions: Sequence[Execution]) -> Call | None:
+    async def open(self, executions: Sequence[Execution], plan: Plan = DEFAULT_PLAN) -> Call | None:
         """Write the intent to ask for these executions of one deployment; None if others claimed them all."""
         model = self._catalog.model(executions[0].model)
         return await in_thread(
             self._ledger.open_call,
             executions,
-            lambda claimed: request_for(self._catalog, claimed),
+            lambda claimed: request_for(self._catalog, claimed, plan),
             provider=model.provider.value,
             actor=self._actor,
         )

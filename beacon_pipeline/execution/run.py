@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import structlog
 
 from beacon_pipeline.catalog import Catalog, UnknownName
+from beacon_pipeline.catalog.plan import DEFAULT_PLAN, Plan
 from beacon_pipeline.execution.call import FIRST_POLL_SECONDS, Calls, in_thread
 from beacon_pipeline.execution.decide import (
     Action,
@@ -55,6 +56,9 @@ class _DeploymentRun:
     job_id: str
     cells: Sequence[Cell]
     on_settled: OnSettled
+    plan: Plan = DEFAULT_PLAN
+    block: int = 1
+    asked: asyncio.Event = field(default_factory=asyncio.Event)  # its calls are made, or it has none to make
     reported: set[str] = field(default_factory=set)  # executions handed to `on_settled`
     seen_unsettled: set[str] = field(default_factory=set)  # executions that had not ended, or were asked here
     states: dict[str, CallState] = field(default_factory=dict)  # by call id, as polled just now
@@ -106,11 +110,14 @@ class Materializer:
         self._patience = unreachable_patience_seconds
         self._calls = Calls(ledger, catalog, providers, actor=actor, sleep=sleep)
 
-    async def materialize(self, job_id: str, cells: Sequence[Cell], on_settled: OnSettled) -> None:
-        """Work on all cells, deployment by deployment, side by side.
+    async def materialize(
+        self, job_id: str, cells: Sequence[Cell], on_settled: OnSettled, plan: Plan = DEFAULT_PLAN
+    ) -> None:
+        """Work on all cells block by block, and in a block on all deployments side by side.
 
-        ``on_settled`` is called with executions as soon as nothing more is to be done for them
-        here; those that are still dispatched when patience runs out come last, as they are.
+        A block begins when the one before has ended: no call of it is open. ``on_settled`` is called with
+        executions as soon as nothing more is to be done for them here; those that are still dispatched when
+        patience runs out come last, as they are, and with them those of the blocks that did not begin.
         """
         by_deployment: dict[Deployment, list[Cell]] = {}
         for cell in cells:
@@ -118,8 +125,43 @@ class Materializer:
         check_configured(self._catalog, self._providers, by_deployment)
         executions = await in_thread(self._ledger.executions, job_id, cells)
         await check_ready(self._catalog, self._providers, deployments_to_ask(executions))
-        rounds = (_DeploymentRun(job_id, some, on_settled) for some in by_deployment.values())
-        await _side_by_side([self._deployment(work) for work in rounds])
+        unsettled = {e.id for e in executions if not e.status.is_terminal}
+        blocks = iter(sorted(plan.blocks))
+        for block in blocks:
+            left: set[str] = set()
+
+            def settled(some: Sequence[Execution], left: set[str] = left) -> None:
+                left.update(e.id for e in some if not e.status.is_terminal)
+                on_settled(some)
+
+            works = [
+                _DeploymentRun(
+                    job_id, by_deployment[deployment], settled, plan, block, seen_unsettled=unsettled
+                )
+                for deployment in plan.deployment_order(block, by_deployment)
+            ]
+            await self._block(works)
+            if left:
+                break
+        for block in blocks:
+            on_settled(await in_thread(self._ledger.executions, job_id, cells, block=block))
+
+    async def _block(self, works: Sequence[_DeploymentRun]) -> None:
+        """Work on a block's deployments. Those of a plan make their calls one by one, in its order."""
+        before: asyncio.Event | None = None
+        turns = []
+        for work in works:
+            turns.append(self._in_turn(work, None if work.plan.is_default else before))
+            before = work.asked
+        await _side_by_side(turns)
+
+    async def _in_turn(self, work: _DeploymentRun, before: asyncio.Event | None) -> None:
+        try:
+            if before is not None:
+                await before.wait()
+            await self._deployment(work)
+        finally:
+            work.asked.set()
 
     async def _deployment(self, work: _DeploymentRun) -> None:
         executions = await self._executions(work)
@@ -131,6 +173,7 @@ class Materializer:
                 return
             for action, some in plan.items():
                 await self._act(action, some, work)
+            work.asked.set()
             if plan:
                 if all(e.id in work.reported for e in executions):
                     return
@@ -150,7 +193,7 @@ class Materializer:
 
     async def _executions(self, work: _DeploymentRun) -> list[Execution]:
         work.read_at = asyncio.get_running_loop().time()
-        return await in_thread(self._ledger.executions, work.job_id, work.cells)
+        return await in_thread(self._ledger.executions, work.job_id, work.cells, block=work.block)
 
     def _record_may_have_moved(self, waiting: Sequence[Execution], work: _DeploymentRun) -> bool:
         """Avoid re-reading the ledger on every poll. A success needs no re-read: what it means depends on
@@ -270,7 +313,7 @@ class Materializer:
             await self._poll(executions, work)
             executions = [e for e in executions if decide(self._state(e, work)) is Action.DISPATCH]
         work.seen_unsettled.update(e.id for e in executions)
-        call = await self._calls.open(executions) if executions else None
+        call = await self._calls.open(executions, work.plan) if executions else None
         if call is not None:
             await self._submit(call, work)
 
@@ -331,7 +374,9 @@ async def _side_by_side(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Res
 
 
 def _unreported(executions: Sequence[Execution], work: _DeploymentRun) -> list[Execution]:
-    return [e for e in executions if e.cell in work.cells and e.id not in work.reported]
+    return [
+        e for e in executions if e.block == work.block and e.cell in work.cells and e.id not in work.reported
+    ]
 
 
 def _age(call: Call) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from beacon_pipeline.findings.rows import COLUMNS, MOMENTS, PROVENANCE, TEXTS, answer_rows, jobs_named
+from beacon_pipeline.findings.rows import COLUMNS, MOMENTS, TEXTS, answer_rows, jobs_named
 from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.records import Job
 
@@ -46,6 +46,16 @@ TRANSITION_TYPES: dict[str, str] = {
     "cause": "str",
     "actor": "str",
     "detail": "object",
+}
+LABEL_TYPES: dict[str, str] = {
+    "job": "str",
+    "execution": "str",
+    "kind": "str",
+    "method": "str",
+    "who": "str",
+    "version": "str",
+    "chance": "float64",
+    "at": _MOMENT,
 }
 CALL_TYPES: dict[str, str] = {
     "job": "str",
@@ -96,6 +106,23 @@ def calls(ledger: LedgerReader, jobs: Iterable[Job | str]) -> pd.DataFrame:
     return _frame(call_rows(ledger, jobs), CALL_TYPES)
 
 
+def labels(ledger: LedgerReader, jobs: Iterable[Job | str]) -> pd.DataFrame:
+    """Every label of the executions of these jobs, oldest first for each; columns as in `LABEL_TYPES`."""
+    return _frame(label_rows(ledger, jobs), LABEL_TYPES)
+
+
+def label_rows(ledger: LedgerReader, jobs: Iterable[Job | str]) -> Iterator[dict[str, Any]]:
+    """The rows of `labels` as plain values, one page of the ledger at a time."""
+    for job in jobs_named(ledger, jobs):
+        for page in ledger.execution_pages(job.id):
+            for stored in page:
+                for label in stored["labels"]:
+                    yield {name: label.get(name) for name in LABEL_TYPES} | {
+                        "job": job.jobspec_id,
+                        "execution": stored["id"],
+                    }
+
+
 def transition_rows(ledger: LedgerReader, jobs: Iterable[Job | str]) -> Iterator[dict[str, Any]]:
     """The rows of `transitions` as plain values, one page of the ledger at a time."""
     for job in jobs_named(ledger, jobs):
@@ -127,6 +154,3 @@ def _frame(rows: Iterator[dict[str, Any]], types: dict[str, str]) -> pd.DataFram
 def _typed(rows: list[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
     columns = {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in types.items()}
     return pd.DataFrame(columns)
-
-
-__all__ = ["ANSWER_TYPES", "CALL_TYPES", "PROVENANCE", "TRANSITION_TYPES", "answers", "calls", "transitions"]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from beacon_pipeline.catalog import UnknownName
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.records import Job
+
+if TYPE_CHECKING:
+    from beacon_pipeline.findings.finding import Finding
 
 JOBS_LOOKED_AT = 10_000
 
@@ -56,3 +60,20 @@ def subject_named(ledger: LedgerReader, name: str | None) -> Subject:
         return Subject(of_study, name)
     known = [job.jobspec_id for job in jobs] + sorted({study for job in jobs if (study := study_of(job))})
     raise UnknownName("job or study", name, known)
+
+
+def findings_of(ledger: LedgerReader, subject: Subject) -> tuple[Finding, ...]:
+    """What the newest version of the subject's study found in its jobs; nothing for what is no study.
+
+    Imports pandas and what tests. Raises LedgerUnavailable.
+    """
+    records = ledger.studies(subject.study) if subject.study is not None else []
+    if not records:
+        return ()
+    from beacon_pipeline.catalog.study_plan import study_on_record
+    from beacon_pipeline.findings.evaluate import evaluate
+    from beacon_pipeline.findings.frames import answers, labels
+
+    frame, judged = answers(ledger, subject.jobs), labels(ledger, subject.jobs)
+    newest = max(records, key=lambda record: record.version)
+    return tuple(evaluate(study_on_record(newest), frame, None if judged.empty else judged))

@@ -172,6 +172,14 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> PooledPostgresStorage:
-        return cls(
-            pg_url_from_config(config_value), config_value.get("should_autocreate_tables", True), inst_data
-        )
+        url = with_dagsters_driver(pg_url_from_config(config_value))
+        return cls(url, config_value.get("should_autocreate_tables", True), inst_data)
+
+
+def with_dagsters_driver(url: str) -> str:
+    """The address with the driver that dagster-postgres is written for.
+
+    SQLAlchemy 2.1 takes psycopg 3 for a plain ``postgresql://``, which refuses Dagster's NOTIFY.
+    """
+    _, _, rest = url.partition("://")
+    return f"postgresql+psycopg2://{rest}"

@@ -17,6 +17,7 @@ from beacon_pipeline.ledger.records import (
     Execution,
     ExecutionSummary,
     Job,
+    Sibling,
     StudyRecord,
     Transition,
 )
@@ -63,16 +64,19 @@ class LedgerReader:
         """The schema's version in the database, None while it has none, and the newest there is."""
         return self._database.schema_versions()
 
-    def executions(self, job_id: str, cells: Sequence[Cell] | None = None) -> list[Execution]:
-        """Executions of a job, of these cells or all, in the order of `rows.IN_ORDER`."""
-        in_job = executions_table.c.job_id == job_id
+    def executions(
+        self, job_id: str, cells: Sequence[Cell] | None = None, *, block: int | None = None
+    ) -> list[Execution]:
+        """Executions of a job, of these cells or all, of one block or all, in `rows.IN_ORDER`."""
+        wanted = [executions_table.c.job_id == job_id]
+        wanted += [] if block is None else [executions_table.c.block == block]
         if cells is None:
-            return self._database.read(lambda c: rows.read_executions(c, in_job))
+            return self._database.read(lambda c: rows.read_executions(c, *wanted))
 
         def read(connection: sa.Connection) -> list[Execution]:
             found: list[Execution] = []
             for some in chunks(sorted(set(cells))):
-                found += rows.read_executions(connection, in_job, rows.in_cells(some))
+                found += rows.read_executions(connection, *wanted, rows.in_cells(some))
             return found
 
         return self._database.read(read)
@@ -107,6 +111,46 @@ class LedgerReader:
             return found
 
         return self._database.read(read)
+
+    def siblings(self, executions: Sequence[Execution]) -> dict[tuple[str, Cell], list[Sibling]]:
+        """By job and cell, how all executions of their cells stand, for those of jobs that have a plan."""
+        table = executions_table
+        cells: dict[str, set[Cell]] = {}
+        for execution in executions:
+            cells.setdefault(execution.job_id, set()).add(execution.cell)
+
+        def read(connection: sa.Connection) -> dict[tuple[str, Cell], list[Sibling]]:
+            found: dict[tuple[str, Cell], list[Sibling]] = {}
+            for job_id in self._with_plan(connection, sorted(cells)):
+                for some in chunks(sorted(cells[job_id])):
+                    query = sa.select(table).with_only_columns(
+                        *(table.c.id, table.c.region, table.c.model, table.c.question),
+                        *(table.c.status, table.c.answer_kind),
+                    )
+                    query = query.where(table.c.job_id == job_id, rows.in_cells(some)).order_by(
+                        *rows.IN_ORDER
+                    )
+                    for row in connection.execute(query).mappings():
+                        sibling = rows.sibling_from(row)
+                        found.setdefault((job_id, sibling.cell), []).append(sibling)
+            return found
+
+        return self._database.read(read)
+
+    def with_plan(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of these jobs that ask more of a cell than one answer under the region's own prompt."""
+        wanted = sorted(set(job_ids))
+        return self._database.read(lambda c: set(self._with_plan(c, wanted)))
+
+    @staticmethod
+    def _with_plan(connection: sa.Connection, job_ids: Sequence[str]) -> list[str]:
+        found: list[str] = []
+        for some in chunks(job_ids):
+            query = sa.select(jobs_table.c.id).where(
+                jobs_table.c.id.in_(some), jobs_table.c.plan.is_not(None)
+            )
+            found += connection.scalars(query.order_by(jobs_table.c.id))
+        return found
 
     def unknown_executions(self, execution_ids: Collection[str]) -> set[str]:
         """Those of these ids that no execution on record has."""

@@ -183,6 +183,16 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class Sibling:
+    """How one execution of a cell stands, among the others of the cell and job."""
+
+    id: str
+    cell: Cell
+    status: Status
+    answer_kind: AnswerKind | None
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """One status change, as kept for ever."""
 

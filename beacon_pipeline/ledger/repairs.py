@@ -185,6 +185,9 @@ class LedgerRepairs(LedgerWatch):
             & (other.c.region == region)
             & (other.c.model == table.c.model)
             & (other.c.question == table.c.question)
+            & (other.c.arm == table.c.arm)
+            & (other.c.block == table.c.block)
+            & (other.c.sample == table.c.sample)
         )
         misspelt = (table.c.job_id == job_id) & (table.c.region == spelled)
 

@@ -8,7 +8,16 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger.records import Attempt, Call, Cell, Execution, ExecutionSummary, Job, Transition
+from beacon_pipeline.ledger.records import (
+    Attempt,
+    Call,
+    Cell,
+    Execution,
+    ExecutionSummary,
+    Job,
+    Sibling,
+    Transition,
+)
 from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
 from inference.contract import CallStatus, FailureCode, FinishReason, Provenance, Request
@@ -66,6 +75,16 @@ def standing_from(row: sa.RowMapping) -> ExecutionSummary:
     values = dict(row)
     cell = Cell(values.pop("region"), values.pop("model"), values.pop("question"))
     return ExecutionSummary(**values | {"cell": cell, "status": Status(values["status"])})
+
+
+def sibling_from(row: sa.RowMapping) -> Sibling:
+    kind = row["answer_kind"]
+    return Sibling(
+        row["id"],
+        Cell(row["region"], row["model"], row["question"]),
+        Status(row["status"]),
+        None if kind is None else AnswerKind(kind),
+    )
 
 
 def _execution_from(row: sa.RowMapping, attempts: tuple[Attempt, ...]) -> Execution:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -100,6 +101,19 @@ def executed_region(looked_at: CheckInput) -> CheckOutcome:
             "(another name of the same model goes into endpoint_model_aliases), then ask again in a new job",
         )
     return CheckOutcome(True, f"asked in {execution.region!r}, executed there")
+
+
+def of_cell(outcomes: Sequence[CheckOutcome]) -> CheckOutcome:
+    """A check's verdict on a partition, from those on its executions: it passes where all do."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    if not failed:
+        counted = Counter(outcome.seen for outcome in outcomes).most_common(1)
+        return CheckOutcome(True, f"all {len(outcomes)} executions; {counted[0][1]} of them: {counted[0][0]}")
+    return CheckOutcome(
+        False, f"{len(failed)} of {len(outcomes)} executions: {failed[0].seen}", failed[0].remedy
+    )
 
 
 CHECKS: Mapping[CheckName, Callable[[CheckInput], CheckOutcome]] = {

@@ -5,6 +5,8 @@ A disagreement is what the decision table would change, and its remedy is the te
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from beacon_pipeline.execution.decide import (
@@ -17,8 +19,8 @@ from beacon_pipeline.execution.decide import (
     deciding_call,
     state_of,
 )
-from beacon_pipeline.ledger.records import Execution
-from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.ledger.records import Cell, Execution, Sibling
+from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.reconciliation.reconcile import REMEDIES
 from inference.contract import CallStatus
 
@@ -44,6 +46,43 @@ REPORTED_BY_HAND = "it was reported by hand: wipe it in the UI, or ask again in 
 NOT_ON_RECORD = (
     "if the ledger was replaced, restore it; else wipe the partition in the UI, or ask anew in a new job"
 )
+
+
+def summary_of_kinds(answers: Sequence[Sibling | Execution]) -> str | None:
+    """Which kinds the answers of a cell are: `refusal`, or of several `3 substantive, 2 refusal`."""
+    counted = Counter(one.answer_kind for one in answers if one.answer_kind)
+    if len(answers) == 1:
+        return next((kind.value for kind in counted), None)
+    return ", ".join(f"{counted[kind]} {kind.value}" for kind in AnswerKind if counted[kind]) or None
+
+
+def shown_of(
+    execution: Execution, of_cell: Sequence[Sibling | Execution], shown: Shown | None
+) -> Shown | None:
+    """What a partition shows of one of the executions ``of_cell``: all that the job asked of it, in order.
+
+    A partition sums its executions up, under the id of the first, as soon as all are completed. Until then
+    it has nothing to show of them, so that nothing is missing of those that are.
+    """
+    if len(of_cell) <= 1:
+        return shown
+    kind = execution.answer_kind.value if execution.answer_kind else None
+    itself = Shown(execution.id, execution.status.value, kind)
+    ours = shown is not None and shown.execution_id in {one.id for one in of_cell}
+    if any(one.status is not Status.COMPLETED for one in of_cell) and not ours:
+        return itself if execution.status is Status.COMPLETED else None
+    if shown is None or not ours:
+        return shown
+    agrees = (shown.status, shown.answer_kind) == (Status.COMPLETED.value, summary_of_kinds(of_cell))
+    return itself if agrees else Shown(execution.id, shown.status, shown.answer_kind)
+
+
+def by_cell(executions: Iterable[Execution]) -> dict[Cell, list[Execution]]:
+    """Executions by their cell; the order stays."""
+    found: dict[Cell, list[Execution]] = {}
+    for execution in executions:
+        found.setdefault(execution.cell, []).append(execution)
+    return found
 
 
 def materialized_state(execution: Execution, shown: Shown | None) -> MaterializedState:

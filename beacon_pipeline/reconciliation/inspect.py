@@ -25,7 +25,7 @@ from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Call, Cell, Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.reconciliation.consistency import materialized_state
+from beacon_pipeline.reconciliation.consistency import materialized_state, shown_of
 from beacon_pipeline.reconciliation.reconcile import Repair, reconcile
 from beacon_pipeline.reconciliation.view import Materialized
 from inference.contract import CallState, CallStatus, Deployment, NotConfigured
@@ -105,10 +105,13 @@ class Inspector:
         materialized = self._shown([key_of(e.cell) for e in executions])
         completed = [e.cell for e in executions if e.status is Status.COMPLETED]
         newest = {e.id for e in self._ledger.newest_executions(completed)}
+        siblings = self._ledger.siblings(executions)
         states, durable = asyncio.run(self._poll(executions))
         found = []
         for execution in executions:
-            shown = materialized.get(key_of(execution.cell))
+            partition = materialized.get(key_of(execution.cell))
+            of_cell = siblings.get((execution.job_id, execution.cell), ())
+            shown = shown_of(execution, of_cell, partition.shown if partition else None)
             unattended = execution.updated_at < untouched_since or execution.id in abandoned
             found.append(
                 self._inspected(
@@ -116,7 +119,7 @@ class Inspector:
                     states,
                     durable,
                     attended_by=self._attended_by(execution, unattended),
-                    shown=materialized_state(execution, shown.shown if shown else None),
+                    shown=materialized_state(execution, shown),
                     newest=execution.id in newest,
                 )
             )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
 from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.escaping import escape_markdown, visible
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.links import asset_path
-from beacon_pipeline.reconciliation.consistency import Shown
+from beacon_pipeline.reconciliation.consistency import Shown, by_cell, summary_of_kinds
 
 EXECUTION = "execution"
 STATUS = "status"
@@ -54,6 +55,69 @@ def materialization_metadata(
     }
 
 
+def summary_metadata(
+    executions: Sequence[Execution], job: Job, neighbours: Sequence[Execution] = ()
+) -> dict[str, dg.MetadataValue]:
+    """The metadata of a partition with several executions, all completed: numbers and a first text of each
+    arm, few bytes, for Dagster keeps them twice. `beacon show PARTITION` has all texts."""
+    first = executions[0]
+    provenances = [e.provenance for e in executions if e.provenance]
+    text = dg.MetadataValue.text
+    return {
+        STATUS: text(first.status.value),
+        ANSWER_KIND: text(summary_of_kinds(executions) or UNSAID),
+        "executions": dg.MetadataValue.int(len(executions)),
+        "distinct_answers": dg.MetadataValue.int(len({e.answer for e in executions})),
+        "question": dg.MetadataValue.md(escape_markdown(first.prompt or UNSAID)),
+        "answers": dg.MetadataValue.md(_by_arm(executions)),
+        **({"other_regions": dg.MetadataValue.md(_kinds_by_region(neighbours))} if neighbours else {}),
+        "plan": text(str(Plan.of(job.plan))),
+        "requested_region": text(first.region),
+        "executed_region": text(_all_of(e.executed_region for e in executions)),
+        "model_revision": text(_all_of(provenance.model_revision for provenance in provenances)),
+        "finish_reason": text(_all_of(e.finish_reason and e.finish_reason.value for e in executions)),
+        "attempts": dg.MetadataValue.int(sum(len(e.attempts) for e in executions)),
+        "calls": dg.MetadataValue.int(len({e.newest_call.id for e in executions if e.newest_call})),
+        "job": text(job.jobspec_id),
+        EXECUTION: text(first.id),
+    }
+
+
+def _by_arm(executions: Sequence[Execution]) -> str:
+    rows = ["| arm | system prompt | answers | distinct | kinds | first |", "|---|---|---|---|---|---|"]
+    for arm in dict.fromkeys(e.arm for e in executions):
+        some = [e for e in executions if e.arm == arm]
+        cells = (
+            arm,
+            _in_a_row(some[0].system_prompt or "none"),
+            str(len(some)),
+            str(len({e.answer for e in some})),
+            summary_of_kinds(some) or UNSAID,
+            _in_a_row(some[0].answer or ""),
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _kinds_by_region(neighbours: Sequence[Execution]) -> str:
+    rows = ["| region | answers |", "|---|---|"]
+    for cell, some in sorted(by_cell(neighbours).items()):
+        link = f"[{cell.region}]({asset_path('inference', key_of(cell))})"
+        open_ones = sum(e.answer_kind is None for e in some)
+        kinds = [summary_of_kinds(some), f"{open_ones} without an answer" if open_ones else None]
+        rows.append(f"| {link} | {', '.join(filter(None, kinds))} |")
+    return "\n".join(rows)
+
+
+def _in_a_row(text: str) -> str:
+    escaped = escape_markdown(" ".join(text.split()), NEIGHBOUR_CHARACTERS)
+    return escaped.replace("\n", " ")
+
+
+def _all_of(values: Iterable[str | None]) -> str:
+    return ", ".join(visible(value) for value in sorted({value or UNSAID for value in values}))
+
+
 def shown_by(metadata: Mapping[str, dg.MetadataValue]) -> Shown:
     """What a materialization's metadata says of its execution."""
 
@@ -69,9 +133,9 @@ def _side_by_side(neighbours: Sequence[Execution]) -> str:
     rows = ["| region | status | answer |", "|---|---|---|"]
     for other in sorted(neighbours, key=lambda e: e.region):
         kind = f" ({other.answer_kind.value})" if other.answer_kind else ""
-        answer = escape_markdown(" ".join((other.answer or "").split()), NEIGHBOUR_CHARACTERS)
+        answer = _in_a_row(other.answer or "")
         link = f"[{other.region}]({asset_path('inference', key_of(other.cell))})"
-        rows.append(f"| {link} | {other.status.value}{kind} | {answer.replace(chr(10), ' ')} |")
+        rows.append(f"| {link} | {other.status.value}{kind} | {answer} |")
     return "\n".join(rows)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.catalog.partitions import KeyRange, cells_between, key_ranges
+from beacon_pipeline.catalog.partitions import KeyRange, cells_between, key_ranges, rectangle
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch, run_tags
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.names import HEALING_REASON_TAG, HEALING_TAG, JOB_TAG, WRONG_TAG
@@ -73,25 +73,38 @@ class HealingRun:
 
 
 def healing_runs(
-    catalog: Catalog, jobspec_ids: Mapping[str, str], examined: Iterable[Inspection]
+    catalog: Catalog,
+    jobspec_ids: Mapping[str, str],
+    examined: Iterable[Inspection],
+    *,
+    with_plan: Collection[str] = (),
 ) -> list[HealingRun]:
-    """The fewest runs that heal these, oldest first. Pure. ``jobspec_ids`` is by the job's id."""
-    groups: dict[tuple[str, Repair], dict[Cell, Execution]] = {}
+    """The fewest runs that heal these, oldest first. Pure. ``jobspec_ids`` is by the job's id.
+
+    Of a job that is among those ``with_plan`` one run does all that there is to do, block by block in all
+    regions, as its first did; it is named by the repair that comes first.
+    """
+    groups: dict[tuple[str, Repair], dict[Cell, list[Execution]]] = {}
     for one in examined:
         if one.repair.needs_run:
             group = groups.setdefault((one.execution.job_id, one.repair), {})
-            group[one.execution.cell] = one.execution
-    runs = [
-        HealingRun(
-            jobspec_ids[job_id],
-            repair,
-            keys,
-            tuple(executions[cell] for cell in cells_between(catalog, keys.start, keys.end)),
-        )
-        for (job_id, repair), executions in groups.items()
-        for keys in key_ranges(catalog, executions)
-    ]
+            group.setdefault(one.execution.cell, []).append(one.execution)
+    runs = []
+    for (job_id, repair), executions in groups.items():
+        ranges = key_ranges(catalog, executions)
+        if job_id in with_plan:
+            if any((job_id, earlier) in groups for earlier in _ORDER[: _ORDER.index(repair)]):
+                continue
+            wrong = [group for (job, _), group in groups.items() if job == job_id]
+            ranges = [rectangle(catalog, set[Cell]().union(*wrong))]
+        for keys in ranges:
+            cells = cells_between(catalog, keys.start, keys.end)
+            found = tuple(execution for cell in cells for execution in executions.get(cell, ()))
+            runs.append(HealingRun(jobspec_ids[job_id], repair, keys, found))
     return sorted(runs, key=lambda run: run.oldest)
+
+
+_ORDER = (Repair.ATTACH, Repair.REDISPATCH, Repair.CORRECT_DAGSTER)  # of the repairs of one job with a plan
 
 
 def tries_so_far(instance: dg.DagsterInstance, run: HealingRun) -> int:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.jobs.cancel import left_by_cancelled
 from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
@@ -190,9 +191,11 @@ class Reconciliation:
         served = set(self._catalog.cells())
         for job, count in self._ledger.jobs_with_counts(since=since, until=self._untouched_since):
             asked = served.intersection(specified_cells(job.specification) or ())
-            if count < len(asked):
-                log.warning("a job lacks executions", job=job.jobspec_id, asked=len(asked), on_record=count)
-                self._ledger.ensure_executions(job.id, asked, actor=ACTOR)
+            plan = Plan.of(job.plan)
+            wanted = len(asked) * plan.executions_of_a_cell
+            if count < wanted:
+                log.warning("a job lacks executions", job=job.jobspec_id, asked=wanted, on_record=count)
+                self._ledger.ensure_executions(job.id, asked, actor=ACTOR, slots_of=plan.executions_of)
 
     def _ended_runs(self, since: datetime | None) -> tuple[set[str], datetime | None]:
         """The executions that runs left behind when they failed, and where the walk stands then.
@@ -279,7 +282,8 @@ class Reconciliation:
 
     def _request(self, examined: Sequence[Inspection], tick: Tick) -> None:
         jobs = self._ledger.jobspec_ids({e.execution.job_id for e in examined})
-        for run in healing_runs(self._catalog, jobs, examined):
+        with_plan = self._ledger.with_plan(jobs)
+        for run in healing_runs(self._catalog, jobs, examined, with_plan=with_plan):
             if len(tick.runs) == self._runs_a_tick:
                 tick.left += 1
             elif (tries := tries_so_far(self._instance, run)) < HEALING_RUNS:
@@ -309,7 +313,9 @@ class Reconciliation:
         answer on record is shown anew from it; so is in the end what is still to get one, and until then
         only an execution that is gone counts, not what was reported by hand.
         """
-        newest = {key_of(execution.cell): execution.status for execution in swept}
+        newest: dict[str, Status] = {}
+        for execution in sorted(swept, key=lambda e: e.status is not Status.COMPLETED):
+            newest[key_of(execution.cell)] = execution.status  # of several the one without an answer
         keys = [key_of(cell) for cell in cells]
         suspects = [key for key in keys if newest.get(key) is not Status.COMPLETED]
         shown = newest_materializations(self._instance, suspects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,9 +20,9 @@ from beacon_pipeline.execution.decide import StatusOf
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.names import INFERENCE
-from beacon_pipeline.reconciliation.checks import CHECKS, CheckInput, CheckName, CheckOutcome
-from beacon_pipeline.reconciliation.consistency import Shown, mismatch_of_unknown
-from beacon_pipeline.reconciliation.metadata import materialization_metadata, shown_by
+from beacon_pipeline.reconciliation.checks import CHECKS, CheckInput, CheckName, CheckOutcome, of_cell
+from beacon_pipeline.reconciliation.consistency import Shown, mismatch_of_unknown, shown_of
+from beacon_pipeline.reconciliation.metadata import materialization_metadata, shown_by, summary_metadata
 
 FETCHED_AT_ONCE = 500
 JOB_METADATA = "job"  # of a check evaluation: the job of the execution it looked at
@@ -42,14 +43,19 @@ class Materialized:
 
 
 def materialization_of(
-    execution: Execution, job: Job, neighbours: Sequence[Execution] = ()
+    executions: Sequence[Execution], job: Job, neighbours: Sequence[Execution] = ()
 ) -> dg.AssetMaterialization:
-    """The event that makes a completed execution's partition green, beside its ``neighbours``."""
-    return dg.AssetMaterialization(
-        INFERENCE,
-        partition=key_of(execution.cell),
-        metadata=materialization_metadata(execution, job, neighbours),
+    """The event that makes a partition green: all its executions in a job are completed.
+
+    ``neighbours`` are the same question's executions of the same model in other regions, in this job.
+    """
+    first, *others = executions
+    metadata = (
+        summary_metadata(executions, job, neighbours)
+        if others
+        else materialization_metadata(first, job, neighbours)
     )
+    return dg.AssetMaterialization(INFERENCE, partition=key_of(first.cell), metadata=metadata)
 
 
 def shown_of_unknown(ledger: Ledger, materialized: Mapping[str, Materialized]) -> dict[str, Materialized]:
@@ -106,7 +112,7 @@ def _by_partition(records: Sequence[dg.EventLogRecord]) -> dict[str, Materialize
 
 
 def evaluations_of(
-    execution: Execution,
+    executions: Sequence[Execution],
     status_of: StatusOf,
     newest: Materialized | None,
     names: Iterable[CheckName] = CheckName,
@@ -114,20 +120,21 @@ def evaluations_of(
     job: str,
     budget: int,
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """The chosen checks of one execution of a job, as the events that Dagster shows.
+    """The chosen checks of a partition, from all its executions in a job, as the events that Dagster shows.
 
     ``status_of`` gives what the provider says of a call; ``newest`` is its partition's materialization.
     """
-    looked_at = CheckInput(execution, status_of, newest.shown if newest else None, budget)
+    shown = newest.shown if newest else None
+    looked_at = [CheckInput(e, status_of, shown_of(e, executions, shown), budget) for e in executions]
     for name in names:
-        outcome = CHECKS[name](looked_at)
+        outcome = of_cell([CHECKS[name](one) for one in looked_at])
         yield dg.AssetCheckEvaluation(
             asset_key=INFERENCE,
             check_name=name.value,
             passed=outcome.passed,
-            partition=key_of(execution.cell),
+            partition=key_of(executions[0].cell),
             severity=SEVERITIES[name],
-            metadata=_check_metadata(looked_at, outcome) | {JOB_METADATA: job},
+            metadata=_check_metadata(looked_at, shown, outcome) | {JOB_METADATA: job},
             target_materialization_data=newest.target if newest else None,
         )
 
@@ -156,13 +163,24 @@ def unknown_evaluation(
     )
 
 
-def _check_metadata(looked_at: CheckInput, outcome: CheckOutcome) -> dict[str, str]:
-    execution = looked_at.execution
+def _check_metadata(
+    looked_at: Sequence[CheckInput], shown: Shown | None, outcome: CheckOutcome
+) -> dict[str, str]:
+    first = looked_at[0]
+    statuses = Counter(one.execution.status.value for one in looked_at)
+    reported = Counter(one.call_status.value if one.call_status else "no call" for one in looked_at)
     return {
         "seen": visible(outcome.seen),
         "what_to_do": outcome.remedy,
-        "execution": execution.id,
-        "ledger": execution.status.value,
-        "provider": looked_at.call_status.value if looked_at.call_status else "no call",
-        "dagster": (looked_at.shown and looked_at.shown.status) or "not materialized",
+        "execution": first.execution.id,
+        "ledger": _counted(statuses),
+        "provider": _counted(reported),
+        "dagster": (shown and shown.status) or "not materialized",
     }
+
+
+def _counted(words: Counter[str]) -> str:
+    """`completed`, or of several executions `9 completed, 1 failed`."""
+    if words.total() == 1:
+        return next(iter(words))
+    return ", ".join(f"{number} {word}" for word, number in words.most_common())

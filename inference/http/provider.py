@@ -179,7 +179,7 @@ class HttpProvider:
             cold_start=None,
             started_at=started,
             finished_at=datetime.now(UTC),
-            provenance=NOTHING_REPORTED,
+            provenance=NOT_FRESH if request.fresh_start else NOTHING_REPORTED,
             items=tuple(results),
         )
         return reply, _state_of(results)
@@ -212,6 +212,7 @@ NOTHING_REPORTED = Provenance(
     libraries={},
     batch_size=None,
 )
+NOT_FRESH = NOTHING_REPORTED.model_copy(update={"fresh_start": False})  # an endpoint starts as it likes
 
 
 def _region_of(results: Sequence[ItemAnswer | ItemFailure]) -> str:

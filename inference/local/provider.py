@@ -34,6 +34,7 @@ from inference.contract import (
     read_reply,
 )
 from inference.local.call_store import CallFolder, CorruptCall, Started
+from inference.local.own_process import OwnProcess, WorkerLost
 from inference.runtime.loading import summary
 from inference.runtime.transformers import (
     BATCH_SIZE,
@@ -54,7 +55,8 @@ class LocalProvider:
 
     A call whose process was killed is taken over by whoever waits for it, that is, polls it a
     second time; one look starts nothing. Items with a result on the disk are not generated again.
-    ``region`` says where a deployment claims to have run.
+    A request with ``fresh_start`` is generated in a process of its own (`own_process`); when that dies
+    alone, the call has failed with ``worker_lost``. ``region`` says where a deployment claims to have run.
     """
 
     name = "local"
@@ -200,13 +202,23 @@ class LocalProvider:
         if call.is_cancel_requested():  # before the weights are loaded for nothing
             _end_as_cancelled(call)
             return
-        cold = request.model not in self._models
         try:
-            runtime = self._runtime(request.model)
+            if request.fresh_start:
+                with OwnProcess(self._load, request.model) as runtime:
+                    self._generate(call, request, runtime, cold=True, process=runtime.pid)
+            else:
+                cold = request.model not in self._models
+                self._generate(call, request, self._runtime(request.model), cold=cold, process=os.getpid())
         except ModelUnavailable as unavailable:
             _end_with_failure(call, CallStatus.FAILED, FailureCode.MODEL_UNAVAILABLE, str(unavailable))
-            return
-        started = call.start(Started(at=datetime.now(UTC), task_id=_task_id(), cold=cold))
+        except WorkerLost as lost:
+            _end_with_failure(call, CallStatus.FAILED, FailureCode.WORKER_LOST, str(lost))
+
+    def _generate(
+        self, call: CallFolder, request: Request, runtime: Runtime, *, cold: bool, process: int
+    ) -> None:
+        task_id = f"{socket.gethostname()}:{process}"
+        started = call.start(Started(at=datetime.now(UTC), task_id=task_id, cold=cold))
         left = [item for item in request.items if item.id not in call.results()]
         for start in range(0, len(left), self._batch_size):
             if call.is_cancel_requested():
@@ -223,6 +235,9 @@ class LocalProvider:
         self, call: CallFolder, request: Request, runtime: Runtime, started: Started
     ) -> dict[str, object]:
         results = call.results()
+        provenance = runtime.provenance(self._batch_size)
+        if request.fresh_start:
+            provenance = provenance.model_copy(update={"fresh_start": True})
         reply = Reply(
             version=1,
             request_id=request.id,
@@ -232,7 +247,7 @@ class LocalProvider:
             cold_start=started.cold,
             started_at=started.at,
             finished_at=datetime.now(UTC),
-            provenance=runtime.provenance(self._batch_size),
+            provenance=provenance,
             items=tuple(results[item.id] for item in request.items),
         )
         return reply.model_dump(mode="json")
@@ -261,7 +276,3 @@ def _end_with_failure(call: CallFolder, call_status: CallStatus, code: FailureCo
 
 def _end_as_cancelled(call: CallFolder) -> None:
     _end_with_failure(call, CallStatus.CANCELLED, FailureCode.CANCELLED, "stopped on request")
-
-
-def _task_id() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,9 +1,15 @@
-"""The Modal app: one class for each model in each region, as the manifest says.
+"""The Modal app: two classes for each model in each region, as the manifest says.
 
     INFERENCE_DEPLOYMENTS=deployments.json modal deploy -m inference.modal.app
 
 `beacon deploy` writes the manifest from the catalog and does that. Modal imports this module again
-in every container, where it declares the one class that the container is of.
+in every container, where it declares the deployment that the container is of.
+
+The second class is for requests with ``fresh_start``: Modal ends its containers after one call
+(``single_use_containers``), so each call has a cold start, with the weights loaded anew, and pays for
+that, and for no idle time afterwards. A class that no one asks costs nothing. A `modal.parameter` that
+differs with each call would do as much, and make a new function at Modal for every call; an option of
+the call (``with_options``) there is none.
 
 The classes are made in a loop, for `with_options` on a single class would leave them without names
 of their own and takes no list of GPUs. There is no ``from __future__ import annotations`` here:
@@ -26,6 +32,7 @@ from inference.modal.spec import (
     DeploymentSpec,
     class_name,
     declared_deployments,
+    fresh_class_name,
     requirements,
 )
 from inference.runtime.transformers import DeviceLost
@@ -65,8 +72,8 @@ def _claim(request_id: str, call_id: str) -> str:
     return str(register.get(request_id, call_id))
 
 
-def _server_class(spec: DeploymentSpec) -> type:
-    """The class of one deployment. Modal finds it by its name among this module's globals."""
+def _server_class(spec: DeploymentSpec, name: str) -> type:
+    """A class of one deployment. Modal finds it by its name among this module's globals."""
 
     class Deployed:
         @modal.enter(snap=True)
@@ -93,12 +100,12 @@ def _server_class(spec: DeploymentSpec) -> type:
                 modal.experimental.stop_fetching_inputs()  # Modal tries again in another container
                 raise
 
-    Deployed.__name__ = Deployed.__qualname__ = class_name(spec.deployment)
+    Deployed.__name__ = Deployed.__qualname__ = name
     Deployed.__module__ = __name__
     return Deployed
 
 
-def _declare(spec: DeploymentSpec) -> None:
+def _declare(spec: DeploymentSpec, name: str, *, single_use: bool) -> None:
     volumes: dict[str | PurePosixPath, modal.Volume | modal.CloudBucketMount] = {}
     if spec.source.repository:
         volumes[WEIGHTS_FOLDER.as_posix()] = modal.Volume.from_name(WEIGHTS_VOLUME, create_if_missing=True)
@@ -117,9 +124,11 @@ def _declare(spec: DeploymentSpec) -> None:
         max_containers=spec.max_containers,
         retries=modal.Retries(max_retries=spec.retries, initial_delay=1.0, backoff_coefficient=2.0),
         enable_memory_snapshot=True,
-    )(_server_class(spec))
-    globals()[class_name(spec.deployment)] = declared
+        single_use_containers=single_use,
+    )(_server_class(spec, name))
+    globals()[name] = declared
 
 
 for declared_spec in declared_deployments():
-    _declare(declared_spec)
+    _declare(declared_spec, class_name(declared_spec.deployment), single_use=False)
+    _declare(declared_spec, fresh_class_name(declared_spec.deployment), single_use=True)

@@ -57,6 +57,7 @@ from inference.modal.spec import (
     Duplicate,
     Rejected,
     class_name,
+    fresh_class_name,
     read_notice,
     settings,
 )
@@ -111,7 +112,7 @@ class ModalProvider:
         self._look_again = look_again_seconds
         self._resend, self._start_seconds = resend_seconds, start_seconds or {}
         self._unanswered: dict[str, _Unanswered] = {}  # by request id
-        self._methods: dict[Deployment, Any] = {}
+        self._methods: dict[str, Any] = {}  # by class
         # Kept while calls are pending: the SDK takes as long to make these as to ask with them.
         self._handles: dict[str, modal.FunctionCall[Any]] = {}
         self._succeeded: dict[str, _Answer] = {}  # as polled, until they are fetched
@@ -125,6 +126,7 @@ class ModalProvider:
     async def submit(self, request: Request) -> str:
         """Spawn a call, or find the one that already has this request."""
         self.check_configured()
+        name = (fresh_class_name if request.fresh_start else class_name)(request.deployment)
         left = False  # whether anything that starts a call may have been sent
         try:
             async with asyncio.timeout(self._deadline):
@@ -132,14 +134,14 @@ class ModalProvider:
                 if owner is not None:
                     return owner
                 self._check_start_time_is_over(request.id)
-                method = await self._method(request.deployment)
+                method = await self._method(name)
                 left = True
                 call = await method.spawn.aio(request.model_dump(mode="json"))
                 return str(call.object_id)
         except (NotConfigured, SubmitUnknown):
             raise
         except of.NotFoundError as error:
-            self._methods.pop(request.deployment, None)
+            self._methods.pop(name, None)
             if is_of_environment(error):
                 raise NotConfigured(no_environment(error)) from error
             raise _rejected(_not_deployed(request.deployment, error)) from error
@@ -214,14 +216,15 @@ class ModalProvider:
     async def inspect(self, deployment: Deployment) -> DeploymentState:
         """How a deployment's class is deployed, from the same look-up that a submit makes, made anew."""
         self.check_configured()
-        self._methods.pop(deployment, None)
+        name = class_name(deployment)
+        self._methods.pop(name, None)
         try:
             async with asyncio.timeout(self._deadline):
-                info = await (await self._method(deployment)).info.aio()  # the look-up has brought it
+                info = await (await self._method(name)).info.aio()  # the look-up has brought it
         except NotConfigured:
             raise
         except of.NotFoundError as error:
-            self._methods.pop(deployment, None)
+            self._methods.pop(name, None)
             return DeploymentState(found=False, detail=_not_deployed(deployment, error))
         except (of.AuthError, of.PermissionDeniedError) as error:
             raise NotConfigured(f"Modal refuses the token: {error}") from error
@@ -283,16 +286,14 @@ class ModalProvider:
             ) from error
         return None if owner is None else str(owner)
 
-    async def _method(self, deployment: Deployment) -> Any:
-        """The method that answers, looked up once. Raises modal's NotFoundError."""
-        if deployment not in self._methods:
-            found = modal.Cls.from_name(
-                APP_NAME, class_name(deployment), client=await self._connection.client()
-            )
+    async def _method(self, name: str) -> Any:
+        """The method of a class that answers, looked up once. Raises modal's NotFoundError."""
+        if name not in self._methods:
+            found = modal.Cls.from_name(APP_NAME, name, client=await self._connection.client())
             method = found().answer
             await method.hydrate.aio()
-            self._methods[deployment] = method
-        return self._methods[deployment]
+            self._methods[name] = method
+        return self._methods[name]
 
     async def _answer_of(self, call_id: str) -> _Answer:
         """What a call came to, through at most one notice that another call has the request."""

@@ -117,6 +117,8 @@ class ModelServer:
         else:
             items = answer_each(runtime, request.items, request.parameters, batch_size=BATCH_SIZE)
             provenance = runtime.provenance(BATCH_SIZE)
+        if request.fresh_start:
+            provenance = provenance.model_copy(update={"fresh_start": cold})
         return Reply(
             version=1,
             request_id=request.id,

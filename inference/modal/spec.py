@@ -135,6 +135,11 @@ def class_name(deployment: Deployment) -> str:
     return f"N{name}" if name[0].isdigit() else name
 
 
+def fresh_class_name(deployment: Deployment) -> str:
+    """The name of a deployment's second class, each of whose containers answers one call and ends."""
+    return f"{class_name(deployment)}__fresh"
+
+
 _CAPITALS = {".": "D", "-": "H", "_": "U"}
 
 

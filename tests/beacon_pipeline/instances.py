@@ -12,7 +12,9 @@ from typing import Any
 
 import dagster as dg
 import psutil
+from click.testing import CliRunner, Result
 
+from beacon_pipeline.cli import main
 from beacon_pipeline.instance.folder import console_script
 from inference.local.call_store import CallFolder
 from tests.waiting import PATIENCE_SECONDS, Seen, end_of, wait_for
@@ -47,9 +49,17 @@ def beacon(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[
     return subprocess.run([BEACON, *arguments], env=env, capture_output=True, text=True, check=False)
 
 
+def beacon_here(env: dict[str, str], *arguments: str) -> Result:
+    """A command that starts no run, in this process: a process of its own would import for two seconds."""
+    others = {name: None for name in os.environ if name.startswith(("BEACON_", "DAGSTER_"))}
+    done = CliRunner().invoke(main, arguments, env=others | env)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
 def switch_reconciliation(env: dict[str, str], way: str) -> None:
     """``start`` or ``stop`` the sensor that heals, as its switch in the UI does."""
-    assert beacon(env, "jobs").returncode == 0  # now there is an instance
+    assert beacon_here(env, "jobs").exit_code == 0  # now there is an instance
     tell_sensor(env, way, "reconciliation")
 
 
@@ -91,8 +101,8 @@ def _state_of(instance: dg.DagsterInstance, env: dict[str, str]) -> str:
 
 
 def report(env: dict[str, str], *arguments: str) -> dict[str, Any]:
-    done = beacon(env, "status", "--json", *arguments)
-    assert done.returncode == 0, done.stderr
+    done = beacon_here(env, "status", "--json", *arguments)
+    assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
 
 

@@ -47,6 +47,7 @@ class Border(ABC):
     """A provider's outside world, for one test."""
 
     region: str  # what a reply says of where it ran
+    starts_afresh = True  # whether it can give a call a container or process of its own
     source = ModelSource(
         id="tiny", folder="/models/tiny", revision="a" * 64, dtype="float32", context_tokens=64
     )
@@ -89,6 +90,10 @@ class Border(ABC):
         """A provider that is closed after the test."""
         self._made.append(self.make())
         return self._made[-1]
+
+    def fresh_starter(self) -> Provider:
+        """A provider that can be asked for a fresh start, where the usual one needs to be another."""
+        return self.provider()
 
     async def close(self) -> None:
         """End what hangs, and every provider."""

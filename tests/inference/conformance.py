@@ -113,6 +113,20 @@ class Promises:
             "greedy",
         ]
 
+    async def test_whether_a_call_had_a_start_of_its_own_is_on_record_where_it_was_asked_for(
+        self, border: Border
+    ) -> None:
+        provider = border.fresh_starter()
+        for request, given in (
+            (border.request("usual", "say a"), None),
+            (border.request("fresh", "say a").model_copy(update={"fresh_start": True}), border.starts_afresh),
+        ):
+            call_id, _ = await asked(provider, request)
+            reply = await provider.fetch(call_id, request)
+            assert texts(reply) == {"i0": "a"}
+            assert reply.provenance.fresh_start is given
+            assert reply.cold_start is not False or given is None
+
     async def test_one_item_that_fails_takes_no_other_with_it(self, border: Border) -> None:
         provider = border.provider()
         request = border.request("mates", "say a", "fail", "say b")

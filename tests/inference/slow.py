@@ -1,5 +1,7 @@
 """A runtime that is slow and says so, for tests of what happens meanwhile."""
 
+import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ from inference.contract import (
     Provenance,
     token_digest,
 )
+from inference.model_files import ModelUnavailable
 from tests.inference.provenance import made_up_provenance
 
 
@@ -50,3 +53,29 @@ class SlowRuntime:
 def load_slow(_source: ModelSource) -> SlowRuntime:
     """As `LocalProvider` loads a model: quick to answer."""
     return SlowRuntime()
+
+
+def load_gated(source: ModelSource) -> SlowRuntime:
+    """Waits for a file where the model's folder should be; for a process that a test cannot reach into."""
+    return SlowRuntime(gate=Path(source.folder or ""))
+
+
+class WhereRuntime(SlowRuntime):
+    """Answers with its process and whether Dagster was imported there."""
+
+    def answer(
+        self, items: Sequence[Item], parameters: GenerationParameters, *, batch_size: int | None = None
+    ) -> list[ItemAnswer | ItemFailure]:
+        text = f"{os.getpid()} {'dagster' in sys.modules}"
+        answers = super().answer(items, parameters)
+        return [one.model_copy(update={"text": text}) for one in answers]
+
+
+def load_where(_source: ModelSource) -> WhereRuntime:
+    """As `LocalProvider` loads a model: says where it runs."""
+    return WhereRuntime()
+
+
+def load_nothing(source: ModelSource) -> SlowRuntime:
+    """As `LocalProvider` loads a model that is not there."""
+    raise ModelUnavailable(f"{source.id}: no folder")

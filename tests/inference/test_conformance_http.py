@@ -35,6 +35,7 @@ class HttpBorder(Border):
     """An endpoint on loopback."""
 
     region = UNREPORTED_REGION
+    starts_afresh = False
 
     def __init__(self, server: PromptServer) -> None:
         super().__init__()

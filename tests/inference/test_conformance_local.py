@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.contract import Provider, Request
+from inference.contract import ModelSource, Provider, Request
 from inference.local.provider import LocalProvider
 from tests.inference.borders import DEADLINE_SECONDS, GARBLED, Border, PromptRuntime, ended
 from tests.inference.conformance import DurablePromises
@@ -25,6 +25,19 @@ class GatedRuntime(PromptRuntime):
         assert self.gate.wait(DEADLINE_SECONDS), "nothing released it"
 
 
+class Ungated(Border):
+    """All that a model in another process needs of a border."""
+
+    def make(self) -> Provider:
+        raise AssertionError("no provider is made here")
+
+    refused = release = unreachable = make
+
+
+def load_prompted(_source: ModelSource) -> PromptRuntime:
+    return PromptRuntime(Ungated())
+
+
 class LocalBorder(Border):
     """A folder of calls, and a model in this process that is asked item by item."""
 
@@ -37,6 +50,11 @@ class LocalBorder(Border):
 
     def make(self) -> Provider:
         return LocalProvider(self._folder, load=lambda _: GatedRuntime(self), batch_size=1)
+
+    def fresh_starter(self) -> Provider:
+        """Whose model can be made in another process: it has no gate."""
+        self._made.append(LocalProvider(self._folder, load=load_prompted))
+        return self._made[-1]
 
     def refused(self) -> Request:
         return self.request("../escape", "say a")

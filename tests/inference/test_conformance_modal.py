@@ -8,7 +8,7 @@ import pytest
 from inference.contract import Deployment, Provider, Request
 from inference.modal.provider import ModalProvider
 from inference.modal.server import ModelServer
-from inference.modal.spec import APP_NAME, class_name
+from inference.modal.spec import APP_NAME, class_name, fresh_class_name
 from tests.inference.borders import EU, GARBLED, Border, PromptRuntime
 from tests.inference.conformance import DurablePromises, SettingsPromises
 from tests.inference.specs import a_spec
@@ -96,7 +96,8 @@ def container() -> Container:
 @pytest.fixture(scope="module")
 def server(container: Container, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
     with Loopback(tmp_path_factory.mktemp("modal"), answer=container.answer) as server, server.clients_here():
-        server.serve(APP_NAME, class_name(EU), ["answer"], region="eu")
+        for name in (class_name(EU), fresh_class_name(EU)):
+            server.serve(APP_NAME, name, ["answer"], region="eu")
         yield server
 
 

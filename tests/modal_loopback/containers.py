@@ -273,7 +273,8 @@ class Containers:
                 self._calls.end(call, terminated())
             else:
                 self._calls.end(call, Outcome(result, output.data_format))
-        self._asking().call = None
+        task = self._asking()
+        task.call, task.idle_since = None, time.monotonic()  # it may end now without asking again
         return Empty()
 
     async def TaskResult(self, request: api_pb2.TaskResultRequest) -> Empty:

@@ -50,7 +50,7 @@ def test_the_ui_and_a_modal_until_ctrl_c(tmp_path: Path) -> None:
         fault = [{"fault": {"kind": "empty_text"}}]
         assert httpx.post(f"{control}/faults", json=fault, trust_env=False).status_code == 200
         deployed = httpx.get(f"{control}/events?event=deploy", trust_env=False).json()
-        assert len(deployed[0]["classes"]) == 9
+        assert len(deployed[0]["classes"]) == 2 * 9
         family = psutil.Process(dev.pid).children(recursive=True)
         os.killpg(dev.pid, signal.SIGINT)
         assert dev.wait(PATIENCE_SECONDS) == 0, (tmp_path / "said").read_text()

@@ -56,11 +56,19 @@ def result_of(call: modal.FunctionCall[Any]) -> Any:
 
 def test_a_deployment_has_the_classes_that_were_made_in_a_loop(server: Loopback) -> None:
     deployed = server.events("deploy", app="example")
-    assert deployed[0]["classes"] == ["EchoEu", "EchoUs"]
+    assert deployed[0]["classes"] == ["EchoEu", "EchoOnce", "EchoUs"]
     spawned = server.events("spawn")
     info = method().info()
     assert (info.regions, info.timeout, info.method_names) == (["eu"], 60, ["answer"])
     assert server.events("spawn") == spawned, "info runs nothing"
+
+
+def test_a_container_for_single_use_answers_one_call_and_ends(server: Loopback) -> None:
+    answers = [result_of(call) for call in [method("EchoOnce").spawn({"id": f"once-{n}"}) for n in range(2)]]
+    assert [answer["calls"] for answer in answers] == [1, 1]
+    assert len({answer["task_id"] for answer in answers}) == 2
+    ended = {"class_name": "EchoOnce", "state": "ended", "code": 0}
+    wait_for(lambda: len(server.events("container", **ended)) == 2)
 
 
 def test_each_class_runs_its_real_code_in_its_region_with_what_was_deployed(server: Loopback) -> None:

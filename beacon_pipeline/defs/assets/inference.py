@@ -4,12 +4,13 @@ Materializing a partition brings its execution to its true state; it turns green
 answer on record, an empty one included.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
+from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.execution.decide import Attendance, on_record
 from beacon_pipeline.execution.event_bridge import stream
@@ -32,6 +33,7 @@ from beacon_pipeline.names import (
     QUESTIONS,
     WITHOUT_ANSWER,
 )
+from beacon_pipeline.reconciliation.consistency import by_cell
 from beacon_pipeline.reconciliation.view import evaluations_of, materialization_of, newest_materializations
 from inference.contract import Deployment
 
@@ -94,7 +96,9 @@ def _bring_to_true_state(
         )
     cells = asked
     context.instance.add_run_tags(context.run.run_id, _told_tags(job, cells))
-    context.log.info(f"job {job.jobspec_id}: {len(cells)} executions")
+    plan = Plan.of(job.plan)
+    asked_in_all = len(cells) * plan.executions_of_a_cell
+    context.log.info(f"job {job.jobspec_id}: {asked_in_all} executions")
 
     attended_by = Attendance.REPAIR_RUN if HEALING_TAG in context.run.tags else Attendance.RUN
 
@@ -102,15 +106,16 @@ def _bring_to_true_state(
         opened = providers.open(catalog)
         try:
             work_on = Materializer(ledger, catalog, opened, actor=actor, attended_by=attended_by)
-            await work_on.materialize(job.id, cells, emit)
+            await work_on.materialize(job.id, cells, emit, plan)
         finally:
             await opened.close()
 
     unsuccessful: list[Execution] = []
+    whole = WholeCells(plan.executions_of_a_cell)
     try:
         for settled in stream(work):
             unsuccessful += [e for e in settled if e.status is not Status.COMPLETED]
-            completed = [e for e in settled if e.status is Status.COMPLETED]
+            completed = whole.after(e for e in settled if e.status is Status.COMPLETED)
             yield from _show(context, ledger, catalog, job, _newest(context, ledger, completed))
     except dg.DagsterExecutionInterruptedError:
         context.log.info("terminated: stopping the provider's calls")
@@ -118,7 +123,7 @@ def _bring_to_true_state(
         raise
     if unsuccessful:
         raise dg.Failure(
-            _summary(unsuccessful, len(cells)),
+            _summary(unsuccessful, asked_in_all),
             metadata={WITHOUT_ANSWER: len(unsuccessful)},
             allow_retries=False,
         )
@@ -130,6 +135,24 @@ def _told_tags(job: Job, cells: Sequence[Cell]) -> dict[str, str]:
     deployments = {Deployment(region=cell.region, model=cell.model) for cell in cells}
     tags = {JOB_TAG: job.jobspec_id}
     return tags | deployment_tags(deployments.pop()) if len(deployments) == 1 else tags
+
+
+class WholeCells:
+    """Gathers completed executions until all ``of_a_cell`` are there, and the partition can be shown."""
+
+    def __init__(self, of_a_cell: int) -> None:
+        self._of_a_cell = of_a_cell
+        self._found: dict[Cell, list[Execution]] = {}
+
+    def after(self, completed: Iterable[Execution]) -> list[Execution]:
+        """With these ones: the executions of the cells that are whole now, in order."""
+        touched: dict[Cell, None] = {}
+        for execution in completed:
+            self._found.setdefault(execution.cell, []).append(execution)
+            touched[execution.cell] = None
+        whole = [cell for cell in touched if len(self._found[cell]) >= self._of_a_cell]
+        found = [execution for cell in whole for execution in self._found.pop(cell)]
+        return sorted(found, key=lambda e: (e.cell, e.arm, e.block, e.sample))
 
 
 def _newest(
@@ -164,13 +187,14 @@ def _show(
 ) -> Events:
     """Materialize the partitions of these executions, then tell what the checks find on them."""
     by_question = _by_question(ledger, catalog, job, completed)
-    for execution in completed:
-        alike = by_question.get((execution.model, execution.question), [])
-        yield materialization_of(execution, job, [e for e in alike if e.id != execution.id])
-    materialized = newest_materializations(context.instance, [key_of(e.cell) for e in completed])
-    for execution in completed:
-        shown, budget = materialized.get(key_of(execution.cell)), catalog.settings.attempt_budget
-        for evaluation in evaluations_of(execution, on_record, shown, job=job.jobspec_id, budget=budget):
+    cells = by_cell(completed)
+    for cell, of_cell in cells.items():
+        alike = by_question.get((cell.model, cell.question), [])
+        yield materialization_of(of_cell, job, [e for e in alike if e.cell != cell])
+    materialized = newest_materializations(context.instance, [key_of(cell) for cell in cells])
+    for cell, of_cell in cells.items():
+        shown, budget = materialized.get(key_of(cell)), catalog.settings.attempt_budget
+        for evaluation in evaluations_of(of_cell, on_record, shown, job=job.jobspec_id, budget=budget):
             context.log_event(evaluation)
 
 

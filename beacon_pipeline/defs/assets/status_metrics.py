@@ -19,7 +19,13 @@ from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.monitoring.metrics import HOURS, WINDOW, MetricCheck, Metrics, judge, metrics_of
 from beacon_pipeline.names import GROUP, LEDGER, OWNER, STATUS_METRICS
-from beacon_pipeline.reconciliation.consistency import Shown, mismatch_with_dagster, mismatch_with_provider
+from beacon_pipeline.reconciliation.consistency import (
+    Shown,
+    by_cell,
+    mismatch_with_dagster,
+    mismatch_with_provider,
+    shown_of,
+)
 from beacon_pipeline.reconciliation.view import (
     materializations_since,
     newest_materializations,
@@ -125,16 +131,13 @@ def _shown_otherwise(instance: dg.DagsterInstance, ledger: Ledger, catalog: Cata
     cells = ledger.asked_cells(since).intersection(catalog.cells()) - under_way
     newest = ledger.newest_executions(sorted(cells))
     materialized = newest_materializations(instance, [key_of(execution.cell) for execution in newest])
-    otherwise = {
-        key
-        for execution in newest
-        for key in [key_of(execution.cell)]
-        if _is_shown_otherwise(
-            execution,
-            shown.shown if (shown := materialized.get(key)) else None,
-            catalog.settings.attempt_budget,
-        )
-    }
+    budget = catalog.settings.attempt_budget
+    otherwise = set()
+    for cell, of_cell in by_cell(newest).items():
+        partition = materialized.get(key_of(cell))
+        shown = partition.shown if partition else None
+        if any(_is_shown_otherwise(e, shown_of(e, of_cell, shown), budget) for e in of_cell):
+            otherwise.add(key_of(cell))
     recent = materializations_since(instance, since)
     at_rest = {key_of(cell) for cell in catalog.cells()} - {key_of(cell) for cell in under_way}
     return len(otherwise | (shown_of_unknown(ledger, recent).keys() & at_rest))

@@ -7,9 +7,10 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
@@ -26,6 +27,9 @@ from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.records import Job
 from beacon_pipeline.links import asset_path
 from beacon_pipeline.names import INFERENCE
+
+if TYPE_CHECKING:
+    from beacon_pipeline.findings.finding import Finding
 
 SCRIPTS = ("data.js", "diff.js", "matrix.js", "cell.js", "labelling.js", "main.js")
 _EXPORT = re.compile(r"export\s*\{([^}]*)\};?")
@@ -49,7 +53,7 @@ def page_of(
     *,
     beside: Sequence[Job] = (),
     study: str | None = None,
-    findings: Sequence[Any] = (),
+    findings: Sequence[Finding] = (),
 ) -> str:
     """The page of these jobs as HTML; ``beside``: jobs to compare them with, side by side.
 
@@ -148,7 +152,9 @@ def _own(name: str) -> str:
 def _table_library() -> str:
     """DataTables as the itables wheel brings it, with its exports made global: a page of one file has
     nothing to import it from. Raises PageError where the wheel has another form than expected."""
-    source = files("itables").joinpath("html/dt_bundle.js").read_text(encoding="utf-8")
+    # By its place: the import of itables would load pandas.
+    place = distribution("itables").locate_file("itables/html/dt_bundle.js")
+    source = Path(str(place)).read_text(encoding="utf-8")
     found = list(_EXPORT.finditer(source))
     if len(found) != 1 or "</script" in source.lower():
         raise PageError("the installed itables has another table library: install the pinned version")

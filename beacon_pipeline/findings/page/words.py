@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beacon_pipeline.findings.summary import Summary
 from beacon_pipeline.ledger.records import Job
+
+if TYPE_CHECKING:
+    from beacon_pipeline.findings.finding import Finding
 
 READING = (
     "The same weights hold no regional opinion: a model served in two regions is one model. What can make "
@@ -94,12 +97,12 @@ def described(summary: Summary) -> list[str]:
     return lines[:8]
 
 
-def unanswerable(summary: Summary, findings: Sequence[Any]) -> list[str]:
+def unanswerable(summary: Summary, findings: Sequence[Finding]) -> list[str]:
     """What a reader might ask, and these data have no answer for."""
     lines = [
-        f"{_attribute(each, 'claim')}: {_attribute(each, 'reason')}"
+        f"{each.claim}, {each.model}: {each.reason}"
         for each in findings
-        if str(_attribute(each, "verdict")).startswith("not answerable")
+        if str(each.verdict).startswith("not answerable")
     ]
     arms = {side.arm for side in summary.sides}
     if not findings:
@@ -119,29 +122,10 @@ def unanswerable(summary: Summary, findings: Sequence[Any]) -> list[str]:
     return lines
 
 
-def finding(found: Any) -> dict[str, Any]:
-    """A finding as the page shows it: its verdict, one sentence, its qualifiers."""
-    sides = " against ".join(str(side) for side in _attribute(found, "sides") or ())
-    parts = [
-        str(_attribute(found, "claim")),
-        f"({_attribute(found, 'contrast')}, {_attribute(found, 'outcome')})",
-    ]
-    parts += [sides] if sides else []
-    effect, low, high = (_attribute(found, name) for name in ("effect", "low", "high"))
-    if effect is not None:
-        interval = f" [{low:+.2f}, {high:+.2f}]" if low is not None and high is not None else ""
-        parts.append(f"effect {effect:+.2f}{interval}")
-    adjusted = _attribute(found, "p_adjusted")
-    parts += [f"adjusted p {adjusted:.3g}"] if adjusted is not None else []
-    parts += [f"n {_attribute(found, 'n_a')} and {_attribute(found, 'n_b')}"]
-    missing = _attribute(found, "missing_a"), _attribute(found, "missing_b")
-    parts += [f"lost {missing[0]} and {missing[1]}"] if any(missing) else []
-    reason, attribution = _attribute(found, "reason"), _attribute(found, "attribution")
-    parts += [f"attribution: {attribution}"] if attribution else []
-    parts += [str(reason)] if reason else []
-    qualifiers = [str(each) for each in _attribute(found, "qualifiers") or ()]
-    return {"verdict": str(_attribute(found, "verdict")), "words": "; ".join(parts), "qualifiers": qualifiers}
-
-
-def _attribute(found: Any, name: str) -> Any:
-    return getattr(found, name, None)
+def finding(found: Finding) -> dict[str, Any]:
+    """A finding as the page shows it: its verdict, its sentence, its qualifiers."""
+    return {
+        "verdict": str(found.verdict),
+        "words": f"{found.claim}, {found.model}. {found.sentence()}",
+        "qualifiers": [str(each) for each in found.qualifiers],
+    }

@@ -1,6 +1,8 @@
 """Whatever goes wrong, a command ends with one clear line and its exit code, and shows no secret."""
 
 import errno
+import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -27,7 +29,7 @@ from beacon_pipeline.cli.boundary import PlainGroup
 from beacon_pipeline.ledger import LedgerUnavailable
 from dbt_like_checks import DataTestError
 from inference.contract import NotConfigured, ProviderError
-from tests.beacon_pipeline.instances import BEACON, environment
+from tests.beacon_pipeline.instances import BEACON, beacon_here, environment
 
 SECRET = "geheim-wort"
 
@@ -135,15 +137,25 @@ def test_an_error_of_any_class_and_text_is_one_safe_line(
     assert not any(character in shown for character in "\x1b\x00\u202e")
 
 
+@pytest.fixture(scope="module")
+def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an instance in which nothing was asked yet, to be copied."""
+    folder = tmp_path_factory.mktemp("made") / "home"
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("DAGSTER_HOME", str(folder))
+        changed.delenv("BEACON_DATABASE_URL", raising=False)
+        for command in ("jobs", "alerts"):  # make the ledger, and Dagster's files
+            done = CliRunner().invoke(main, [command])
+            assert done.exit_code == 0, done.output
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of an instance in which nothing was asked yet."""
+def home(made_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of an instance of the test's own, in which nothing was asked yet."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("BEACON_DATABASE_URL", raising=False)
-    for command in ("jobs", "alerts"):  # make the ledger, and Dagster's files
-        done = CliRunner().invoke(main, [command])
-        assert done.exit_code == 0, done.output
-    return tmp_path / "home"
+    return Path(shutil.copytree(made_home, tmp_path / "home"))
 
 
 def cut_off(path: Path) -> None:
@@ -387,13 +399,16 @@ def open_to_others(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("command", ["jobs", "alerts"])
-def test_what_an_instance_keeps_is_private_whatever_the_umask(tmp_path: Path, command: str) -> None:
-    env = environment(tmp_path)
-    home = tmp_path / "home"
-    subprocess.run([BEACON, command], env=env, umask=0, capture_output=True, check=True)
+def test_what_an_instance_keeps_is_private_whatever_the_umask(
+    tmp_path: Path, command: str, request: pytest.FixtureRequest
+) -> None:
+    env, home = environment(tmp_path), tmp_path / "home"
+    before = os.umask(0)
+    request.addfinalizer(lambda: os.umask(before))
+    assert beacon_here(env, command).exit_code == 0
     assert list(home.rglob("*.db"))
     assert open_to_others(home) == []
     for path in home.iterdir():
         path.chmod(0o777)  # as an older version left it
-    subprocess.run([BEACON, command], env=env, umask=0, capture_output=True, check=True)
+    assert beacon_here(env, command).exit_code == 0
     assert open_to_others(home) == []

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.beacon_pipeline.cli.test_readme import commands
-from tests.beacon_pipeline.instances import BEACON, ROOT, beacon, environment, report, witness
+from tests.beacon_pipeline.instances import ROOT, beacon, beacon_here, environment, report, witness
 
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An instance on which the real tiny models of one region were asked all questions."""
-    env = environment(tmp_path_factory.mktemp("asked"))
+    """An instance where the real tiny models of one region were asked all questions of a copied catalog."""
+    folder = tmp_path_factory.mktemp("asked")
+    assert beacon_here(environment(folder), "catalog", "init", str(folder / "mine")).exit_code == 0
+    env = environment(folder) | {"BEACON_CATALOG": str(folder / "mine")}
     done = beacon(env, "run", "--region", "EU-West", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["executions"] == 24
@@ -49,38 +51,46 @@ def test_what_the_runs_left_is_private(asked: dict[str, str]) -> None:
 
 
 def test_the_matrix_and_one_partition_for_people(asked: dict[str, str]) -> None:
-    matrix = beacon(asked, "status")
+    matrix = beacon(asked, "status")  # a process as a person starts it
     assert "24 completed" in " ".join(matrix.stdout.split())
-    shown = beacon(asked, "show", "EU:tiny-mistral|identity_basic")
-    assert shown.returncode == 0, shown.stderr
+    shown = beacon_here(asked, "show", "EU:tiny-mistral|identity_basic")
+    assert shown.exit_code == 0, shown.stderr
     assert "empty" in shown.stdout
-    listed = json.loads(beacon(asked, "jobs", "--json").stdout)
+    listed = json.loads(beacon_here(asked, "jobs", "--json").stdout)
     assert [job["executions"] for job in listed] == [24]
 
 
-def test_the_commands_of_the_guides_and_that_asking_again_keeps_the_old_job(tmp_path: Path) -> None:
+def test_the_commands_of_the_guides_and_that_asking_again_keeps_the_old_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     first, again, *others = [line for line in commands() if line.startswith("beacon ")]
     assert first == "beacon run --region EU-West --model tiny-qwen"
-    assert typed(env, tmp_path, first).returncode == 0
+    typed(env, first)
     old = report(env)["job"]
     assert again == "beacon run --region eu --model tiny-qwen --new-job"
-    done = typed(env, tmp_path, again)
-    assert done.returncode == 0, done.stderr
-    assert "new job" in done.stderr
-    assert ": 1 Dagster run\n" in done.stderr, "the catalog did not change: its run is not launched again"
+    said = typed(env, again)
+    assert "new job" in said
+    assert ": 1 Dagster run\n" in said, "the catalog did not change: its run is not launched again"
     assert report(env)["job"] != old
     assert [report(env, "--job", job)["executions"] for job in (report(env)["job"], old)] == [8, 8]
     for line in others:
-        done = typed(env, tmp_path, line)
-        assert done.returncode == 0, (line, done.stderr)
+        typed(env, line)
 
 
-def typed(env: dict[str, str], folder: Path, line: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as the guides have it, in ``folder``."""
-    command = [BEACON, *shlex.split(line)[1:]]
-    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
+def typed(env: dict[str, str], line: str) -> str:
+    """What a command, as the guides have it, says beside its result."""
+    arguments = shlex.split(line)[1:]
+    if arguments[0] in ("run", "submit", "cancel", "reconcile"):
+        done = beacon(env, *arguments)
+        exit_code = done.returncode
+    else:
+        done = beacon_here(env, *arguments)
+        exit_code = done.exit_code
+    assert exit_code == 0, (line, done.stderr)
+    return done.stderr
 
 
 @pytest.mark.parametrize(
@@ -102,8 +112,8 @@ def typed(env: dict[str, str], folder: Path, line: str) -> subprocess.CompletedP
 def test_bad_input_is_one_clear_line_and_exit_code_2(
     asked: dict[str, str], arguments: tuple[str, ...], said: str
 ) -> None:
-    done = beacon(asked, *arguments)
-    assert done.returncode == 2
+    done = beacon_here(asked, *arguments)
+    assert done.exit_code == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -112,11 +122,11 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
 def test_texts_are_had_by_question_and_as_json(asked: dict[str, str]) -> None:
     key = report(asked)["cells"][0]["partition_key"]
     question = key.partition("|")[2]
-    side_by_side = beacon(asked, "show", "--question", question)
-    assert side_by_side.returncode == 0, side_by_side.stderr
-    (of_question, *_) = json.loads(beacon(asked, "show", "--question", question, "--json").stdout)
+    side_by_side = beacon_here(asked, "show", "--question", question)
+    assert side_by_side.exit_code == 0, side_by_side.stderr
+    (of_question, *_) = json.loads(beacon_here(asked, "show", "--question", question, "--json").stdout)
     assert of_question["prompt"] in " ".join(side_by_side.stdout.split())
-    one = json.loads(beacon(asked, "show", key, "--json").stdout)
+    one = json.loads(beacon_here(asked, "show", key, "--json").stdout)
     assert (one["partition_key"], one["status"]) == (key, "completed")
     assert [change["to"] for change in one["transitions"]] == ["pending", "dispatched", "completed"]
     cells = report(asked, "--answers")["cells"]
@@ -125,15 +135,15 @@ def test_texts_are_had_by_question_and_as_json(asked: dict[str, str]) -> None:
 
 
 def test_nothing_asked_yet(tmp_path: Path) -> None:
-    done = beacon(environment(tmp_path), "status")
-    assert done.returncode == 2
+    done = beacon_here(environment(tmp_path), "status")
+    assert done.exit_code == 2
     assert "`beacon run` asks" in done.stderr
 
 
 def test_an_unreachable_database_is_one_line_without_its_password(tmp_path: Path) -> None:
     env = environment(tmp_path, database_url="postgresql://u:hunter2@127.0.0.1:1/d")
-    done = beacon(env, "status")
-    assert done.returncode == 2
+    done = beacon_here(env, "status")
+    assert done.exit_code == 2
     assert "cannot be used" in done.stderr
     assert "hunter2" not in done.stderr + done.stdout
 
@@ -144,8 +154,8 @@ def test_a_bad_catalog_tells_all_its_faults_at_once(tmp_path: Path) -> None:
     (folder / "regions.yaml").write_text("regions: []\nattempt_budgets: 3\n")
     (folder / "models.yaml").write_text("models: [{id: 'a|b'}]\n")
     env = environment(tmp_path) | {"BEACON_CATALOG": str(folder)}
-    done = beacon(env, "run")
-    assert done.returncode == 2
+    done = beacon_here(env, "run")
+    assert done.exit_code == 2
     for said in ("regions.yaml", "models.yaml", "questions.yaml"):
         assert said in done.stderr
 

@@ -15,6 +15,7 @@ from beacon_pipeline.names import HEALING_TAG, RANGE_END_TAG, RANGE_START_TAG
 from tests.beacon_pipeline.instances import (
     BEACON,
     beacon,
+    beacon_here,
     environment,
     processes_of,
     report,
@@ -34,8 +35,8 @@ INFERENCE = dg.AssetKey("inference")
 @pytest.fixture(scope="module")
 def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("ui")
-    made = beacon(environment(folder), "catalog", "init", str(folder / "catalog"))
-    assert made.returncode == 0, made.stderr
+    made = beacon_here(environment(folder), "catalog", "init", str(folder / "catalog"))
+    assert made.exit_code == 0, made.stderr
     return environment(folder) | {"BEACON_CATALOG": str(folder / "catalog")}
 
 

@@ -43,11 +43,16 @@ def storages(
             "pooled": custom("PooledSqliteStorage", base_dir=str(tmp_path / "pooled")),
         }
     server = request.getfixturevalue("postgresql_url")
-    urls = [fresh_postgresql_database(server).replace("://", "+psycopg2://", 1) for _ in range(2)]
+    urls = [fresh_postgresql_database(server) for _ in range(2)]
     return {
-        "stock": {"postgres": {"postgres_url": urls[0]}},
+        "stock": stock(urls[0]),
+        # Plain, as a person writes it: SQLAlchemy's choice of a driver is not Dagster's.
         "pooled": custom("PooledPostgresStorage", postgres_url=urls[1]),
     }
+
+
+def stock(url: str) -> dict[str, Any]:
+    return {"postgres": {"postgres_url": url.replace("://", "+psycopg2://", 1)}}
 
 
 def custom(name: str, **config: str) -> dict[str, Any]:
@@ -110,13 +115,13 @@ def test_it_opens_what_the_stock_storage_wrote_and_the_other_way_round(
     tmp_path: Path, storages: dict[str, dict[str, Any]]
 ) -> None:
     pooled = storages["pooled"]["custom"]["config"]
-    stock = {"sqlite": pooled} if "base_dir" in pooled else {"postgres": pooled}
-    with opened(tmp_path / "home", stock) as instance:
+    theirs = {"sqlite": pooled} if "base_dir" in pooled else stock(pooled["postgres_url"])
+    with opened(tmp_path / "home", theirs) as instance:
         run(instance, "a")
     with opened(tmp_path / "home", storages["pooled"]) as instance:
         assert instance.get_materialized_partitions(dg.AssetKey("answer")) == {"a"}
         run(instance, "b")
-    with opened(tmp_path / "home", stock) as instance:
+    with opened(tmp_path / "home", theirs) as instance:
         assert instance.get_materialized_partitions(dg.AssetKey("answer")) == {"a", "b"}
 
 
@@ -135,7 +140,7 @@ def test_few_files_are_open_however_many_runs_are_read(tmp_path: Path) -> None:
 
 def test_a_server_that_dropped_the_connections_is_asked_again(postgresql_url: str, tmp_path: Path) -> None:
     url = fresh_postgresql_database(postgresql_url)
-    config = custom("PooledPostgresStorage", postgres_url=url.replace("://", "+psycopg2://", 1))
+    config = custom("PooledPostgresStorage", postgres_url=url)
     with opened(tmp_path / "home", config) as instance:
         run(instance, "a")
         engine = sa.create_engine(url.replace("://", "+psycopg2://", 1), isolation_level="AUTOCOMMIT")

@@ -92,9 +92,10 @@ def wait_for(what: str, condition: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def serves(port: int) -> bool:
-    check = [console_script("dagster"), "api", "grpc-health-check", "--port", str(port)]
-    return subprocess.run(check, capture_output=True, check=False).returncode == 0
+def healthy(env: dict[str, str], *check: str) -> bool:
+    """The health check of a container, as `compose.yaml` has it."""
+    command = [console_script(check[0]), *check[1:]]
+    return subprocess.run(command, env=env, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.long
@@ -115,8 +116,11 @@ def test_every_process_has_a_home_of_its_own(postgresql_url: str, tmp_path: Path
         deployed = beacon(shell, "deploy")
         assert deployed.returncode == 0, deployed.stderr
         stack.enter_context(machines.serving("code", *machines.code_server()))
-        wait_for("the code server", lambda: serves(port))
+        code, daemon = machines.env("code"), machines.env("daemon")
+        check = ("dagster", "api", "grpc-health-check", "--port", str(port))
+        wait_for("the code server", lambda: healthy(code, *check))
         stack.enter_context(machines.serving("daemon", *machines.daemon()))
+        wait_for("the daemon", lambda: healthy(daemon, "dagster-daemon", "liveness-check"))
 
         asked = subprocess.run(
             [BEACON, "run", "--region", "eu"],

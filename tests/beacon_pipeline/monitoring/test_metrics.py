@@ -247,9 +247,9 @@ def test_a_partition_that_shows_something_else_is_a_mismatch(instance: dg.Dagste
         assert job is not None
         first, second, third, *_ = ledger.executions(job.id)
     told = [
-        materialization_of(replace(first, status=Status.FAILED), job),
+        materialization_of([replace(first, status=Status.FAILED)], job),
         dg.AssetMaterialization(INFERENCE, partition=key_of(second.cell)),  # as by hand, in the UI
-        materialization_of(replace(third, id="of-an-older-job"), job),
+        materialization_of([replace(third, id="of-an-older-job")], job),
     ]
     for wrong, materialization in enumerate(told, start=1):
         instance.report_runless_asset_event(materialization)

@@ -24,6 +24,7 @@ from beacon_pipeline.reconciliation.consistency import (
     mismatch_of_unknown,
     mismatch_with_dagster,
     mismatch_with_provider,
+    shown_of,
 )
 from beacon_pipeline.reconciliation.reconcile import REMEDIES
 from inference.contract import CallStatus
@@ -226,3 +227,42 @@ def test_an_empty_answer_is_a_completed_one() -> None:
     empty = an_execution(answer="", answer_kind=AnswerKind.EMPTY)
     assert mismatch_with_dagster(empty, Shown("e1", "completed", "empty"), on_record, budget=3) is None
     assert mismatch_with_dagster(empty, Shown("e1", "completed", None), on_record, budget=3) is not None
+
+
+OTHERS = "another execution", "completed", "substantive"
+WHOLE = "e1", "completed", "2 substantive, 1 refusal"
+ITSELF = "e2", "completed", "substantive"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "shown", "expected"),
+    [
+        ("completed completed completed", None, None),
+        ("completed completed completed", WHOLE, ITSELF),
+        ("completed completed completed", OTHERS, OTHERS),
+        ("completed completed completed", (None, None, None), (None, None, None)),
+        (
+            "completed completed completed",
+            ("e1", "completed", "3 substantive"),
+            ("e2", "completed", "3 substantive"),
+        ),
+        ("completed completed completed", ("e1", "failed", None), ("e2", "failed", None)),
+        # A cell that is not whole has nothing to show: nothing is missing of the ones that are.
+        ("completed completed failed", None, ITSELF),
+        ("completed completed pending", OTHERS, ITSELF),
+        ("completed completed pending", WHOLE, ("e2", *WHOLE[1:])),
+        ("completed dispatched completed", None, None),
+        ("completed failed completed", OTHERS, None),
+    ],
+)
+def test_what_a_partition_shows_of_one_of_its_executions(
+    statuses: str, shown: tuple[str | None, ...] | None, expected: tuple[str | None, ...] | None
+) -> None:
+    of_cell = [
+        an_execution(Status(status), id=f"e{number}", sample=number)
+        for number, status in enumerate(statuses.split(), start=1)
+    ]
+    if of_cell[2].status is Status.COMPLETED:
+        of_cell[2] = replace(of_cell[2], answer_kind=AnswerKind.REFUSAL)
+    found = shown_of(of_cell[1], of_cell, shown and Shown(*shown))
+    assert found == (expected and Shown(*expected))

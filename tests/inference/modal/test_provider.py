@@ -26,7 +26,7 @@ from inference.contract import (
 from inference.inspection import HasAccount, Inspectable, Remote
 from inference.modal.provider import ModalProvider
 from inference.modal.server import ModelServer
-from inference.modal.spec import APP_NAME, Duplicate, class_name, settings_of
+from inference.modal.spec import APP_NAME, Duplicate, class_name, fresh_class_name, settings_of
 from tests.inference.slow import SlowRuntime
 from tests.inference.specs import a_request, a_spec
 from tests.modal_loopback import Call, Loopback, Match, faults
@@ -56,7 +56,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
     container = Container()
     folder = tmp_path_factory.mktemp("modal")
     with Loopback(folder, answer=container.answer) as server, server.clients_here():
-        server.serve(APP_NAME, class_name(SPEC.deployment), ["answer"], region="eu")
+        for name in (class_name(SPEC.deployment), fresh_class_name(SPEC.deployment)):
+            server.serve(APP_NAME, name, ["answer"], region="eu")
         yield server
 
 
@@ -85,6 +86,22 @@ async def test_a_call_is_spawned_polled_and_fetched(server: Loopback, provider: 
         assert all(isinstance(item, ItemAnswer) for item in reply.items)
     assert reply.region.startswith("europe-")
     assert spawns(server, "plain") == 1
+
+
+async def test_a_fresh_start_is_asked_of_the_class_whose_containers_answer_one_call(
+    server: Loopback, provider: ModalProvider
+) -> None:
+    for fresh_start, name in (
+        (False, class_name(SPEC.deployment)),
+        (True, fresh_class_name(SPEC.deployment)),
+    ):
+        request = a_request(id=name).model_copy(update={"fresh_start": fresh_start})
+        await provider.submit(request)
+        (spawn,) = server.events("spawn", request_id=name)
+        assert spawn["class_name"] == name
+    nowhere = a_request("apac", id="nowhere").model_copy(update={"fresh_start": True})
+    with pytest.raises(SubmitRejected, match="run `beacon deploy`"):
+        await provider.submit(nowhere)
 
 
 async def test_a_claimed_request_is_not_spawned_again(server: Loopback, provider: ModalProvider) -> None:

@@ -71,6 +71,14 @@ def test_a_request_is_answered_with_where_it_ran() -> None:
     assert not read_reply(server.answer(again.model_dump(mode="json"), "fc-2"), again).cold_start
 
 
+def test_whether_a_start_was_fresh_is_what_the_container_knows_of_itself() -> None:
+    server = a_server()
+    for n, fresh in enumerate((True, False)):
+        request = a_request(id=f"request-{n}").model_copy(update={"fresh_start": True})
+        reply = read_reply(server.answer(request.model_dump(mode="json"), "fc-1"), request)
+        assert (reply.cold_start, reply.provenance.fresh_start) == (fresh, fresh)
+
+
 def test_a_container_that_does_not_know_its_region_does_not_guess_it() -> None:
     request = a_request()
     reply = read_reply(a_server(environment={}).answer(request.model_dump(mode="json"), "fc-1"), request)

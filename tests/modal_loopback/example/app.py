@@ -1,4 +1,4 @@
-"""Two classes made in a loop, one for each region, as the real app makes its own."""
+"""Classes made in a loop, one for each region, as the real app makes its own."""
 
 import os
 import sys
@@ -57,6 +57,7 @@ def _wait(started: Path, stopped: Path) -> None:
 SETTINGS: dict[str, dict[str, Any]] = {
     "EchoUs": {"region": "us", "timeout": 2, "retries": 1, "scaledown_window": 2},
     "EchoEu": {"region": "eu", "timeout": 60},
+    "EchoOnce": {"region": "eu", "timeout": 60, "single_use_containers": True},
 }
 for _name, _settings in SETTINGS.items():
     _made = type(_name, (_Echo,), {"__module__": __name__, "__qualname__": _name})
