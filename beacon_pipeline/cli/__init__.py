@@ -19,6 +19,7 @@ from beacon_pipeline.cli.deployments import deploy, doctor
 from beacon_pipeline.cli.dev import dev
 from beacon_pipeline.cli.export import export, verify
 from beacon_pipeline.cli.instance import instance
+from beacon_pipeline.cli.label import label
 from beacon_pipeline.cli.look import jobs, show, status
 from beacon_pipeline.cli.page import page
 from beacon_pipeline.cli.reconcile import reconcile
@@ -49,6 +50,7 @@ for command in (
     deploy,
     doctor,
     catalog,
+    label,
     instance,
 ):
     main.add_command(command)
