@@ -15,6 +15,7 @@ from beacon_pipeline.cli.boundary import PlainGroup
 from beacon_pipeline.cli.cancel import cancel
 from beacon_pipeline.cli.catalog import catalog
 from beacon_pipeline.cli.check import check
+from beacon_pipeline.cli.compare import compare, findings
 from beacon_pipeline.cli.deployments import deploy, doctor
 from beacon_pipeline.cli.dev import dev
 from beacon_pipeline.cli.export import export, verify
@@ -40,6 +41,8 @@ for command in (
     status,
     jobs,
     show,
+    compare,
+    findings,
     page,
     export,
     verify,
