@@ -9,6 +9,8 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.status import Status
 from tests.beacon_pipeline.execution import ask_slowly
@@ -23,6 +25,7 @@ from tests.beacon_pipeline.instances import (
     switch_reconciliation,
     witness,
 )
+from tests.databases import fresh_postgresql_database
 from tests.waiting import end_of, wait_for
 
 SELECTION = ("--region", "EU-West", "--model", "tiny-llama")
@@ -36,8 +39,14 @@ def kill_the_first_run_in_mid_batch(env: dict[str, str]) -> int:
     return process
 
 
-def test_killed_in_mid_batch_and_launched_again(tmp_path: Path, database_url: str) -> None:
-    env = environment(tmp_path, database_url=database_url, location="tests.beacon_pipeline.locations.slow")
+# A ledger alone in PostgreSQL; with Dagster's storage beside it, `test_reboot` kills more than this.
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+def test_killed_in_mid_batch_and_launched_again(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
+    if kind == "postgresql":
+        env["BEACON_DATABASE_URL"] = fresh_postgresql_database(request.getfixturevalue("postgresql_url"))
     switch_reconciliation(env, "stop")  # it would heal what the killed run left, before we look
     with (tmp_path / "first.log").open("wb") as log:
         first = subprocess.Popen([BEACON, "run", *SELECTION], env=env | SLOWLY, stdout=log, stderr=log)
