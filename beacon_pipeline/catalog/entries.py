@@ -294,12 +294,11 @@ class Catalog(Entry):
         return model.regions or tuple(region.id for region in self.regions)
 
     def deployments(self) -> tuple[Deployment, ...]:
-        """Every region × model that is served. The regions of a model are neighbours: a job that asks it
-        everywhere is a range of partitions."""
+        """Every region × model that is served, region by region: their order is in the ranges of old runs."""
         return tuple(
             Deployment(region=region.id, model=model.id)
-            for model in self.models
             for region in self.regions
+            for model in self.models
             if region.id in self.regions_of(model)
         )
 
