@@ -19,6 +19,7 @@ from beacon_pipeline.catalog.plan import AS_REGION
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.records import Cell
 from inference.contract import (
+    BATCH_SIZE,
     Attention,
     Deployment,
     Engine,
@@ -108,6 +109,7 @@ class Model(Entry):
     regions: tuple[Id, ...] = ()  # empty: every region
     engine: Engine = "transformers"  # vLLM serves endpoints: provider http
     attention: Attention = "sdpa"  # some architectures have only `eager`
+    batch_size: int = Field(default=BATCH_SIZE, gt=0)  # most items generated together
     gpu: tuple[Text, ...] = ()  # in order of preference; empty: CPU
     cpu_cores: float | None = Field(default=None, gt=0)  # none given: as Modal has it
     memory_mib: int = Field(default=8192, gt=0)
@@ -280,6 +282,7 @@ class Catalog(Entry):
             context_tokens=model.context_tokens,
             engine=model.engine,
             attention=model.attention,
+            batch_size=model.batch_size,
         )
 
     def parameters(self, model: Model) -> GenerationParameters:
@@ -291,11 +294,12 @@ class Catalog(Entry):
         return model.regions or tuple(region.id for region in self.regions)
 
     def deployments(self) -> tuple[Deployment, ...]:
-        """Every region × model that is served, region by region."""
+        """Every region × model that is served. The regions of a model are neighbours: a job that asks it
+        everywhere is a range of partitions."""
         return tuple(
             Deployment(region=region.id, model=model.id)
-            for region in self.regions
             for model in self.models
+            for region in self.regions
             if region.id in self.regions_of(model)
         )
 

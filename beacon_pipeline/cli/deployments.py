@@ -18,7 +18,7 @@ from beacon_pipeline.cli.common import BadInput
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Write the manifest, and say what would be deployed.")
 def deploy(dry_run: bool) -> None:
-    """Deploy the catalog's Modal models: one class for each model in each region.
+    """Deploy the catalog's Modal models: two classes for each model in each region.
 
     Deploying costs nothing; containers start when something is asked, and stop when nothing is.
     """

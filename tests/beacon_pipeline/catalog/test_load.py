@@ -330,6 +330,7 @@ def test_how_a_model_is_asked_is_the_catalogs(folder: Path) -> None:
     stop: ["\\n\\n", END]
     cpu_cores: 4
     attention: eager
+    batch_size: 32
     template_arguments: {enable_thinking: false, effort: low}
 """
     edit(folder, "models.yaml", "  - id: mistral-7b\n", "  - id: mistral-7b\n" + extra)
@@ -344,7 +345,8 @@ def test_how_a_model_is_asked_is_the_catalogs(folder: Path) -> None:
         prompt_date=date(2026, 1, 1),
         template_arguments={"enable_thinking": False, "effort": "low"},
     )
-    assert catalog.source(model, "eu").attention == "eager"
+    source = catalog.source(model, "eu")
+    assert (source.attention, source.batch_size) == ("eager", 32)
     spec = next(s for s in modal_deployments(catalog) if s.deployment.model == "mistral-7b")
     assert spec.cpu_cores == 4
 
@@ -359,6 +361,7 @@ def test_how_a_model_is_asked_is_the_catalogs(folder: Path) -> None:
         ),
         ("stop: ['']", "models.yaml:14 (mistral-7b): stop.0: string should have at least 1 character"),
         ("attention: flash", "models.yaml:14 (mistral-7b): attention: input should be 'sdpa' or 'eager'"),
+        ("batch_size: 0", "models.yaml:14 (mistral-7b): batch_size: input should be greater than 0"),
         ("cpu_cores: 0", "models.yaml:14 (mistral-7b): cpu_cores: input should be greater than 0"),
     ],
 )

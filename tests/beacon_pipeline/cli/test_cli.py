@@ -99,6 +99,8 @@ def typed(env: dict[str, str], line: str) -> str:
         (("run", "--model", "tiny-lama"), "tiny-llama"),
         (("run", "--region", "mars"), "mars"),
         (("run", "--question", "maths_basic"), "math_basic"),
+        (("run", "--samples", "3"), "give a temperature above 0"),
+        (("run", "--arm", "nuetral"), "did you mean neutral"),
         (("status", "--job", "nope"), "nope"),
         (("show", "eu-tiny-llama"), "eu-tiny-llama"),
         (("show", "eu:tiny-llama|math_basics"), "math_basic"),

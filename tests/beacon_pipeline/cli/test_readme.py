@@ -11,6 +11,7 @@ from tests.beacon_pipeline.instances import ROOT
 GUIDES = [
     "asking",
     "looking",
+    "labels",
     "studies",
     "healing",
     "alerts",
