@@ -22,8 +22,9 @@ def an_answered_job(ledger: Ledger, answers: Mapping[Cell, str], name: str = "jo
     """A job in which each cell got its text, one call for each region and model."""
     job = ledger.ensure_job(name, source="launch", catalog="demo", catalog_digest="d")
     ledger.ensure_executions(job.id, list(answers), actor="test")
+    executions = ledger.executions(job.id)
     for region, model in sorted({(cell.region, cell.model) for cell in answers}):
-        own = [e for e in ledger.executions(job.id) if (e.region, e.model) == (region, model)]
+        own = [e for e in executions if (e.region, e.model) == (region, model)]
         call = ledger.open_call(own, a_request_for, provider="local", actor="test")
         assert call is not None
         ledger.record_accepted(call.id, f"fc-{name}-{region}-{model}")
