@@ -32,6 +32,7 @@ from pydantic import (
 
 ENVELOPE_VERSION: Literal[1] = 1
 TOKEN_COUNT_LIMIT = 2**31 - 1  # what every database keeps; no context is as long
+BATCH_SIZE = 8  # items in a micro-batch, unless the model says otherwise
 SEED_LIMIT = 2**53  # whole numbers below it are the same in every JSON reader
 RAW_REPLY_LIMIT = 64 * 1024  # characters of a malformed reply kept for inspection
 
@@ -146,6 +147,7 @@ class ModelSource(Value):
     context_tokens: int = Field(gt=0)
     engine: Engine = "transformers"  # what batches; see `inference.runtime.transformers`
     attention: Attention = since("sdpa")  # transformers' name of the implementation
+    batch_size: int = since(BATCH_SIZE, gt=0)  # most items generated together in a micro-batch
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelSource:

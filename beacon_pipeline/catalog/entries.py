@@ -19,6 +19,7 @@ from beacon_pipeline.catalog.plan import AS_REGION
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.records import Cell
 from inference.contract import (
+    BATCH_SIZE,
     Attention,
     Deployment,
     Engine,
@@ -76,6 +77,14 @@ class ProviderName(StrEnum):
     HTTP = "http"
 
 
+class Source(Entry):
+    """Other weights, for one region."""
+
+    repository: Text | None = None
+    folder: Text | None = None  # relative to the catalog's folder
+    revision: Text
+
+
 class Model(Entry):
     """A model and how it is served."""
 
@@ -85,6 +94,9 @@ class Model(Entry):
     repository: Text | None = None
     folder: Text | None = None  # relative to the catalog's folder
     revision: Text
+    # Regions that have other weights than the rest, on record with every answer. Left out of the catalog's
+    # content where there are none, so that the digests of earlier catalogs stay.
+    sources: dict[Id, Source] = Field(default_factory=dict, exclude_if=lambda given: not given)
     dtype: Literal["float32", "bfloat16", "float16"]
     context_tokens: int = Field(gt=0)
     max_new_tokens: int = Field(gt=0)
@@ -97,6 +109,7 @@ class Model(Entry):
     regions: tuple[Id, ...] = ()  # empty: every region
     engine: Engine = "transformers"  # vLLM serves endpoints: provider http
     attention: Attention = "sdpa"  # some architectures have only `eager`
+    batch_size: int = Field(default=BATCH_SIZE, gt=0)  # most items generated together
     gpu: tuple[Text, ...] = ()  # in order of preference; empty: CPU
     cpu_cores: float | None = Field(default=None, gt=0)  # none given: as Modal has it
     memory_mib: int = Field(default=8192, gt=0)
@@ -112,6 +125,11 @@ class Model(Entry):
     endpoint_style: EndpointStyle = "vllm"  # provider http: which fields it takes
     api_key_variable: Text | None = None  # provider http: the environment variable that holds the key
     region_header: Text | None = None  # provider http: the response header that says where it ran
+
+    def all_sources(self) -> dict[str, Source]:
+        """Its weights by region; under the empty name those of every other region."""
+        own = Source(repository=self.repository, folder=self.folder, revision=self.revision)
+        return {"": own} | self.sources
 
 
 # What Modal takes, from its guides and its SDK: least and most. Ten retries are a bound of ours, for each
@@ -251,18 +269,20 @@ class Catalog(Entry):
                 return question
         raise UnknownName("question", question_id, [question.id for question in self.questions])
 
-    def source(self, model: Model) -> ModelSource:
-        """Where the weights of a model are, with local folders made absolute."""
-        folder = None if model.folder is None else str((self.folder / model.folder).resolve())
+    def source(self, model: Model, region: str) -> ModelSource:
+        """Where the weights of a model in a region are, with local folders made absolute."""
+        weights = model.sources.get(region, model)
+        folder = None if weights.folder is None else str((self.folder / weights.folder).resolve())
         return ModelSource(
             id=model.id,
-            repository=model.repository,
+            repository=weights.repository,
             folder=folder,
-            revision=model.revision,
+            revision=weights.revision,
             dtype=model.dtype,
             context_tokens=model.context_tokens,
             engine=model.engine,
             attention=model.attention,
+            batch_size=model.batch_size,
         )
 
     def parameters(self, model: Model) -> GenerationParameters:
@@ -274,11 +294,12 @@ class Catalog(Entry):
         return model.regions or tuple(region.id for region in self.regions)
 
     def deployments(self) -> tuple[Deployment, ...]:
-        """Every region × model that is served, region by region."""
+        """Every region × model that is served. The regions of a model are neighbours: a job that asks it
+        everywhere is a range of partitions."""
         return tuple(
             Deployment(region=region.id, model=model.id)
-            for region in self.regions
             for model in self.models
+            for region in self.regions
             if region.id in self.regions_of(model)
         )
 

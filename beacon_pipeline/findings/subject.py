@@ -62,8 +62,8 @@ def subject_named(ledger: LedgerReader, name: str | None) -> Subject:
     raise UnknownName("job or study", name, known)
 
 
-def findings_of(ledger: LedgerReader, subject: Subject) -> tuple[Finding, ...]:
-    """What the newest version of the subject's study found in its jobs; nothing for what is no study.
+def findings_of(ledger: LedgerReader, subject: Subject, version: int | None = None) -> tuple[Finding, ...]:
+    """What a version of the subject's study found in its jobs, by default the newest; nothing without one.
 
     Imports pandas and what tests. Raises LedgerUnavailable.
     """
@@ -75,5 +75,5 @@ def findings_of(ledger: LedgerReader, subject: Subject) -> tuple[Finding, ...]:
     from beacon_pipeline.findings.frames import answers, labels
 
     frame, judged = answers(ledger, subject.jobs), labels(ledger, subject.jobs)
-    newest = max(records, key=lambda record: record.version)
-    return tuple(evaluate(study_on_record(newest), frame, None if judged.empty else judged))
+    wanted = max(records, key=lambda record: (record.version == version, record.version))
+    return tuple(evaluate(study_on_record(wanted), frame, None if judged.empty else judged))

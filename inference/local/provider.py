@@ -37,7 +37,6 @@ from inference.local.call_store import CallFolder, CorruptCall, Started
 from inference.local.own_process import OwnProcess, WorkerLost
 from inference.runtime.loading import summary
 from inference.runtime.transformers import (
-    BATCH_SIZE,
     ModelUnavailable,
     Runtime,
     TransformersRuntime,
@@ -56,7 +55,8 @@ class LocalProvider:
     A call whose process was killed is taken over by whoever waits for it, that is, polls it a
     second time; one look starts nothing. Items with a result on the disk are not generated again.
     A request with ``fresh_start`` is generated in a process of its own (`own_process`); when that dies
-    alone, the call has failed with ``worker_lost``. ``region`` says where a deployment claims to have run.
+    alone, the call has failed with ``worker_lost``. ``region`` says where a deployment claims to have run;
+    ``batch_size`` stands in for the model's own.
     """
 
     name = "local"
@@ -68,7 +68,7 @@ class LocalProvider:
         *,
         load: Callable[[ModelSource], Runtime] | None = None,
         region: Callable[[Deployment], str] = lambda deployment: deployment.region,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
     ) -> None:
         self._folder = folder
         self._load = load or _load
@@ -220,14 +220,15 @@ class LocalProvider:
         task_id = f"{socket.gethostname()}:{process}"
         started = call.start(Started(at=datetime.now(UTC), task_id=task_id, cold=cold))
         left = [item for item in request.items if item.id not in call.results()]
-        for start in range(0, len(left), self._batch_size):
+        size = self._batch_size or request.model.batch_size
+        for start in range(0, len(left), size):
             if call.is_cancel_requested():
                 _end_as_cancelled(call)
                 return
             if self._closing.is_set():
                 return
-            batch = left[start : start + self._batch_size]
-            for result in answer_each(runtime, batch, request.parameters, batch_size=self._batch_size):
+            batch = left[start : start + size]
+            for result in answer_each(runtime, batch, request.parameters, batch_size=size):
                 call.keep(result)
         call.end(CallState(status=CallStatus.SUCCEEDED), self._reply(call, request, runtime, started))
 
@@ -235,7 +236,7 @@ class LocalProvider:
         self, call: CallFolder, request: Request, runtime: Runtime, started: Started
     ) -> dict[str, object]:
         results = call.results()
-        provenance = runtime.provenance(self._batch_size)
+        provenance = runtime.provenance(self._batch_size or request.model.batch_size)
         if request.fresh_start:
             provenance = provenance.model_copy(update={"fresh_start": True})
         reply = Reply(

@@ -25,7 +25,6 @@ from inference.contract import (
 )
 from inference.modal.spec import DeploymentSpec, Duplicate, Rejected, misfit
 from inference.runtime.transformers import (
-    BATCH_SIZE,
     HubUnreachable,
     ModelUnavailable,
     Runtime,
@@ -115,8 +114,9 @@ class ModelServer:
             items = [_unavailable(item, unavailable) for item in request.items]
             provenance = _provenance_without_model(self._spec)
         else:
-            items = answer_each(runtime, request.items, request.parameters, batch_size=BATCH_SIZE)
-            provenance = runtime.provenance(BATCH_SIZE)
+            size = request.model.batch_size
+            items = answer_each(runtime, request.items, request.parameters, batch_size=size)
+            provenance = runtime.provenance(size)
         if request.fresh_start:
             provenance = provenance.model_copy(update={"fresh_start": cold})
         return Reply(

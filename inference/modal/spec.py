@@ -190,8 +190,9 @@ def misfit(spec: DeploymentSpec, request: Request) -> str | None:
     if request.deployment != spec.deployment:
         return f"asked of {request.deployment}, but this is {spec.deployment}"
     # A local folder's path differs from machine to machine; the revision is the digest of its files.
+    # The batch size changes nothing of what is loaded: the request's is taken.
     asked, served = request.model, spec.source
-    compared = [name for name in ModelSource.model_fields if name != "folder"]
+    compared = [name for name in ModelSource.model_fields if name not in ("folder", "batch_size")]
     differing = [name for name in compared if getattr(asked, name) != getattr(served, name)]
     if differing:
         listed = ", ".join(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from inference.contract import (
+    BATCH_SIZE,
     Batching,
     FailureCode,
     FinishReason,
@@ -36,7 +37,6 @@ from inference.runtime.sampling import SAMPLER, SeededRows
 __all__ = ["BATCH_SIZE", "DeviceLost", "HubUnreachable", "ModelUnavailable", "Runtime", "TransformersRuntime"]
 
 REPORTED_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "jinja2")
-BATCH_SIZE = 8
 
 OnResult = Callable[[ItemAnswer | ItemFailure], None]
 
@@ -118,8 +118,8 @@ class TransformersRuntime:
     ) -> list[ItemAnswer | ItemFailure]:
         """One result for each item, in order; a failing item leaves its batch mates alone.
 
-        Generation goes in micro-batches of ``batch_size``, each sampled item from its own seed, so
-        that an answer never depends on its neighbours; or with the source's engine
+        Generation goes in micro-batches of ``batch_size`` (None: the source's), each sampled item from its
+        own seed, so that an answer never depends on its neighbours; or with the source's engine
         ``transformers-continuous``, for greedy items, in one batch that changes at every token.
         ``on_result`` gets every result as soon as it is there. Raises DeviceLost.
         """
@@ -137,7 +137,7 @@ class TransformersRuntime:
                 keep(prepared)
             else:
                 fitting.append(prepared)
-        for result in self._results(fitting, parameters, batch_size or BATCH_SIZE):
+        for result in self._results(fitting, parameters, batch_size or self._source.batch_size):
             keep(result)
         return [results[item.id] for item in items]
 

@@ -71,6 +71,12 @@ def test_a_request_is_answered_with_where_it_ran() -> None:
     assert not read_reply(server.answer(again.model_dump(mode="json"), "fc-2"), again).cold_start
 
 
+def test_a_batch_is_as_large_as_the_request_says() -> None:
+    request = a_request(batch_size=3)
+    reply = read_reply(a_server().answer(request.model_dump(mode="json"), "fc-1"), request)
+    assert reply.provenance.batch_size == 3
+
+
 def test_whether_a_start_was_fresh_is_what_the_container_knows_of_itself() -> None:
     server = a_server()
     for n, fresh in enumerate((True, False)):

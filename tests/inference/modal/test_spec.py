@@ -133,6 +133,7 @@ def test_no_manifest_is_one_line_with_the_way_out() -> None:
     [
         ({}, None),
         ({"folder": "/somewhere/else"}, None),  # the same weights, on another machine
+        ({"batch_size": 32}, None),  # the request's is taken
         ({"region": "us"}, "asked of us:tiny, but this is eu:tiny"),
         ({"model": "other"}, "asked of eu:other"),
         ({"attention": "eager"}, "asked for attention 'eager' where 'sdpa' is deployed"),
