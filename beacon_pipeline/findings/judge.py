@@ -119,7 +119,7 @@ def _request(catalog: Catalog, judge: Model, deployment: Deployment, part: Seque
     return Request(
         id=str(uuid.uuid4()),
         deployment=deployment,
-        model=catalog.source(judge),
+        model=catalog.source(judge, deployment.region),
         parameters=catalog.parameters(judge).model_copy(update=greedy),
         items=tuple(part),
     )
