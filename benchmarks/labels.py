@@ -129,13 +129,8 @@ def by_language(title: str, answers: Sequence[Answer]) -> Iterator[str]:
             some = [a for a in of_language(answers, language) if a.held_out is held_out]
             for name, way in ways.items():
                 yield f"| {language} | {half} | {name} | {Measured.of(way, some).cells()} |"
-<<<<<<< HEAD
-        total = Measured.of(by_rules, of_language(answers, language))
-        yield f"| {language} | both | rules | {total.cells()} |"
-=======
         both = Measured.of(by_rules, of_language(answers, language))
         yield f"| {language} | both | rules | {both.cells()} |"
->>>>>>> main
     for name, way in ways.items():
         yield f"| all | both | {name} | {Measured.of(way, answers).cells()} |"
 
