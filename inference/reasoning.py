@@ -62,8 +62,8 @@ def separate(text: str, finish_reason: FinishReason, *, prompt: str | None = Non
     if opened and not thoughts:
         return Separated("", _joined([_START[opened[0]].sub("", text)]), unfinished=True)
     for opening, closing in zip(_OPENED, _CLOSED, strict=True):
-        found, rest = _blocks(rest, opening, closing)
-        thoughts += found
+        closed, rest = _blocks(rest, opening, closing)
+        thoughts += closed
     for pattern in _UNCLOSED:
         if found := pattern.match(rest):
             return Separated("", _joined([*thoughts, found[1]]), unfinished=True)
