@@ -12,7 +12,7 @@ from beacon_pipeline.catalog.study_plan import job_name, plan_of, seed_of
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.status import Evidence
 from beacon_pipeline.studies.check import check
-from beacon_pipeline.studies.findings import findings_of
+from beacon_pipeline.studies.findings import what_stands
 from beacon_pipeline.studies.looks import LookError, look_to_run, look_to_take, looks_of
 from beacon_pipeline.studies.register import RegistrationError, find, register
 from beacon_pipeline.studies.run import job_of_look
@@ -90,7 +90,7 @@ def test_whoever_comes_after_a_crash_finds_the_same_rows(ledger: Ledger, file: P
     assert ledger.executions(before.job.id) == rows
     with pytest.raises(LookError, match="look 1 is not finished: `beacon study run` goes on with it"):
         look_to_take(looks_of(ledger, planned))
-    assert findings_of(ledger, planned, looks_of(ledger, planned)) == []  # no peeking
+    assert what_stands(ledger, planned, looks_of(ledger, planned)) == ()  # no peeking
 
 
 def test_looks_are_taken_in_order_and_no_unplanned_one(ledger: Ledger, file: Path) -> None:
