@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beacon_pipeline.findings.export import tables
-from beacon_pipeline.findings.export.files import read_frame, write_sums
+from beacon_pipeline.findings.export.files import read_frame, sha256, write_sums
 from beacon_pipeline.findings.export.tables import ANSWERS, TABLES, meaning
 from beacon_pipeline.findings.export.verify import NoExport, verified
 from beacon_pipeline.findings.export.write import ExportError, export
@@ -227,6 +227,28 @@ def test_hostile_texts_are_kept_exactly_and_start_no_formula(tmp_path: Path) -> 
     with duckdb.connect() as database:
         found = database.execute("select answer from read_parquet(?) where question = 'lines'", [str(path)])
         assert found.fetchone() == (texts["lines"],)
+
+
+def test_the_crate_names_every_file_and_a_run_for_each_job(exported: Path) -> None:
+    graph = {
+        one["@id"]: one for one in json.loads((exported / "ro-crate-metadata.json").read_text())["@graph"]
+    }
+    files = {path.name for path in exported.iterdir()} - {"ro-crate-metadata.json", "SHA256SUMS"}
+    assert {part["@id"] for part in graph["./"]["hasPart"]} == files
+    assert {graph[name]["sha256"] for name in files} == {sha256(exported / name) for name in files}
+    run = graph["#job-study-job"]
+    assert (run["@type"], run["instrument"]["@id"]) == ("CreateAction", "#beacon-pipeline")
+    assert graph["./"]["conformsTo"]["@id"] == "https://w3id.org/ro/wfrun/process/0.5"
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")  # of the validator's own libraries
+def test_croissants_own_validator_reads_the_tables(exported: Path) -> None:
+    import mlcroissant
+
+    dataset = mlcroissant.Dataset(jsonld=str(exported / "croissant.json"))
+    assert dataset.metadata.issues.errors == set()
+    assert next(iter(dataset.records("answers")))["answers/study"] == b"s"
 
 
 def test_every_column_has_a_meaning() -> None:
