@@ -16,6 +16,7 @@ from beacon_pipeline.studies.findings import what_stands
 from beacon_pipeline.studies.looks import LookError, look_to_run, look_to_take, looks_of
 from beacon_pipeline.studies.register import RegistrationError, find, register
 from beacon_pipeline.studies.run import job_of_look
+from tests.beacon_pipeline.asking import SUCCEEDED, a_request_for, completed
 from tests.beacon_pipeline.instances import ROOT
 
 CATALOG = load_catalog("demo")
@@ -162,3 +163,22 @@ def test_the_demo_study_can_find_all_it_claims() -> None:
         planned.asked.models["tiny-patched"].sources["eu"]["revision"]
         != (planned.asked.models["tiny-patched"].source["revision"])
     )
+
+
+@pytest.mark.parametrize(("outcome", "labelled"), [("evasive", 16), ("refusal", 0)])
+def test_what_the_kind_on_record_does_not_know_is_labelled_before_it_is_counted(
+    ledger: Ledger, file: Path, outcome: str, labelled: int
+) -> None:
+    claims = [{"id": "c", "contrast": "deployment", "arms": ["neutral"], "outcome": outcome}]
+    planned = register(ledger, study(file, claims=claims)).study
+    ask(ledger, planned, 1)
+    job = looks_of(ledger, planned)[0].job
+    assert job is not None
+    for region in ("us", "eu"):
+        asked = [one for one in ledger.executions(job.id) if one.region == region]
+        call = ledger.open_call(asked, a_request_for, provider="local", actor="test")
+        assert call is not None
+        answers = {one.id: completed("It is a complex and sensitive topic.", region) for one in asked}
+        ledger.settle_call(call.id, answers, SUCCEEDED, actor="test")
+    assert len(what_stands(ledger, planned, looks_of(ledger, planned))) == 1
+    assert [label.kind.value for label in ledger.labels(job.id)] == ["evasive"] * labelled
