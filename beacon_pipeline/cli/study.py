@@ -164,6 +164,8 @@ def _registered(ledger: Ledger, planned: Study) -> Registration:
 def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, actor: str) -> None:
     from beacon_pipeline.cli.ask import follow_with_progress, tell_asked
     from beacon_pipeline.execution.resources import ProvidersResource
+    from beacon_pipeline.findings.page import write_page_of
+    from beacon_pipeline.findings.subject import subject_named
     from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.jobs.launch import check_can_ask
     from beacon_pipeline.studies.findings import what_stands
@@ -180,6 +182,8 @@ def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, acto
     found = what_stands(ledger, done.study, looks)
     for line in (*_look_lines(looks), "", *_finding_lines(found)):
         click.echo(line)
+    subject = subject_named(ledger, done.study.id)
+    click.echo(f"page: {write_page_of(ledger, subject, findings=found)}")
     taken = looks[look.number - 1]
     sys.exit(0 if taken.completed == taken.executions else 1)
 

@@ -51,7 +51,7 @@ def draw_answers(ledger: Ledger, jobs: Sequence[Job], size: int, *, name: str, s
     label_by_rules(ledger, jobs)
     strata: dict[str, Stratum] = {}
     for job in jobs:
-        for row in _judged_rows(ledger, job):
+        for row in judged_rows(ledger, job):
             said = [one for one in row["labels"] if (one["method"], one["version"]) == (RULES, VERSION)]
             if said:
                 strata[row["id"]] = (row["model"], row["arm"], row["region"], said[-1]["kind"])
@@ -130,7 +130,8 @@ def people_of(labels: Sequence[Label]) -> list[Label]:
     return [one for one in labels if one.method is LabelMethod.PEOPLE]
 
 
-def _judged_rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:
+def judged_rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:
+    """The executions of a job whose answers can be judged, as `pages.execution_pages` has them."""
     for page in ledger.execution_pages(job.id):
         yield from (row for row in page if _is_judged(row))
 
