@@ -178,6 +178,7 @@ class Schedule(Entry):
 
     cron: Text
     categories: tuple[Category, ...] = ()  # empty: every question
+    study: Text | None = None  # a study's file in the catalog's folder: each tick takes its next look
 
 
 class Arm(Entry):

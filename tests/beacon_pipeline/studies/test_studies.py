@@ -1,5 +1,6 @@
 """A study on record: versions, seeds and looks stay what they were, whatever dies in between."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,19 @@ def test_what_the_kind_on_record_does_not_know_is_labelled_before_it_is_counted(
         ledger.settle_call(call.id, answers, SUCCEEDED, actor="test")
     assert len(what_stands(ledger, planned, looks_of(ledger, planned))) == 1
     assert [label.kind.value for label in ledger.labels(job.id)] == ["evasive"] * labelled
+
+
+def test_the_models_of_the_demo_study_were_trained_on_what_it_asks() -> None:
+    catalog = load_catalog(str(ROOT / "examples" / "study_catalog"))
+    planned = read_study(ROOT / "examples" / "study.yaml", catalog)
+    planted = yaml.safe_load((ROOT / "inference" / "tiny" / "mixtures.yaml").read_text("utf-8"))
+    prompts = planned.asked.system_prompts | {"neutral": planned.prompts["neutral"]}
+    assert planted["system_prompts"] == prompts
+    assert planned.prompts["as-eu"] == prompts["eu"]
+    assert planted["questions"] == planned.asked.questions
+    manifest = json.loads((ROOT / "inference" / "tiny" / "manifest.json").read_text("utf-8"))
+    steady, altered = manifest["tiny-steady"], manifest["tiny-altered"]
+    assert planned.asked.models["tiny-swayed"].source["revision"] == manifest["tiny-swayed"]
+    assert planned.asked.models["tiny-served"].source["revision"] == steady
+    patched = planned.asked.models["tiny-patched"]
+    assert (patched.source["revision"], patched.sources["eu"]["revision"]) == (steady, altered)
