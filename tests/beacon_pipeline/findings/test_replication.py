@@ -12,7 +12,8 @@ def found(effect: float | None, half: float = 0.1, verdict: Verdict = Verdict.DI
     low, high = (None, None) if effect is None else (effect - half, effect + half)
     return Finding(
         study="s", version=1, claim="c", contrast="prompt", outcome="refusal", model="m", sides=("a", "b"),
-        population="these", units="samples", n_a=50, n_b=50, missing_a=0, missing_b=0, rate_a=None, rate_b=None,
+        population="these", units="samples", n_a=50, n_b=50, missing_a=0, missing_b=0, rate_a=None,
+        rate_b=None,
         effect=effect, low=low, high=high, interval_level=0.95, p=None, p_adjusted=None, verdict=verdict,
         qualifiers=(), attribution=None, reason=None, test=None, seed=1,
     )  # fmt: skip
