@@ -178,6 +178,7 @@ class Schedule(Entry):
 
     cron: Text
     categories: tuple[Category, ...] = ()  # empty: every question
+    study: Text | None = None  # a study's file in the catalog's folder: each tick takes its next look
 
 
 class Arm(Entry):
@@ -294,12 +295,11 @@ class Catalog(Entry):
         return model.regions or tuple(region.id for region in self.regions)
 
     def deployments(self) -> tuple[Deployment, ...]:
-        """Every region × model that is served. The regions of a model are neighbours: a job that asks it
-        everywhere is a range of partitions."""
+        """Every region × model that is served, region by region: their order is in the ranges of old runs."""
         return tuple(
             Deployment(region=region.id, model=model.id)
-            for model in self.models
             for region in self.regions
+            for model in self.models
             if region.id in self.regions_of(model)
         )
 

@@ -163,6 +163,7 @@ def _registered(ledger: Ledger, planned: Study) -> Registration:
 
 def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, actor: str) -> None:
     from beacon_pipeline.cli.ask import follow_with_progress, tell_asked
+    from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.findings.page import write_page_of
     from beacon_pipeline.findings.subject import subject_named
@@ -178,6 +179,7 @@ def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, acto
             asked = ask_look(ledger, instance, catalog, done.study, look, actor=actor)
             tell_asked(asked)
             follow_with_progress(asked, ledger, instance, catalog, daemon)
+        report_metrics(instance, ledger, catalog)
     looks = looks_of(ledger, done.study)
     found = what_stands(ledger, done.study, looks)
     for line in (*_look_lines(looks), "", *_finding_lines(found)):

@@ -72,8 +72,11 @@ def check_judge(catalog: Catalog, judge: Model, judged: Sequence[str]) -> None:
 
 
 def families_of(model: Model) -> set[str]:
-    folder = model.folder.rpartition("/")[2] if model.folder else None
-    return families(model.id, model.repository, folder, model.endpoint_model)
+    """The families of a model, of its weights in every region."""
+    names = [model.id, model.endpoint_model]
+    for source in model.all_sources().values():
+        names += [source.repository, source.folder and source.folder.rpartition("/")[2]]
+    return families(*names)
 
 
 async def judge_jobs(

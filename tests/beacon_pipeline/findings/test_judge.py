@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from beacon_pipeline.catalog import Catalog, load_catalog
+from beacon_pipeline.catalog.entries import Source
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.findings import judge
 from beacon_pipeline.findings.judge import Judged, NoJudge, check_judge, judge_jobs
@@ -161,6 +162,10 @@ def test_none_judges_its_own_family(catalog: Catalog) -> None:
     ):
         with pytest.raises(NoJudge, match=said):
             check_judge(catalog, models[JUDGE], [judged_model])
+    elsewhere = {"us": Source(repository="Qwen/Qwen2.5-7B", revision="r")}
+    mixed = models[JUDGE].model_copy(update={"sources": elsewhere})
+    with pytest.raises(NoJudge, match="both are of the family qwen"):
+        check_judge(catalog, mixed, [JUDGED])
     assert families("Qwen/Qwen2.5-7B", None) == {"qwen"}
     assert families("meta-llama/Llama-3.1-8B") == {"llama"}
 
