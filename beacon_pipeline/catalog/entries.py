@@ -107,7 +107,7 @@ class Model(Entry):
     # For the chat template, by name: `enable_thinking: false`.
     template_arguments: dict[str, TemplateArgument] = Field(default_factory=dict)
     regions: tuple[Id, ...] = ()  # empty: every region
-    engine: Engine = "transformers"  # vLLM serves endpoints: provider http
+    engine: Engine = "transformers"  # a treatment: no default of another kind
     attention: Attention = "sdpa"  # some architectures have only `eager`
     batch_size: int = Field(default=BATCH_SIZE, gt=0)  # most items generated together
     gpu: tuple[Text, ...] = ()  # in order of preference; empty: CPU

@@ -1,8 +1,9 @@
 """Generate with vLLM: the same weights, prompts and readings, and another engine underneath.
 
-vLLM is installed where models run and nowhere else (``requirements-vllm.txt``), and imported when a
-runtime is made. What it would decide by itself is said to it: the prompt as our token ids, our end
-tokens, a seed for each item, no settings of the repository's, no cache of prompts.
+vLLM pins libraries of its own, so it is installed only where it runs: in Modal's containers
+(``inference/modal/requirements-vllm.txt``), and in ``.venv-vllm`` for the tests. It is imported when a
+runtime is made. What it would decide by itself is said to it: the prompt as our token ids, our end tokens,
+a seed for each item, no settings of the repository's, no cache of prompts.
 """
 
 from __future__ import annotations
@@ -190,8 +191,8 @@ def _imported(source: ModelSource, device: str) -> Any:
         import vllm.platforms
     except ImportError as error:
         raise ModelUnavailable(
-            f"{source.id}: its engine is vllm, which cannot be imported here ({summary(error)}): install "
-            "inference/runtime/requirements-vllm.txt into an environment of its own"
+            f"{source.id}: its engine is vllm, which cannot be imported here ({summary(error)}): "
+            "write `provider: modal`, whose containers have it, or `engine: transformers`"
         ) from error
     found = vllm.platforms.current_platform.device_type
     if found != device:
