@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import click
 
+from beacon_pipeline.cli.again import replicate, reproduce
 from beacon_pipeline.cli.alerts import alerts
 from beacon_pipeline.cli.ask import run, submit
 from beacon_pipeline.cli.boundary import PlainGroup
 from beacon_pipeline.cli.cancel import cancel
 from beacon_pipeline.cli.catalog import catalog
 from beacon_pipeline.cli.check import check
+from beacon_pipeline.cli.compare import compare, findings
 from beacon_pipeline.cli.deployments import deploy, doctor
 from beacon_pipeline.cli.dev import dev
 from beacon_pipeline.cli.export import export, verify
 from beacon_pipeline.cli.instance import instance
+from beacon_pipeline.cli.label import label
 from beacon_pipeline.cli.look import jobs, show, status
 from beacon_pipeline.cli.page import page
 from beacon_pipeline.cli.reconcile import reconcile
@@ -39,9 +42,13 @@ for command in (
     status,
     jobs,
     show,
+    compare,
+    findings,
     page,
     export,
     verify,
+    reproduce,
+    replicate,
     check,
     reconcile,
     alerts,
@@ -49,6 +56,7 @@ for command in (
     deploy,
     doctor,
     catalog,
+    label,
     instance,
 ):
     main.add_command(command)

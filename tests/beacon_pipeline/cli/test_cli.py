@@ -83,7 +83,7 @@ def test_the_commands_of_the_guides_and_that_asking_again_keeps_the_old_job(
 def typed(env: dict[str, str], line: str) -> str:
     """What a command, as the guides have it, says beside its result."""
     arguments = shlex.split(line)[1:]
-    if arguments[0] in ("run", "submit", "cancel", "reconcile"):
+    if {"run", "submit", "cancel", "reconcile", "top-up"} & set(arguments[:2]):
         done = beacon(env, *arguments)
         exit_code = done.returncode
     else:
