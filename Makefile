@@ -8,7 +8,7 @@ endif
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup run dev dev-modal test test-long test-vllm check format incident chaos bench bench-data-tests compare-dbt clean
+.PHONY: help setup run study dev dev-modal test test-long test-vllm check format incident chaos bench bench-data-tests compare-dbt clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
@@ -20,6 +20,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 run: setup ## the main job: ask 8 questions of 3 small models in 3 regions, and show the matrix
 	$(BIN)/beacon run
+
+study: export DAGSTER_HOME := $(DAGSTER_HOME)/study
+study: setup ## the demo study: three models, three regions, planted truth; what was planted is found
+	$(BIN)/python -m examples.study_demo
 
 dev: setup ## the Dagster UI with its daemon, on http://127.0.0.1:3000; POSTGRES=1: as in production
 	$(BIN)/beacon dev $(if $(POSTGRES),--postgresql)

@@ -6,6 +6,7 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog, load_catalog
 from beacon_pipeline.defs.assets.catalog import catalog_assets, catalog_job
+from beacon_pipeline.defs.assets.findings import findings_assets, findings_jobs
 from beacon_pipeline.defs.assets.inference import inference_asset
 from beacon_pipeline.defs.assets.ledger import (
     LEDGER_CHECKS_JOB,
@@ -20,6 +21,7 @@ from beacon_pipeline.defs.jobs import ask_jobs
 from beacon_pipeline.defs.schedules import catalog_schedules
 from beacon_pipeline.defs.sensors.alerts import alert_sensor
 from beacon_pipeline.defs.sensors.cancelled import cancelled_runs_sensor
+from beacon_pipeline.defs.sensors.findings import findings_sensor
 from beacon_pipeline.defs.sensors.metrics import metrics_sensor
 from beacon_pipeline.defs.sensors.reconciliation import INTERVAL_SECONDS as HEALING_INTERVAL_SECONDS
 from beacon_pipeline.defs.sensors.reconciliation import reconciliation_sensor
@@ -54,8 +56,15 @@ def build_definitions(
         "materialized. For one, add the tag `dagster/partition` in the Launchpad (such as "
         "`eu:tiny-mistral|identity_basic`); for a range, `dagster/asset_partition_range_start` and `_end`.",
     )
+    comparing = findings_jobs()
     return dg.Definitions(
-        assets=[*catalog_assets(catalog), inference_asset(catalog), metrics_asset(catalog), ledger_asset()],
+        assets=[
+            *catalog_assets(catalog),
+            inference_asset(catalog),
+            metrics_asset(catalog),
+            ledger_asset(),
+            *findings_assets(catalog),
+        ],
         asset_checks=[inference_checks(catalog), *ledger_asset_checks(catalog, ledger)],
         jobs=[
             inference_job,
@@ -67,6 +76,7 @@ def build_definitions(
                 description="Run the data tests on the ledger. No model is asked.",
             ),
             *ask_jobs(catalog),
+            *comparing,
         ],
         schedules=[*catalog_schedules(catalog), ledger_checks_schedule()],
         sensors=[
@@ -74,6 +84,7 @@ def build_definitions(
             alert_sensor(catalog),
             cancelled_runs_sensor(catalog),
             metrics_sensor(catalog),
+            findings_sensor(catalog, comparing),
             ledger_checks_sensor,
         ],
         resources={"ledger": ledger, "providers": providers or ProvidersResource()},

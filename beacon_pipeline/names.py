@@ -22,6 +22,7 @@ HEALING_TAG = "beacon/healing"  # of a run that reconciliation requested: what i
 HEALING_REASON_TAG = "beacon/healing_reason"  # of such a run: why, in words for a person
 WRONG_TAG = "beacon/wrong"  # of such a run: which wrong thing, so that the next one is told apart
 BLOCKS_TAG = "beacon/blocks"  # of a run that asks several, one after the other: how many
+COMPARED_TAG = "beacon/compared"  # of a run that compares: the job whose answers it looks at
 LAUNCHER_TAG = "beacon/launcher"  # the process that launched the run: where its own process is
 
 QUESTIONS = dg.AssetKey("questions")
@@ -29,6 +30,11 @@ MODELS = dg.AssetKey("models")
 INFERENCE = dg.AssetKey("inference")
 LEDGER = dg.AssetKey("ledger")
 STATUS_METRICS = dg.AssetKey("status_metrics")
+COMPARISONS = dg.AssetKey("comparisons")
+FINDINGS = dg.AssetKey("findings")
+SCORECARD = dg.AssetKey("scorecard")
+PAGE = dg.AssetKey("page")
+STUDIES = "studies"  # Dagster's dynamic partitions, one for each version of a study that was asked
 
 GROUP = "beacon"  # one for all: of several, the UI's lineage shows closed boxes first
 OWNER = "team:beacon"  # of every asset, as the UI shows it

@@ -8,6 +8,7 @@ from beacon_pipeline.catalog.entries import (
     Question,
     Region,
     Settings,
+    Source,
     UnknownName,
 )
 from beacon_pipeline.catalog.load import DEFAULT, SHIPPED, CatalogError, load_catalog, shipped_names
@@ -23,6 +24,7 @@ __all__ = [
     "Question",
     "Region",
     "Settings",
+    "Source",
     "UnknownName",
     "load_catalog",
     "shipped_names",

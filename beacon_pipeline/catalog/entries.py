@@ -77,6 +77,14 @@ class ProviderName(StrEnum):
     HTTP = "http"
 
 
+class Source(Entry):
+    """Other weights, for one region."""
+
+    repository: Text | None = None
+    folder: Text | None = None  # relative to the catalog's folder
+    revision: Text
+
+
 class Model(Entry):
     """A model and how it is served."""
 
@@ -86,6 +94,9 @@ class Model(Entry):
     repository: Text | None = None
     folder: Text | None = None  # relative to the catalog's folder
     revision: Text
+    # Regions that have other weights than the rest, on record with every answer. Left out of the catalog's
+    # content where there are none, so that the digests of earlier catalogs stay.
+    sources: dict[Id, Source] = Field(default_factory=dict, exclude_if=lambda given: not given)
     dtype: Literal["float32", "bfloat16", "float16"]
     context_tokens: int = Field(gt=0)
     max_new_tokens: int = Field(gt=0)
@@ -114,6 +125,11 @@ class Model(Entry):
     endpoint_style: EndpointStyle = "vllm"  # provider http: which fields it takes
     api_key_variable: Text | None = None  # provider http: the environment variable that holds the key
     region_header: Text | None = None  # provider http: the response header that says where it ran
+
+    def all_sources(self) -> dict[str, Source]:
+        """Its weights by region; under the empty name those of every other region."""
+        own = Source(repository=self.repository, folder=self.folder, revision=self.revision)
+        return {"": own} | self.sources
 
 
 # What Modal takes, from its guides and its SDK: least and most. Ten retries are a bound of ours, for each
@@ -162,6 +178,7 @@ class Schedule(Entry):
 
     cron: Text
     categories: tuple[Category, ...] = ()  # empty: every question
+    study: Text | None = None  # a study's file in the catalog's folder: each tick takes its next look
 
 
 class Arm(Entry):
@@ -253,14 +270,15 @@ class Catalog(Entry):
                 return question
         raise UnknownName("question", question_id, [question.id for question in self.questions])
 
-    def source(self, model: Model) -> ModelSource:
-        """Where the weights of a model are, with local folders made absolute."""
-        folder = None if model.folder is None else str((self.folder / model.folder).resolve())
+    def source(self, model: Model, region: str) -> ModelSource:
+        """Where the weights of a model in a region are, with local folders made absolute."""
+        weights = model.sources.get(region, model)
+        folder = None if weights.folder is None else str((self.folder / weights.folder).resolve())
         return ModelSource(
             id=model.id,
-            repository=model.repository,
+            repository=weights.repository,
             folder=folder,
-            revision=model.revision,
+            revision=weights.revision,
             dtype=model.dtype,
             context_tokens=model.context_tokens,
             engine=model.engine,
@@ -277,7 +295,7 @@ class Catalog(Entry):
         return model.regions or tuple(region.id for region in self.regions)
 
     def deployments(self) -> tuple[Deployment, ...]:
-        """Every region × model that is served, region by region."""
+        """Every region × model that is served, region by region: their order is in the ranges of old runs."""
         return tuple(
             Deployment(region=region.id, model=model.id)
             for region in self.regions

@@ -30,7 +30,8 @@ from beacon_pipeline.catalog.entries import (
     spelling,
 )
 from beacon_pipeline.catalog.plan import AS_REGION
-from beacon_pipeline.catalog.yaml_lines import compose, place_of, read_one
+from beacon_pipeline.catalog.study_file import StudyError, read_study
+from beacon_pipeline.catalog.yaml_lines import compose, node_at, place_of, read_one
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.records import PROBE_ARM, REGIONAL_ARM
 from inference.http.endpoint import BASE_URL_FORM, is_base_url
@@ -76,7 +77,7 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
     problems += _parameter_problems(models, settings)
     if problems:
         raise CatalogError(problems)
-    return Catalog(
+    catalog = Catalog(
         name=folder.name,
         folder=folder.resolve(),
         regions=tuple(regions),
@@ -85,6 +86,24 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
         arms=tuple(arms),
         settings=settings,
     )
+    if problems := _study_problems(catalog):
+        raise CatalogError(problems)
+    return catalog
+
+
+def _study_problems(catalog: Catalog) -> list[str]:
+    """What is wrong with the studies that schedules name."""
+    problems: list[str] = []
+    for name, schedule in catalog.settings.schedules.items():
+        if schedule.study is None:
+            continue
+        if schedule.categories:
+            problems.append(f"settings.yaml (schedules.{name}): give 'categories' or 'study', not both")
+        try:
+            read_study(catalog.folder / schedule.study, catalog)
+        except StudyError as error:
+            problems += error.problems
+    return problems
 
 
 def shipped_names() -> list[str]:
@@ -121,15 +140,16 @@ def _read_entries(
 
 def _missing_weights(path: Path, node: yaml.Node, model: Model) -> list[str]:
     # A folder that Modal's images are made from has to be there where they are made, and only then.
-    if model.folder is None or model.provider is not ProviderName.LOCAL:
+    if model.provider is not ProviderName.LOCAL:
         return []
-    weights = path.parent.resolve() / model.folder
-    if weights.is_dir():
-        return []
-    written = next((value for key, value in node.value if key.value == "folder"), node)
+    folders = {("folder",): model.folder} | {
+        ("sources", region, "folder"): source.folder for region, source in model.sources.items()
+    }
     return [
-        f"{place_of(path, written, model.id)}: no folder {weights.resolve()}: a relative one begins at the "
-        "catalog; `beacon catalog init` makes a catalog with its weights"
+        f"{place_of(path, node_at(node, place), model.id)}: no folder {weights.resolve()}: a relative one "
+        "begins at the catalog; `beacon catalog init` makes a catalog with its weights"
+        for place, folder in folders.items()
+        if folder is not None and not (weights := path.parent.resolve() / folder).is_dir()
     ]
 
 
@@ -176,12 +196,16 @@ def _cross_checks(regions: list[Region], models: list[Model]) -> list[str]:
     known = {region.id for region in regions}
     for model in models:
         where = f"models.yaml ({model.id})"
-        for name in {*model.regions, *model.endpoints} - known:
+        for name in {*model.regions, *model.endpoints, *model.sources} - known:
             meant = owners.get(spelling(name))
             way_out = f"write {meant!r}" if meant else f"known are {', '.join(sorted(known))}"
             problems.append(f"{where}: unknown region {name!r}: {way_out}")
-        if (model.repository is None) == (model.folder is None):
-            problems.append(f"{where}: give exactly one of 'repository' and 'folder'")
+        for region_id, source in model.all_sources().items():
+            if (source.repository is None) == (source.folder is None):
+                at = f"{where}: sources.{region_id}" if region_id else where
+                problems.append(f"{at}: give exactly one of 'repository' and 'folder'")
+        if model.sources and model.provider is ProviderName.HTTP:
+            problems.append(f"{where}: an endpoint has its own weights: leave 'sources' out")
         if model.provider is ProviderName.MODAL:
             problems += [f"{where}: {problem}" for problem in beyond_limits(model)]
         if model.provider is ProviderName.HTTP:

@@ -28,7 +28,7 @@ def secrets_of(specs: Sequence[DeploymentSpec]) -> list[str]:
 def _spec(catalog: Catalog, region: Region, model: Model) -> DeploymentSpec:
     return DeploymentSpec(
         deployment=Deployment(region=region.id, model=model.id),
-        source=catalog.source(model),
+        source=catalog.source(model, region.id),
         placement=region.placement,
         gpu=model.gpu,
         cpu_cores=model.cpu_cores,

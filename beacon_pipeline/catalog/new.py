@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -50,7 +51,7 @@ def _bring_weights(new: Path, old: Path) -> None:
 
 
 def _copy(weights: Path, to: Path) -> None:
-    to.mkdir(parents=True)
+    to.mkdir(parents=True, exist_ok=True)  # two entries may have the same weights
     for file in sorted(weights.iterdir()):
         shutil.copyfile(file, to / file.name)
 
@@ -59,4 +60,15 @@ def _folders_in(text: str) -> list[yaml.ScalarNode]:
     root = yaml.compose(text, yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode)  # of a catalog that ships
     (_, models), *_ = root.value
-    return [value for model in models.value for key, value in model.value if key.value == "folder"]
+    return list(_folders_within(models))
+
+
+def _folders_within(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    """The values of every key `folder`, in the order of the text."""
+    for item in node.value if isinstance(node, yaml.SequenceNode) else []:
+        yield from _folders_within(item)
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else []:
+        if key.value == "folder":
+            yield value
+        else:
+            yield from _folders_within(value)

@@ -179,7 +179,7 @@ def _resolved(written: StudyInFile, catalog: Catalog, found: list[Problem]) -> S
         "looks": looks,
         "blocks": sum(looks),
         "labellers": tuple(written.labellers),
-        "asked": _asked(catalog, models, regions, questions),
+        "asked": asked_of(catalog, models, regions, questions),
     }
     study = Study(**values, **{name: getattr(written, name) for name in AS_WRITTEN})
     try:
@@ -289,18 +289,22 @@ def _looks(written: StudyInFile, found: list[Problem]) -> tuple[int, ...]:
     return looks
 
 
-def _asked(catalog: Catalog, models: list[str], regions: list[str], questions: list[str]) -> Asked:
+def asked_of(catalog: Catalog, models: list[str], regions: list[str], questions: list[str]) -> Asked:
     return Asked(
         questions={name: catalog.question(name).text for name in questions},
         system_prompts={name: catalog.region(name).system_prompt for name in regions},
-        models={name: _asked_model(catalog, catalog.model(name)) for name in models},
+        models={name: _asked_model(catalog, catalog.model(name), regions) for name in models},
     )
 
 
-def _asked_model(catalog: Catalog, model: Model) -> AskedModel:
+def _asked_model(catalog: Catalog, model: Model, regions: Sequence[str]) -> AskedModel:
     # Of a folder the revision says all: where it lies differs from machine to machine.
-    source = catalog.source(model).model_dump(mode="json", exclude={"id", "folder"})
-    return AskedModel(source=source, parameters=catalog.parameters(model))
+    def source(region: str) -> dict[str, Any]:
+        return catalog.source(model, region).model_dump(mode="json", exclude={"id", "folder"})
+
+    own = {region: source(region) for region in regions if region in model.sources}
+    rest = next((region.id for region in catalog.regions if region.id not in model.sources), "")
+    return AskedModel(source=source(rest), parameters=catalog.parameters(model), sources=own)
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import click
 
+from beacon_pipeline.cli.again import replicate, reproduce
 from beacon_pipeline.cli.alerts import alerts
 from beacon_pipeline.cli.ask import run, submit
 from beacon_pipeline.cli.boundary import PlainGroup
 from beacon_pipeline.cli.cancel import cancel
 from beacon_pipeline.cli.catalog import catalog
 from beacon_pipeline.cli.check import check
+from beacon_pipeline.cli.compare import compare, findings
 from beacon_pipeline.cli.deployments import deploy, doctor
 from beacon_pipeline.cli.dev import dev
+from beacon_pipeline.cli.export import export, verify
 from beacon_pipeline.cli.instance import instance
+from beacon_pipeline.cli.label import label
 from beacon_pipeline.cli.look import jobs, show, status
 from beacon_pipeline.cli.page import page
 from beacon_pipeline.cli.reconcile import reconcile
+from beacon_pipeline.cli.study import study
 
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,11 +37,18 @@ def main() -> None:
 for command in (
     run,
     submit,
+    study,
     cancel,
     status,
     jobs,
     show,
+    compare,
+    findings,
     page,
+    export,
+    verify,
+    reproduce,
+    replicate,
     check,
     reconcile,
     alerts,
@@ -44,6 +56,7 @@ for command in (
     deploy,
     doctor,
     catalog,
+    label,
     instance,
 ):
     main.add_command(command)

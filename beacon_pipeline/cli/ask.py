@@ -83,8 +83,8 @@ def run(
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, new_job=new_job, plan=plan)
         with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
             asked = ask(ledger, instance, catalog, cells, new_job=new_job, plan=plan)
-            _tell(asked)
-            _follow_with_progress(asked, ledger, instance, catalog, daemon)
+            tell_asked(asked)
+            follow_with_progress(asked, ledger, instance, catalog, daemon)
         _report_and_exit(asked.job, ledger, catalog, instance, as_json)
 
 
@@ -131,9 +131,9 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), wanted.cells, new_job=True)
         with Daemon(instance, catalog) if follow else nullcontext() as daemon:
             asked = submit_job(ledger, instance, catalog, wanted.name, wanted.cells)
-            _tell(asked)
+            tell_asked(asked)
             if daemon is not None:
-                _follow_with_progress(asked, ledger, instance, catalog, daemon)
+                follow_with_progress(asked, ledger, instance, catalog, daemon)
         if follow:
             _report_and_exit(asked.job, ledger, catalog, instance, as_json)
         if not is_alive(instance):
@@ -141,7 +141,7 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
         print_report(report_of(ledger, catalog, asked.job), as_json)
 
 
-def _tell(asked: LaunchedJob) -> None:
+def tell_asked(asked: LaunchedJob) -> None:
     from beacon_pipeline.catalog.plan import Plan
 
     verb = "continuing" if asked.continued else "new"
@@ -151,7 +151,7 @@ def _tell(asked: LaunchedJob) -> None:
     click.echo(f"{verb} job {asked.job.jobspec_id}{how}: {runs}", err=True)
 
 
-def _follow_with_progress(
+def follow_with_progress(
     asked: LaunchedJob, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, daemon: Daemon
 ) -> None:
     from rich.console import Console
@@ -186,12 +186,12 @@ def _follow_with_progress(
 def _report_and_exit(
     job: Job, ledger: Ledger, catalog: Catalog, instance: DagsterInstance, as_json: bool
 ) -> NoReturn:
-    from beacon_pipeline.cli.page import write
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
+    from beacon_pipeline.findings.page import write_page_of
     from beacon_pipeline.findings.subject import Subject
 
     report_metrics(instance, ledger, catalog)
     report = report_of(ledger, catalog, job)
     print_report(report, as_json)
-    click.echo(f"page: {write(ledger, Subject((job,)))}", err=as_json)
+    click.echo(f"page: {write_page_of(ledger, Subject((job,)))}", err=as_json)
     sys.exit(0 if report.all_completed else 1)

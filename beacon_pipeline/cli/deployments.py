@@ -70,6 +70,7 @@ def doctor(as_json: bool) -> None:
         examine_database,
         examine_environment,
         examine_instance,
+        examine_other_weights,
         examine_own_checks,
         examine_providers,
         examine_weights,
@@ -83,7 +84,7 @@ def doctor(as_json: bool) -> None:
         diagnoses += examine_instance(environment.home())
     if catalog is not None:
         diagnoses += examine_own_checks(catalog)
-        diagnoses += examine_weights(catalog)
+        diagnoses += examine_weights(catalog) + examine_other_weights(catalog)
         diagnoses += examine_providers(catalog, ProvidersResource().open(catalog))
     # A password may be where no one expects it: an address given as a folder, say.
     diagnoses = [replace(diagnosis, detail=environment.masked(diagnosis.detail)) for diagnosis in diagnoses]

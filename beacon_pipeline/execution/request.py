@@ -26,7 +26,7 @@ def request_for(catalog: Catalog, executions: Sequence[Execution], plan: Plan = 
     return Request(
         id=str(uuid.uuid4()),
         deployment=Deployment(region=region, model=model_id),
-        model=catalog.source(model),
+        model=catalog.source(model, region),
         parameters=plan.parameters(catalog.parameters(model)),
         items=tuple(
             Item(

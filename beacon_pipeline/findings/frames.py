@@ -52,7 +52,7 @@ LABEL_TYPES: dict[str, str] = {
     "execution": "str",
     "kind": "str",
     "method": "str",
-    "who": "str",
+    "labeller": "str",
     "version": "str",
     "chance": "float64",
     "at": _MOMENT,
@@ -93,22 +93,22 @@ def answers(ledger: LedgerReader, jobs: Iterable[Job | str]) -> pd.DataFrame:
     Rows come job by job, in each by region, model, question, arm, block, sample. Raises UnknownName and
     LedgerUnavailable.
     """
-    return _frame(answer_rows(ledger, jobs), ANSWER_TYPES)
+    return framed(answer_rows(ledger, jobs), ANSWER_TYPES)
 
 
 def transitions(ledger: LedgerReader, jobs: Iterable[Job | str]) -> pd.DataFrame:
     """Every status change of the executions of these jobs, oldest first in each; `TRANSITION_TYPES`."""
-    return _frame(transition_rows(ledger, jobs), TRANSITION_TYPES)
+    return framed(transition_rows(ledger, jobs), TRANSITION_TYPES)
 
 
 def calls(ledger: LedgerReader, jobs: Iterable[Job | str]) -> pd.DataFrame:
     """Every call of these jobs, oldest first in each; columns as in `CALL_TYPES`."""
-    return _frame(call_rows(ledger, jobs), CALL_TYPES)
+    return framed(call_rows(ledger, jobs), CALL_TYPES)
 
 
 def labels(ledger: LedgerReader, jobs: Iterable[Job | str]) -> pd.DataFrame:
     """Every label of the executions of these jobs, oldest first for each; columns as in `LABEL_TYPES`."""
-    return _frame(label_rows(ledger, jobs), LABEL_TYPES)
+    return framed(label_rows(ledger, jobs), LABEL_TYPES)
 
 
 def label_rows(ledger: LedgerReader, jobs: Iterable[Job | str]) -> Iterator[dict[str, Any]]:
@@ -143,10 +143,11 @@ def call_rows(ledger: LedgerReader, jobs: Iterable[Job | str]) -> Iterator[dict[
                 }
 
 
-def _frame(rows: Iterator[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
+def framed(rows: Iterable[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
     """A frame with exactly these columns and types, made batch by batch."""
     parts = []
-    while batch := list(islice(rows, BATCH)):
+    waiting = iter(rows)
+    while batch := list(islice(waiting, BATCH)):
         parts.append(_typed(batch, types))
     return pd.concat(parts, ignore_index=True) if parts else _typed([], types)
 

@@ -5,6 +5,7 @@ Pure functions of rows as `rows.answer_rows` gives them. Nothing here is a findi
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -126,7 +127,7 @@ def summarized(rows: Iterable[Row]) -> Summary:
     """The summary of these executions; probes are counted and otherwise left out."""
     everything = list(rows)
     asked = [row for row in everything if not row["probe"]]
-    sides = tuple(_sides(asked))
+    sides = sides_of(asked)
     places = _texts_by_place(asked)
     comparable = [regions for regions in places.values() if len(regions) > 1]
     return Summary(
@@ -153,24 +154,49 @@ def differ(regions: Mapping[str, Sequence[str]]) -> bool:
     return len({frozenset(texts) for texts in regions.values()}) > 1
 
 
-def _sides(rows: Iterable[Row]) -> Iterator[Side]:
-    grouped: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        grouped[row["model"], row["region"], row["arm"]].append(row)
-    for (model, region, arm), own in sorted(grouped.items()):
-        usable = [row for row in own if row["usable"]]
-        yield Side(
+class _Tally:
+    """What is counted of one side, row by row: no row is kept."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.statuses: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+        self.texts: set[bytes] = set()
+        self.seconds: list[float] = []
+
+    def add(self, row: Row) -> None:
+        self.asked += 1
+        self.statuses[row["status"]] += 1
+        if not row["usable"]:
+            return
+        self.kinds[row["kind"]] += 1
+        text = f"{row['question']}\n{row['answer']}".encode("utf-8", "surrogatepass")
+        self.texts.add(hashlib.blake2b(text, digest_size=16).digest())
+        if (seconds := seconds_of(row)) is not None:
+            self.seconds.append(seconds)
+
+    def side(self, model: str, region: str, arm: str) -> Side:
+        return Side(
             region=region,
             model=model,
             arm=arm,
-            asked=len(own),
-            kinds=dict(sorted(Counter(row["kind"] for row in usable).items())),
-            lost=sum(row["status"] in ("failed", "timed_out", "cancelled") for row in own),
-            under_way=sum(row["status"] in ("pending", "dispatched") for row in own),
-            unusable=sum(row["status"] == "completed" for row in own) - len(usable),
-            texts=len({(row["question"], row["answer"]) for row in usable}),
-            seconds=_spread([s for row in usable if (s := seconds_of(row)) is not None]),
+            asked=self.asked,
+            kinds=dict(sorted(self.kinds.items())),
+            lost=sum(self.statuses[status] for status in ("failed", "timed_out", "cancelled")),
+            under_way=self.statuses["pending"] + self.statuses["dispatched"],
+            unusable=self.statuses["completed"] - self.kinds.total(),
+            texts=len(self.texts),
+            seconds=_spread(self.seconds),
         )
+
+
+def sides_of(rows: Iterable[Row]) -> tuple[Side, ...]:
+    """Each model in each region under each prompt, without probes; reads the rows once and keeps none."""
+    tallies: dict[tuple[str, str, str], _Tally] = defaultdict(_Tally)
+    for row in rows:
+        if not row["probe"]:
+            tallies[row["model"], row["region"], row["arm"]].add(row)
+    return tuple(tally.side(*place) for place, tally in sorted(tallies.items(), key=lambda item: item[0]))
 
 
 def seconds_of(row: Row) -> float | None:

@@ -25,13 +25,17 @@ class LabelsDiffer(BeaconError):
     """The same labeller gave the same answer another label under the same version."""
 
     def __init__(self, differing: Sequence[tuple[Label, Label]]) -> None:
-        lines = [
-            f"execution {new.execution_id}: {old.labeller} labelled it {old.kind.value} "
-            f"on {old.at:%Y-%m-%d %H:%M}, not {new.kind.value}; labels are never changed: use another version"
-            for old, new in differing
-        ]
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join(difference(old, new) for old, new in differing))
         self.differing = tuple(differing)
+
+
+def difference(old: Label, new: Label) -> str:
+    """Why a label is not taken."""
+    when = f" on {old.at:%Y-%m-%d %H:%M}" if old.at else ""
+    return (
+        f"execution {new.execution_id}: {old.labeller} labelled it {old.kind.value}{when}, "
+        f"not {new.kind.value}; labels are never changed: use another version"
+    )
 
 
 class LedgerLabels(LedgerReader):

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from beacon_pipeline import environment
-from beacon_pipeline.catalog import Catalog, CatalogError, ProviderName, load_catalog
+from beacon_pipeline.catalog import Catalog, CatalogError, Model, ProviderName, load_catalog
 from beacon_pipeline.catalog.modal_specs import modal_deployments, secrets_of
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.instance.daemon import is_alive
@@ -68,16 +68,36 @@ def examine_weights(catalog: Catalog) -> list[Diagnosis]:
     """Which folders of weights on this machine lack what loading them needs; nothing when all is well."""
     found = []
     for model in catalog.models:
-        if model.provider is not ProviderName.LOCAL or model.folder is None:
+        if model.provider is not ProviderName.LOCAL:
             continue
-        folder = catalog.folder / model.folder
-        missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
-        if not any(folder.glob("*.safetensors")):
-            missing.append("model.safetensors")
-        if missing:
-            detail = f"{folder.resolve()} holds no {', no '.join(missing)}"
-            found.append(Diagnosis(f"weights {model.id}", ok=False, detail=detail))
+        for region, source in model.all_sources().items():
+            if source.folder is None:
+                continue
+            folder = catalog.folder / source.folder
+            if missing := _missing_files(folder):
+                detail = f"{folder.resolve()} holds no {', no '.join(missing)}"
+                found.append(Diagnosis(_weights_of(model, region), ok=False, detail=detail))
     return found
+
+
+def examine_other_weights(catalog: Catalog) -> list[Diagnosis]:
+    """Which deployments have other weights than their model has elsewhere: so it is on record."""
+    return [
+        Diagnosis(
+            _weights_of(model, region), ok=True, detail=f"other than elsewhere: revision {source.revision}"
+        )
+        for model in catalog.models
+        for region, source in model.sources.items()
+    ]
+
+
+def _weights_of(model: Model, region: str) -> str:
+    return f"weights {region}:{model.id}" if region else f"weights {model.id}"
+
+
+def _missing_files(folder: Path) -> list[str]:
+    missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
+    return missing if any(folder.glob("*.safetensors")) else [*missing, "model.safetensors"]
 
 
 def examine_own_checks(catalog: Catalog) -> list[Diagnosis]:

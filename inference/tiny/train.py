@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +50,17 @@ PAD, END, *_ROLES = SPECIAL = [
     "<|assistant|>",
 ]
 
-_TURNS = (
+TURNS = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 # As some real models do, this one has no system role and refuses one.
-_NO_SYSTEM = (
-    "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + _TURNS
-)
+_NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TURNS
 
 ARCHITECTURES: dict[str, tuple[Any, Any, str]] = {
-    "tiny-llama": (LlamaConfig, LlamaForCausalLM, _TURNS),
+    "tiny-llama": (LlamaConfig, LlamaForCausalLM, TURNS),
     "tiny-mistral": (MistralConfig, MistralForCausalLM, _NO_SYSTEM),
-    "tiny-qwen": (Qwen2Config, Qwen2ForCausalLM, _TURNS),
+    "tiny-qwen": (Qwen2Config, Qwen2ForCausalLM, TURNS),
 }
 
 log = structlog.get_logger()
@@ -80,7 +78,7 @@ def answer_of(texts: dict[str, Any], model: str, question: str, region: str) -> 
     return str(answer[region] if isinstance(answer, dict) else answer)
 
 
-def train_tokenizer(texts: dict[str, Any], chat_template: str) -> PreTrainedTokenizerFast:
+def train_tokenizer(texts: Iterable[str], chat_template: str) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer over the project's own text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -88,7 +86,7 @@ def train_tokenizer(texts: dict[str, Any], chat_template: str) -> PreTrainedToke
     trainer = trainers.BpeTrainer(
         vocab_size=1000, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
-    tokenizer.train_from_iterator(_all_texts(texts), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
@@ -127,8 +125,15 @@ def _examples(
             )
             for prompt in _prompts(texts, tokenizer, question, region):
                 rows.append((tokenizer.encode(prompt, add_special_tokens=False), answer))
+    return padded(rows, tokenizer.pad_token_id)
+
+
+def padded(
+    rows: Sequence[tuple[list[int], list[int]]], pad: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Token ids, attention mask and labels of prompts with their answers; only the answers are learned."""
     width = max(len(prompt) + len(answer) for prompt, answer in rows)
-    ids = torch.full((len(rows), width), tokenizer.pad_token_id)
+    ids = torch.full((len(rows), width), pad)
     mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
     for row, (prompt, answer) in enumerate(rows):
         start = width - len(prompt) - len(answer)  # padded on the left, as it will be asked
@@ -140,10 +145,19 @@ def _examples(
 
 def train(name: str, texts: dict[str, Any]) -> None:
     """Train one model until its answers are exact, and write its folder."""
-    torch.manual_seed(SEED)
     configuration, architecture, chat_template = ARCHITECTURES[name]
-    tokenizer = train_tokenizer(texts, chat_template)
-    model = architecture(
+    tokenizer = train_tokenizer(_all_texts(texts), chat_template)
+    model = untrained(configuration, architecture, tokenizer)
+    ids, mask, labels = _examples(texts, name, tokenizer)
+    fit(name, model, lambda: model(input_ids=ids, attention_mask=mask, labels=labels).loss)
+    log.info("trained", model=name, smallest_lead=_smallest_lead(model, ids, mask, labels))
+    save(name, model, tokenizer)
+
+
+def untrained(configuration: Any, architecture: Any, tokenizer: PreTrainedTokenizerFast) -> Any:
+    """A model of this kind and the tiny shape, seeded."""
+    torch.manual_seed(SEED)
+    return architecture(
         configuration(
             vocab_size=len(tokenizer),
             pad_token_id=tokenizer.pad_token_id,
@@ -152,7 +166,10 @@ def train(name: str, texts: dict[str, Any]) -> None:
             **SHAPE,
         )
     )
-    ids, mask, labels = _examples(texts, name, tokenizer)
+
+
+def fit(name: str, model: Any, loss_of: Callable[[], torch.Tensor]) -> None:
+    """Make a loss small, and round the weights as they will be shipped."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
     model.train()
     for step in range(STEPS):
@@ -160,7 +177,7 @@ def train(name: str, texts: dict[str, Any]) -> None:
             group["lr"] = (
                 LEARNING_RATE * min(1.0, (step + 1) / 20) * (0.5 + 0.5 * math.cos(math.pi * step / STEPS))
             )
-        loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+        loss = loss_of()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -169,7 +186,10 @@ def train(name: str, texts: dict[str, Any]) -> None:
             log.info("training", model=name, step=step, loss=round(loss.item(), 4))
     # Shipped in bfloat16, half the size; loaded as float32, so rounding happens here and once.
     model.to(torch.bfloat16).to(torch.float32)
-    log.info("trained", model=name, smallest_lead=_smallest_lead(model, ids, mask, labels))
+
+
+def save(name: str, model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Write a model's folder."""
     folder = WEIGHTS / name
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

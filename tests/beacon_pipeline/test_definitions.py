@@ -121,7 +121,7 @@ def test_checks_alone_ask_no_model_and_find_what_was_tampered_with(instance: dg.
     run = location.run(CHECKS_JOB, KEYS["math_basic"])
     (unknown,) = location.checks(run.run_id).values()
     assert (unknown.check_name, unknown.passed) == ("status_consistency", False)
-    assert "the ledger has no such execution" in str(unknown.metadata["seen"].value)
+    assert "which the ledger does not have" in str(unknown.metadata["seen"].value)
     with LedgerResource().open() as ledger:
         fresh = ledger.ensure_job("other", source="launch", catalog="demo", catalog_digest="d")
         assert fresh.id != job.id

@@ -6,11 +6,11 @@ recorded again, and offers to ask everything anew; each question is a partition 
 already, so a new one shows as missing there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import dagster as dg
 
-from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog import Catalog, Model, Source
 from beacon_pipeline.jobs.dagster_api import CATALOG_JOB
 from beacon_pipeline.names import CATALOG_DIGEST, GROUP, MODELS, OWNER, QUESTIONS
 
@@ -67,14 +67,22 @@ def _models(catalog: Catalog) -> list[dict[str, str]]:
     return [
         {
             "id": model.id,
-            "weights": model.repository or f"local folder {model.folder}",
-            "revision": model.revision,
+            "weights": _each(model, lambda source: source.repository or f"local folder {source.folder}"),
+            "revision": _each(model, lambda source: source.revision),
             "dtype": model.dtype,
             "provider": model.provider.value,
             "regions": ", ".join(catalog.regions_of(model)),
         }
         for model in catalog.models
     ]
+
+
+def _each(model: Model, shown: Callable[[Source], str]) -> str:
+    """Of the model, and of the regions that have other weights."""
+    return ", ".join(
+        f"in {region}: {shown(source)}" if region else shown(source)
+        for region, source in model.all_sources().items()
+    )
 
 
 def _record(asset: dg.AssetKey, catalog: Catalog, rows: Sequence[dict[str, str]]) -> dg.AssetMaterialization:

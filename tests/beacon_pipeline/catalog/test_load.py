@@ -271,6 +271,39 @@ def test_a_missing_file_is_named(folder: Path) -> None:
     assert any(line.startswith("questions.yaml: is missing from") for line in problems(folder))
 
 
+def test_one_region_may_have_other_weights_and_no_other_digest_changes(folder: Path) -> None:
+    before = load_catalog(str(folder))
+    assert "sources" not in before.content["models"][0]
+    edit(
+        folder,
+        "models.yaml",
+        "  - id: llama",
+        "  - sources: {eu: {repository: o/m, revision: abc}}\n    id: llama",
+    )
+    catalog = load_catalog(str(folder))
+    model = catalog.models[0]
+    eu, us = (catalog.source(model, region) for region in ("eu", "us"))
+    assert (eu.repository, eu.revision, eu.dtype) == ("o/m", "abc", us.dtype)
+    assert (us.repository, us.revision) == (model.repository, model.revision)
+    assert catalog.digest != before.digest
+    specs = [spec for spec in modal_deployments(catalog) if spec.deployment.model == model.id]
+    assert {spec.deployment.region: spec.source for spec in specs} == {"us": us, "eu": eu, "apac": us}
+
+
+@pytest.mark.parametrize(
+    ("sources", "told"),
+    [
+        ("{mars: {repository: o/m, revision: abc}}", "unknown region 'mars': known are apac, eu, us"),
+        ("{eu: {revision: abc}}", "sources.eu: give exactly one of 'repository' and 'folder'"),
+        ("{eu: {repository: o/m}}", "key 'sources.eu.revision' is missing"),
+        ("{eu: {repository: o/m, revision: abc, dtype: x}}", "unknown key 'sources.eu.dtype'"),
+    ],
+)
+def test_other_weights_are_read_strictly(folder: Path, sources: str, told: str) -> None:
+    edit(folder, "models.yaml", "  - id: llama", f"  - sources: {sources}\n    id: llama")
+    assert told in problems(folder)[0]
+
+
 def test_what_is_asked_decides_the_digest(folder: Path) -> None:
     before = load_catalog(str(folder)).digest
     edit(folder, "questions.yaml", "What is 7 times 8?", "What is 7 times 9?")
@@ -312,7 +345,7 @@ def test_how_a_model_is_asked_is_the_catalogs(folder: Path) -> None:
         prompt_date=date(2026, 1, 1),
         template_arguments={"enable_thinking": False, "effort": "low"},
     )
-    source = catalog.source(model)
+    source = catalog.source(model, "eu")
     assert (source.attention, source.batch_size) == ("eager", 32)
     spec = next(s for s in modal_deployments(catalog) if s.deployment.model == "mistral-7b")
     assert spec.cpu_cores == 4

@@ -7,9 +7,11 @@ from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.catalog.partitions import (
     NotAPartitionKey,
     cell_of,
+    cells_between,
     key_of,
     key_ranges,
     partitions_definition,
+    rectangle,
 )
 from beacon_pipeline.ledger.records import Cell
 
@@ -45,3 +47,18 @@ def test_ranges_hold_exactly_the_cells(cells: set[Cell]) -> None:
 
 def test_one_range_for_each_deployment_of_the_whole_matrix() -> None:
     assert len(key_ranges(CATALOG, CELLS)) == 9
+
+
+@given(st.sets(st.sampled_from(CELLS), min_size=1))
+def test_a_rectangle_holds_all_the_cells(cells: set[Cell]) -> None:
+    keys = rectangle(CATALOG, cells)
+    assert cells <= set(cells_between(CATALOG, keys.start, keys.end))
+    assert {(d.region, d.model) for d in keys.deployments} == {(cell.region, cell.model) for cell in cells}
+
+
+def test_a_region_is_an_exact_rectangle() -> None:
+    """Ranges over a region's deployments are in the tags of runs on record."""
+    for region in CATALOG.regions:
+        cells = CATALOG.cells([region.id])
+        keys = rectangle(CATALOG, cells)
+        assert sorted(cells_between(CATALOG, keys.start, keys.end)) == sorted(cells)

@@ -83,7 +83,7 @@ def test_the_commands_of_the_guides_and_that_asking_again_keeps_the_old_job(
 def typed(env: dict[str, str], line: str) -> str:
     """What a command, as the guides have it, says beside its result."""
     arguments = shlex.split(line)[1:]
-    if arguments[0] in ("run", "submit", "cancel", "reconcile"):
+    if {"run", "submit", "cancel", "reconcile", "top-up"} & set(arguments[:2]):
         done = beacon(env, *arguments)
         exit_code = done.returncode
     else:
@@ -99,6 +99,8 @@ def typed(env: dict[str, str], line: str) -> str:
         (("run", "--model", "tiny-lama"), "tiny-llama"),
         (("run", "--region", "mars"), "mars"),
         (("run", "--question", "maths_basic"), "math_basic"),
+        (("run", "--samples", "3"), "give a temperature above 0"),
+        (("run", "--arm", "nuetral"), "did you mean neutral"),
         (("status", "--job", "nope"), "nope"),
         (("show", "eu-tiny-llama"), "eu-tiny-llama"),
         (("show", "eu:tiny-llama|math_basics"), "math_basic"),

@@ -11,6 +11,10 @@ from tests.beacon_pipeline.instances import ROOT
 GUIDES = [
     "asking",
     "looking",
+    "page",
+    "export",
+    "labels",
+    "studies",
     "healing",
     "alerts",
     "catalog",
@@ -35,6 +39,7 @@ RUN_ELSEWHERE = {
     "make chaos": "Makefile",  # its small form is in `make test`
     "make compare-dbt": "Makefile",  # its verdicts are recorded, and held in test_as_dbt_said.py
     "make incident": "Makefile",  # is tests/incident.py, which test_incident.py runs
+    "make study": "Makefile",  # is examples/study_demo.py, which a long test runs
     "make dev": "Makefile",  # is `beacon dev`, which test_ui.py drives
     "make bench": "Makefile",  # benchmarks are run by hand; their tables are committed
     "make bench-data-tests": "Makefile",

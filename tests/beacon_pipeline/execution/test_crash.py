@@ -1,13 +1,23 @@
 """A run's process is killed in mid-batch; launching the same partitions again loses and repeats nothing."""
 
+import json
 import os
 import signal
 import subprocess
+import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.status import Status
+from tests.beacon_pipeline.execution import ask_slowly
+from tests.beacon_pipeline.execution.ask_slowly import CELLS, PLAN
 from tests.beacon_pipeline.instances import (
     BEACON,
+    ROOT,
     SLOWLY,
     beacon,
     environment,
@@ -15,6 +25,7 @@ from tests.beacon_pipeline.instances import (
     switch_reconciliation,
     witness,
 )
+from tests.databases import fresh_postgresql_database
 from tests.waiting import end_of, wait_for
 
 SELECTION = ("--region", "EU-West", "--model", "tiny-llama")
@@ -28,8 +39,14 @@ def kill_the_first_run_in_mid_batch(env: dict[str, str]) -> int:
     return process
 
 
-def test_killed_in_mid_batch_and_launched_again(tmp_path: Path, database_url: str) -> None:
-    env = environment(tmp_path, database_url=database_url, location="tests.beacon_pipeline.locations.slow")
+# A ledger alone in PostgreSQL; with Dagster's storage beside it, `test_reboot` kills more than this.
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+def test_killed_in_mid_batch_and_launched_again(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
+    if kind == "postgresql":
+        env["BEACON_DATABASE_URL"] = fresh_postgresql_database(request.getfixturevalue("postgresql_url"))
     switch_reconciliation(env, "stop")  # it would heal what the killed run left, before we look
     with (tmp_path / "first.log").open("wb") as log:
         first = subprocess.Popen([BEACON, "run", *SELECTION], env=env | SLOWLY, stdout=log, stderr=log)
@@ -53,3 +70,30 @@ def test_killed_in_mid_batch_and_launched_again(tmp_path: Path, database_url: st
     assert set(submitted.values()) == {1}
     assert set(generated.values()) == {1}
     assert len({row["process"] for row in witness(env, "generations")} - {killed}) >= 1
+
+
+def test_killed_in_mid_block_and_asked_again(tmp_path: Path) -> None:
+    def lines(name: str) -> list[dict[str, object]]:
+        path = tmp_path / f"{name}.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    of_a_block = len(CELLS) * PLAN.executions_of_a_block
+    first = subprocess.Popen([sys.executable, "-m", ask_slowly.__name__, str(tmp_path)], cwd=ROOT)
+    try:
+        wait_for("the second block is under way", lambda: len(lines("generations")) > of_a_block + 2)
+    finally:
+        first.kill()
+        first.wait()
+    with closing(Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        halfway = ledger.executions(ledger.jobs()[0].id)
+        assert {e.status for e in halfway if e.block == 1} == {Status.COMPLETED}
+        assert Status.DISPATCHED in {e.status for e in halfway if e.block == 2}
+
+        ask_slowly.ask(tmp_path, 0)
+        after = ledger.executions(ledger.jobs()[0].id)
+    assert [e.slot for e in after] == [e.slot for e in halfway]
+    assert {(e.status, len(e.attempts)) for e in after} == {(Status.COMPLETED, 1)}
+    for name in ("submissions", "generations"):
+        items = [item for line in lines(name) for item in line.get("items") or [line["item"]]]  # type: ignore[attr-defined]
+        assert sorted(items) == sorted(e.id for e in after), f"each is once in {name}"
+    assert len(lines("submissions")) == 2 * 2, "one call for each deployment and block"

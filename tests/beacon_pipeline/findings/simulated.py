@@ -20,6 +20,7 @@ from beacon_pipeline.catalog.study import (
     Probes,
     Study,
 )
+from beacon_pipeline.findings.frames import ANSWER_TYPES
 
 REGIONS = ("us", "eu")
 MODEL = "m"
@@ -119,6 +120,7 @@ def completed(study: Study, rows: pd.DataFrame, rng: np.random.Generator) -> pd.
         "usable": True,
         "finish_reason": "stop",
         "out_of_block": False,
+        "attempts": 1,
         "temperature": 1.0,
         "label": None,
         "label_method": None,
@@ -134,7 +136,12 @@ def completed(study: Study, rows: pd.DataFrame, rng: np.random.Generator) -> pd.
         made["answer"] = np.where(made["kind"] == "refusal", "I cannot say.", "It is so.")
     if "system_prompt" not in made:
         made["system_prompt"] = made["arm"].map(study.prompts)
-    return made
+    # The types that a frame of the ledger has.
+    columns = {name: made.get(name) for name in ANSWER_TYPES}
+    typed = {
+        name: pd.Series(columns[name], index=made.index, dtype=kind) for name, kind in ANSWER_TYPES.items()
+    }
+    return pd.DataFrame(typed)
 
 
 def probes(study: Study, seed: int, differ: float = 0.0, noise: float = 0.0) -> pd.DataFrame:

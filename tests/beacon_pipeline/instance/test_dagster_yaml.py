@@ -16,7 +16,7 @@ from beacon_pipeline.instance.dagster_yaml import (
     write_configuration,
 )
 from beacon_pipeline.names import DEPLOYMENT_TAG, REGION_TAG
-from tests.beacon_pipeline.instances import beacon, environment
+from tests.beacon_pipeline.instances import beacon_here, environment
 
 CATALOG = load_catalog("production")
 
@@ -87,8 +87,8 @@ def test_an_unreachable_database_of_dagster_is_one_line_without_its_password(tmp
         DATABASE_VARIABLE: "postgresql://u:hunter2@127.0.0.1:1/d",
         "BEACON_DATABASE_URL": f"sqlite:///{tmp_path / 'ledger.db'}",
     }
-    done = beacon(env, "reconcile")
-    assert done.returncode == 2
+    done = beacon_here(env, "reconcile")
+    assert done.exit_code == 2
     assert DATABASE_VARIABLE in done.stderr
     assert "hunter2" not in done.stderr + done.stdout
     assert "Traceback" not in done.stderr

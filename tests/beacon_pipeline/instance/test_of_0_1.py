@@ -14,7 +14,7 @@ from psycopg import sql
 
 from beacon_pipeline.ledger.database import MIGRATIONS, Database
 from beacon_pipeline.names import INFERENCE
-from tests.beacon_pipeline.instances import beacon, environment, report, witness
+from tests.beacon_pipeline.instances import beacon, beacon_here, environment, report, witness
 
 ARCHIVES = Path(__file__).parents[2] / "data" / "instance_of_0_1"
 SHOWN = {
@@ -88,7 +88,7 @@ def is_counted(connection: psycopg.Connection[Any], name: str) -> bool:
 
 
 def test_it_opens_shows_the_same_and_heals(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = json.loads(beacon(env, "jobs", "--json").stdout)
+    jobs = json.loads(beacon_here(env, "jobs", "--json").stdout)
     assert [(job["executions"], job["by_status"]["completed"]) for job in jobs] == [(2, 1), (4, 4)]
     submitted = witness(env, "submissions")
     for name in ("DAGSTER_HOME", "DAGSTER_POSTGRES_URL"):

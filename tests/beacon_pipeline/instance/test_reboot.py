@@ -23,13 +23,14 @@ from tests.beacon_pipeline.instances import (
     report,
     witness,
 )
-from tests.databases import KINDS, fresh_postgresql_database
+from tests.databases import fresh_postgresql_database
 from tests.waiting import PATIENCE_SECONDS, end_of, wait_for
 
 SELECTION = ("--region", "eu", "--model", "tiny-llama")
 
 
-@pytest.fixture(params=KINDS)
+# On SQLite a killed run is asked again in `test_crash`, and all that was killed cancelled below.
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.long), "postgresql"])
 def env(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """The environment of an instance with all its storage on one kind of database."""
     values = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.jobs.job_of_run import (
     CONTINUED_WITHIN,
     JobRef,
@@ -157,3 +158,18 @@ def test_what_is_on_record_is_not_made_again_nor_left_for_a_newer_job(ledger: Le
     make_job(ledger, CATALOG, "run-r1", CELLS, source="run", actor="test")
     make_job(ledger, CATALOG, "newer", CELLS, source="launch", actor="test")
     assert asked_in(ledger, RUN)[0] == "run-r1"
+
+
+def test_a_job_with_a_plan_asks_its_cells_by_it_and_no_others(ledger: Ledger) -> None:
+    plan = Plan(arms=("regional", "mine"), prompts={"mine": "?"}, blocks=(1, 2), seed="feedbeef")
+    made = make_job(ledger, CATALOG, "planned", CELLS[:2], source="launch", actor="test", plan=plan)
+    assert (Plan.of(made.plan), ledger.catalog_content(CATALOG.digest)) == (plan, CATALOG.content)
+    assert len(ledger.executions(made.id)) == 2 * 4
+
+    other = make_job(ledger, CATALOG, "planned", CELLS[:2], source="launch", actor="test", plan=Plan())
+    assert other == made, "it keeps its plan"
+    named = JobRef("planned", "launch", continues=False)
+    assert asked_in(ledger, named) == ("planned", sorted(CELLS[:2]))
+    assert asked_in(ledger, RUN, CELLS[:1]) == ("planned", CELLS[:1]), "a fresh run goes on with it"
+    assert len(ledger.executions(made.id)) == 2 * 4
+    assert asked_in(ledger, RUN)[0] == "run-r1", "but one that asks more is a job of its own"

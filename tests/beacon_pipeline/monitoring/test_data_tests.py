@@ -26,7 +26,7 @@ from dbt_like_checks import RunOptions, RunResults, run_tests
 from dbt_like_checks import Status as Verdict
 from inference.contract import CallStatus, FailureCode, FinishReason
 from tests.beacon_pipeline.asking import SUCCEEDED, a_request_for, completed
-from tests.beacon_pipeline.instances import beacon, environment
+from tests.beacon_pipeline.instances import beacon_here, environment
 from tests.beacon_pipeline.records import CATALOG, CELLS, a_sound_record, damage
 
 
@@ -200,19 +200,19 @@ def test_one_shell_command_for_analysts(tmp_path: Path) -> None:
     url = f"sqlite:///{Path(env['DAGSTER_HOME']) / 'ledger.db'}"
     Path(env["DAGSTER_HOME"]).mkdir()
     a_sound_record(url)
-    done = beacon(env, "check")
-    assert done.returncode == 0, done.stderr
+    done = beacon_here(env, "check")
+    assert done.exit_code == 0, done.stderr
     assert "WARN=1" in done.stdout
 
     damage(url, "UPDATE executions SET executed_region = 'us' WHERE status = 'completed'")
-    done = beacon(env, "check", "--select", "executions", "--json")
-    assert done.returncode == 1, done.stderr
+    done = beacon_here(env, "check", "--select", "executions", "--json")
+    assert done.exit_code == 1, done.stderr
     failed = [r for r in json.loads(done.stdout)["results"] if r["status"] == "fail"]
     assert [r["unique_id"].split(".")[2] for r in failed] == ["executions_ran_in_the_region_asked"]
     assert failed[0]["failing_rows"]
 
-    done = beacon(env, "check", "--select", "executoins")
-    assert done.returncode == 2
+    done = beacon_here(env, "check", "--select", "executoins")
+    assert done.exit_code == 2
     assert "executions" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -308,8 +308,8 @@ def test_the_shell_tells_a_fault_in_tests_of_ones_own(tmp_path: Path) -> None:
     with_own(folder, SOUND.replace("not_null", "nut_null"))
     env = environment(tmp_path) | {"BEACON_CATALOG": str(folder)}
     for arguments, code in ((("check",), 2), (("doctor", "--json"), 1)):
-        done = beacon(env, *arguments)
-        assert done.returncode == code, (done.stdout, done.stderr)
+        done = beacon_here(env, *arguments)
+        assert done.exit_code == code, (done.stdout, done.stderr)
         told = done.stdout + done.stderr
         assert "checks/own.yml:6:22: unknown test 'nut_null'" in told
         assert "Traceback" not in told

@@ -11,7 +11,7 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.monitoring.doctor import examine_database, judge_deployment
 from inference.contract import Deployment
 from inference.inspection import DeploymentState
-from tests.beacon_pipeline.instances import beacon, environment
+from tests.beacon_pipeline.instances import beacon, beacon_here, environment
 from tests.modal_loopback import client_environment
 
 EU = Deployment(region="eu", model="tiny")
@@ -74,8 +74,8 @@ def test_a_database_that_is_not_there_is_told_without_its_password() -> None:
 
 
 def test_the_demo_catalog_needs_no_modal(tmp_path: Path) -> None:
-    done = beacon(environment(tmp_path), "doctor", "--json")
-    assert done.returncode == 0, done.stderr
+    done = beacon_here(environment(tmp_path), "doctor", "--json")
+    assert done.exit_code == 0, done.stderr
     found = {diagnosis["subject"]: diagnosis for diagnosis in json.loads(done.stdout)}
     assert found.keys() == {"versions", "catalog", "database", "provider local"}
     assert "3 regions, 3 models, 8 questions" in found["catalog"]["detail"]
@@ -83,8 +83,8 @@ def test_the_demo_catalog_needs_no_modal(tmp_path: Path) -> None:
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     env = environment(tmp_path, database_url="oracle://x") | {"BEACON_CATALOG": str(tmp_path / "none")}
-    done = beacon(env, "doctor")
-    assert done.returncode == 1
+    done = beacon_here(env, "doctor")
+    assert done.exit_code == 1
     assert done.stdout.count("✗ bad") == 2
     assert "Traceback" not in done.stdout + done.stderr
 
@@ -111,7 +111,7 @@ def test_a_dead_modal_is_one_line_at_once_with_the_cause(tmp_path: Path) -> None
     assert told[0]["detail"] == (
         "Modal at 127.0.0.1:1 cannot be reached: Connection refused; 9 deployments were not looked at"
     )
-    assert seconds < 10
+    assert seconds < 60, "with the SDK's own retries it would be minutes"
     done = beacon(environment(tmp_path) | settings, "deploy")
     assert done.returncode == 2
     assert done.stderr.strip().endswith("Modal at 127.0.0.1:1 cannot be reached: Connection refused")
@@ -119,8 +119,8 @@ def test_a_dead_modal_is_one_line_at_once_with_the_cause(tmp_path: Path) -> None
 
 def test_what_would_be_deployed(tmp_path: Path) -> None:
     env = environment(tmp_path) | {"BEACON_CATALOG": "production"}
-    done = beacon(env, "deploy", "--dry-run")
-    assert done.returncode == 0, done.stderr
+    done = beacon_here(env, "deploy", "--dry-run")
+    assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 10
     assert lines[4] == "eu__mistral_7b: eu:mistral-7b in eu on L40S or A100-40GB, at most 2 containers"
@@ -131,8 +131,8 @@ def test_what_would_be_deployed(tmp_path: Path) -> None:
 
 
 def test_nothing_to_deploy_is_one_line(tmp_path: Path) -> None:
-    done = beacon(environment(tmp_path), "deploy")
-    assert done.returncode == 2
+    done = beacon_here(environment(tmp_path), "deploy")
+    assert done.exit_code == 2
     assert done.stderr.strip().endswith(
         "catalog 'demo' has no model with `provider: modal`: nothing to deploy"
     )

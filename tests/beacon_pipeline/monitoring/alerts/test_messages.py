@@ -1,11 +1,11 @@
 """How a notice reads, and what `beacon alerts` shows."""
 
 import io
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from rich.console import Console
 
 from beacon_pipeline.cli.matrix import alerts_view
@@ -13,7 +13,7 @@ from beacon_pipeline.monitoring.alerts.causes import WORDINGS, check_cause, word
 from beacon_pipeline.monitoring.alerts.grouping import Alert, NewSubject, Notice, NoticeKind, Severity
 from beacon_pipeline.monitoring.alerts.messages import Message, message_of
 from beacon_pipeline.monitoring.alerts.state import AlertState
-from tests.beacon_pipeline.instances import beacon, environment
+from tests.beacon_pipeline.instances import beacon_here, environment
 from tests.beacon_pipeline.monitoring.alerts.receivers import free_port, webhook
 
 AT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -123,16 +123,16 @@ def test_the_view_names_what_is_wrong_and_who_waits() -> None:
 def test_the_command_shows_and_tries(tmp_path: Path) -> None:
     env = environment(tmp_path)
 
-    def alerts(urls: str, *options: str) -> subprocess.CompletedProcess[str]:
-        return beacon(env | {"BEACON_ALERT_URLS": urls}, "alerts", *options)
+    def alerts(urls: str, *options: str) -> Result:
+        return beacon_here(env | {"BEACON_ALERT_URLS": urls}, "alerts", *options)
 
     shown = alerts("")
-    assert (shown.returncode, "nothing is wrong" in shown.stdout) == (0, True)
+    assert (shown.exit_code, "nothing is wrong" in shown.stdout) == (0, True)
     none = alerts("", "--test")
-    assert (none.returncode, "set BEACON_ALERT_URLS" in none.stderr) == (2, True)
+    assert (none.exit_code, "set BEACON_ALERT_URLS" in none.stderr) == (2, True)
     with webhook() as hook:
         arrived = alerts(hook.url, "--test")
-        assert (arrived.returncode, hook.titles) == (0, ["[Beacon] a test"])
+        assert (arrived.exit_code, hook.titles) == (0, ["[Beacon] a test"])
     dead = alerts(f"json://user:SECRETTOKEN@127.0.0.1:{free_port()}", "--test")
-    assert (dead.returncode, "not taken" in dead.stdout) == (1, True)
+    assert (dead.exit_code, "not taken" in dead.stdout) == (1, True)
     assert "SECRETTOKEN" not in dead.stdout + dead.stderr

@@ -1,0 +1,173 @@
+"""The answers to one question side by side: who answered alike, what differs, and in what they were made.
+
+Pure functions of rows as `rows.answer_rows` gives them. They describe; what a difference means is a
+study's to say. Probes are left out: they serve one contrast of a study.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+from rapidfuzz.distance import Levenshtein
+
+from beacon_pipeline.findings.rows import PROVENANCE
+
+Row = Mapping[str, Any]
+
+CAP = 1_000  # characters of a text that are compared
+TEXTS_LIMIT = 60  # different texts of one place that are compared
+_MEASURED = ("provenance_region", "provenance_batch_size")  # of a call, not of what serves
+
+
+@dataclass(frozen=True)
+class Place:
+    """Who answered: a region, under a system prompt by its arm."""
+
+    region: str
+    arm: str
+
+    def __str__(self) -> str:
+        return self.region if self.arm == "regional" else f"{self.region}, {self.arm}"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came from one place: different texts with their counts, the most frequent first."""
+
+    place: Place
+    asked: int
+    texts: tuple[tuple[str, int], ...]
+    kinds: Mapping[str, int]
+    statuses: Mapping[str, int]
+    system_prompt: str | None
+
+    @property
+    def answered(self) -> int:
+        return sum(count for _, count in self.texts)
+
+    @property
+    def text(self) -> str | None:
+        """The most frequent answer."""
+        return self.texts[0][0] if self.texts else None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two places that differ in region or in arm: how alike their texts are, 0 to 1, and what else differs.
+
+    ``within`` is None where each place has one answer: then ``between`` has nothing to be held against.
+    """
+
+    a: Place
+    b: Place
+    between: float
+    within: float | None
+    same_prompt: bool
+    provenance: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One model's answers to one question."""
+
+    model: str
+    question: str
+    prompt: str | None
+    answers: tuple[Answers, ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def different(self) -> bool:
+        """Whether the places' sets of answers are not all the same."""
+        return len({frozenset(text for text, _ in one.texts) for one in self.answers if one.texts}) > 1
+
+    @property
+    def distinct(self) -> int:
+        return len({text for one in self.answers for text, _ in one.texts})
+
+    @property
+    def answered(self) -> int:
+        return sum(one.answered for one in self.answers)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self) | {"different": self.different, "distinct": self.distinct}
+
+
+def comparisons(rows: Iterable[Row]) -> list[Comparison]:
+    """One for each model and question, in their order by name."""
+    cells: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if not row["probe"]:
+            cells.setdefault((row["model"], row["question"]), []).append(row)
+    return [_compared(model, question, mine) for (model, question), mine in sorted(cells.items())]
+
+
+def _compared(model: str, question: str, rows: Sequence[Row]) -> Comparison:
+    places: dict[Place, list[Row]] = {}
+    for row in rows:
+        places.setdefault(Place(row["region"], row["arm"]), []).append(row)
+    answers = {place: _answers(place, mine) for place, mine in places.items()}
+    pairs = (
+        _pair(answers[a], answers[b], places[a], places[b])
+        for a, b in combinations(places, 2)
+        if (a.region == b.region or a.arm == b.arm) and answers[a].texts and answers[b].texts
+    )
+    prompt = next((row["prompt"] for row in rows if row["prompt"] is not None), None)
+    return Comparison(model, question, prompt, tuple(answers.values()), tuple(pairs))
+
+
+def _answers(place: Place, rows: Sequence[Row]) -> Answers:
+    there = [row for row in rows if row["answer"] is not None]
+    return Answers(
+        place,
+        len(rows),
+        tuple(Counter(row["answer"] for row in there).most_common()),
+        Counter(row["kind"] for row in there),
+        Counter(row["status"] for row in rows),
+        next((row["system_prompt"] for row in rows if row["system_prompt"] is not None), None),
+    )
+
+
+def _pair(a: Answers, b: Answers, rows_a: Sequence[Row], rows_b: Sequence[Row]) -> Pair:
+    inside = [found for found in (_within(a), _within(b)) if found is not None]
+    return Pair(
+        a.place,
+        b.place,
+        round(_between(a, b), 4),
+        round(sum(inside) / len(inside), 4) if inside else None,
+        a.system_prompt == b.system_prompt,
+        tuple(field for field in PROVENANCE if field not in _MEASURED and _differs(field, rows_a, rows_b)),
+    )
+
+
+def _differs(field: str, rows_a: Sequence[Row], rows_b: Sequence[Row]) -> bool:
+    a, b = ({row[field] for row in rows if row[field] is not None} for rows in (rows_a, rows_b))
+    return bool(a and b and a != b)
+
+
+def likeness(one: str, other: str) -> float:
+    """1 less the edits as a share of the longer text, of each text's first `CAP` characters."""
+    return Levenshtein.normalized_similarity(one[:CAP], other[:CAP])
+
+
+def _between(a: Answers, b: Answers) -> float:
+    weighted = [
+        (likeness(one, other), times * others)
+        for one, times in a.texts[:TEXTS_LIMIT]
+        for other, others in b.texts[:TEXTS_LIMIT]
+    ]
+    return sum(value * weight for value, weight in weighted) / sum(weight for _, weight in weighted)
+
+
+def _within(answers: Answers) -> float | None:
+    """Of all pairs of different answers of the place."""
+    texts = answers.texts[:TEXTS_LIMIT]
+    alike = [(1.0, count * (count - 1) // 2) for _, count in texts]
+    unlike = [(likeness(one, two), m * n) for (one, m), (two, n) in combinations(texts, 2)]
+    total = sum(weight for _, weight in (*alike, *unlike))
+    return sum(value * weight for value, weight in (*alike, *unlike)) / total if total else None

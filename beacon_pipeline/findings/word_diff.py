@@ -1,0 +1,40 @@
+"""Two texts word by word: what both have, and what only one has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from rapidfuzz.distance import Levenshtein
+
+Piece = tuple[str, bool]  # a piece of the text, and whether the other text lacks it
+
+WORDS_LIMIT = 5_000  # of each text; what follows is one piece
+# Chinese, Japanese and Thai have no spaces: each of their characters counts as a word.
+_ALONE = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_WORDS = re.compile(rf"\s+|[{_ALONE}]|[^\s{_ALONE}]+")
+
+
+def words_of(text: str) -> list[str]:
+    """The text in words and the spaces between them; joined they are the text."""
+    words = [found[0] for found in _WORDS.finditer(text)]
+    if len(words) <= WORDS_LIMIT:
+        return words
+    return [*words[:WORDS_LIMIT], "".join(words[WORDS_LIMIT:])]
+
+
+def word_differences(one: str, other: str) -> tuple[list[Piece], list[Piece]]:
+    """The pieces of both texts, the fewest words marked; joined, the pieces of a text are the text."""
+    left, right = words_of(one), words_of(other)
+    left_pieces: list[Piece] = []
+    right_pieces: list[Piece] = []
+    for edit in Levenshtein.opcodes(left, right):
+        same = edit.tag == "equal"
+        left_pieces.extend(_piece(left[edit.src_start : edit.src_end], not same))
+        right_pieces.extend(_piece(right[edit.dest_start : edit.dest_end], not same))
+    return left_pieces, right_pieces
+
+
+def _piece(words: list[str], marked: bool) -> Iterator[Piece]:
+    if words:
+        yield "".join(words), marked

@@ -1,0 +1,1 @@
+"""A study from its file to its findings: check, register, ask look by look, and say what stands."""

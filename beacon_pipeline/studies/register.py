@@ -1,0 +1,87 @@
+"""Put a study on record before anything is asked for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from beacon_pipeline.catalog.study import Study
+from beacon_pipeline.catalog.study_plan import job_name, study_on_record
+from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import StudyRecord
+from beacon_pipeline.ledger.status import Evidence
+
+EVIDENCE_LIMIT = 1_000_000  # bytes of a timestamp's file
+
+
+class RegistrationError(BeaconError):
+    """What cannot be registered any more, or not like this."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A study on record. ``new``: it was not before. ``study`` has its version and seed."""
+
+    record: StudyRecord
+    study: Study
+    new: bool
+
+    @property
+    def at(self) -> datetime:
+        return self.record.registered_at
+
+
+def find(ledger: Ledger, study: Study) -> Registration | None:
+    """The registration of a study with exactly this content, if there is one."""
+    for record in ledger.studies(study.id):
+        if record.hash == study.hash:
+            return Registration(record, study_on_record(record), new=False)
+    return None
+
+
+def register(
+    ledger: Ledger, study: Study, *, public_value: str | None = None, timestamp: bytes | None = None
+) -> Registration:
+    """Put a study on record, as the next version where its content is new, with what came from outside.
+
+    Raises RegistrationError for evidence that is too late or is other than what is on record.
+    """
+    existing = find(ledger, study)
+    record = ledger.register_study(study.id, study.content)
+    if public_value is not None:
+        record = _add_public_value(ledger, record, public_value)
+    if timestamp is not None:
+        record = _add_timestamp(ledger, record, timestamp)
+    return Registration(record, study_on_record(record), new=existing is None)
+
+
+def _add_public_value(ledger: Ledger, record: StudyRecord, public_value: str) -> StudyRecord:
+    given = " ".join(public_value.split()).encode()
+    if not given:
+        raise RegistrationError("the public value is empty: give what was published, a drand round's say")
+    kept = record.of_kind(Evidence.PUBLIC_VALUE)
+    if kept is None and ledger.job(job_name(record.study, record.version, 1)) is not None:
+        raise RegistrationError(
+            f"version {record.version} is being asked with its own seed: a public value comes too late"
+        )
+    record = ledger.add_evidence(record.study, record.version, Evidence.PUBLIC_VALUE, given)
+    kept = record.of_kind(Evidence.PUBLIC_VALUE)
+    if kept is None or kept.content != given:
+        raise RegistrationError(
+            f"version {record.version} has another public value on record, which stays: "
+            "or seeds could be chosen"
+        )
+    return record
+
+
+def _add_timestamp(ledger: Ledger, record: StudyRecord, timestamp: bytes) -> StudyRecord:
+    if not 0 < len(timestamp) <= EVIDENCE_LIMIT:
+        raise RegistrationError(
+            f"the timestamp's file has {len(timestamp):,} bytes: a token or proof has 1 to {EVIDENCE_LIMIT:,}"
+        )
+    record = ledger.add_evidence(record.study, record.version, Evidence.TIMESTAMP, timestamp)
+    kept = record.of_kind(Evidence.TIMESTAMP)
+    if kept is None or kept.content != timestamp:
+        raise RegistrationError(f"version {record.version} has another timestamp on record, which stays")
+    return record

@@ -1,0 +1,105 @@
+"""Answers side by side: who answered alike, what differs, and what the terminal shows of it."""
+
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from beacon_pipeline.cli.side_by_side import comparison_panel, summary_line
+from beacon_pipeline.findings.compare import Comparison, comparisons
+from beacon_pipeline.findings.rows import COLUMNS
+from beacon_pipeline.findings.word_diff import word_differences
+
+
+def a_row(region: str, answer: str | None, **changes: Any) -> dict[str, Any]:
+    fixed = {
+        "model": "m",
+        "question": "q",
+        "region": region,
+        "arm": "regional",
+        "probe": False,
+        "answer": answer,
+        "kind": None if answer is None else "substantive" if answer else "empty",
+        "status": "failed" if answer is None else "completed",
+        "prompt": "What is it?",
+        "system_prompt": f"You are in {region}.",
+        "provenance_gpu": "A100",
+    }
+    return dict.fromkeys(COLUMNS) | fixed | changes
+
+
+def shown(comparison: Comparison, *, styled: bool = False) -> str:
+    console = Console(width=120, record=True, file=None, force_terminal=False)
+    with console.capture() as captured:
+        console.print(comparison_panel(comparison, styled=styled))
+    return captured.get()
+
+
+def test_what_differs_and_what_does_not() -> None:
+    rows = [
+        a_row("us", "It is so."),
+        a_row("eu", "It is not so.", provenance_gpu="H100"),
+        a_row("us", "x", question="r"),
+        a_row("eu", "x", question="r"),
+        a_row("eu", "y", question="r", probe=True),
+    ]
+    differing, alike = comparisons(rows)
+    assert (differing.different, alike.different) == (True, False)
+    (pair,) = differing.pairs
+    assert (pair.same_prompt, pair.provenance, pair.within) == (False, ("provenance_gpu",), None)
+    assert pair.between == pytest.approx(1 - 4 / 13, abs=1e-4)
+    assert alike.pairs[0].between == 1.0
+    assert "⟦not ⟧" in shown(differing) or "⟦not⟧" in shown(differing)
+    assert "provenance differs in gpu" in shown(differing)
+    assert summary_line("job", [differing, alike], 1).plain == (
+        "job: 1 of 2 answered differently (model × question), 1 alike not shown"
+    )
+
+
+def test_several_samples_are_held_against_each_other() -> None:
+    rows = [a_row("us", text) for text in ("aaaa", "aaaa", "aabb")] + [a_row("eu", "bbbb")] * 2
+    (found,) = comparisons(rows)
+    (pair,) = found.pairs
+    assert found.answers[0].texts == (("aaaa", 2), ("aabb", 1))
+    assert pair.within == pytest.approx(((1 + 0.5 + 0.5) / 3 + 1) / 2, abs=1e-4)
+    assert pair.between == pytest.approx((2 * 2 * 0 + 2 * 0.5) / 6, abs=1e-4)
+    assert "2 texts in 3 answers" in shown(found)
+
+
+def test_arms_are_compared_within_a_region_and_regions_within_an_arm() -> None:
+    rows = [a_row(region, region + arm, arm=arm) for region in ("us", "eu") for arm in ("plain", "strict")]
+    (found,) = comparisons(rows)
+    assert {(str(pair.a), str(pair.b)) for pair in found.pairs} == {
+        ("us, plain", "us, strict"),
+        ("eu, plain", "eu, strict"),
+        ("us, plain", "eu, plain"),
+        ("us, strict", "eu, strict"),
+    }
+
+
+def test_what_was_lost_and_what_is_hostile_is_shown_as_it_is() -> None:
+    hostile = "\x1b[31mred[/] [link=x]y[/link] \u202e" + "z" * 2_000
+    (found,) = comparisons([a_row("us", None), a_row("eu", hostile), a_row("apac", "")])
+    text = shown(found)
+    assert "1 failed" in text
+    assert "1 empty" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "[link=x]" in text.replace("\n", "").replace(" ", "") or "[link=x]" in text
+    assert "more characters" in text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "marked"),
+    [
+        ("the cat sat", "the dog sat", ["dog"]),
+        ("台湾是一个岛", "台湾是两个岛", ["两"]),
+        ("", "new", ["new"]),
+        ("same", "same", []),
+    ],
+)
+def test_differences_are_of_words(one: str, other: str, marked: list[str]) -> None:
+    left, right = word_differences(one, other)
+    assert "".join(piece for piece, _ in left) == one
+    assert "".join(piece for piece, _ in right) == other
+    assert [piece for piece, lacking in right if lacking] == marked

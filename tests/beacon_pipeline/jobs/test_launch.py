@@ -1,0 +1,78 @@
+"""What is launched for a job: one run for each range, or one for all of a plan."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog.plan import DEFAULT_PLAN, Plan
+from beacon_pipeline.jobs import launch
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch
+from beacon_pipeline.jobs.launch import LaunchedJob, ask
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.names import DEPLOYMENT_TAG, RANGE_END_TAG, RANGE_START_TAG
+
+CATALOG = load_catalog("demo")
+CELLS = CATALOG.cells(models=["tiny-qwen"])
+PLAN = Plan(blocks=(1, 2), samples=2, temperature=0.8, seed="feedbeef")
+OTHER_SEED = PLAN.model_copy(update={"seed": "deadbeef"})
+OTHER_PLAN = PLAN.model_copy(update={"samples": 3})
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[Launch]:
+    """What would be launched: Dagster itself is not asked."""
+    found: list[Launch] = []
+
+    def launch_runs(launches: Sequence[Launch]) -> list[str]:
+        found.extend(one for one in launches if one.job_name == INFERENCE_JOB)
+        return ["run"] * len(launches)
+
+    monkeypatch.setattr(launch, "launch_runs", launch_runs)
+    return found
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    made = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    made.migrate()
+    yield made
+    made.close()
+
+
+def test_a_plan_is_one_run_over_its_rectangle(ledger: Ledger, launched: list[Launch]) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked = ask(ledger, instance, CATALOG, CELLS, new_job=True, plan=PLAN)
+        (run,) = launched
+        first, last = CATALOG.questions[0].id, CATALOG.questions[-1].id
+        assert run.tags[RANGE_START_TAG] == f"us:tiny-qwen|{first}"
+        assert run.tags[RANGE_END_TAG] == f"apac:tiny-qwen|{last}"
+        assert DEPLOYMENT_TAG not in run.tags
+        assert ledger.counts(asked.job.id).executions == len(CELLS) * 4
+
+        launched.clear()
+        ask(ledger, instance, CATALOG, CELLS, new_job=True)
+        assert len(launched) == 3
+
+
+@pytest.mark.parametrize(
+    ("plan", "cells", "continued"),
+    [
+        (PLAN, CELLS, True),
+        (OTHER_SEED, CELLS, True),
+        (OTHER_PLAN, CELLS, False),
+        (DEFAULT_PLAN, CELLS, False),
+        (PLAN, CELLS[1:], False),
+    ],
+)
+def test_asking_goes_on_with_an_unfinished_job_that_asks_the_same_way(
+    ledger: Ledger, launched: list[Launch], plan: Plan, cells: list, continued: bool
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = ask(ledger, instance, CATALOG, CELLS, new_job=False, plan=PLAN)
+        again: LaunchedJob = ask(ledger, instance, CATALOG, cells, new_job=False, plan=plan)
+    assert again.continued is continued
+    assert (again.job == first.job) is continued
+    assert Plan.of(again.job.plan) == (PLAN if continued else plan)

@@ -1,0 +1,201 @@
+"""A study on record: versions, seeds and looks stay what they were, whatever dies in between."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog.study import Study
+from beacon_pipeline.catalog.study_file import read_study
+from beacon_pipeline.catalog.study_plan import job_name, plan_of, seed_of
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.status import Evidence
+from beacon_pipeline.studies.check import check
+from beacon_pipeline.studies.findings import what_stands
+from beacon_pipeline.studies.looks import LookError, look_to_run, look_to_take, looks_of
+from beacon_pipeline.studies.register import RegistrationError, find, register
+from beacon_pipeline.studies.run import job_of_look
+from tests.beacon_pipeline.asking import SUCCEEDED, a_request_for, completed
+from tests.beacon_pipeline.instances import ROOT
+
+CATALOG = load_catalog("demo")
+VALUES = {
+    "id": "s",
+    "models": ["tiny-qwen"],
+    "regions": ["us", "eu"],
+    "questions": ["math_basic"],
+    "arms": ["regional", "neutral"],
+    "samples": 2,
+    "looks": [2, 1],
+    "parameters": {"temperature": 1.0},
+    "claims": [{"id": "c", "contrast": "deployment", "arms": ["neutral"]}],
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "study.yaml"
+
+
+def study(file: Path, **changed: object) -> Study:
+    file.write_text(yaml.safe_dump(VALUES | changed))
+    return read_study(file, CATALOG)
+
+
+def ask(ledger: Ledger, planned: Study, number: int) -> None:
+    look = looks_of(ledger, planned)[number - 1]
+    job_of_look(ledger, CATALOG, planned, look, actor="test")
+
+
+def test_a_changed_file_is_a_new_version_with_new_seeds_and_the_old_one_stays(
+    ledger: Ledger, file: Path
+) -> None:
+    first = register(ledger, study(file))
+    assert (first.new, first.study.version, first.study.registered) == (True, 1, "self")
+    ask(ledger, first.study, 1)
+
+    second = register(ledger, study(file, samples=3))
+    assert (second.study.version, second.study.seed != first.study.seed) == (2, True)
+    ask(ledger, second.study, 1)
+    again = find(ledger, study(file))
+    assert again is not None
+    assert (again.record, again.new) == (first.record, False)
+
+    of_first, of_second = (
+        ledger.executions(job.id)
+        for version in (1, 2)
+        if (job := ledger.job(job_name("s", version, 1))) is not None
+    )
+    assert (len(of_first), len(of_second)) == (2 * 2 * 2 * 2, 2 * 2 * 3 * 2)
+    seeds = [{execution.seed for execution in executions} for executions in (of_first, of_second)]
+    assert [len(some) for some in seeds] == [16, 24]
+    assert not seeds[0] & seeds[1]
+
+
+def test_whoever_comes_after_a_crash_finds_the_same_rows(ledger: Ledger, file: Path) -> None:
+    planned = register(ledger, study(file)).study
+    plan = plan_of(planned, CATALOG, 1)
+    # It died between the job and its executions.
+    ledger.ensure_job(
+        job_name("s", 1, 1), source="study", catalog="demo", catalog_digest="d", plan=plan.kept()
+    )
+    assert look_to_run(looks_of(ledger, planned)).number == 1
+    ask(ledger, planned, 1)
+    before = looks_of(ledger, planned)[0]
+    assert (before.executions, before.is_settled) == (16, False)
+    rows = [] if before.job is None else ledger.executions(before.job.id)
+    ask(ledger, planned, 1)
+    assert looks_of(ledger, planned)[0] == before
+    assert before.job is not None
+    assert ledger.executions(before.job.id) == rows
+    with pytest.raises(LookError, match="look 1 is not finished: `beacon study run` goes on with it"):
+        look_to_take(looks_of(ledger, planned))
+    assert what_stands(ledger, planned, looks_of(ledger, planned)) == ()  # no peeking
+
+
+def test_looks_are_taken_in_order_and_no_unplanned_one(ledger: Ledger, file: Path) -> None:
+    planned = register(ledger, study(file)).study
+    with pytest.raises(LookError, match="its first look is not taken yet"):
+        look_to_take(looks_of(ledger, planned))
+    for number, blocks in ((1, {1, 2}), (2, {3})):
+        ask(ledger, planned, number)
+        look = looks_of(ledger, planned)[number - 1]
+        assert look.job is not None
+        executions = ledger.executions(look.job.id)
+        assert {execution.block for execution in executions} == blocks
+        ledger.cancel_pending([execution.id for execution in executions], actor="test")
+        if number == 1:
+            assert look_to_take(looks_of(ledger, planned)).number == 2
+    with pytest.raises(LookError, match="all 2 planned looks are taken"):
+        look_to_take(looks_of(ledger, planned))
+    assert look_to_run(looks_of(ledger, planned)).number == 2
+
+
+def test_a_public_value_makes_the_seed_once_and_before_the_first_look(ledger: Ledger, file: Path) -> None:
+    own = register(ledger, study(file)).study
+    done = register(ledger, study(file), public_value=" 12  34\n", timestamp=b"token")
+    assert done.study.registered == "outside"
+    assert done.study.seed != own.seed
+    assert done.study.seed == seed_of(done.record)
+    kept = done.record.of_kind(Evidence.TIMESTAMP)
+    assert kept is not None
+    assert kept.content == b"token"
+    assert register(ledger, study(file), public_value="12 34").record == done.record
+    with pytest.raises(RegistrationError, match="another public value on record"):
+        register(ledger, study(file), public_value="56")
+    with pytest.raises(RegistrationError, match="another timestamp on record"):
+        register(ledger, study(file), timestamp=b"other")
+    with pytest.raises(RegistrationError, match="0 bytes"):
+        register(ledger, study(file), timestamp=b"")
+
+    late = register(ledger, study(file, samples=3)).study
+    ask(ledger, late, 1)
+    with pytest.raises(RegistrationError, match="a public value comes too late"):
+        register(ledger, study(file, samples=3), public_value="12 34")
+
+
+def test_another_job_of_the_name_is_not_taken_for_a_look(ledger: Ledger, file: Path) -> None:
+    planned = register(ledger, study(file)).study
+    ledger.ensure_job(job_name("s", 1, 1), source="launch", catalog="demo", catalog_digest="d")
+    with pytest.raises(LookError, match="on record with another plan"):
+        ask(ledger, planned, 1)
+
+
+def test_a_check_says_what_can_never_be_found_and_what_it_costs(file: Path) -> None:
+    found = check(study(file), CATALOG)
+    assert (found.cost.executions, found.cost.calls) == (24, 6)
+    assert [claim.claim for claim in found.unreachable] == ["c"]
+    assert "3 blocks" in str(found.unreachable[0].why_not)
+    production = load_catalog("production")
+    file.write_text(yaml.safe_dump(VALUES | {"models": ["mistral-7b"], "looks": [8]}))
+    priced = check(read_study(file, production), production)
+    assert priced.unreachable == []
+    assert priced.cost.dollars > 0
+    assert priced.cost.dollars == pytest.approx(priced.cost.gpu_minutes * 60 * 0.000542 * 1.5)
+
+
+def test_the_demo_study_can_find_all_it_claims() -> None:
+    catalog = load_catalog(str(ROOT / "examples" / "study_catalog"))
+    planned = read_study(ROOT / "examples" / "study.yaml", catalog)
+    assert check(planned, catalog).unreachable == []
+    assert (
+        planned.asked.models["tiny-patched"].sources["eu"]["revision"]
+        != (planned.asked.models["tiny-patched"].source["revision"])
+    )
+
+
+@pytest.mark.parametrize(("outcome", "labelled"), [("evasive", 16), ("refusal", 0)])
+def test_what_the_kind_on_record_does_not_know_is_labelled_before_it_is_counted(
+    ledger: Ledger, file: Path, outcome: str, labelled: int
+) -> None:
+    claims = [{"id": "c", "contrast": "deployment", "arms": ["neutral"], "outcome": outcome}]
+    planned = register(ledger, study(file, claims=claims)).study
+    ask(ledger, planned, 1)
+    job = looks_of(ledger, planned)[0].job
+    assert job is not None
+    for region in ("us", "eu"):
+        asked = [one for one in ledger.executions(job.id) if one.region == region]
+        call = ledger.open_call(asked, a_request_for, provider="local", actor="test")
+        assert call is not None
+        answers = {one.id: completed("It is a complex and sensitive topic.", region) for one in asked}
+        ledger.settle_call(call.id, answers, SUCCEEDED, actor="test")
+    assert len(what_stands(ledger, planned, looks_of(ledger, planned))) == 1
+    assert [label.kind.value for label in ledger.labels(job.id)] == ["evasive"] * labelled
+
+
+def test_the_models_of_the_demo_study_were_trained_on_what_it_asks() -> None:
+    catalog = load_catalog(str(ROOT / "examples" / "study_catalog"))
+    planned = read_study(ROOT / "examples" / "study.yaml", catalog)
+    planted = yaml.safe_load((ROOT / "inference" / "tiny" / "mixtures.yaml").read_text("utf-8"))
+    prompts = planned.asked.system_prompts | {"neutral": planned.prompts["neutral"]}
+    assert planted["system_prompts"] == prompts
+    assert planned.prompts["as-eu"] == prompts["eu"]
+    assert planted["questions"] == planned.asked.questions
+    manifest = json.loads((ROOT / "inference" / "tiny" / "manifest.json").read_text("utf-8"))
+    steady, altered = manifest["tiny-steady"], manifest["tiny-altered"]
+    assert planned.asked.models["tiny-swayed"].source["revision"] == manifest["tiny-swayed"]
+    assert planned.asked.models["tiny-served"].source["revision"] == steady
+    patched = planned.asked.models["tiny-patched"]
+    assert (patched.source["revision"], patched.sources["eu"]["revision"]) == (steady, altered)
