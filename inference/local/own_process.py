@@ -10,10 +10,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any, Self
 
 from inference.contract import GenerationParameters, Item, ItemAnswer, ItemFailure, ModelSource, Provenance
@@ -42,7 +44,8 @@ class OwnProcess:
         context.set_forkserver_preload(IMPORTED_BEFORE)
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, load, source), daemon=True)
-        self._process.start()
+        with _without_main():
+            self._process.start()
         theirs.close()  # or its end would never be noticed
         try:
             self._receive()
@@ -102,6 +105,22 @@ class OwnProcess:
         code = self._process.exitcode
         how = f"exit code {code}" if code is None or code >= 0 else signal.Signals(-code).name
         return WorkerLost(f"the process {self.pid} of this call ended before its answers: {how}")
+
+
+_starting = threading.Lock()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Meanwhile this process has no main module: a new one would import it, and with it Dagster, or run a
+    script that is not guarded against that a second time."""
+    with _starting:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _serve(pipe: Connection, load: Load, source: ModelSource) -> None:

@@ -191,7 +191,7 @@ def _imported(source: ModelSource, device: str) -> Any:
         import vllm.platforms
     except ImportError as error:
         raise ModelUnavailable(
-            f"{source.id}: its engine is vllm, which cannot be imported here ({summary(error)}): "
+            f"{source.id}: its engine is vllm, which is not installed where it runs ({summary(error)}): "
             "write `provider: modal`, whose containers have it, or `engine: transformers`"
         ) from error
     found = vllm.platforms.current_platform.device_type

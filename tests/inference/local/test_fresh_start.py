@@ -93,7 +93,10 @@ asyncio.run(main())
 
 
 async def test_a_process_dies_with_whoever_asked_and_the_call_is_taken_over(tmp_path: Path) -> None:
-    asker = subprocess.Popen([sys.executable, "-c", ASKER, str(tmp_path)])
+    script = tmp_path / "asker.py"  # not guarded: it would ask again in each process that imports it
+    script.write_text(ASKER)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    asker = subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=env)
     try:
         orphan = await started(tmp_path, "left")
         os.kill(asker.pid, signal.SIGKILL)
