@@ -18,7 +18,7 @@ def findings_of(ledger: LedgerReader, study: Study, looks: list[Look]) -> list[F
     A look that is still under way is left out: to judge while answers come in would be a look of its own.
     """
     from beacon_pipeline.findings.evaluate import evaluate  # pandas and scipy take a second to load
-    from beacon_pipeline.findings.frames import answers
+    from beacon_pipeline.findings.frames import answers, labels
 
     jobs = [look.job for look in looks if look.job is not None and look.is_settled]
-    return evaluate(study, answers(ledger, jobs)) if jobs else []
+    return evaluate(study, answers(ledger, jobs), labels(ledger, jobs)) if jobs else []
