@@ -8,7 +8,7 @@ endif
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup run study dev dev-modal test test-long check format incident chaos bench bench-data-tests compare-dbt clean
+.PHONY: help setup run study dev dev-modal test test-long test-vllm check format incident chaos bench bench-data-tests compare-dbt clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
@@ -70,5 +70,16 @@ compare-dbt: setup .venv-dbt/.installed ## the same data tests by the real dbt a
 	.venv-dbt/bin/pip install --quiet --disable-pip-version-check -c $< dbt-core dbt-duckdb
 	touch $@
 
+test-vllm: .venv-vllm/.installed ## what every runtime promises, and equal answers, with vLLM on this machine's CPU
+	PYTHONPATH=. .venv-vllm/bin/python -m pytest -c tests/inference/runtime/vllm.ini --rootdir=. \
+		--confcutdir=tests/inference/runtime tests/inference/runtime/test_vllm.py
+
+# An environment of its own: vLLM pins another transformers. Without dependencies, for it asks for a
+# torchvision that its torch for CPUs does not load.
+.venv-vllm/.installed: tests/inference/runtime/requirements-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
+	touch $@
+
 clean: ## forget the environment and the local instance
-	rm -rf $(VENV) .venv-dbt $(DAGSTER_HOME)
+	rm -rf $(VENV) .venv-dbt .venv-vllm $(DAGSTER_HOME)

@@ -33,6 +33,7 @@ STATUS_METRICS = dg.AssetKey("status_metrics")
 COMPARISONS = dg.AssetKey("comparisons")
 FINDINGS = dg.AssetKey("findings")
 SCORECARD = dg.AssetKey("scorecard")
+PAGE = dg.AssetKey("page")
 STUDIES = "studies"  # Dagster's dynamic partitions, one for each version of a study that was asked
 
 GROUP = "beacon"  # one for all: of several, the UI's lineage shows closed boxes first

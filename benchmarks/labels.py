@@ -126,11 +126,17 @@ def by_language(title: str, answers: Sequence[Answer]) -> Iterator[str]:
     yield f"\n## {title}\n\n| language | half | way | {HEAD}"
     for language in dict.fromkeys(a.language for a in answers):
         for half, held_out in (("developed on", False), ("held out", True)):
-            some = [a for a in answers if a.language == language and a.held_out is held_out]
+            some = [a for a in of_language(answers, language) if a.held_out is held_out]
             for name, way in ways.items():
                 yield f"| {language} | {half} | {name} | {Measured.of(way, some).cells()} |"
+        both = Measured.of(by_rules, of_language(answers, language))
+        yield f"| {language} | both | rules | {both.cells()} |"
     for name, way in ways.items():
         yield f"| all | both | {name} | {Measured.of(way, answers).cells()} |"
+
+
+def of_language(answers: Sequence[Answer], language: str) -> list[Answer]:
+    return [answer for answer in answers if answer.language == language]
 
 
 def by_model(answers: Sequence[Answer]) -> Iterator[str]:

@@ -128,7 +128,7 @@ class Deployment(Value):
         return f"{self.region}:{self.model}"
 
 
-Engine = Literal["transformers", "transformers-continuous"]
+Engine = Literal["transformers", "transformers-continuous", "vllm"]
 Attention = Literal["sdpa", "eager"]
 
 
@@ -145,7 +145,7 @@ class ModelSource(Value):
     revision: str = Field(min_length=1)
     dtype: Literal["float32", "bfloat16", "float16"]
     context_tokens: int = Field(gt=0)
-    engine: Engine = "transformers"  # what batches; see `inference.runtime.transformers`
+    engine: Engine = "transformers"  # what generates and batches; see `inference.runtime`
     attention: Attention = since("sdpa")  # transformers' name of the implementation
     batch_size: int = since(BATCH_SIZE, gt=0)  # most items generated together in a micro-batch
 
@@ -290,6 +290,8 @@ class Provenance(Value):
     reported_finish_reason: str | None = since(None)
     refusal_field: bool | None = since(None)
     sampler: str | None = since(None)  # how tokens are drawn: with another one a seed means other tokens
+    batch_invariant: bool | None = since(None)  # whether the engine's kernels were those that do not
+    # depend on the batch; None: an engine without such ones
     fresh_start: bool | None = since(None)  # asked for and given, or not; None: not asked for
 
     def of_item(self, answer: ItemAnswer) -> Provenance:

@@ -23,7 +23,8 @@ TAGS = (
 )
 _PATTERNS = tuple((re.escape(start), re.escape(end)) for start, end in TAGS)
 _FLAGS = re.DOTALL | re.IGNORECASE | re.MULTILINE
-_BLOCKS = tuple(re.compile(rf"(?:\A\s*|^[^\S\n]*){start}(.*?){end}\s*", _FLAGS) for start, end in _PATTERNS)
+_OPENED = tuple(re.compile(rf"(?:\A\s*|^[^\S\n]*){start}", _FLAGS) for start, _ in _PATTERNS)
+_CLOSED = tuple(re.compile(rf"{end}\s*", _FLAGS) for _, end in _PATTERNS)
 _UNCLOSED = tuple(re.compile(rf"\A\s*{start}(.*)\Z", _FLAGS) for start, _ in _PATTERNS)
 _START = tuple(re.compile(rf"\A\s*{start}", _FLAGS) for start, _ in _PATTERNS)
 # The end of thoughts whose beginning is not in the text: the template wrote it.
@@ -60,9 +61,9 @@ def separate(text: str, finish_reason: FinishReason, *, prompt: str | None = Non
     thoughts, rest = _headless(text, opened if prompt is not None else tuple(range(len(TAGS))))
     if opened and not thoughts:
         return Separated("", _joined([_START[opened[0]].sub("", text)]), unfinished=True)
-    for pattern in _BLOCKS:
-        thoughts += pattern.findall(rest)
-        rest = pattern.sub("", rest)
+    for opening, closing in zip(_OPENED, _CLOSED, strict=True):
+        closed, rest = _blocks(rest, opening, closing)
+        thoughts += closed
     for pattern in _UNCLOSED:
         if found := pattern.match(rest):
             return Separated("", _joined([*thoughts, found[1]]), unfinished=True)
@@ -72,6 +73,19 @@ def separate(text: str, finish_reason: FinishReason, *, prompt: str | None = Non
 def _opened_by(prompt: str) -> tuple[int, ...]:
     """The tag that a prompt leaves open, by its place in `TAGS`."""
     return tuple(number for number, (start, _) in enumerate(TAGS) if prompt.rstrip().endswith(start))
+
+
+def _blocks(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> tuple[list[str], str]:
+    """Closed thoughts, and the text without them. One pattern for both ends would look for an end after
+    each start: with 10,000 starts and no end that takes minutes."""
+    thoughts: list[str] = []
+    kept: list[str] = []
+    position = 0
+    while (start := opening.search(text, position)) and (end := closing.search(text, start.end())):
+        kept.append(text[position : start.start()])
+        thoughts.append(text[start.end() : end.start()])
+        position = end.end()
+    return thoughts, "".join([*kept, text[position:]])
 
 
 def _headless(text: str, numbers: tuple[int, ...]) -> tuple[list[str], str]:

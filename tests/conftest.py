@@ -27,6 +27,11 @@ FIRST = ("test_ui", "test_modal_runs", "test_cli", "test_crash", "test_incident"
 MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 4 * 2**30
 
 
+def plenty_of_memory() -> Path | None:
+    plenty = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES
+    return MEMORY if plenty else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Let the tests write to memory where there is plenty, unless ``--basetemp`` says where.
@@ -35,8 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if config.option.basetemp is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
-        folder = tempfile.mkdtemp(prefix="beacon-tests-", dir=MEMORY)
+    if config.option.basetemp is None and (memory := plenty_of_memory()):
+        folder = tempfile.mkdtemp(prefix="beacon-tests-", dir=memory)
         config.option.basetemp = f"{folder}/tests"
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
@@ -51,9 +56,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def postgresql_url() -> Iterator[str]:
     """The URL of a running PostgreSQL server, one per test process."""
     # Outside pytest's own folders, which other sessions of the same user tidy up.
-    with tempfile.TemporaryDirectory(prefix="beacon-postgresql-", ignore_cleanup_errors=True) as folder:
+    where = plenty_of_memory()
+    with tempfile.TemporaryDirectory(prefix="beacon-pg-", dir=where, ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # started as root, the server runs as another user
-        with postgresql_server(Path(folder) / "data") as url:
+        with postgresql_server(Path(folder) / "data", durable=False) as url:
             yield url
 
 

@@ -107,7 +107,7 @@ class Model(Entry):
     # For the chat template, by name: `enable_thinking: false`.
     template_arguments: dict[str, TemplateArgument] = Field(default_factory=dict)
     regions: tuple[Id, ...] = ()  # empty: every region
-    engine: Engine = "transformers"  # vLLM serves endpoints: provider http
+    engine: Engine = "transformers"  # a treatment: no default of another kind
     attention: Attention = "sdpa"  # some architectures have only `eager`
     batch_size: int = Field(default=BATCH_SIZE, gt=0)  # most items generated together
     gpu: tuple[Text, ...] = ()  # in order of preference; empty: CPU
@@ -178,6 +178,7 @@ class Schedule(Entry):
 
     cron: Text
     categories: tuple[Category, ...] = ()  # empty: every question
+    study: Text | None = None  # a study's file in the catalog's folder: each tick takes its next look
 
 
 class Arm(Entry):
@@ -294,12 +295,11 @@ class Catalog(Entry):
         return model.regions or tuple(region.id for region in self.regions)
 
     def deployments(self) -> tuple[Deployment, ...]:
-        """Every region × model that is served. The regions of a model are neighbours: a job that asks it
-        everywhere is a range of partitions."""
+        """Every region × model that is served, region by region: their order is in the ranges of old runs."""
         return tuple(
             Deployment(region=region.id, model=model.id)
-            for model in self.models
             for region in self.regions
+            for model in self.models
             if region.id in self.regions_of(model)
         )
 

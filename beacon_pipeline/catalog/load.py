@@ -30,6 +30,7 @@ from beacon_pipeline.catalog.entries import (
     spelling,
 )
 from beacon_pipeline.catalog.plan import AS_REGION
+from beacon_pipeline.catalog.study_file import StudyError, read_study
 from beacon_pipeline.catalog.yaml_lines import compose, node_at, place_of, read_one
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.records import PROBE_ARM, REGIONAL_ARM
@@ -76,7 +77,7 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
     problems += _parameter_problems(models, settings)
     if problems:
         raise CatalogError(problems)
-    return Catalog(
+    catalog = Catalog(
         name=folder.name,
         folder=folder.resolve(),
         regions=tuple(regions),
@@ -85,6 +86,24 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
         arms=tuple(arms),
         settings=settings,
     )
+    if problems := _study_problems(catalog):
+        raise CatalogError(problems)
+    return catalog
+
+
+def _study_problems(catalog: Catalog) -> list[str]:
+    """What is wrong with the studies that schedules name."""
+    problems: list[str] = []
+    for name, schedule in catalog.settings.schedules.items():
+        if schedule.study is None:
+            continue
+        if schedule.categories:
+            problems.append(f"settings.yaml (schedules.{name}): give 'categories' or 'study', not both")
+        try:
+            read_study(catalog.folder / schedule.study, catalog)
+        except StudyError as error:
+            problems += error.problems
+    return problems
 
 
 def shipped_names() -> list[str]:

@@ -179,7 +179,7 @@ def _resolved(written: StudyInFile, catalog: Catalog, found: list[Problem]) -> S
         "looks": looks,
         "blocks": sum(looks),
         "labellers": tuple(written.labellers),
-        "asked": _asked(catalog, models, regions, questions),
+        "asked": asked_of(catalog, models, regions, questions),
     }
     study = Study(**values, **{name: getattr(written, name) for name in AS_WRITTEN})
     try:
@@ -289,7 +289,7 @@ def _looks(written: StudyInFile, found: list[Problem]) -> tuple[int, ...]:
     return looks
 
 
-def _asked(catalog: Catalog, models: list[str], regions: list[str], questions: list[str]) -> Asked:
+def asked_of(catalog: Catalog, models: list[str], regions: list[str], questions: list[str]) -> Asked:
     return Asked(
         questions={name: catalog.question(name).text for name in questions},
         system_prompts={name: catalog.region(name).system_prompt for name in regions},

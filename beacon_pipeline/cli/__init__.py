@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import click
 
+from beacon_pipeline.cli.again import replicate, reproduce
 from beacon_pipeline.cli.alerts import alerts
 from beacon_pipeline.cli.ask import run, submit
 from beacon_pipeline.cli.boundary import PlainGroup
@@ -46,6 +47,8 @@ for command in (
     page,
     export,
     verify,
+    reproduce,
+    replicate,
     check,
     reconcile,
     alerts,

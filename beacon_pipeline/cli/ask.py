@@ -186,12 +186,12 @@ def follow_with_progress(
 def _report_and_exit(
     job: Job, ledger: Ledger, catalog: Catalog, instance: DagsterInstance, as_json: bool
 ) -> NoReturn:
-    from beacon_pipeline.cli.page import write
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
+    from beacon_pipeline.findings.page import write_page_of
     from beacon_pipeline.findings.subject import Subject
 
     report_metrics(instance, ledger, catalog)
     report = report_of(ledger, catalog, job)
     print_report(report, as_json)
-    click.echo(f"page: {write(ledger, Subject((job,)))}", err=as_json)
+    click.echo(f"page: {write_page_of(ledger, Subject((job,)))}", err=as_json)
     sys.exit(0 if report.all_completed else 1)

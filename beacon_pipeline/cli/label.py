@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from beacon_pipeline.cli.common import BadInput, find_job, open_ledger
+from beacon_pipeline.escaping import visible
 
 if TYPE_CHECKING:
     from beacon_pipeline.labels.agreement import Agreement
@@ -118,6 +119,43 @@ def agreement(draw: str, as_json: bool) -> None:
         click.echo(f"{len(open_ones)} to be decided by a third person: {decided}")
 
 
+@label.command()
+@click.argument("jobs", nargs=-1)
+@click.option(
+    "--model", "model_id", required=True, help="The judge: a model of the catalog, of another family."
+)
+@click.option("--region", "region_name", help="Where it is served; its first region if not given.")
+def judge(jobs: tuple[str, ...], model_id: str, region_name: str | None) -> None:
+    """Have a model of another family label the answers of JOBS (the newest job).
+
+    It sees question and answer alone. Its raw replies are on record; after a crash the same command goes
+    on. Exit code 1: some answer has no label.
+    """
+    import asyncio
+
+    from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.execution.resources import ProvidersResource
+    from beacon_pipeline.findings.judge import judge_jobs
+    from beacon_pipeline.ledger.status import LabelKind
+
+    catalog = load_catalog()
+    model = catalog.model(model_id)
+    region = catalog.region(region_name).id if region_name else catalog.regions_of(model)[0]
+    if region not in catalog.regions_of(model):
+        raise BadInput(f"{model.id} is not served in {region}: {', '.join(catalog.regions_of(model))}")
+    with open_ledger() as ledger:
+        chosen, providers = _jobs(ledger, jobs), ProvidersResource().open(catalog)
+        found = asyncio.run(judge_jobs(ledger, catalog, providers, chosen, model, region))
+    shown = ", ".join(f"{found.kinds[kind]} {kind.value}" for kind in LabelKind)
+    click.echo(f"labelled by {model.id}: {shown}; {found.unreadable} unreadable")
+    for line in found.failures:
+        click.echo(visible(line), err=True)
+    if found.open_calls:
+        click.echo(f"{found.open_calls} calls go on: the same command waits for them", err=True)
+    if found.failures or found.open_calls or found.unreadable:
+        raise click.exceptions.Exit(1)
+
+
 def _as_json(one: Agreement) -> dict[str, object]:
     """NaN is no JSON: what is not defined is null."""
     whole = asdict(one) | {"answers": one.answers}
@@ -127,8 +165,6 @@ def _as_json(one: Agreement) -> dict[str, object]:
 
 
 def _shown(one: Agreement) -> str:
-    from beacon_pipeline.escaping import visible
-
     return visible(
         f"{one.labellers[0]} and {one.labellers[1]}, {one.answers} answers, {one.level:.0%} intervals\n"
         f"  same label     {one.share}\n  Cohen's kappa  {one.kappa}\n  Gwet's AC1     {one.ac1}"

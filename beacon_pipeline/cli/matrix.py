@@ -104,9 +104,9 @@ def _mismatches(report: JobReport, limit: int = 5) -> list[Text]:
 
 
 def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
-    """The jobs, newest first."""
+    """The jobs, newest first; ``a cell``: how many answers each of its cells gets."""
     table = Table(box=None, pad_edge=False)
-    for name in ("job", "asked", "source", "catalog", "plan", "executions", "completed", "mismatches"):
+    for name in ("job", "asked", "source", "catalog", "a cell", "executions", "completed", "mismatches"):
         table.add_column(name, overflow="fold", no_wrap=name == "job")
     for job, report in jobs:
         table.add_row(
@@ -114,7 +114,7 @@ def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
             f"{job.created_at:%Y-%m-%d %H:%M:%S}",
             job.source,
             job.catalog,
-            str(Plan.of(job.plan)) or "each cell once",
+            str(Plan.of(job.plan).executions_of_a_cell),
             str(report.executions),
             str(report.by_status[Status.COMPLETED.value]),
             str(report.mismatches),

@@ -46,7 +46,9 @@ def _cell(answers: Answers | None, first: str, styled: bool) -> Text:
     if answers.text is None:
         return Text(", ".join(f"{count} {status}" for status, count in answers.statuses.items()), "dim")
     kinds = ", ".join(f"{count} {kind}" for kind, count in answers.kinds.items() if kind != "substantive")
-    several = f"{len(answers.texts)} texts in {answers.answered} answers" if answers.answered > 1 else ""
+    texts = len(answers.texts)
+    several = f"{texts} {'text' if texts == 1 else 'texts'} in {answers.answered} answers"
+    several = several if answers.answered > 1 else ""
     note = "; ".join(part for part in (several, kinds) if part)
     shown = Text.assemble((f"({note})\n", "dim")) if note else Text()
     return shown.append_text(_marked(first, answers.text, styled))

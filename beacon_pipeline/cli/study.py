@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,14 +119,14 @@ def top_up(file: Path) -> None:
 @AS_JSON
 def status(file: Path, as_json: bool) -> None:
     """What stands: the registration, the looks, and the findings over those that have ended."""
-    from beacon_pipeline.studies.findings import findings_of
+    from beacon_pipeline.studies.findings import what_stands
     from beacon_pipeline.studies.looks import looks_of
 
     planned, _ = _read(file)
     with open_ledger() as ledger:
         done = _registered(ledger, planned)
         looks = looks_of(ledger, done.study)
-        found = findings_of(ledger, done.study, looks)
+        found = what_stands(ledger, done.study, looks)
         versions = [record.version for record in ledger.studies(planned.id)]
     if as_json:
         click.echo(json.dumps(_status_json(done, looks, found), indent=2))
@@ -163,10 +163,13 @@ def _registered(ledger: Ledger, planned: Study) -> Registration:
 
 def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, actor: str) -> None:
     from beacon_pipeline.cli.ask import follow_with_progress, tell_asked
+    from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.execution.resources import ProvidersResource
+    from beacon_pipeline.findings.page import write_page_of
+    from beacon_pipeline.findings.subject import subject_named
     from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.jobs.launch import check_can_ask
-    from beacon_pipeline.studies.findings import findings_of
+    from beacon_pipeline.studies.findings import what_stands
     from beacon_pipeline.studies.looks import looks_of
     from beacon_pipeline.studies.run import ask_look
 
@@ -176,10 +179,13 @@ def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, acto
             asked = ask_look(ledger, instance, catalog, done.study, look, actor=actor)
             tell_asked(asked)
             follow_with_progress(asked, ledger, instance, catalog, daemon)
+        report_metrics(instance, ledger, catalog)
     looks = looks_of(ledger, done.study)
-    found = findings_of(ledger, done.study, looks)
+    found = what_stands(ledger, done.study, looks)
     for line in (*_look_lines(looks), "", *_finding_lines(found)):
         click.echo(line)
+    subject = subject_named(ledger, done.study.id)
+    click.echo(f"page: {write_page_of(ledger, subject, findings=found)}")
     taken = looks[look.number - 1]
     sys.exit(0 if taken.completed == taken.executions else 1)
 
@@ -207,7 +213,7 @@ def _look_lines(looks: list[Look]) -> Iterator[str]:
             yield f"look {look.number}: {blocks}, job {look.job.jobspec_id}: {counts}"
 
 
-def _finding_lines(found: list[Finding]) -> Iterator[str]:
+def _finding_lines(found: Sequence[Finding]) -> Iterator[str]:
     from beacon_pipeline.escaping import visible
 
     if not found:
@@ -250,7 +256,7 @@ def _check_json(found: Check) -> dict[str, Any]:
     }
 
 
-def _status_json(done: Registration, looks: list[Look], found: list[Finding]) -> dict[str, Any]:
+def _status_json(done: Registration, looks: list[Look], found: Sequence[Finding]) -> dict[str, Any]:
     return {
         "study": done.study.id,
         "version": done.record.version,

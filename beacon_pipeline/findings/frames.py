@@ -52,7 +52,7 @@ LABEL_TYPES: dict[str, str] = {
     "execution": "str",
     "kind": "str",
     "method": "str",
-    "who": "str",
+    "labeller": "str",
     "version": "str",
     "chance": "float64",
     "at": _MOMENT,

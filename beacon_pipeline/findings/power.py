@@ -56,6 +56,16 @@ def power_of(study: Study) -> list[ClaimPower]:
     return [_power(study, claim, obstacle, p, adjusted or 0.0) for claim, obstacle, p, adjusted in rows]
 
 
+def chance_of(study: Study, claim: Claim, effect: float) -> float | None:
+    """The chance that a claim of the study is found if its effect is this; None where no formula gives it."""
+    if not _is_rate(claim):
+        return None
+    if _obstacle(study, claim) is not None:
+        return 0.0
+    alpha = max(claim.level / len(study.looks) / len(study.claims), _smallest_p(study, claim))
+    return _chance(study, claim, effect, alpha)
+
+
 def answers_that_decide(delta: float, base_rate: float, level: float = 0.05, power: float = 0.9) -> int:
     """Answers a side with which no difference is said to be within ±delta, if there is none, this often."""
     z = float(stats.norm.isf(level) + stats.norm.isf((1 - power) / 2))

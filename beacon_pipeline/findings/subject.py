@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from beacon_pipeline.catalog import UnknownName
 from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.labels.work import RULES, label_by_rules
+from beacon_pipeline.ledger.labels import LedgerLabels
 from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.records import Job
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from beacon_pipeline.findings.finding import Finding
 
 JOBS_LOOKED_AT = 10_000
+# The kind of answer on record knows refusals only: what else a claim counts, the rules have to label first.
+BEYOND_THE_KIND = ("evasive", "complete")
 
 
 class NothingAsked(BeaconError):
@@ -62,7 +66,7 @@ def subject_named(ledger: LedgerReader, name: str | None) -> Subject:
     raise UnknownName("job or study", name, known)
 
 
-def findings_of(ledger: LedgerReader, subject: Subject, version: int | None = None) -> tuple[Finding, ...]:
+def findings_of(ledger: LedgerLabels, subject: Subject, version: int | None = None) -> tuple[Finding, ...]:
     """What a version of the subject's study found in its jobs, by default the newest; nothing without one.
 
     Imports pandas and what tests. Raises LedgerUnavailable.
@@ -74,6 +78,10 @@ def findings_of(ledger: LedgerReader, subject: Subject, version: int | None = No
     from beacon_pipeline.findings.evaluate import evaluate
     from beacon_pipeline.findings.frames import answers, labels
 
+    study = study_on_record(max(records, key=lambda record: (record.version == version, record.version)))
+    if any(labeller.method == RULES for labeller in study.labellers) and any(
+        claim.outcome in BEYOND_THE_KIND for claim in study.claims
+    ):
+        label_by_rules(ledger, subject.jobs)
     frame, judged = answers(ledger, subject.jobs), labels(ledger, subject.jobs)
-    wanted = max(records, key=lambda record: (record.version == version, record.version))
-    return tuple(evaluate(study_on_record(wanted), frame, None if judged.empty else judged))
+    return tuple(evaluate(study, frame, None if judged.empty else judged))

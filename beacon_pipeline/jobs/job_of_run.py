@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.catalog.plan import DEFAULT_PLAN, Plan
-from beacon_pipeline.jobs.specification import specification_of, specified_cells
+from beacon_pipeline.catalog.entries import Schedule
+from beacon_pipeline.catalog.plan import Plan
+from beacon_pipeline.jobs.job_making import make_job as make_job
+from beacon_pipeline.jobs.look_of_tick import make_look
+from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Job
 from beacon_pipeline.names import BACKFILL_TAG, JOB_TAG, ROOT_RUN_TAG, SCHEDULE_TAG
@@ -52,34 +55,6 @@ def asking_of_run(run: dg.DagsterRun) -> JobRef:
     return asking_of({**run.tags, **root}, run.run_id)
 
 
-def make_job(
-    ledger: Ledger,
-    catalog: Catalog,
-    jobspec_id: str,
-    cells: Collection[Cell],
-    *,
-    source: str,
-    actor: str,
-    plan: Plan = DEFAULT_PLAN,
-) -> Job:
-    """The job of this name with all its executions on record, pending; made as far as they are not.
-
-    What it was asked for is in its row from the first moment: whoever dies between the job and its
-    executions leaves a job of which it can be told what is missing. A job that is there keeps its plan.
-    """
-    job = ledger.ensure_job(
-        jobspec_id,
-        source=source,
-        catalog=catalog.name,
-        catalog_digest=catalog.digest,
-        specification=specification_of(cells),
-        plan=plan.kept(),
-        catalog_content=catalog.content,
-    )
-    ledger.ensure_executions(job.id, cells, actor=actor, slots_of=Plan.of(job.plan).executions_of)
-    return job
-
-
 def job_for(
     ledger: Ledger, catalog: Catalog, asking: JobRef, cells: Sequence[Cell], *, actor: str
 ) -> tuple[Job, list[Cell]]:
@@ -94,8 +69,7 @@ def job_for(
     """
     existing = ledger.job(asking.jobspec_id)
     if existing is None and asking.schedule in catalog.settings.schedules:
-        whole = catalog.cells_of(catalog.settings.schedules[asking.schedule])
-        existing = make_job(ledger, catalog, asking.jobspec_id, whole, source=asking.source, actor=actor)
+        existing = _job_of_tick(ledger, catalog, asking, catalog.settings.schedules[asking.schedule], actor)
     if existing is None and asking.continues:
         existing = _continued(ledger, cells)
     job = existing or ledger.ensure_job(
@@ -111,6 +85,16 @@ def job_for(
     asked = list(cells) if specified is None else sorted(set(specified).intersection(cells))
     ledger.ensure_executions(job.id, asked, actor=actor, slots_of=plan.executions_of)
     return job, asked
+
+
+def _job_of_tick(
+    ledger: Ledger, catalog: Catalog, asking: JobRef, wanted: Schedule, actor: str
+) -> Job | None:
+    if wanted.study is not None:
+        name = asking.jobspec_id
+        return make_look(ledger, catalog, wanted.study, name, source=asking.source, actor=actor)
+    whole = catalog.cells_of(wanted)
+    return make_job(ledger, catalog, asking.jobspec_id, whole, source=asking.source, actor=actor)
 
 
 def _continued(ledger: Ledger, cells: Sequence[Cell]) -> Job | None:

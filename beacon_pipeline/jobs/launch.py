@@ -31,7 +31,7 @@ from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.jobs.waiting import Patience
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Counts, Job
-from beacon_pipeline.names import BLOCKS_TAG, CATALOG_DIGEST, JOB_TAG, MODELS, QUESTIONS
+from beacon_pipeline.names import CATALOG_DIGEST, JOB_TAG, MODELS, QUESTIONS
 
 FOLLOW_SECONDS = 0.5
 
@@ -143,8 +143,7 @@ def launch_job(
     )
     plan = Plan.of(job.plan)
     ranges = key_ranges(catalog, cells) if plan.is_default else [rectangle(catalog, cells)]
-    more = {BLOCKS_TAG: str(len(plan.blocks))} if len(plan.blocks) > 1 else {}
-    launches += [Launch(INFERENCE_JOB, run_tags(catalog, job.jobspec_id, keys) | more) for keys in ranges]
+    launches += [Launch(INFERENCE_JOB, run_tags(catalog, job.jobspec_id, keys)) for keys in ranges]
     return tuple(launch_runs(launches))
 
 

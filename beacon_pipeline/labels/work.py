@@ -13,7 +13,7 @@ from beacon_pipeline.labels.rules import VERSION, label
 from beacon_pipeline.labels.sampling import Stratum, drawn
 from beacon_pipeline.labels.sheets import Asked, BadSheet, Given
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.labels import LabelsDiffer, difference
+from beacon_pipeline.ledger.labels import LabelsDiffer, LedgerLabels, difference
 from beacon_pipeline.ledger.records import ADJUDICATION, PROBE_ARM, Drawn, Job, Label
 from beacon_pipeline.ledger.status import AnswerKind, LabelKind, LabelMethod, Status
 from inference.contract import FinishReason
@@ -27,20 +27,31 @@ class DrawError(BeaconError):
     """A draw that is not on record, is already, or has nothing in it."""
 
 
-def label_by_rules(ledger: Ledger, jobs: Sequence[Job]) -> Counter[LabelKind]:
+def label_by_rules(ledger: LedgerLabels, jobs: Sequence[Job]) -> Counter[LabelKind]:
     """Label the answers of these jobs by the rules, once per version; gives the counts of all of them."""
     counts: Counter[LabelKind] = Counter()
     for job in jobs:
         for page in ledger.execution_pages(job.id):
-            found = [(row["id"], label(row["answer"])) for row in page if _is_judged(row)]
-            labels = [
-                Label(execution_id, said.kind, LabelMethod.RULES, said.version, RULES, reason=said.rule)
-                for execution_id, said in found
-                if said is not None
-            ]
-            ledger.add_labels(labels)
-            counts.update(one.kind for one in labels)
+            judged = [row for row in page if _is_judged(row)]
+            on_record = [kind for row in judged if (kind := _by_these_rules(row)) is not None]
+            new = [found for row in judged if _by_these_rules(row) is None and (found := _labelled(row))]
+            if new:
+                ledger.add_labels(new)
+            counts.update([*on_record, *(one.kind for one in new)])
     return counts
+
+
+def _by_these_rules(row: dict[str, Any]) -> LabelKind | None:
+    """The label that this version of the rules gave an answer, if it did."""
+    kinds = [one["kind"] for one in row["labels"] if (one["method"], one["version"]) == (RULES, VERSION)]
+    return LabelKind(kinds[-1]) if kinds else None
+
+
+def _labelled(row: dict[str, Any]) -> Label | None:
+    said = label(row["answer"])
+    if said is None:
+        return None
+    return Label(row["id"], said.kind, LabelMethod.RULES, said.version, RULES, reason=said.rule)
 
 
 def draw_answers(ledger: Ledger, jobs: Sequence[Job], size: int, *, name: str, seed: str) -> list[Drawn]:
@@ -51,10 +62,10 @@ def draw_answers(ledger: Ledger, jobs: Sequence[Job], size: int, *, name: str, s
     label_by_rules(ledger, jobs)
     strata: dict[str, Stratum] = {}
     for job in jobs:
-        for row in _judged_rows(ledger, job):
-            said = [one for one in row["labels"] if (one["method"], one["version"]) == (RULES, VERSION)]
-            if said:
-                strata[row["id"]] = (row["model"], row["arm"], row["region"], said[-1]["kind"])
+        for row in judged_rows(ledger, job):
+            kind = _by_these_rules(row)
+            if kind is not None:
+                strata[row["id"]] = (row["model"], row["arm"], row["region"], kind.value)
     if not strata:
         raise DrawError("none of these jobs has an answer that can be judged: `beacon status` shows why")
     sample = drawn(strata, size, seed=seed)
@@ -130,7 +141,8 @@ def people_of(labels: Sequence[Label]) -> list[Label]:
     return [one for one in labels if one.method is LabelMethod.PEOPLE]
 
 
-def _judged_rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:
+def judged_rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:
+    """The executions of a job whose answers can be judged, as `pages.execution_pages` has them."""
     for page in ledger.execution_pages(job.id):
         yield from (row for row in page if _is_judged(row))
 
@@ -142,5 +154,6 @@ def _is_judged(row: dict[str, Any]) -> bool:
         and row["answer_kind"] not in FACTS
         and row["finish_reason"] != FinishReason.CONTENT_FILTER.value
         and row["executed_region"] == row["region"]
+        and not (row["provenance"] or {}).get("other_model")
         and row["arm"] != PROBE_ARM
     )

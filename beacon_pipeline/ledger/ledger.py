@@ -15,6 +15,7 @@ from beacon_pipeline.ledger import rows
 from beacon_pipeline.ledger.apply_outcome import change_for
 from beacon_pipeline.ledger.attempts import close_attempts, open_attempts, supersede, write_attempts
 from beacon_pipeline.ledger.database import LedgerUnavailable, WriteCounts
+from beacon_pipeline.ledger.judge_calls import LedgerJudge
 from beacon_pipeline.ledger.labels import LedgerLabels
 from beacon_pipeline.ledger.records import (
     Call,
@@ -57,7 +58,7 @@ def _new_id() -> str:
     return str(uuid.uuid4())
 
 
-class Ledger(LedgerRepairs, LedgerStudies, LedgerLabels):
+class Ledger(LedgerRepairs, LedgerStudies, LedgerLabels, LedgerJudge):
     """The record. Every method is one transaction; a status changes only in `apply_changes`.
 
     All methods raise LedgerUnavailable when the database cannot be used; then nothing was written.

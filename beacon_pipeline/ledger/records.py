@@ -335,3 +335,20 @@ class Drawn:
     execution_id: str
     stratum: tuple[str, str, str, str]
     chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeCall:
+    """A batch of answers put before a judge model. ``reply`` is raw JSON of the contract's `Reply`;
+    ``failure`` why there is none; neither: the call is open."""
+
+    id: str
+    judge: str
+    version: str
+    provider: str
+    request: Request
+    provider_call_id: str | None
+    reply: str | None
+    failure: str | None
+    created_at: datetime
+    settled_at: datetime | None

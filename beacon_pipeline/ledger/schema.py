@@ -305,3 +305,26 @@ class LabelDrawRow(Base):
     stratum: Mapped[str]  # model, arm, region and the label by rules, as JSON
     chance: Mapped[float] = mapped_column(sa.Double)
     at: Mapped[datetime]
+
+
+class JudgeCallRow(Base):
+    """A batch of answers put before a judge model, and its raw reply. It belongs to no job."""
+
+    __tablename__ = "judge_calls"
+    __table_args__ = (
+        sa.CheckConstraint(
+            "(settled_at IS NULL) = (reply IS NULL AND failure IS NULL)", name="settled_with_its_end"
+        ),
+        sa.CheckConstraint("reply IS NULL OR failure IS NULL", name="one_end"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)  # our own request id, written before sending
+    judge: Mapped[str] = mapped_column(index=True)
+    version: Mapped[str]  # of its prompt and rubric
+    provider: Mapped[str]
+    request: Mapped[str] = mapped_column(ExactText)
+    provider_call_id: Mapped[str | None]
+    reply: Mapped[str | None] = mapped_column(ExactText)
+    failure: Mapped[str | None] = mapped_column(ExactText)
+    created_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]

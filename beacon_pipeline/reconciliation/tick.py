@@ -237,7 +237,10 @@ class Reconciliation:
                 log.warning("a failed run is older than the record", run=run.run_id, job=asking.jobspec_id)
                 return []
         job, asked = job_for(self._ledger, self._catalog, asking, cells, actor=f"run:{run.run_id}")
-        return [execution.id for execution in self._ledger.executions(job.id, asked)]
+        left = self._ledger.executions(job.id, asked)
+        if job.plan is not None:  # there may be many thousands; what is completed comes up in the sweep
+            left = [execution for execution in left if execution.status is not Status.COMPLETED]
+        return [execution.id for execution in left]
 
     def _end_unservable(self, overdue: Sequence[Execution]) -> None:
         """End what waits to be asked and is no longer in the catalog: no run can work on its partition.

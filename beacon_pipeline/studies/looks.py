@@ -69,3 +69,8 @@ def look_to_take(looks: list[Look]) -> Look:
             "more, with new seeds; `beacon run --blocks` asks for exploration only"
         )
     return looks[newest.number]
+
+
+def next_look(looks: list[Look]) -> Look:
+    """The look that a schedule takes: the first, or the next one. Raises LookError as `look_to_take`."""
+    return looks[0] if looks[0].job is None else look_to_take(looks)

@@ -35,13 +35,10 @@ from inference.contract import (
 )
 from inference.local.call_store import CallFolder, CorruptCall, Started
 from inference.local.own_process import OwnProcess, WorkerLost
+from inference.model_files import ModelUnavailable
+from inference.runtime.chat_runtime import Runtime, answer_each
+from inference.runtime.engines import load_runtime
 from inference.runtime.loading import summary
-from inference.runtime.transformers import (
-    ModelUnavailable,
-    Runtime,
-    TransformersRuntime,
-    answer_each,
-)
 
 LOADED_MODELS = 2  # kept in memory at once
 PENDING = CallState(status=CallStatus.PENDING)
@@ -268,7 +265,7 @@ def _load(source: ModelSource) -> Runtime:
 
     # Several runs share the machine, and each has one of these.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 4))
-    return TransformersRuntime(source)
+    return load_runtime(source)
 
 
 def _end_with_failure(call: CallFolder, call_status: CallStatus, code: FailureCode, message: str) -> None:

@@ -45,7 +45,7 @@ app = modal.App(APP_NAME)
 def _image(spec: DeploymentSpec) -> modal.Image:
     """The versions that are installed where this is deployed from, so that both ends run the same."""
     image = modal.Image.debian_slim(f"{sys.version_info.major}.{sys.version_info.minor}").uv_pip_install(
-        *requirements()
+        *requirements(spec.source.engine)
     )
     if spec.source.folder is not None:
         # At the path it has here, so that one source names the weights on both sides.

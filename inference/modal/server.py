@@ -24,13 +24,9 @@ from inference.contract import (
     Request,
 )
 from inference.modal.spec import DeploymentSpec, Duplicate, Rejected, misfit
-from inference.runtime.transformers import (
-    HubUnreachable,
-    ModelUnavailable,
-    Runtime,
-    TransformersRuntime,
-    answer_each,
-)
+from inference.model_files import HubUnreachable, ModelUnavailable
+from inference.runtime.chat_runtime import Runtime, answer_each
+from inference.runtime.engines import load_runtime
 
 Claim = Callable[[str, str], str]
 """(request id, call id) -> the id of the call that owns the request: the first that claimed it."""
@@ -54,7 +50,7 @@ def load_model(spec: DeploymentSpec, cache_dir: Path | None) -> Runtime:
         raise GpuMissing(
             f"{spec.deployment} is deployed on {' or '.join(spec.gpu)}, and there is no GPU here"
         )
-    return TransformersRuntime(spec.source, device=device, cache_dir=cache_dir)
+    return load_runtime(spec.source, device=device, cache_dir=cache_dir)
 
 
 class ModelServer:

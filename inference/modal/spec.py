@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from inference.contract import Deployment, ModelSource, Request, Value
+from inference.contract import Deployment, Engine, ModelSource, Request, Value
 
 APP_NAME = "beacon"
 REGISTER_NAME = "beacon-requests"  # a Modal Dict: request id -> the call that runs it
@@ -24,8 +24,10 @@ MANIFEST_VARIABLE = "INFERENCE_DEPLOYMENTS"
 OWN_SPEC_VARIABLE = "INFERENCE_DEPLOYMENT"
 
 
-# What a container needs, pinned with the application: whoever deploys need not have it installed.
+# What a container needs, pinned with the application: whoever deploys need not have it installed. vLLM
+# pins a transformers of its own.
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+REQUIREMENTS_OF_VLLM = Path(__file__).with_name("requirements-vllm.txt")
 
 
 class NoDeployments(Exception):
@@ -84,9 +86,10 @@ def declared_deployments(environment: Mapping[str, str] = os.environ) -> tuple[D
         raise NoDeployments(f"{named}: {place}: {first['msg']}: `beacon deploy` writes it anew") from None
 
 
-def requirements() -> tuple[str, ...]:
+def requirements(engine: Engine) -> tuple[str, ...]:
     """What to install in a container, pinned; of torch that is PyPI's build for Linux, with CUDA."""
-    return tuple(REQUIREMENTS.read_text(encoding="utf-8").split())
+    file = REQUIREMENTS_OF_VLLM if engine == "vllm" else REQUIREMENTS
+    return tuple(file.read_text(encoding="utf-8").split())
 
 
 def gpu_spelling(name: str) -> str:

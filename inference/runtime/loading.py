@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +14,66 @@ from inference.model_files import ModelUnavailable, first_line
 DRIVER_SECONDS = 10.0  # for nvidia-smi to name the driver
 
 
-def load(source: ModelSource, folder: Path) -> tuple[Any, Any]:
-    """The tokenizer and the model of a folder: never code of its own, never pickles.
+def load_tokenizer(source: ModelSource, folder: Path) -> Any:
+    """The tokenizer of a folder, never code of its own. Raises ModelUnavailable."""
+    from transformers import AutoTokenizer
+
+    with _unavailable(source):
+        return AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, padding_side="left"
+        )
+
+
+def load_model(source: ModelSource, folder: Path) -> Any:
+    """The model of a folder: never code of its own, never pickles.
 
     Raises ModelUnavailable, and what says that memory ran out.
     """
     import torch
+    from transformers import AutoModelForCausalLM
+
+    with _unavailable(source):
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, source.dtype),
+            attn_implementation=source.attention,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+    _check_context(source, model.config)
+    return model
+
+
+def load_configurations(source: ModelSource, folder: Path) -> tuple[Any, Any]:
+    """The configurations of a folder's model and of its generation, where an engine loads the weights.
+
+    Raises ModelUnavailable.
+    """
+    from transformers import AutoConfig, GenerationConfig
+
+    with _unavailable(source):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        try:
+            generation = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        except OSError:  # it has none of its own
+            generation = GenerationConfig.from_model_config(config)
+    _check_context(source, config)
+    return config, generation
+
+
+@contextmanager
+def _unavailable(source: ModelSource) -> Iterator[None]:
+    import torch
 
     try:
-        tokenizer, model = _read(source, folder)
+        yield
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
         # Files that are cut off, of another architecture, or not what their names say.
         way_out = ": write `attention: eager` into models.yaml" if "attn_implementation" in str(error) else ""
         raise ModelUnavailable(f"{source.id}: {summary(error)}{way_out}") from error
-    _check_context(source, model.config)
-    return tokenizer, model
-
-
-def _read(source: ModelSource, folder: Path) -> tuple[Any, Any]:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False, padding_side="left"
-    )
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=getattr(torch, source.dtype),
-        attn_implementation=source.attention,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-    )
-    return tokenizer, model
 
 
 def _check_context(source: ModelSource, config: Any) -> None:
@@ -69,10 +94,10 @@ def driver_version() -> str | None:
     return None
 
 
-def end_ids(model: Any, tokenizer: Any) -> list[int]:
-    """Every token that ends an answer, as the model's files say; there may be several."""
+def end_ids(*owners: Any) -> list[int]:
+    """Every token that ends an answer, as its configurations and its tokenizer say; there may be several."""
     found: set[int] = set()
-    for owner in (model.generation_config, model.config, tokenizer):
+    for owner in owners:
         ids = getattr(owner, "eos_token_id", None)
         found.update(ids if isinstance(ids, list) else [] if ids is None else [ids])
     return sorted(found)

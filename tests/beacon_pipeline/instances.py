@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import dagster as dg
 import psutil
@@ -88,9 +89,18 @@ def processes_of(env: dict[str, str]) -> list[str]:
     return left
 
 
+@contextmanager
+def opened(env: dict[str, str]) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of an environment: its `dagster.yaml` finds the files by DAGSTER_HOME."""
+    with mock.patch.dict(os.environ, {"DAGSTER_HOME": env["DAGSTER_HOME"]}):
+        instance = dg.DagsterInstance.get()
+    with instance:
+        yield instance
+
+
 def wait_for_dagster(what: str, env: dict[str, str], seen: Callable[[dg.DagsterInstance], Seen]) -> Seen:
     """The first true result of ``seen``; a failure shows the runs, the backfills and the daemon's log."""
-    with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
+    with opened(env) as instance:
         return wait_for(what, lambda: seen(instance), lambda: _state_of(instance, env), every=0.5)
 
 

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,11 +17,14 @@ from pathlib import Path
 import dagster as dg
 
 from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.environment import database_url
 from beacon_pipeline.execution.outcomes import outcomes_of_failure
 from beacon_pipeline.execution.run import Materializer
+from beacon_pipeline.jobs.job_of_run import make_job
+from beacon_pipeline.jobs.launch import launch_job
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
-from beacon_pipeline.ledger.records import CallFacts, Execution
+from beacon_pipeline.ledger.records import CallFacts, Cell, Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.monitoring.alerts import state as memories
 from beacon_pipeline.monitoring.alerts.causes import check_cause
@@ -34,6 +38,16 @@ from tests.chaos.location import ChaosProviders, chaos_provider
 from tests.chaos.plan import Disturbance, Kind, plan
 from tests.chaos.provider import Accepted
 
+# Two blocks of five executions for each cell.
+PLAN = Plan(
+    arms=("regional", "neutral"),
+    prompts={"neutral": "You answer.", "probe": "You answer."},
+    blocks=(1, 2),
+    samples=2,
+    greedy_probes=1,
+    temperature=0.8,
+    seed="feedbeef",
+)
 PATIENCE_SECONDS = 240.0  # for healing, after the last disturbance
 SKEW_SECONDS = 5.0  # of a rival's clock, either way
 # Two findings are true and stay, for there is nothing to heal: a model said nothing, and answers took long.
@@ -106,13 +120,27 @@ class _Chaos:
         self._background: list[threading.Thread] = []
 
     def submit(self, number: int, questions: int) -> str:
+        """Ask some of the questions in a job of their own; every second job has a plan."""
         name = f"chaos-{number}"
         path = self._instance.folder / f"{name}.yaml"
         asked = [f"q{n:03}" for n in range(number * questions, (number + 1) * questions)]
+        if number % 2:
+            self._ask_by_plan(name, self._catalog.cells(questions=asked))
+            return name
         path.write_text(json.dumps({"name": name, "questions": asked, "models": [{"id": m} for m in MODELS]}))
         done = beacon(self._instance.env, "submit", str(path), "--no-follow", "--json")
         assert done.returncode == 0, done.stderr
         return name
+
+    def _ask_by_plan(self, name: str, cells: Sequence[Cell]) -> None:
+        os.environ["DAGSTER_HOME"] = self._instance.env["DAGSTER_HOME"]
+        ledger = Ledger(database_url())
+        try:
+            with dg.DagsterInstance.get() as instance:
+                job = make_job(ledger, self._catalog, name, cells, source="submit", actor="chaos", plan=PLAN)
+                launch_job(instance, self._catalog, job, cells)
+        finally:
+            ledger.close()
 
     def go_through(self, disturbances: list[Disturbance]) -> None:
         started = time.monotonic()
@@ -161,7 +189,7 @@ class _Chaos:
                 ledger, self._catalog, providers, actor="rival", unreachable_patience_seconds=5
             )
             try:
-                await rival.materialize(job.id, cells, lambda _: None)
+                await rival.materialize(job.id, cells, lambda _: None, Plan.of(job.plan))
             finally:
                 await providers.close()
 
@@ -236,13 +264,16 @@ class _Chaos:
         try:
             executions = _all_executions(ledger)
             jobs = {job.id: job.jobspec_id for job in ledger.jobs()}
+            plans = {job.id: Plan.of(job.plan) for job in ledger.jobs()}
         finally:
             ledger.close()
         self._figures.executions = len(executions)
         self._figures.attempts = sum(len(execution.attempts) for execution in executions)
         assert sorted(jobs.values()) == sorted(names), "no job but those submitted"
-        assert len(executions) == len(self._catalog.cells()), "every execution asked for"
-        assert len({(e.job_id, e.cell) for e in executions}) == len(executions), "no row twice"
+        asked = {(e.job_id, slot) for e in executions for slot in plans[e.job_id].executions_of(e.cell)}
+        assert {e.cell for e in executions} == set(self._catalog.cells()), "every cell asked for"
+        assert {(e.job_id, e.slot) for e in executions} == asked, "every execution asked for"
+        assert len(asked) == len(executions), "no row twice"
         self._hold_to_the_witness(executions, self._provider.accepted())
 
     def _hold_to_the_witness(self, executions: list[Execution], accepted: list[Accepted]) -> None:

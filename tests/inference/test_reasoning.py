@@ -1,5 +1,7 @@
 """Thoughts are taken out of an output, and nothing else is."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,3 +82,10 @@ def test_nothing_is_made_up(text: str, finish_reason: FinishReason) -> None:
     found = separate(text, finish_reason)
     assert found.answer in text or found.reasoning is not None
     assert len(found.answer) + len(found.reasoning or "") <= len(text) + text.count("\n")
+
+
+@pytest.mark.parametrize("start", ["x\n<think>\n", "</think>x\n<think>\n", "<think>", " \n"])
+def test_many_starts_without_an_end_take_linear_time(start: str) -> None:
+    begun = time.perf_counter()
+    separate(start * (200_000 // len(start)), STOP)
+    assert time.perf_counter() - begun < 5

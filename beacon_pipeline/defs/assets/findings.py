@@ -1,4 +1,4 @@
-"""What the answers say, as assets with lineage: inference → comparisons → findings → scorecard.
+"""What the answers say, as assets with lineage: inference → comparisons → findings → page, scorecard.
 
 No model is asked. pandas and what tests are imported by the run that needs them, and by nothing else.
 """
@@ -13,6 +13,7 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import DEPLOYMENT, QUESTION
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.findings.compare import Comparison, comparisons
+from beacon_pipeline.findings.page import write_page_of
 from beacon_pipeline.findings.rows import Row, answer_rows
 from beacon_pipeline.findings.shown import of_comparison, of_findings, of_scorecard
 from beacon_pipeline.findings.subject import findings_of, subject_named
@@ -25,6 +26,7 @@ from beacon_pipeline.names import (
     GROUP,
     INFERENCE,
     OWNER,
+    PAGE,
     SCORECARD,
     STUDIES,
 )
@@ -143,6 +145,31 @@ def findings_asset(
 
 
 @dg.asset(
+    key=PAGE,
+    deps=[FINDINGS],
+    partitions_def=studies_partitions,
+    group_name=GROUP,
+    owners=[OWNER],
+    description="One HTML file that people read: answers side by side, figures, findings. It lies in the "
+    "folder `pages` of the instance; `beacon page` writes it too.",
+)
+def page_asset(
+    context: dg.AssetExecutionContext, ledger: dg.ResourceParam[LedgerResource]
+) -> dg.MaterializeResult[None]:
+    study, _, version = context.partition_key.rpartition("@")
+    with ledger.open() as opened:
+        subject = subject_named(opened, study)
+        path = write_page_of(opened, subject, findings=findings_of(opened, subject, int(version)))
+    return dg.MaterializeResult(
+        metadata={
+            "page": dg.MetadataValue.path(path),
+            "open": dg.MetadataValue.url(path.as_uri()),
+            "bytes": path.stat().st_size,
+        }
+    )
+
+
+@dg.asset(
     key=SCORECARD,
     deps=[FINDINGS],
     group_name=GROUP,
@@ -180,8 +207,8 @@ def _shown(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def findings_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
-    """The three assets."""
-    return [comparisons_asset(catalog), findings_asset, scorecard_asset]
+    """All that follows the answers."""
+    return [comparisons_asset(catalog), findings_asset, page_asset, scorecard_asset]
 
 
 def findings_jobs() -> list[Any]:  # what `dg.define_asset_job` returns has no public type
@@ -194,8 +221,8 @@ def findings_jobs() -> list[Any]:  # what `dg.define_asset_job` returns has no p
         ),
         dg.define_asset_job(
             FINDINGS_JOB,
-            selection=dg.AssetSelection.assets(FINDINGS, SCORECARD),
-            description="Evaluate the claims of a version of a study, and count all findings anew.",
+            selection=dg.AssetSelection.assets(FINDINGS, PAGE, SCORECARD),
+            description="Evaluate the claims of a version of a study, write its page, count all findings.",
         ),
     ]
 

@@ -23,6 +23,7 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.names import (
+    BLOCKS_TAG,
     GROUP,
     HEALING_TAG,
     INFERENCE,
@@ -95,8 +96,8 @@ def _bring_to_true_state(
             f"{not_asked} partitions came into the catalog after job {job.jobspec_id}: not asked"
         )
     cells = asked
-    context.instance.add_run_tags(context.run.run_id, _told_tags(job, cells))
     plan = Plan.of(job.plan)
+    context.instance.add_run_tags(context.run.run_id, _told_tags(job, cells, len(plan.blocks)))
     asked_in_all = len(cells) * plan.executions_of_a_cell
     context.log.info(f"job {job.jobspec_id}: {asked_in_all} executions")
 
@@ -129,11 +130,12 @@ def _bring_to_true_state(
         )
 
 
-def _told_tags(job: Job, cells: Sequence[Cell]) -> dict[str, str]:
-    """What a run launched in the UI does not say of itself before it starts: the job it works for,
-    and its deployment where it has one, so that the limits of the run queue count it."""
+def _told_tags(job: Job, cells: Sequence[Cell], blocks: int) -> dict[str, str]:
+    """What a run launched in the UI does not say of itself before it starts: the job it works for, how
+    many blocks that has, for each may take as long as a run without; and its deployment where it has one,
+    so that the limits of the run queue count it."""
     deployments = {Deployment(region=cell.region, model=cell.model) for cell in cells}
-    tags = {JOB_TAG: job.jobspec_id}
+    tags = {JOB_TAG: job.jobspec_id} | ({BLOCKS_TAG: str(blocks)} if blocks > 1 else {})
     return tags | deployment_tags(deployments.pop()) if len(deployments) == 1 else tags
 
 

@@ -140,7 +140,7 @@ MEANINGS: dict[str, str] = {
     "actor": "Who or what changed it.",
     "detail": "What was reported with it.",
     "method": "How the label came about: people, judge, rules.",
-    "who": "Who labelled.",
+    "labeller": "Who labelled.",
     "chance": "Of people's labels: the chance with which the answer was drawn.",
     "category": "Kind of question in the catalog.",
     "sensitivity": "How sensitive the catalog holds it.",

@@ -43,7 +43,7 @@ class NoExport(BeaconError):
 
 def verified(target: str) -> list[str]:
     """What is wrong with an export, one line each; nothing where all holds. Raises NoExport and OSError."""
-    with _opened(target) as folder:
+    with opened(target) as folder:
         try:
             sums = read_sums(folder)
         except (OSError, ValueError):
@@ -61,7 +61,7 @@ def verified(target: str) -> list[str]:
 
 
 @contextmanager
-def _opened(target: str) -> Iterator[Path]:
+def opened(target: str) -> Iterator[Path]:
     """The export as a folder on this machine."""
     system, path = fsspec.core.url_to_fs(target)
     if not system.exists(path):
@@ -119,6 +119,11 @@ def _schemas(folder: Path) -> Iterator[str]:
                 yield f"{table.name}.parquet cannot be read: {str(error).splitlines()[0]}"
         if table.csv and not (folder / f"{table.name}.csv").is_file():
             yield f"{table.name}.csv is missing"
+
+
+def record_in(folder: Path) -> StudyRecord | None:
+    """The registered study of an opened export. Raises ValueError, KeyError and OSError."""
+    return _record(json.loads((folder / "plan.json").read_text(encoding="utf-8")))
 
 
 def _record(plan: Mapping[str, Any]) -> StudyRecord | None:

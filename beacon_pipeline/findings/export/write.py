@@ -17,6 +17,7 @@ import fsspec
 from beacon_pipeline.catalog.study_plan import study_on_record
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.findings.export import tables
+from beacon_pipeline.findings.export.crate import CRATE, CROISSANT, crate, croissant
 from beacon_pipeline.findings.export.figures import comparisons, findings, rates
 from beacon_pipeline.findings.export.files import SUMS, read_rows, storable, write_sums, write_table
 from beacon_pipeline.findings.frames import label_rows, transition_rows
@@ -74,7 +75,18 @@ def _fill(ledger: LedgerReader, subject: Subject, folder: Path) -> None:
     if count <= PAGE_LIMIT:
         html = page_of(ledger, subject.jobs, study=subject.study, findings=found)
         (folder / "page.html").write_text(html, encoding="utf-8")
+    _describe(folder, subject)
     write_sums(folder)
+
+
+def _describe(folder: Path, subject: Subject) -> None:
+    """Write what the export is for machines; the crate comes last and lists the other one too."""
+    about = {name: table.about for table in (*tables.TABLES, _DICTIONARY) for name in table.files} | _ABOUT
+    ended = max(job.created_at for job in subject.jobs)
+    for row in read_rows(folder, tables.ANSWERS):
+        ended = max(ended, row["completed_at"] or ended)
+    _write_json(folder / CROISSANT, croissant(folder, subject, ended, about))
+    _write_json(folder / CRATE, crate(folder, subject, ended, about))
 
 
 def _newest_record(ledger: LedgerReader, subject: Subject) -> StudyRecord | None:
@@ -172,6 +184,12 @@ def _named(
     return {column: value(column) for column in table.types}
 
 
+_ABOUT = {
+    "plan.json": "The plans of the jobs, and the study as it was registered, with what vouches for it.",
+    "catalog.json": "The catalogs that the jobs were made of, by digest.",
+    "page.html": "The page that people read: answers side by side, figures, findings.",
+    CROISSANT: "Croissant metadata of the tables.",
+}
 _DICTIONARY = tables.Table(
     "dictionary", "What each column means.", dict.fromkeys(("table", "column", "type", "meaning"), "str")
 )

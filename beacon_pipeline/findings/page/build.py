@@ -61,10 +61,11 @@ def page_of(
     any, the page describes and says that nothing was tested. Raises PageError where there is no answer
     to show, and LedgerUnavailable.
     """
-    own_rows, _ = packed_rows(ledger, jobs)
+    rows, texts = packed_rows(ledger, [*jobs, *beside])
+    own = {job.jobspec_id for job in jobs}
+    own_rows = [row for row in rows if row["job"] in own]
     if not own_rows:
         raise PageError("nothing was asked in this job: there is no page to make")
-    rows, texts = packed_rows(ledger, [*jobs, *beside])
     summary = summarized(own_rows)
     title = study or ", ".join(job.jobspec_id for job in jobs)
     shown_jobs = [job.jobspec_id for job in beside] + [job.jobspec_id for job in jobs]

@@ -85,10 +85,14 @@ class Records {
 
   // The places of texts that hold this, whatever the case.
   textsWith(wanted) {
-    const needle = new RegExp(wanted.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "iu");
-    const found = new Set();
-    this.texts.forEach((text, place) => needle.test(text) && found.add(place));
+    const [found, needle] = [new Set(), wanted.toLowerCase()];
+    this.lowered().forEach((text, place) => text.includes(needle) && found.add(place));
     return found;
+  }
+
+  lowered() {
+    this.lower ??= this.texts.map((text) => text.toLowerCase());
+    return this.lower;
   }
 }
 

@@ -64,8 +64,9 @@ function followFilters(matrix, table) {
   const search = later(() => {
     matrix.filters.text = byId("filter-text").value;
     show();
-  }, 120);
+  }, 80);
   byId("filter-text").addEventListener("input", search);
+  byId("filter-text").addEventListener("focus", () => matrix.records.lowered(), { once: true });
   byId("filters").addEventListener("reset", () => setTimeout(() => {
     for (const name of Object.keys(matrix.filters)) matrix.filters[name] = "";
     for (const name of Object.keys(matrix.only)) matrix.only[name] = false;

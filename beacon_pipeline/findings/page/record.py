@@ -7,7 +7,6 @@ from typing import Any
 
 from beacon_pipeline.findings.packed import column, columns
 from beacon_pipeline.findings.rows import PROVENANCE, TEXTS, answer_rows
-from beacon_pipeline.findings.summary import seconds_of
 from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.records import Job
 
@@ -35,15 +34,15 @@ class Texts:
 
 
 def packed_rows(ledger: LedgerReader, jobs: Sequence[Job]) -> tuple[list[Row], Texts]:
-    """The rows of these jobs, oldest job first, with texts as places among the texts."""
+    """The rows of these jobs, with their texts' places among the texts.
+
+    Answers to one question lie side by side there: they are alike, and alike texts pack small.
+    """
     texts = Texts()
-    rows = []
-    for row in answer_rows(ledger, jobs):
-        row["seconds"] = seconds_of(row)
-        row["text"] = row["answer"]  # stays at hand for the summary
+    rows = list(answer_rows(ledger, jobs))
+    for row in sorted(rows, key=lambda row: (row["question"], row["model"], row["arm"])):
         for name in TEXTS:
             row[f"{name}_place"] = texts.place(row[name])
-        rows.append(row)
     return rows, texts
 
 

@@ -122,10 +122,10 @@ def unanswerable(summary: Summary, findings: Sequence[Finding]) -> list[str]:
     return lines
 
 
-def finding(found: Finding) -> dict[str, Any]:
-    """A finding as the page shows it: its verdict, its sentence, its qualifiers."""
+def finding(found: Finding) -> dict[str, str]:
+    """A finding as the page shows it: its verdict, its claim, and its sentence with all that limits it."""
     return {
         "verdict": str(found.verdict),
-        "words": f"{found.claim}, {found.model}. {found.sentence()}",
-        "qualifiers": [str(each) for each in found.qualifiers],
+        "claim": f"{found.claim} · {found.model}",
+        "sentence": found.sentence(),
     }

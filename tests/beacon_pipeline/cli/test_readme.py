@@ -11,6 +11,8 @@ from tests.beacon_pipeline.instances import ROOT
 GUIDES = [
     "asking",
     "looking",
+    "page",
+    "export",
     "labels",
     "studies",
     "healing",

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import dagster as dg
 
@@ -11,7 +12,7 @@ from beacon_pipeline.defs.assets.findings import COMPARISONS_JOB, FINDINGS_JOB, 
 from beacon_pipeline.defs.sensors.findings import findings_sensor
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.names import COMPARED_TAG, COMPARISONS, FINDINGS, JOB_TAG, SCORECARD, STUDIES
+from beacon_pipeline.names import COMPARED_TAG, COMPARISONS, FINDINGS, JOB_TAG, PAGE, SCORECARD, STUDIES
 from inference.contract import Item, ItemResult
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study
 from tests.beacon_pipeline.location import CATALOG, Location
@@ -110,6 +111,9 @@ def test_findings_are_by_study_and_version_and_the_scorecard_counts_them(
     shown = metadata(instance, FINDINGS, "demo@1")
     assert (shown["not_answerable"], shown["differs"]) == (1, 0)
     assert "not answerable" in str(shown["what_matters"])
+    page = Path(str(metadata(instance, PAGE, "demo@1")["page"]))
+    assert page == environment.home() / "pages" / "demo.html"
+    assert "not answerable" in page.read_text(encoding="utf-8")
     assert "1 studies, 1 findings" in str(metadata(instance, SCORECARD)["what_matters"])
 
 

@@ -19,7 +19,7 @@ from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB
 from beacon_pipeline.jobs.job_of_run import make_job
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution, Job
-from beacon_pipeline.names import INFERENCE, JOB_TAG
+from beacon_pipeline.names import BLOCKS_TAG, INFERENCE, JOB_TAG
 from beacon_pipeline.reconciliation.reconcile import Repair
 from beacon_pipeline.reconciliation.tick import Cursor, Reconciliation, Tick
 from inference.contract import FailureCode, Item, ItemResult
@@ -93,6 +93,7 @@ def test_a_partition_sums_up_its_executions(instance: dg.DagsterInstance, ledger
     planned = Planned(instance, ledger, Behaviour(results=answer))
     run = planned.run()
     assert run.status is dg.DagsterRunStatus.SUCCESS
+    assert instance.get_run_by_id(run.run_id).tags[BLOCKS_TAG] == "2"  # type: ignore[union-attr]
     assert planned.location.green() == KEYS, "and nothing that the range holds beside them"
     assert len(planned.location.provider.requests) == 2 * 9
     key = "eu:tiny-llama|math_basic"

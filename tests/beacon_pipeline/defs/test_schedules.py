@@ -7,17 +7,21 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog import Catalog, CatalogError, load_catalog
 from beacon_pipeline.catalog.entries import Schedule
+from beacon_pipeline.catalog.new import make_catalog
+from beacon_pipeline.catalog.study_file import read_study
+from beacon_pipeline.catalog.study_plan import plan_of
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.defs.schedules import catalog_schedules, tick_jobspec_id
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
-from beacon_pipeline.jobs.job_of_run import JobRef, asking_of
+from beacon_pipeline.jobs.job_of_run import JobRef, asking_of, job_for
 from beacon_pipeline.jobs.runs import cells_of_run
 from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.names import (
+    BLOCKS_TAG,
     DEPLOYMENT_TAG,
     JOB_TAG,
     PARTITION_TAG,
@@ -27,6 +31,7 @@ from beacon_pipeline.names import (
     REGION_TAG,
     SCHEDULE_TAG,
 )
+from beacon_pipeline.studies.register import register
 from tests.beacon_pipeline.scripted import Behaviour
 from tests.beacon_pipeline.test_definitions import Location
 
@@ -107,6 +112,69 @@ def test_a_schedule_of_categories_that_no_question_has_asks_nothing() -> None:
         [],
         "the catalog has no questions of the categories cultural",
     )
+
+
+STUDY = """
+id: scheduled
+models: [tiny-qwen]
+regions: [us, eu]
+questions: [math_basic]
+arms: [neutral]
+looks: [2, 1]
+samples: 2
+parameters: {temperature: 1.0}
+"""
+
+
+@pytest.fixture
+def with_study(tmp_path: Path) -> Catalog:
+    folder = tmp_path / "catalog"
+    make_catalog(folder, "demo")
+    (folder / "study.yaml").write_text(STUDY)
+    (folder / "settings.yaml").write_text('schedules: {looks: {cron: "0 0 * * *", study: study.yaml}}\n')
+    return load_catalog(str(folder))
+
+
+def test_a_schedule_of_a_study_takes_its_looks_one_by_one(
+    instance: dg.DagsterInstance, with_study: Catalog
+) -> None:
+    (schedule,) = catalog_schedules(with_study)
+
+    def told() -> tuple[dg.RunRequest | None, str | None]:
+        resources = {"ledger": LedgerResource()}
+        with dg.build_schedule_context(scheduled_execution_time=AT, resources=resources) as context:
+            found = schedule.evaluate_tick(context)
+        return next(iter(found.run_requests or []), None), found.skip_message
+
+    planned = read_study(with_study.folder / "study.yaml", with_study)
+    assert told() == (None, "study.yaml is not registered as it is now: `beacon study register`")
+    with LedgerResource().open() as ledger:
+        study = register(ledger, planned).study
+        request, _ = told()
+        assert request is not None
+        assert request.run_key == request.tags[JOB_TAG] == "study-scheduled-v1-look1"
+        assert request.tags[BLOCKS_TAG] == "2"
+        assert ledger.jobs() == [], "a preview asks nobody"
+
+        cells = cells_of_run(with_study, request.tags)
+        assert set(study.cells) <= set(cells)
+        job, asked = job_for(ledger, with_study, asking_of(request.tags, "r"), cells, actor="test")
+        assert (asked, job.plan) == (list(study.cells), plan_of(study, with_study, 1).kept())
+        assert ledger.counts(job.id).executions == 2 * 2 * 2
+        assert told()[1] == "look 1 is not finished: `beacon study run` goes on with it"
+
+        ledger.cancel_pending([execution.id for execution in ledger.executions(job.id)], actor="test")
+        request, _ = told()
+        assert request is not None
+        assert request.run_key == "study-scheduled-v1-look2"
+
+
+def test_a_schedule_names_a_study_that_can_be_read(with_study: Catalog) -> None:
+    (with_study.folder / "study.yaml").write_text(STUDY.replace("tiny-qwen", "tiny-quen"))
+    with pytest.raises(
+        CatalogError, match=r"study.yaml:3: unknown model 'tiny-quen': did you mean tiny-qwen"
+    ):
+        load_catalog(str(with_study.folder))
 
 
 def test_one_press_for_everything_for_a_region_and_for_the_control_questions() -> None:

@@ -11,7 +11,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests.beacon_pipeline.instances import BEACON, beacon, environment, report, switch_reconciliation
+from tests.beacon_pipeline.instances import (
+    BEACON,
+    beacon,
+    environment,
+    opened,
+    report,
+    switch_reconciliation,
+)
 from tests.beacon_pipeline.modal_catalog import write_modal_catalog
 from tests.modal_loopback import Loopback, Match, faults
 from tests.waiting import end_of, wait_for
@@ -142,7 +149,7 @@ def open_call_is_on_record(env: dict[str, str]) -> bool:
 
 def process_of_run(env: dict[str, str], deployment: str) -> int:
     """The process of the newest run of a deployment, as Dagster recorded it."""
-    with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
+    with opened(env) as instance:
         (run,) = instance.get_runs(dg.RunsFilter(tags={"beacon/deployment": deployment}), limit=1)
         messages = [entry.user_message for entry in instance.all_logs(run.run_id)]
     found = [match for message in messages if (match := re.search(r"\(pid: (\d+)\)", message))]

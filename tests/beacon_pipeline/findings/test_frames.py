@@ -1,7 +1,5 @@
 """The record as frames: every row once, typed, exact, in a fixed order."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -93,10 +91,3 @@ def test_no_job_makes_an_empty_frame_and_an_unknown_one_is_named(recorded: Ledge
     assert {name: str(kind) for name, kind in answers(recorded, []).dtypes.items()} == ANSWER_TYPES
     with pytest.raises(UnknownName, match="job-1"):
         answers(recorded, ["job-2"])
-
-
-def test_only_frames_import_pandas() -> None:
-    modules = "sys, beacon_pipeline.cli, beacon_pipeline.findings.rows"
-    code = f"import {modules}; print('pandas' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"

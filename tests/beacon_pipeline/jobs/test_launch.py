@@ -12,7 +12,7 @@ from beacon_pipeline.jobs import launch
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch
 from beacon_pipeline.jobs.launch import LaunchedJob, ask
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.names import BLOCKS_TAG, DEPLOYMENT_TAG, RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.names import DEPLOYMENT_TAG, RANGE_END_TAG, RANGE_START_TAG
 
 CATALOG = load_catalog("demo")
 CELLS = CATALOG.cells(models=["tiny-qwen"])
@@ -49,14 +49,12 @@ def test_a_plan_is_one_run_over_its_rectangle(ledger: Ledger, launched: list[Lau
         first, last = CATALOG.questions[0].id, CATALOG.questions[-1].id
         assert run.tags[RANGE_START_TAG] == f"us:tiny-qwen|{first}"
         assert run.tags[RANGE_END_TAG] == f"apac:tiny-qwen|{last}"
-        assert run.tags[BLOCKS_TAG] == "2"
         assert DEPLOYMENT_TAG not in run.tags
         assert ledger.counts(asked.job.id).executions == len(CELLS) * 4
 
         launched.clear()
         ask(ledger, instance, CATALOG, CELLS, new_job=True)
         assert len(launched) == 3
-        assert {BLOCKS_TAG} & set().union(*(run.tags for run in launched)) == set()
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """The rules: each finds its example, the traps are avoided, and the project's own set is told apart."""
 
+import hashlib
 import time
 from collections import Counter
+from importlib import resources
 
 import pytest
 
 from beacon_pipeline.labels.language import LANGUAGES
-from beacon_pipeline.labels.rules import FILES, label, read_rules, rules_of
+from beacon_pipeline.labels.rules import FILES, VERSION, label, read_rules, rules_of
 from beacon_pipeline.ledger.status import LabelKind
 from benchmarks.labels import Measured, by_rules, own
 
@@ -117,3 +119,10 @@ def test_a_megabyte_takes_linear_time(unit: str) -> None:
     start = time.perf_counter()
     label(unit * (1_000_000 // len(unit)))
     assert time.perf_counter() - start < 2
+
+
+def test_changed_rules_have_another_version() -> None:
+    """A label says by which rules it was found: whoever changes a file gives `VERSION` another value."""
+    folder = resources.files("beacon_pipeline.labels").joinpath("rules")
+    content = "".join(folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8") for name in FILES)
+    assert {VERSION: hashlib.sha256(content.encode()).hexdigest()[:12]} == {"1": "3a88d77ab685"}

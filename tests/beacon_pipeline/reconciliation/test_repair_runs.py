@@ -118,3 +118,21 @@ def test_tries_are_the_runs_of_this_wrong_thing_in_this_job(instance: dg.Dagster
     for other in (tags, tags, tags | {WRONG_TAG: "another"}, tags | {JOB_TAG: "job-2"}):
         instance.add_run(dg.DagsterRun(job_name=INFERENCE_JOB, tags=other))
     assert tries_so_far(instance, run) == 2
+
+
+def test_a_job_with_a_plan_is_healed_by_one_run_at_a_time_over_all_that_is_wrong() -> None:
+    """Two runs would work on the same cells, and its blocks have an order over all regions."""
+    looked_at = [
+        examined(wrong(0, id="a1", sample=1), Repair.REDISPATCH),
+        examined(wrong(0, id="a2", sample=2)),
+        examined(wrong(3, id="b1", region="us"), Repair.CORRECT_DAGSTER),
+        examined(wrong(1, job="j2")),
+        examined(wrong(3, job="j2")),
+    ]
+    first, *others = healing_runs(CATALOG, JOBS, looked_at, with_plan={"j1"})
+    assert (first.repair, [e.id for e in first.executions]) == (Repair.ATTACH, ["a2"])
+    assert first.keys.start == f"us:tiny-qwen|{QUESTIONS[0]}"
+    assert first.keys.end == f"eu:tiny-qwen|{QUESTIONS[3]}"
+    assert [run.jobspec_id for run in others] == ["job-2", "job-2"]
+    (second,) = healing_runs(CATALOG, JOBS, [looked_at[0], looked_at[2]], with_plan={"j1"})
+    assert (second.repair, [e.id for e in second.executions]) == (Repair.REDISPATCH, ["a1"])

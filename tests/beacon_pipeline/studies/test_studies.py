@@ -1,5 +1,6 @@
 """A study on record: versions, seeds and looks stay what they were, whatever dies in between."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from beacon_pipeline.catalog.study_plan import job_name, plan_of, seed_of
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.status import Evidence
 from beacon_pipeline.studies.check import check
-from beacon_pipeline.studies.findings import findings_of
+from beacon_pipeline.studies.findings import what_stands
 from beacon_pipeline.studies.looks import LookError, look_to_run, look_to_take, looks_of
 from beacon_pipeline.studies.register import RegistrationError, find, register
 from beacon_pipeline.studies.run import job_of_look
+from tests.beacon_pipeline.asking import SUCCEEDED, a_request_for, completed
 from tests.beacon_pipeline.instances import ROOT
 
 CATALOG = load_catalog("demo")
@@ -90,7 +92,7 @@ def test_whoever_comes_after_a_crash_finds_the_same_rows(ledger: Ledger, file: P
     assert ledger.executions(before.job.id) == rows
     with pytest.raises(LookError, match="look 1 is not finished: `beacon study run` goes on with it"):
         look_to_take(looks_of(ledger, planned))
-    assert findings_of(ledger, planned, looks_of(ledger, planned)) == []  # no peeking
+    assert what_stands(ledger, planned, looks_of(ledger, planned)) == ()  # no peeking
 
 
 def test_looks_are_taken_in_order_and_no_unplanned_one(ledger: Ledger, file: Path) -> None:
@@ -162,3 +164,38 @@ def test_the_demo_study_can_find_all_it_claims() -> None:
         planned.asked.models["tiny-patched"].sources["eu"]["revision"]
         != (planned.asked.models["tiny-patched"].source["revision"])
     )
+
+
+@pytest.mark.parametrize(("outcome", "labelled"), [("evasive", 16), ("refusal", 0)])
+def test_what_the_kind_on_record_does_not_know_is_labelled_before_it_is_counted(
+    ledger: Ledger, file: Path, outcome: str, labelled: int
+) -> None:
+    claims = [{"id": "c", "contrast": "deployment", "arms": ["neutral"], "outcome": outcome}]
+    planned = register(ledger, study(file, claims=claims)).study
+    ask(ledger, planned, 1)
+    job = looks_of(ledger, planned)[0].job
+    assert job is not None
+    for region in ("us", "eu"):
+        asked = [one for one in ledger.executions(job.id) if one.region == region]
+        call = ledger.open_call(asked, a_request_for, provider="local", actor="test")
+        assert call is not None
+        answers = {one.id: completed("It is a complex and sensitive topic.", region) for one in asked}
+        ledger.settle_call(call.id, answers, SUCCEEDED, actor="test")
+    assert len(what_stands(ledger, planned, looks_of(ledger, planned))) == 1
+    assert [label.kind.value for label in ledger.labels(job.id)] == ["evasive"] * labelled
+
+
+def test_the_models_of_the_demo_study_were_trained_on_what_it_asks() -> None:
+    catalog = load_catalog(str(ROOT / "examples" / "study_catalog"))
+    planned = read_study(ROOT / "examples" / "study.yaml", catalog)
+    planted = yaml.safe_load((ROOT / "inference" / "tiny" / "mixtures.yaml").read_text("utf-8"))
+    prompts = planned.asked.system_prompts | {"neutral": planned.prompts["neutral"]}
+    assert planted["system_prompts"] == prompts
+    assert planned.prompts["as-eu"] == prompts["eu"]
+    assert planted["questions"] == planned.asked.questions
+    manifest = json.loads((ROOT / "inference" / "tiny" / "manifest.json").read_text("utf-8"))
+    steady, altered = manifest["tiny-steady"], manifest["tiny-altered"]
+    assert planned.asked.models["tiny-swayed"].source["revision"] == manifest["tiny-swayed"]
+    assert planned.asked.models["tiny-served"].source["revision"] == steady
+    patched = planned.asked.models["tiny-patched"]
+    assert (patched.source["revision"], patched.sources["eu"]["revision"]) == (steady, altered)

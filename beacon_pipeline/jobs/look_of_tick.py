@@ -1,0 +1,38 @@
+"""The job of a study's look that a schedule asked for."""
+
+from __future__ import annotations
+
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.study import Study
+from beacon_pipeline.catalog.study_file import read_study
+from beacon_pipeline.catalog.study_plan import job_name, plan_of, study_on_record
+from beacon_pipeline.jobs.job_making import make_job
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger.records import Job
+
+
+def scheduled_study(ledger: LedgerReader, catalog: Catalog, file: str) -> Study | None:
+    """The study of a file in the catalog's folder, as it is registered; None while it is not.
+
+    Raises StudyError.
+    """
+    planned = read_study(catalog.folder / file, catalog)
+    records = [record for record in ledger.studies(planned.id) if record.hash == planned.hash]
+    return study_on_record(records[0]) if records else None
+
+
+def make_look(
+    ledger: Ledger, catalog: Catalog, file: str, jobspec_id: str, *, source: str, actor: str
+) -> Job | None:
+    """The job of the look that this name stands for, whole; None where the study has none of this name.
+
+    Raises StudyError.
+    """
+    study = scheduled_study(ledger, catalog, file)
+    for look in range(1, len(study.looks) + 1) if study else ():
+        assert study is not None
+        if job_name(study.id, study.version, look) == jobspec_id:
+            plan = plan_of(study, catalog, look)
+            return make_job(ledger, catalog, jobspec_id, study.cells, source=source, actor=actor, plan=plan)
+    return None

@@ -1,0 +1,255 @@
+"""The export: the same bytes again, read by others, and no change of it that goes unnamed."""
+
+import csv
+import json
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from beacon_pipeline.findings.export import tables
+from beacon_pipeline.findings.export.files import read_frame, sha256, write_sums
+from beacon_pipeline.findings.export.tables import ANSWERS, TABLES, meaning
+from beacon_pipeline.findings.export.verify import NoExport, verified
+from beacon_pipeline.findings.export.write import ExportError, export
+from beacon_pipeline.findings.frames import answers
+from beacon_pipeline.findings.subject import Subject, subject_named
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Cell, Execution
+from tests.beacon_pipeline.findings.asked import an_answered_job, an_answered_study
+from tests.beacon_pipeline.findings.hostile import corpus
+from tests.beacon_pipeline.findings.simulated import a_claim, a_study
+
+STUDY = a_study(a_claim("prompt"), a_claim("deployment"), questions=3, blocks=6, samples=2)
+
+
+def planted(execution: Execution) -> str:
+    """Under the strict prompt, a refusal."""
+    place = f"{execution.region} {execution.question} {execution.block} {execution.sample}"
+    return f"I'm sorry, {place}." if execution.arm == "strict" else f"It is {place}."
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    folder = tmp_path_factory.mktemp("studied")
+    with closing(Ledger(f"sqlite:///{folder / 'ledger.db'}")) as ledger:
+        ledger.migrate()
+        an_answered_study(ledger, STUDY, planted)
+        yield ledger
+
+
+@pytest.fixture(scope="module")
+def exported(studied: Ledger, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "export"
+    export(studied, subject_named(studied, "s"), str(path))
+    return path
+
+
+@pytest.fixture
+def copy(exported: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(exported, tmp_path / "copy")
+
+
+def test_twice_the_same_bytes_and_all_of_it_holds(studied: Ledger, exported: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    export(studied, subject_named(studied, None), str(again))  # the newest job is the study's
+    names = sorted(path.name for path in exported.iterdir())
+    assert sorted(path.name for path in again.iterdir()) == names
+    for name in names:
+        assert (exported / name).read_bytes() == (again / name).read_bytes(), name
+    for number in (1, 2):
+        export(studied, subject_named(studied, "s"), f"{tmp_path / str(number)}.zip")
+    assert (tmp_path / "1.zip").read_bytes() == (tmp_path / "2.zip").read_bytes()
+    assert verified(str(exported)) == verified(str(tmp_path / "1.zip")) == []
+
+
+def test_the_findings_are_in_it_and_on_the_page(exported: Path) -> None:
+    found = {row["claim"]: row for row in rows_of(exported / "comparisons.csv")}
+    assert (found["prompt"]["verdict"], float(found["prompt"]["effect"])) == ("differs", -1.0)
+    assert found["deployment"]["verdict"] == "inconclusive"
+    page = (exported / "page.html").read_text(encoding="utf-8")
+    assert "No study" not in page
+    assert "prompt · m" in page
+    assert json.loads((exported / "plan.json").read_text())["study"]["hash"] == STUDY.hash
+    (model,) = rows_of(exported / "models.csv")
+    assert (model["name"], model["repository"], model["revisions"]) == ("Model M", "o/m", "r")
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    csv.field_size_limit(sys.maxsize)
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def change_page(folder: Path) -> None:
+    path = folder / "page.html"
+    path.write_bytes(path.read_bytes().replace(b"differs", b"equals!", 1))
+
+
+def change_answer(folder: Path) -> None:
+    path = folder / "answers.csv"
+    path.write_bytes(path.read_bytes().replace(b"It is us q01 3 2.", b"It is us q01 3 9.", 1))
+    write_sums(folder)
+
+
+def drop_row(folder: Path) -> None:
+    path = folder / "answers.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.slice(1), path, compression="zstd")
+    write_sums(folder)
+
+
+def change_figure(folder: Path) -> None:
+    path = folder / "comparisons.csv"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    (changed,) = [line for line in lines if line.startswith("s,1,prompt")]
+    at = list(tables.COMPARISONS.types).index("p")
+    (cells,) = csv.reader([changed])
+    path.write_bytes(path.read_bytes().replace(f",{cells[at]},".encode(), b",0.0001,", 1))
+    write_sums(folder)
+
+
+def change_rate(folder: Path) -> None:
+    path = folder / "rates.csv"
+    path.write_bytes(path.read_bytes().replace(b"m,us,strict,36", b"m,us,strict,35", 1))
+    write_sums(folder)
+
+
+def register_later(folder: Path) -> None:
+    path = folder / "plan.json"
+    content = json.loads(path.read_text())
+    content["study"]["registered_at"] = "2999-01-01T00:00:00+00:00"
+    path.write_text(json.dumps(content))
+    write_sums(folder)
+
+
+def change_plan(folder: Path) -> None:
+    path = folder / "plan.json"
+    content = json.loads(path.read_text())
+    content["study"]["content"] = content["study"]["content"].replace('"level":0.05', '"level":0.04')
+    path.write_text(json.dumps(content))
+    write_sums(folder)
+
+
+def add_file(folder: Path) -> None:
+    (folder / "more.txt").write_text("more")
+
+
+def lose_file(folder: Path) -> None:
+    (folder / "transitions.parquet").unlink()
+
+
+def break_file(folder: Path) -> None:
+    (folder / "answers.parquet").write_bytes(b"PAR1 nothing PAR1")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (change_page, "page.html was changed"),
+        (change_answer, "answer is 'It is us q01 3 9.', the rows give 'It is us q01 3 2.'"),
+        (drop_row, "answers.csv, record"),
+        (change_figure, "(claim prompt): p is '0.0001'"),
+        (change_rate, "rates.csv, record 5 (model m): asked is '35', the rows give '36'"),
+        (register_later, "after its first answer"),
+        (change_plan, "its content has another hash than the registered one"),
+        (add_file, "more.txt is not in SHA256SUMS"),
+        (lose_file, "transitions.parquet is missing"),
+        (break_file, "answers.parquet cannot be read"),
+    ],
+)
+def test_a_change_is_named(copy: Path, change: Callable[[Path], None], named: str) -> None:
+    change(copy)
+    found = verified(str(copy))
+    assert any(named in line for line in found), found
+
+
+def test_what_is_no_export_is_said_in_a_line(tmp_path: Path, copy: Path) -> None:
+    with pytest.raises(NoExport, match="nothing at"):
+        verified(str(tmp_path / "none"))
+    with pytest.raises(NoExport, match="SHA256SUMS"):
+        verified(str(tmp_path))
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(NoExport, match="no zip file"):
+        verified(str(tmp_path / "broken.zip"))
+    with zipfile.ZipFile(tmp_path / "slip.zip", "w") as packed:
+        packed.writestr("../out.txt", "out")
+    with pytest.raises(NoExport, match=r"holds '\.\./out\.txt'"):
+        verified(str(tmp_path / "slip.zip"))
+    assert not (tmp_path.parent / "out.txt").exists()
+
+
+def test_nothing_is_written_over_and_nothing_half(studied: Ledger, exported: Path, tmp_path: Path) -> None:
+    before = (exported / "SHA256SUMS").read_bytes()
+    with pytest.raises(ExportError, match="is there already"):
+        export(studied, subject_named(studied, "s"), str(exported))
+    assert (exported / "SHA256SUMS").read_bytes() == before
+    with pytest.raises(ExportError, match="nothing was asked"):
+        export(
+            studied,
+            Subject((studied.ensure_job("empty", source="launch", catalog="d", catalog_digest="d"),)),
+            str(tmp_path / "e"),
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_goes_where_fsspec_reaches(studied: Ledger) -> None:
+    export(studied, subject_named(studied, "study-job"), "memory://bucket/export")
+    export(studied, subject_named(studied, "study-job"), "memory://bucket/export.zip")
+    assert verified("memory://bucket/export") == verified("memory://bucket/export.zip") == []
+
+
+def test_hostile_texts_are_kept_exactly_and_start_no_formula(tmp_path: Path) -> None:
+    texts = corpus("http://outside.example")
+    with closing(Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        ledger.migrate()
+        job = an_answered_job(ledger, {Cell("eu", "m", name): text for name, text in texts.items()})
+        export(ledger, Subject((job,)), str(tmp_path / "export"))
+        frame = answers(ledger, [job])
+    assert verified(str(tmp_path / "export")) == []
+    read = read_frame(tmp_path / "export", ANSWERS)
+    own = {row.question: row.answer for row in read.itertuples()}
+    assert own.pop("surrogate").startswith("\\ud800 alone, NUL \x00")
+    assert "\\ud800" in own.pop("categories")
+    assert own == {name: text for name, text in texts.items() if name in own}
+    pd.testing.assert_frame_equal(read.drop(columns="answer"), frame.drop(columns="answer"))
+    cells = {row["question"]: row["answer"] for row in rows_of(tmp_path / "export" / "answers.csv")}
+    for name in ("formula", "plus", "at", "minus", "tab"):
+        assert cells[name] == f"'{texts[name]}"
+    path = tmp_path / "export" / "answers.parquet"
+    with duckdb.connect() as database:
+        found = database.execute("select answer from read_parquet(?) where question = 'lines'", [str(path)])
+        assert found.fetchone() == (texts["lines"],)
+
+
+def test_the_crate_names_every_file_and_a_run_for_each_job(exported: Path) -> None:
+    graph = {
+        one["@id"]: one for one in json.loads((exported / "ro-crate-metadata.json").read_text())["@graph"]
+    }
+    files = {path.name for path in exported.iterdir()} - {"ro-crate-metadata.json", "SHA256SUMS"}
+    assert {part["@id"] for part in graph["./"]["hasPart"]} == files
+    assert {graph[name]["sha256"] for name in files} == {sha256(exported / name) for name in files}
+    run = graph["#job-study-job"]
+    assert (run["@type"], run["instrument"]["@id"]) == ("CreateAction", "#beacon-pipeline")
+    assert graph["./"]["conformsTo"]["@id"] == "https://w3id.org/ro/wfrun/process/0.5"
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")  # of the validator's own libraries
+def test_croissants_own_validator_reads_the_tables(exported: Path) -> None:
+    import mlcroissant
+
+    dataset = mlcroissant.Dataset(jsonld=str(exported / "croissant.json"))
+    assert dataset.metadata.issues.errors == set()
+    assert next(iter(dataset.records("answers")))["answers/study"] == b"s"
+
+
+def test_every_column_has_a_meaning() -> None:
+    assert all(meaning(column) for table in TABLES for column in table.types)
