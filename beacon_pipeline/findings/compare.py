@@ -127,8 +127,8 @@ def _answers(place: Place, rows: Sequence[Row]) -> Answers:
         place,
         len(rows),
         tuple(Counter(row["answer"] for row in there).most_common()),
-        Counter(row["kind"] for row in there),
-        Counter(row["status"] for row in rows),
+        dict(Counter(row["kind"] for row in there)),
+        dict(Counter(row["status"] for row in rows)),
         next((row["system_prompt"] for row in rows if row["system_prompt"] is not None), None),
     )
 

@@ -175,7 +175,8 @@ def _labelled_sides(sides: Sides) -> tuple[predictions.Side, predictions.Side]:
 
 def _labelled(side: pd.DataFrame, questions: dict[str, int]) -> predictions.Side:
     rows = side.dropna(subset=["value"])
-    stratum = rows.groupby("predicted", dropna=False).ngroup()
+    # Answers were drawn by what the rules say of them; another labeller divides further.
+    stratum = rows.groupby(["by_rules", "predicted"], dropna=False).ngroup()
     question = rows["question"].map(questions)
     columns = question, stratum, rows["value"], rows["by_people"]
     return predictions.Side(*(np.asarray(column, dtype=np.float64) for column in columns))

@@ -28,6 +28,8 @@ from beacon_pipeline.findings.statistics import predictions
 from beacon_pipeline.findings.statistics.estimate import Estimate
 from beacon_pipeline.findings.statistics.multiplicity import benjamini_hochberg, holm
 
+UNDER_WAY = ("pending", "dispatched")  # to look before a look has ended would be another look
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -45,9 +47,9 @@ def evaluate(study: Study, frame: pd.DataFrame, labels: pd.DataFrame | None = No
     """A finding for each claim of the study, planned ones first, then the exploratory.
 
     ``frame``: answers as `frames.answers` gives them; those of other studies and versions are left out.
-    ``labels``: execution, kind, method, chance and at, as the ledger has them. Planned claims are corrected
-    by Holm and for the looks that were planned. Without a registration, or with a number of blocks that is
-    no planned look, all of them are exploratory: corrected by Benjamini and Hochberg among themselves.
+    ``labels``: as `frames.labels` gives them. Planned claims are corrected by Holm and for the looks that
+    were planned. Without a registration, with answers under way, or with a number of blocks that is no
+    planned look, all are exploratory: corrected by Benjamini and Hochberg.
     """
     own = _of_study(study, frame)
     on_plan = _on_plan(study, own)
@@ -82,8 +84,10 @@ def _of_study(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _on_plan(study: Study, own: pd.DataFrame) -> bool:
-    """Whether the study is on record and the blocks seen are those of a planned look."""
-    return study.registered is not None and int(unit_of(own).nunique()) in np.cumsum(study.looks)
+    """Whether the study is on record, and its answers are all those of a planned look: none is under way."""
+    if study.registered is None or own["status"].isin(UNDER_WAY).any():
+        return False
+    return int(unit_of(own).nunique()) in np.cumsum(study.looks)
 
 
 def _measure(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 JUDGED = ("refusal", "evasive", "complete")
-PEOPLE = "people"
+PEOPLE, RULES = "people", "rules"
 _BY_FACTS = {"substantive": "complete", "refusal": "refusal", "empty": "empty"}
 _CENSORED_ENDS = ("content_filter",)
 
@@ -34,22 +34,25 @@ def known(frame: pd.DataFrame) -> pd.Series:
 
 
 def with_labels(frame: pd.DataFrame, labels: pd.DataFrame | None, labellers: tuple[str, ...]) -> pd.DataFrame:
-    """The frame with ``predicted`` (by the first of ``labellers`` that has one), ``people`` and ``chance``.
+    """The frame with ``predicted`` (by the first of ``labellers`` that has one), ``by_rules``, ``people``.
 
     ``labels``: execution, kind, method, chance, at; of several by one method the newest counts. Without
-    labels on record, the kind that the ledger found by rules stands.
+    labels on record, the kind that the ledger found by rules stands. People's labels count only where the
+    answer was drawn by chance: one that somebody picked stands for itself alone.
     """
-    found = frame.assign(people=pd.Series(None, index=frame.index, dtype=object), chance=np.nan)
-    machine = frame["label"].where(frame["label_method"].ne(PEOPLE).fillna(False))
-    found["predicted"] = _first_of(machine, frame["kind"].map(_BY_FACTS))
+    machine = frame["label"].where(frame["label_method"].eq(RULES).fillna(False))
+    by_rules = _first_of(machine, frame["kind"].map(_BY_FACTS))
+    found = frame.assign(people=pd.Series(None, index=frame.index, dtype=object), by_rules=by_rules)
+    found["predicted"] = by_rules
     if labels is not None and not labels.empty:
         newest = labels.sort_values("at", kind="stable").drop_duplicates(["execution", "method"], keep="last")
         for method in reversed([name for name in labellers if name != PEOPLE]):
             one = newest[newest["method"] == method].set_index("execution")["kind"]
             found["predicted"] = _first_of(found["execution"].map(one), found["predicted"])
-        people = newest[newest["method"] == PEOPLE].set_index("execution")
+            if method == RULES:
+                found["by_rules"] = _first_of(found["execution"].map(one), found["by_rules"])
+        people = newest[(newest["method"] == PEOPLE) & newest["chance"].notna()].set_index("execution")
         found["people"] = found["execution"].map(people["kind"])
-        found["chance"] = found["execution"].map(people["chance"]).astype(float)
     # What is empty is empty, whoever looks.
     found["predicted"] = found["predicted"].mask(frame["kind"].eq("empty").fillna(False), "empty")
     return found

@@ -32,9 +32,11 @@ def over_questions_and_blocks(differences: Numbers, level: float = 0.95) -> Esti
     part_q = float(by_question.var(ddof=1)) / questions
     part_b = float(by_block.var(ddof=1)) / blocks
     both = float((residual**2).sum()) / ((questions - 1) * (blocks - 1)) / (questions * blocks)
-    variance = max(part_q + part_b - both, part_q, part_b)
-    shares = part_q**2 / (questions - 1) + part_b**2 / (blocks - 1)
-    freedom = variance**2 / shares if shares > 0 else float(min(questions, blocks) - 1)
+    if min(part_q, part_b) > both:
+        variance = part_q + part_b - both
+        freedom = variance**2 / (part_q**2 / (questions - 1) + part_b**2 / (blocks - 1))
+    else:  # one of the factors shows no variance of its own: the other carries it all
+        variance, freedom = max((part_q, questions - 1.0), (part_b, blocks - 1.0))
     test = "t over questions and blocks"
     fewer = min(questions, blocks)
     return _from_t(mean, float(np.sqrt(variance)), freedom, level, questions, fewer, test)

@@ -143,6 +143,19 @@ def test_an_unplanned_look_and_an_unregistered_study_are_exploratory() -> None:
     assert unregistered.qualifiers[1] == Qualifier.EXPLORATORY
 
 
+def test_a_look_before_all_answers_have_come_is_exploratory() -> None:
+    frame = answers(a_study(), 10, shift=strict)
+    frame.loc[frame.index[-1], ["status", "kind", "answer"]] = ["dispatched", None, None]
+    assert only(a_claim("prompt"), frame).qualifiers[1] == Qualifier.EXPLORATORY
+
+
+def test_answers_that_people_picked_are_no_sample() -> None:
+    frame = answers(a_study(), 16, models=("m", "n"))
+    seen, people = labels_by(frame, frame["kind"] == "refusal", 1.0, 1)
+    picked = people.assign(chance=np.nan)
+    assert "no labels by people" in str(only(a_claim("models"), seen, picked).reason)
+
+
 def test_answers_of_an_older_version_are_not_in_it() -> None:
     old = answers(a_study(), 11).assign(version=1)
     new = answers(a_study(version=2), 12).assign(job="k")
