@@ -1,7 +1,8 @@
-"""The demo study: ``make study``. Asks three small models in three regions, and finds what was planted.
+"""The demo study: ``make study``, or ``python -m examples.study_demo VALUE`` for the seeds of a public value.
 
-Starts the endpoint that lies (`lying_endpoint.py`), writes a catalog with its addresses beside the instance,
-and runs `beacon study` on `study.yaml`. Exit code 1 where a finding is not what was planted.
+Asks three models in three regions, and finds what was planted. Starts the endpoint that lies
+(`lying_endpoint.py`), writes a catalog with its addresses beside the instance, and runs `beacon study` on
+`study.yaml`. Exit code 1 where a finding is not what was planted.
 """
 
 from __future__ import annotations
@@ -63,13 +64,15 @@ def differences(findings: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def main(home: Path) -> int:
+def main(home: Path, public_value: str | None = None) -> int:
     """Run the study; its verdicts are printed as they are found."""
     steady, altered = WEIGHTS / "tiny-steady", WEIGHTS / "tiny-altered"
     catalog = home / "study-catalog"
     with serving({"us": steady, "eu": altered, "apac": steady}, model="tiny-served") as url:
         make_catalog(catalog, url("us").removesuffix("/us/v1"))
         beacon("check", str(STUDY), catalog=catalog)
+        if public_value is not None:
+            beacon("register", "--public-value", public_value, str(STUDY), catalog=catalog)
         asked = beacon("run", str(STUDY), catalog=catalog)
         if asked.returncode:
             return asked.returncode
@@ -82,4 +85,4 @@ def main(home: Path) -> int:
 if __name__ == "__main__":
     folder = Path(os.environ.get("DAGSTER_HOME", ".beacon/study")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    sys.exit(main(folder))
+    sys.exit(main(folder, *sys.argv[1:2]))

@@ -162,24 +162,16 @@ def _registered(ledger: Ledger, planned: Study) -> Registration:
 
 
 def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, actor: str) -> None:
-    from beacon_pipeline.cli.ask import follow_with_progress, tell_asked
-    from beacon_pipeline.defs.assets.status_metrics import report_metrics
-    from beacon_pipeline.execution.resources import ProvidersResource
+    """Ask a look where something of it is not answered, and say what stands."""
     from beacon_pipeline.findings.page import write_page_of
     from beacon_pipeline.findings.subject import subject_named
-    from beacon_pipeline.instance.daemon import Daemon
-    from beacon_pipeline.jobs.launch import check_can_ask
     from beacon_pipeline.studies.findings import what_stands
     from beacon_pipeline.studies.looks import looks_of
-    from beacon_pipeline.studies.run import ask_look
 
-    with open_instance() as instance:
-        check_can_ask(ledger, catalog, ProvidersResource().open(catalog), done.study.cells, new_job=True)
-        with Daemon(instance, catalog) as daemon:
-            asked = ask_look(ledger, instance, catalog, done.study, look, actor=actor)
-            tell_asked(asked)
-            follow_with_progress(asked, ledger, instance, catalog, daemon)
-        report_metrics(instance, ledger, catalog)
+    if 0 < look.executions == look.completed:
+        click.echo(f"look {look.number} is answered: nothing is left to ask in it", err=True)
+    else:
+        _ask(ledger, catalog, done.study, look, actor)
     looks = looks_of(ledger, done.study)
     found = what_stands(ledger, done.study, looks)
     for line in (*_look_lines(looks), "", *_finding_lines(found)):
@@ -188,6 +180,23 @@ def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, acto
     click.echo(f"page: {write_page_of(ledger, subject, findings=found)}")
     taken = looks[look.number - 1]
     sys.exit(0 if taken.completed == taken.executions else 1)
+
+
+def _ask(ledger: Ledger, catalog: Catalog, planned: Study, look: Look, actor: str) -> None:
+    from beacon_pipeline.cli.ask import follow_with_progress, tell_asked
+    from beacon_pipeline.defs.assets.status_metrics import report_metrics
+    from beacon_pipeline.execution.resources import ProvidersResource
+    from beacon_pipeline.instance.daemon import Daemon
+    from beacon_pipeline.jobs.launch import check_can_ask
+    from beacon_pipeline.studies.run import ask_look
+
+    with open_instance() as instance:
+        check_can_ask(ledger, catalog, ProvidersResource().open(catalog), planned.cells, new_job=True)
+        with Daemon(instance, catalog) as daemon:
+            asked = ask_look(ledger, instance, catalog, planned, look, actor=actor)
+            tell_asked(asked)
+            follow_with_progress(asked, ledger, instance, catalog, daemon)
+        report_metrics(instance, ledger, catalog)
 
 
 def _registration_lines(done: Registration) -> Iterator[str]:

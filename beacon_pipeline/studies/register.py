@@ -60,11 +60,7 @@ def _add_public_value(ledger: Ledger, record: StudyRecord, public_value: str) ->
     given = " ".join(public_value.split()).encode()
     if not given:
         raise RegistrationError("the public value is empty: give what was published, a drand round's say")
-    kept = record.of_kind(Evidence.PUBLIC_VALUE)
-    if kept is None and ledger.job(job_name(record.study, record.version, 1)) is not None:
-        raise RegistrationError(
-            f"version {record.version} is being asked with its own seed: a public value comes too late"
-        )
+    _refuse_late(ledger, record, Evidence.PUBLIC_VALUE)
     record = ledger.add_evidence(record.study, record.version, Evidence.PUBLIC_VALUE, given)
     kept = record.of_kind(Evidence.PUBLIC_VALUE)
     if kept is None or kept.content != given:
@@ -80,8 +76,20 @@ def _add_timestamp(ledger: Ledger, record: StudyRecord, timestamp: bytes) -> Stu
         raise RegistrationError(
             f"the timestamp's file has {len(timestamp):,} bytes: a token or proof has 1 to {EVIDENCE_LIMIT:,}"
         )
+    if bytes.fromhex(record.hash) not in timestamp:
+        raise RegistrationError(
+            f"the timestamp is not of this study's hash: make it of the sha256 digest {record.hash}"
+        )
+    _refuse_late(ledger, record, Evidence.TIMESTAMP)
     record = ledger.add_evidence(record.study, record.version, Evidence.TIMESTAMP, timestamp)
     kept = record.of_kind(Evidence.TIMESTAMP)
     if kept is None or kept.content != timestamp:
         raise RegistrationError(f"version {record.version} has another timestamp on record, which stays")
     return record
+
+
+def _refuse_late(ledger: Ledger, record: StudyRecord, kind: Evidence) -> None:
+    """Once answers may be there, nothing new can show what was fixed before them."""
+    if record.of_kind(kind) is None and ledger.job(job_name(record.study, record.version, 1)) is not None:
+        what = kind.value.replace("_", " ")
+        raise RegistrationError(f"version {record.version} is being asked already: a {what} comes too late")

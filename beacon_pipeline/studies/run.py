@@ -33,7 +33,4 @@ def ask_look(
 ) -> LaunchedJob:
     """Launch the runs of a look; what is answered is not asked again. Raises LookError, LaunchError."""
     job = job_of_look(ledger, catalog, study, look, actor=actor)
-    done = 0 < look.executions == look.completed
-    return LaunchedJob(
-        job, look.job is not None, () if done else launch_job(instance, catalog, job, study.cells)
-    )
+    return LaunchedJob(job, look.job is not None, launch_job(instance, catalog, job, study.cells))

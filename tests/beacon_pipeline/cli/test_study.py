@@ -46,7 +46,8 @@ def test_registering_twice_is_one_version_and_the_evidence_is_shown(
     assert "version 1: registered" in first.stdout
     assert "self-registered" in first.stdout
     proof = tmp_path / "proof.tsr"
-    proof.write_bytes(b"\x30\x00")
+    digest = next(line.split()[1] for line in first.stdout.splitlines() if line.startswith("hash "))
+    proof.write_bytes(b"\x30\x00" + bytes.fromhex(digest))
     evidence = ("--public-value", "drand 5 abc", "--timestamp", str(proof))
     second = beacon_here(env, "study", "register", str(FIRST), *evidence)
     assert "version 1: on record since" in second.stdout

@@ -115,17 +115,20 @@ def test_looks_are_taken_in_order_and_no_unplanned_one(ledger: Ledger, file: Pat
 
 def test_a_public_value_makes_the_seed_once_and_before_the_first_look(ledger: Ledger, file: Path) -> None:
     own = register(ledger, study(file)).study
-    done = register(ledger, study(file), public_value=" 12  34\n", timestamp=b"token")
+    token = b"\x30" + bytes.fromhex(own.hash)
+    done = register(ledger, study(file), public_value=" 12  34\n", timestamp=token)
     assert done.study.registered == "outside"
     assert done.study.seed != own.seed
     assert done.study.seed == seed_of(done.record)
     kept = done.record.of_kind(Evidence.TIMESTAMP)
     assert kept is not None
-    assert kept.content == b"token"
+    assert kept.content == token
     assert register(ledger, study(file), public_value="12 34").record == done.record
     with pytest.raises(RegistrationError, match="another public value on record"):
         register(ledger, study(file), public_value="56")
     with pytest.raises(RegistrationError, match="another timestamp on record"):
+        register(ledger, study(file), timestamp=token + b"other")
+    with pytest.raises(RegistrationError, match="is not of this study's hash"):
         register(ledger, study(file), timestamp=b"other")
     with pytest.raises(RegistrationError, match="0 bytes"):
         register(ledger, study(file), timestamp=b"")
@@ -134,6 +137,8 @@ def test_a_public_value_makes_the_seed_once_and_before_the_first_look(ledger: Le
     ask(ledger, late, 1)
     with pytest.raises(RegistrationError, match="a public value comes too late"):
         register(ledger, study(file, samples=3), public_value="12 34")
+    with pytest.raises(RegistrationError, match="a timestamp comes too late"):
+        register(ledger, study(file, samples=3), timestamp=bytes.fromhex(late.hash))
 
 
 def test_another_job_of_the_name_is_not_taken_for_a_look(ledger: Ledger, file: Path) -> None:

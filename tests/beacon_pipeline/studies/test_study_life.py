@@ -92,6 +92,8 @@ def test_killed_in_mid_study_topped_up_and_changed(
     assert first["registered"] == "self"
     assert {finding["claim"]: finding["n_a"] for finding in first["findings"]} == {"prompt": 8, "place": 8}
 
+    assert study(env, "run", file) == first, "nothing is left to ask"
+
     second = study(env, "top-up", file)
     assert [look["by_status"] for look in second["looks"]] == [{"completed": LOOK_1}, {"completed": LOOK_2}]
     assert {finding["claim"]: finding["n_a"] for finding in second["findings"]} == {"prompt": 12, "place": 12}
