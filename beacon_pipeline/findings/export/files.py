@@ -105,10 +105,14 @@ def _close(parquet: Any, text: TextIO | None) -> None:
 
 
 def read_rows(folder: Path, table: Table) -> Iterator[dict[str, Any]]:
-    """The rows of a table's Parquet file, a row group at a time. Raises ArrowInvalid and OSError."""
+    """The rows of a table's Parquet file, a row group at a time. Raises ArrowInvalid and OSError.
+
+    A column that the file does not have, being made before there was one, is None.
+    """
+    absent = dict.fromkeys(table.types)
     with pq.ParquetFile(folder / f"{table.name}.parquet") as file:
         for group in file.iter_batches(BATCH):
-            yield from group.to_pylist()
+            yield from (absent | row for row in group.to_pylist())
 
 
 def read_frame(folder: Path, table: Table) -> pd.DataFrame:

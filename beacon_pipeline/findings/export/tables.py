@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from beacon_pipeline.findings.frames import ANSWER_TYPES, LABEL_TYPES, TRANSITION_TYPES
+
+PROVENANCE = "provenance_"  # begins the columns that say what ran
 
 _ARROW = {
     "str": pa.string(),
@@ -37,6 +39,21 @@ class Table:
     @property
     def schema(self) -> pa.Schema:
         return pa.schema([(name, _ARROW[kind]) for name, kind in self.types.items()])
+
+
+def as_written(table: Table, schema: pa.Schema) -> Table | None:
+    """The table with the columns that a file has; None for a file that is no such table.
+
+    Versions of Beacon differ in what they keep of provenance, and in nothing else.
+    """
+    fixed = [field for field in table.schema if not field.name.startswith(PROVENANCE)]
+    if any(not schema.field(field.name).equals(field) for field in fixed if field.name in schema.names):
+        return None
+    names = set(schema.names)
+    unknown = {name for name in names - set(table.types) if not name.startswith(PROVENANCE)}
+    if unknown or not {field.name for field in fixed} <= names:
+        return None
+    return replace(table, types={name: table.types.get(name, "str") for name in schema.names})
 
 
 ANSWERS = Table("answers", "One row for each answer that was asked for.", ANSWER_TYPES, parquet=True)
@@ -185,6 +202,6 @@ MEANINGS: dict[str, str] = {
 
 def meaning(column: str) -> str:
     """What a column means."""
-    if column.startswith("provenance_"):
-        return f"What ran, as the runtime reports: {column.removeprefix('provenance_').replace('_', ' ')}."
+    if column.startswith(PROVENANCE):
+        return f"What ran, as the runtime reports: {column.removeprefix(PROVENANCE).replace('_', ' ')}."
     return MEANINGS[column]

@@ -109,8 +109,7 @@ def _schemas(folder: Path) -> Iterator[str]:
     for table in tables.TABLES:
         if table.parquet:
             try:
-                found = pq.read_schema(folder / f"{table.name}.parquet")
-                if not found.equals(table.schema):
+                if _as_written(folder, table) is None:
                     yield f"{table.name}.parquet has other columns or types than an export has"
                     continue
                 for _ in read_rows(folder, table):
@@ -124,6 +123,10 @@ def _schemas(folder: Path) -> Iterator[str]:
 def record_in(folder: Path) -> StudyRecord | None:
     """The registered study of an opened export. Raises ValueError, KeyError and OSError."""
     return _record(json.loads((folder / "plan.json").read_text(encoding="utf-8")))
+
+
+def _as_written(folder: Path, table: tables.Table) -> tables.Table | None:
+    return tables.as_written(table, pq.read_schema(folder / f"{table.name}.parquet"))
 
 
 def _record(plan: Mapping[str, Any]) -> StudyRecord | None:
@@ -178,7 +181,8 @@ def _plan(folder: Path, plan: Mapping[str, Any], record: StudyRecord | None) -> 
 def _figures(folder: Path, record: StudyRecord | None) -> Iterator[str]:
     """Lines of the CSV files that are not what the rows of the Parquet files give."""
     for table in (tables.ANSWERS, tables.LABELS):
-        yield from _lines(folder, table, read_rows(folder, table), key="execution")
+        own = _as_written(folder, table) or table
+        yield from _lines(folder, own, read_rows(folder, own), key="execution")
     yield from _lines(folder, tables.RATES, rates(folder), key="model")
     try:
         study: Study | None = study_on_record(record) if record else None

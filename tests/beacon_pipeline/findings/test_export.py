@@ -7,6 +7,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beacon_pipeline.findings.export import tables
-from beacon_pipeline.findings.export.files import read_frame, sha256, write_sums
+from beacon_pipeline.findings.export.files import read_frame, read_rows, sha256, write_sums, write_table
 from beacon_pipeline.findings.export.tables import ANSWERS, TABLES, meaning
 from beacon_pipeline.findings.export.verify import NoExport, verified
 from beacon_pipeline.findings.export.write import ExportError, export
@@ -169,6 +170,20 @@ def test_a_change_is_named(copy: Path, change: Callable[[Path], None], named: st
     change(copy)
     found = verified(str(copy))
     assert any(named in line for line in found), found
+
+
+def test_an_export_of_a_version_that_keeps_other_provenance_holds(copy: Path) -> None:
+    types = {name: kind for name, kind in ANSWERS.types.items() if name != "provenance_cuda"}
+    other = replace(ANSWERS, types=types | {"provenance_new": "str"})
+    rows = [row | {"provenance_new": "x"} for row in read_rows(copy, ANSWERS)]
+    write_table(copy, other, rows)
+    write_sums(copy)
+    assert verified(str(copy)) == []
+    write_table(
+        copy, replace(ANSWERS, types=types | {"region": "Int64"}), [row | {"region": 1} for row in rows]
+    )
+    write_sums(copy)
+    assert any("other columns or types" in line for line in verified(str(copy)))
 
 
 def test_what_is_no_export_is_said_in_a_line(tmp_path: Path, copy: Path) -> None:

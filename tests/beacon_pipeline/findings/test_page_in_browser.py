@@ -14,6 +14,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from beacon_pipeline.findings.page import page_of, write_page
+from beacon_pipeline.labels.sheets import read
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
 from tests.beacon_pipeline.findings.asked import an_answered_job
@@ -115,8 +116,11 @@ def test_marks_are_made_blind_kept_and_saved(shown: Page) -> None:
     folder = Path(page.driver.current_url.removeprefix("file://").partition("#")[0]).parent
     file = folder / "labels-old.csv"
     WebDriverWait(page.driver, 30).until(lambda _: file.is_file())
-    lines = file.read_text().splitlines()
-    assert sorted(line.split(",")[1] for line in lines[1:]) == ["complete", "refusal"]
+    given = read(file.read_bytes())  # as `beacon label import` does
+    assert sorted((one.kind.value, one.labeller) for one in given) == [
+        ("complete", "Ada"),
+        ("refusal", "Ada"),
+    ]
     page.type(Keys.ESCAPE)
     page.driver.refresh()
     until(page, "return document.documentElement.dataset.ready")
