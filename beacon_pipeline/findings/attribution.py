@@ -17,8 +17,8 @@ from beacon_pipeline.findings.statistics.estimate import DRAWS, TOLERANCE
 THE_PROMPT = "the prompt (randomized within each call)"
 UNKNOWN = "between deployments, cause not identified"
 WEIGHTS = "provenance_revision"
-# What the region is by definition, and what is measured, not set.
-_NOT_CAUSES = ("provenance_region",)
+# What the region is by definition, and what each question has of its own.
+_NOT_CAUSES = ("provenance_region", "provenance_rendered_prompt_sha256")
 _NAMES = {"gpu": "GPU", "dtype": "dtype", "cloud": "cloud"}
 
 

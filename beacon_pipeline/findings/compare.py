@@ -20,7 +20,8 @@ Row = Mapping[str, Any]
 
 CAP = 1_000  # characters of a text that are compared
 TEXTS_LIMIT = 60  # different texts of one place that are compared
-_MEASURED = ("provenance_region", "provenance_batch_size")  # of a call, not of what serves
+# Of a call or of the prompt, not of what serves.
+_MEASURED = ("provenance_region", "provenance_batch_size", "provenance_rendered_prompt_sha256")
 
 
 @dataclass(frozen=True)
