@@ -109,7 +109,7 @@ class Plan(BaseModel):
         if self.greedy_probes:
             yield Slot(cell, PROBE_ARM, block, 1, greedy=True)
         for sample in range(2, self.shared_probes + 2):
-            seed = probe_seed(self.seed or WITHOUT_SEED, cell.model, cell.question, block, sample)
+            seed = probe_seed(self.seed or WITHOUT_SEED, cell.model, cell.question, sample)
             yield Slot(cell, PROBE_ARM, block, sample, seed)
 
     def _sampling_seed(self, cell: Cell, arm: str, block: int, sample: int) -> int | None:

@@ -28,9 +28,12 @@ def sampling_seed(
     return derived(study_seed, "sampling", region, model, arm, question, block, sample)
 
 
-def probe_seed(study_seed: str, model: str, question: str, block: int, sample: int) -> int:
-    """The seed of a probe: the same in every region, and of no sample."""
-    return derived(study_seed, "probe", model, question, block, sample)
+def probe_seed(study_seed: str, model: str, question: str, sample: int) -> int:
+    """The seed of a probe: the same in every region and block, and of no sample.
+
+    Calls of one region are compared by it, too: what differs between them is no difference of regions.
+    """
+    return derived(study_seed, "probe", model, question, sample)
 
 
 def shuffled(seed: str, purpose: str, block: int, names: Iterable[Item]) -> list[Item]:

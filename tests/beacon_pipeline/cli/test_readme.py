@@ -35,6 +35,7 @@ RUN_ELSEWHERE = {
     "make test": ".ci/run",
     "make setup": "Makefile",  # every other target begins with it
     "make format": "Makefile",
+    "make test-vllm": "Makefile",  # by hand: an environment of its own, of some gigabytes
     "make test-long": "Makefile",  # by hand: minutes of real daemons
     "make chaos": "Makefile",  # its small form is in `make test-long`
     "make compare-dbt": "Makefile",  # its verdicts are recorded, and held in test_as_dbt_said.py
