@@ -69,10 +69,12 @@ def close_attempts(
     *,
     answered: Collection[str],
 ) -> None:
-    """Settle the attempts on a call with their outcomes; settled ones stay as they are.
+    """Settle the attempts on a call with their outcomes; settled ones stay as they are, but for two.
 
-    But a failure that its reply holds is kept for an attempt that was closed without one, unless the
-    execution is among those ``answered``: else that reply would be read again and again for an answer.
+    A failure that its reply holds is kept for an attempt that was closed without one, unless the execution
+    is among those ``answered``: else that reply would be read again and again for an answer. And an answer
+    in the reply takes away a failure that a report had said before: the provider still holds that answer,
+    whatever becomes of the execution's status.
     """
     parameters = []
     for execution_id, outcome in outcomes.items():
@@ -83,6 +85,7 @@ def close_attempts(
                 "code": failure and failure.failure_code.value,
                 "message": failure and failure.message,
                 "without_answer": execution_id not in answered,
+                "has_answer": failure is None,
             }
         )
     table = attempts_table
@@ -92,7 +95,9 @@ def close_attempts(
         .where(
             table.c.call_id == call_id,
             table.c.execution_id == sa.bindparam("on_execution"),
-            table.c.settled_at.is_(None) | closed_without_reason,
+            table.c.settled_at.is_(None)
+            | closed_without_reason
+            | sa.bindparam("has_answer", type_=sa.Boolean),
         )
         .values(
             settled_at=sa.func.coalesce(table.c.settled_at, now),
