@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_it_is_asked_greedily_and_blind_in_mixed_order(
 def test_what_is_lost_on_the_way_is_found_again(
     record: Ledger, catalog: Catalog, behaviour: Behaviour, first: tuple[int, ...], second: tuple[int, ...]
 ) -> None:
-    provider = ScriptedProvider([behaviour])
+    provider = ScriptedProvider([replace(behaviour)])  # it changes as it acts
     assert counts(judged(record, catalog, provider)) == first
     assert counts(judged(record, catalog, provider)) == second
     assert len(provider.requests) == 1
