@@ -68,7 +68,7 @@ def test_a_container_for_single_use_answers_one_call_and_ends(server: Loopback) 
     assert [answer["calls"] for answer in answers] == [1, 1]
     assert len({answer["task_id"] for answer in answers}) == 2
     ended = {"class_name": "EchoOnce", "state": "ended", "code": 0}
-    wait_for(lambda: len(server.events("container", **ended)) == 2)
+    wait_for("two ended containers", lambda: len(server.events("container", **ended)) == 2)
 
 
 def test_each_class_runs_its_real_code_in_its_region_with_what_was_deployed(server: Loopback) -> None:
