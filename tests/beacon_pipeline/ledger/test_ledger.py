@@ -137,7 +137,7 @@ def test_an_answer_wins_over_a_failure_on_record_and_over_the_next_attempt(ledge
     (execution,) = ledger.executions(job.id)
     assert execution.status is Status.COMPLETED
     assert [attempt.settled_at is None for attempt in execution.attempts] == [False, False]
-    assert execution.attempts[0].failure_code is None, "its reply has an answer, which the provider still holds"
+    assert execution.attempts[0].failure_code is None, "its reply has an answer"
     assert ledger.transitions(execution.id)[-1].cause is Cause.REPAIR
     assert ledger.settle_call(second_call, {execution.id: retry}, FAILED, actor="test") == []
 
