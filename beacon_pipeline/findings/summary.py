@@ -111,6 +111,8 @@ class Summary:
     places: int  # model x question x prompt
     differing: int  # those in which some region's texts are not another's
     comparable: int  # those with usable answers from two regions or more
+    prompts_differing: int  # of the next: those in which some prompt's texts are not another's
+    prompts_comparable: int  # model x question x region with usable answers under two prompts or more
     most_samples: int  # of one region in one place
     sides: tuple[Side, ...]
     likeness: tuple[Likeness, ...]
@@ -130,6 +132,7 @@ def summarized(rows: Iterable[Row]) -> Summary:
     sides = sides_of(asked)
     places = _texts_by_place(asked)
     comparable = [regions for regions in places.values() if len(regions) > 1]
+    under_prompts = [texts for texts in _texts_by_prompt(places).values() if len(texts) > 1]
     return Summary(
         asked=len(asked),
         answered=sum(side.answered for side in sides),
@@ -141,6 +144,8 @@ def summarized(rows: Iterable[Row]) -> Summary:
         places=len({(row["model"], row["question"], row["arm"]) for row in asked}),
         differing=sum(1 for regions in comparable if differ(regions)),
         comparable=len(comparable),
+        prompts_differing=sum(1 for texts in under_prompts if differ(texts)),
+        prompts_comparable=len(under_prompts),
         most_samples=max(
             (len(texts) for regions in places.values() for texts in regions.values()), default=0
         ),
@@ -149,9 +154,9 @@ def summarized(rows: Iterable[Row]) -> Summary:
     )
 
 
-def differ(regions: Mapping[str, Sequence[str]]) -> bool:
-    """Whether the texts of some region are not those of another, as sets."""
-    return len({frozenset(texts) for texts in regions.values()}) > 1
+def differ(sides: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the texts of some side, a region or a prompt, are not those of another, as sets."""
+    return len({frozenset(texts) for texts in sides.values()}) > 1
 
 
 class _Tally:
@@ -224,6 +229,17 @@ def _texts_by_place(rows: Iterable[Row]) -> dict[Place, dict[str, list[str]]]:
         if row["usable"]:
             places[row["model"], row["question"], row["arm"]][row["region"]].append(row["answer"])
     return places
+
+
+def _texts_by_prompt(
+    places: Mapping[Place, Mapping[str, Sequence[str]]],
+) -> dict[Place, dict[str, Sequence[str]]]:
+    """The same by model, question and region, then prompt."""
+    found: dict[Place, dict[str, Sequence[str]]] = defaultdict(dict)
+    for (model, question, arm), regions in places.items():
+        for region, texts in regions.items():
+            found[model, question, region][arm] = texts
+    return found
 
 
 def _likeness(places: Mapping[Place, Mapping[str, Sequence[str]]]) -> Iterator[Likeness]:

@@ -87,6 +87,11 @@ def described(summary: Summary) -> list[str]:
         f"Texts differ between regions in {summary.differing} of {summary.comparable} comparable rows "
         f"(model × question × prompt)."
     ]
+    if summary.prompts_comparable:
+        lines.append(
+            f"Texts differ between prompts in {summary.prompts_differing} of {summary.prompts_comparable} "
+            "(model × question × region): the table shows each prompt in a row of its own."
+        )
     lines += [f"Answers by kind (rules): {kinds}."] if kinds else []
     one_prompt = len({one.arm for one in summary.likeness}) < 2
     for one in summary.likeness:

@@ -46,6 +46,12 @@ def test_sets_of_texts_are_compared_not_their_order() -> None:
     assert differ({"us": ["a"], "eu": ["a", "b"]})
 
 
+def test_a_difference_between_prompts_of_one_region_is_seen() -> None:
+    rows = [row("us", "a"), row("us", "b", arm="neutral"), row("eu", "a"), row("eu", "a", arm="neutral")]
+    found = summarized(rows)
+    assert (found.prompts_differing, found.prompts_comparable) == (1, 2)
+
+
 def test_losses_and_unusable_answers_are_counted_and_not_compared() -> None:
     rows = [
         row("us", "a"),
