@@ -9,7 +9,7 @@ from typing import Any
 
 from beacon_pipeline.catalog import UnknownName
 from beacon_pipeline.ledger.reader import LedgerReader
-from beacon_pipeline.ledger.records import Job
+from beacon_pipeline.ledger.records import PROBE_ARM, Job
 from inference.contract import Provenance
 
 Row = dict[str, Any]
@@ -57,49 +57,33 @@ def answer_rows(ledger: LedgerReader, jobs: Iterable[Job | str]) -> Iterator[Row
     """
     for job in jobs_named(ledger, jobs):
         first_calls = ledger.first_calls(job.id)
-        study, version = _study_of(job)
         for page in ledger.execution_pages(job.id):
             for stored in page:
-                yield _row(job.jobspec_id, study, version, stored, first_calls)
-
-
-def _study_of(job: Job) -> tuple[str | None, int | None]:
-    plan = getattr(job, "plan", None)
-    if plan is None:
-        return None, None
-    if isinstance(plan, Mapping):
-        return plan.get("study"), plan.get("version")
-    return plan.study, plan.version
+                yield _row(job, stored, first_calls)
 
 
 Block = tuple[str, str, int]  # region, model, block
 
 
 def _row(
-    job: str,
-    study: str | None,
-    version: int | None,
+    job: Job,
     stored: Mapping[str, Any],
     first_calls: Mapping[Block, datetime],
 ) -> Row:
     call = stored["call"] or {}
     provenance = stored["provenance"] or {}
     parameters = stored["parameters"] or {}
-    block = stored["region"], stored["model"], stored.get("block", 1)
+    block = stored["region"], stored["model"], stored["block"]
     completed = stored["status"] == "completed"
     made = call.get("created_at")
     label = _label_of(stored["labels"])
-    arm, seed = stored.get("arm", "regional"), stored.get("seed")
     values = {
         "execution": stored["id"],
-        "job": job,
-        "study": study,
-        "version": version,
-        "arm": arm,
-        "block": block[2],
-        "sample": stored.get("sample", 1),
-        "probe": arm == "probe",
-        "seed": parameters.get("seed") if seed is None else seed,
+        "job": job.jobspec_id,
+        "study": job.study,
+        "version": job.study_version,
+        "probe": stored["arm"] == PROBE_ARM,
+        "seed": parameters.get("seed") if stored["seed"] is None else stored["seed"],
         "kind": stored["answer_kind"],
         "usable": completed
         and stored["executed_region"] == stored["region"]

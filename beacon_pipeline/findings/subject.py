@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,13 +36,6 @@ class Subject:
         return self.study or self.jobs[0].jobspec_id
 
 
-def study_of(job: Job) -> str | None:
-    """The id of the study that a job was planned by."""
-    plan = getattr(job, "plan", None)
-    found = plan.get("study") if isinstance(plan, Mapping) else getattr(plan, "study", None)
-    return None if found is None else str(found)
-
-
 def subject_named(ledger: LedgerReader, name: str | None) -> Subject:
     """The job or the study of this name; without one the newest job, with its study's other jobs.
 
@@ -53,16 +45,15 @@ def subject_named(ledger: LedgerReader, name: str | None) -> Subject:
         newest = ledger.latest_job()
         if newest is None:
             raise NothingAsked("no job yet: `beacon run` asks")
-        study = study_of(newest)
-        return Subject((newest,)) if study is None else subject_named(ledger, study)
+        return Subject((newest,)) if newest.study is None else subject_named(ledger, newest.study)
     job = ledger.job(name)
     if job is not None:
         return Subject((job,))
     jobs = ledger.jobs(JOBS_LOOKED_AT)
-    of_study = tuple(job for job in reversed(jobs) if study_of(job) == name)
+    of_study = tuple(job for job in reversed(jobs) if job.study == name)
     if of_study:
         return Subject(of_study, name)
-    known = [job.jobspec_id for job in jobs] + sorted({study for job in jobs if (study := study_of(job))})
+    known = [job.jobspec_id for job in jobs] + sorted({job.study for job in jobs if job.study})
     raise UnknownName("job or study", name, known)
 
 

@@ -63,6 +63,16 @@ class Job:
     created_at: datetime
     plan: dict[str, Any] | None = None
 
+    @property
+    def study(self) -> str | None:
+        """The id of the study that planned the job."""
+        return self.plan.get("study") if self.plan else None
+
+    @property
+    def study_version(self) -> int | None:
+        """The version of that study."""
+        return self.plan.get("version") if self.plan else None
+
 
 @dataclass(frozen=True, slots=True)
 class Call:

@@ -13,10 +13,11 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import DEPLOYMENT, QUESTION
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.findings.compare import Comparison, comparisons
+from beacon_pipeline.findings.finding import Finding
 from beacon_pipeline.findings.page import write_page_of
 from beacon_pipeline.findings.rows import Row, answer_rows
 from beacon_pipeline.findings.shown import of_comparison, of_findings, of_scorecard
-from beacon_pipeline.findings.subject import findings_of, subject_named
+from beacon_pipeline.findings.subject import Subject, findings_of, subject_named
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.names import (
@@ -37,6 +38,18 @@ FINDINGS_JOB = "findings_job"
 PARTITIONS_PER_RUN = 500
 
 studies_partitions = dg.DynamicPartitionsDefinition(name=STUDIES)
+
+
+def study_key(study: str, version: int | None) -> str:
+    """The partition of a version of a study."""
+    return f"{study}@{version}"
+
+
+def _findings_of(ledger: Ledger, key: str) -> tuple[Subject, tuple[Finding, ...]]:
+    """The study of a partition, and what that version of it found."""
+    study, _, version = key.rpartition("@")
+    subject = subject_named(ledger, study)
+    return subject, findings_of(ledger, subject, int(version))
 
 
 def comparison_partitions(catalog: Catalog) -> dg.MultiPartitionsDefinition:
@@ -138,9 +151,8 @@ def _rows(
 def findings_asset(
     context: dg.AssetExecutionContext, ledger: dg.ResourceParam[LedgerResource]
 ) -> dg.MaterializeResult[None]:
-    study, _, version = context.partition_key.rpartition("@")
     with ledger.open() as opened:
-        found = findings_of(opened, subject_named(opened, study), int(version))
+        _, found = _findings_of(opened, context.partition_key)
     return dg.MaterializeResult(metadata=_shown(of_findings(found)))
 
 
@@ -156,10 +168,9 @@ def findings_asset(
 def page_asset(
     context: dg.AssetExecutionContext, ledger: dg.ResourceParam[LedgerResource]
 ) -> dg.MaterializeResult[None]:
-    study, _, version = context.partition_key.rpartition("@")
     with ledger.open() as opened:
-        subject = subject_named(opened, study)
-        path = write_page_of(opened, subject, findings=findings_of(opened, subject, int(version)))
+        subject, found = _findings_of(opened, context.partition_key)
+        path = write_page_of(opened, subject, findings=found)
     return dg.MaterializeResult(
         metadata={
             "page": dg.MetadataValue.path(path),

@@ -12,9 +12,8 @@ from typing import Any
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.defs.assets.findings import COMPARISONS_JOB, FINDINGS_JOB, studies_partitions
+from beacon_pipeline.defs.assets.findings import COMPARISONS_JOB, FINDINGS_JOB, studies_partitions, study_key
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.findings.subject import study_of
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job
 from beacon_pipeline.names import COMPARED_TAG, RANGE_END_TAG, RANGE_START_TAG
@@ -88,9 +87,4 @@ def _requests(ledger: Ledger, catalog: Catalog, job: Job) -> Iterator[dg.RunRequ
 
 
 def _study_key(job: Job) -> str | None:
-    study = study_of(job)
-    plan: Any = getattr(job, "plan", None)
-    if study is None or plan is None:
-        return None
-    version = plan.get("version") if isinstance(plan, dict) else plan.version
-    return f"{study}@{version}"
+    return None if job.study is None else study_key(job.study, job.study_version)

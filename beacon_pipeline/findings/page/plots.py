@@ -134,13 +134,10 @@ def _balance(sides: Sequence[Side]) -> Plot:
 def _timeline(ledger: LedgerReader, jobs: Sequence[Job]) -> Plot:
     """Refusals by region over the jobs before, of the same study where they have one."""
     newest = jobs[-1]
-    plan = getattr(newest, "plan", None)
-    study = getattr(plan, "study", None)
     rounds = [
         job
         for job in ledger.jobs(200)
-        if job.created_at <= newest.created_at
-        and (study is None or getattr(getattr(job, "plan", None), "study", None) == study)
+        if job.created_at <= newest.created_at and newest.study in (None, job.study)
     ][:ROUNDS]
     kinds = ledger.kinds_by_region([job.id for job in rounds])
     rows = [

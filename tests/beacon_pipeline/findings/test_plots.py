@@ -1,0 +1,37 @@
+"""The plots of a page, from a record."""
+
+from beacon_pipeline.findings.page.plots import plots_of
+from beacon_pipeline.findings.rows import answer_rows
+from beacon_pipeline.findings.summary import summarized
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Job
+from tests.beacon_pipeline.asking import CELLS, SUCCEEDED, a_request_for, completed
+
+
+def answered(ledger: Ledger, name: str, study: str | None) -> Job:
+    plan = {"study": study, "version": 1} if study else None
+    job = ledger.ensure_job(name, source="study", catalog="demo", catalog_digest="d", plan=plan)
+    ledger.ensure_executions(job.id, CELLS, actor="test")
+    executions = ledger.executions(job.id)
+    call = ledger.open_call(executions, a_request_for, provider="local", actor="test")
+    assert call is not None
+    ledger.settle_call(call.id, {e.id: completed() for e in executions}, SUCCEEDED, actor="test")
+    return job
+
+
+def test_the_timeline_of_a_study_has_its_own_jobs_only(ledger: Ledger) -> None:
+    first, _other = answered(ledger, "look-1", "mine"), answered(ledger, "look-of-another", "another")
+    second = answered(ledger, "look-2", "mine")
+    assert (first.study, first.study_version) == ("mine", 1)
+    plots = plots_of(ledger, [second], summarized(answer_rows(ledger, [second])))
+    (timeline,) = [plot for plot in plots if plot.title.startswith("Over time")]
+    assert [row.cells[1] for row in timeline.rows] == ["look-1", "look-2"]
+
+
+def test_the_timeline_of_a_job_without_a_study_has_all_jobs(ledger: Ledger) -> None:
+    answered(ledger, "look-1", "mine")
+    job = answered(ledger, "ask-1", None)
+    assert (job.study, job.study_version) == (None, None)
+    plots = plots_of(ledger, [job], summarized(answer_rows(ledger, [job])))
+    (timeline,) = [plot for plot in plots if plot.title.startswith("Over time")]
+    assert [row.cells[1] for row in timeline.rows] == ["look-1", "ask-1"]
