@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from filelock import FileLock
+from sqlalchemy.dialects import postgresql, sqlite
 
 from beacon_pipeline.errors import BeaconError
 from dbt_like_checks.secrets import reason_of, secrets_of, shown_address
@@ -93,6 +94,21 @@ class Database:
     def write_uncounted(self, change: Callable[[sa.Connection], Result]) -> Result:
         """As `write`, for what is no part of the record: the schema, and the counts themselves."""
         return self._transact(change, writes=True)
+
+    def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+        """An insert in this database's dialect, which knows what to do on a conflict."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def insert_missing(
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Add the rows whose keys are not there yet."""
+        connection.execute(self.insert(table).values(list(rows)).on_conflict_do_nothing())
+
+    def lock_additions(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Keep others from adding between a look and the rows that follow; SQLite has one writer anyway."""
+        if not self.is_sqlite:
+            connection.execute(sa.text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
 
     def take_counts(self) -> WriteCounts:
         """How writing went since this was last asked."""

@@ -25,8 +25,7 @@ class LedgerJudge(LedgerReader):
         """
 
         def add(connection: sa.Connection) -> list[JudgeCall]:
-            if not self._database.is_sqlite:
-                connection.execute(sa.text("LOCK TABLE judge_calls IN SHARE ROW EXCLUSIVE MODE"))
+            self._database.lock_additions(connection, judge_calls_table)
             asked = {item for call in _read(connection, judge, version) for item in items_asked(call)}
             values = [
                 {

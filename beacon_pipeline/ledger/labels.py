@@ -11,11 +11,10 @@ import sqlalchemy as sa
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.records import Drawn, Label
-from beacon_pipeline.ledger.rows import chunks, executions_table
+from beacon_pipeline.ledger.rows import chunks, executions_table, labels_table
 from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.ledger.status import LabelKind, LabelMethod
 
-labels_table = Base.metadata.tables["labels"]
 draws_table = Base.metadata.tables["label_draws"]
 
 _KEY = ("execution_id", "method", "version", "labeller")
@@ -49,7 +48,7 @@ class LedgerLabels(LedgerReader):
         """
 
         def add(connection: sa.Connection) -> int:
-            self._lock_labels(connection)
+            self._database.lock_additions(connection, labels_table)
             known = {_key(one): one for one in _read(connection, [label.execution_id for label in labels])}
             new: dict[tuple[str, ...], Label] = {}
             differing = []
@@ -66,11 +65,6 @@ class LedgerLabels(LedgerReader):
 
         return self._database.write(add)
 
-    def _lock_labels(self, connection: sa.Connection) -> None:
-        """Keep others from adding between the look and the rows; SQLite has one writer anyway."""
-        if not self._database.is_sqlite:
-            connection.execute(sa.text("LOCK TABLE labels IN SHARE ROW EXCLUSIVE MODE"))
-
     def labels(self, job_id: str) -> list[Label]:
         """All labels of a job's answers, oldest first."""
         of_job = sa.select(executions_table.c.id).where(executions_table.c.job_id == job_id)
@@ -86,7 +80,7 @@ class LedgerLabels(LedgerReader):
         """Keep a draw, unless one of this name is on record; gives whether it was kept."""
 
         def add(connection: sa.Connection) -> bool:
-            self._lock_labels(connection)
+            self._database.lock_additions(connection, labels_table)
             there = sa.select(draws_table.c.draw).where(draws_table.c.draw == draw).limit(1)
             if connection.scalar(there) is not None:
                 return False

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from beacon_pipeline.ledger import rows
 from beacon_pipeline.ledger.apply_outcome import change_for
@@ -86,8 +85,7 @@ class Ledger(LedgerRepairs, LedgerStudies, LedgerLabels, LedgerJudge):
         """Add to what is kept of this hour."""
         hour = self._clock().replace(minute=0, second=0, microsecond=0)
         values = {"hour": hour, **asdict(counts)}
-        dialect = sqlite if self._database.is_sqlite else postgresql
-        insert = dialect.insert(write_counts_table).values(values)
+        insert = self._database.insert(write_counts_table).values(values)
         added = {name: write_counts_table.c[name] + insert.excluded[name] for name in asdict(counts)}
         upsert = insert.on_conflict_do_update(index_elements=["hour"], set_=added)
         self._database.write_uncounted(lambda c: c.execute(upsert))
@@ -123,9 +121,9 @@ class Ledger(LedgerRepairs, LedgerStudies, LedgerLabels, LedgerJudge):
         content = {"digest": catalog_digest, "content": catalog_content, "created_at": now}
 
         def ensure(connection: sa.Connection) -> Job:
-            self._insert_missing(connection, jobs_table, [values])
+            self._database.insert_missing(connection, jobs_table, [values])
             if catalog_content is not None:
-                self._insert_missing(connection, catalogs_table, [content])
+                self._database.insert_missing(connection, catalogs_table, [content])
             found = sa.select(jobs_table).where(jobs_table.c.jobspec_id == jobspec_id)
             return rows.job_from(connection.execute(found).mappings().one())
 
@@ -162,7 +160,7 @@ class Ledger(LedgerRepairs, LedgerStudies, LedgerLabels, LedgerJudge):
 
         def ensure(connection: sa.Connection) -> None:
             for some in chunks(rows):
-                self._insert_missing(connection, executions_table, some)
+                self._database.insert_missing(connection, executions_table, some)
                 ids = [row["id"] for row in some]
                 made = connection.scalars(
                     sa.select(executions_table.c.id).where(executions_table.c.id.in_(ids))
@@ -184,12 +182,6 @@ class Ledger(LedgerRepairs, LedgerStudies, LedgerLabels, LedgerJudge):
                     )
 
         self._database.write(ensure)
-
-    def _insert_missing(
-        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
-    ) -> None:
-        dialect = sqlite if self._database.is_sqlite else postgresql
-        connection.execute(dialect.insert(table).values(list(rows)).on_conflict_do_nothing())
 
     # calls
 

@@ -11,10 +11,16 @@ import sqlalchemy as sa
 from beacon_pipeline.ledger import rows
 from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.records import Execution, Job
-from beacon_pipeline.ledger.rows import attempts_table, calls_table, chunks, executions_table, jobs_table
+from beacon_pipeline.ledger.rows import (
+    UNSETTLED,
+    attempts_table,
+    calls_table,
+    chunks,
+    executions_table,
+    jobs_table,
+)
 from beacon_pipeline.ledger.status import Status
 
-UNSETTLED = [status.value for status in Status if not status.is_terminal]
 ENDED = [Status.FAILED.value, Status.TIMED_OUT.value, Status.CANCELLED.value]
 
 JOB_FIELDS = [field.name for field in fields(Job)]

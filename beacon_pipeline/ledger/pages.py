@@ -14,9 +14,9 @@ from beacon_pipeline.ledger.rows import (
     calls_table,
     chunks,
     executions_table,
+    labels_table,
     transitions_table,
 )
-from beacon_pipeline.ledger.schema import Base
 
 PAGE = 1000  # rows of a page; with long answers, some megabytes
 
@@ -125,10 +125,8 @@ def _answering(attempts: Sequence[sa.RowMapping]) -> str:
 
 
 def _labels(connection: sa.Connection, execution_ids: Sequence[str]) -> dict[str, list[Row]]:
-    table = Base.metadata.tables.get("labels")
+    table = labels_table
     found: dict[str, list[Row]] = {}
-    if table is None:
-        return found
     for some in chunks(execution_ids):
         query = sa.select(table).where(table.c.execution_id.in_(some)).order_by(table.c.at, table.c.id)
         for row in connection.execute(query).mappings():

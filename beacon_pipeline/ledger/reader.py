@@ -22,6 +22,7 @@ from beacon_pipeline.ledger.records import (
     Transition,
 )
 from beacon_pipeline.ledger.rows import (
+    UNSETTLED,
     calls_table,
     catalogs_table,
     chunks,
@@ -219,12 +220,11 @@ class LedgerReader:
 
     def latest_job_with_open(self, cells: Sequence[Cell]) -> Job | None:
         """The newest job in which one of these cells is pending or dispatched, or None."""
-        unsettled = [status.value for status in Status if not status.is_terminal]
         found = [
             self._one_job(
                 sa.select(jobs_table)
                 .join(executions_table, executions_table.c.job_id == jobs_table.c.id)
-                .where(executions_table.c.status.in_(unsettled), rows.in_cells(some))
+                .where(executions_table.c.status.in_(UNSETTLED), rows.in_cells(some))
                 .order_by(jobs_table.c.created_at.desc())
                 .limit(1)
             )
@@ -324,17 +324,15 @@ class LedgerReader:
 
     def unsettled(self) -> int:
         """How many executions are pending or dispatched."""
-        unsettled = [status.value for status in Status if not status.is_terminal]
-        query = sa.select(sa.func.count()).where(executions_table.c.status.in_(unsettled))
+        query = sa.select(sa.func.count()).where(executions_table.c.status.in_(UNSETTLED))
         return self._database.read(lambda c: c.scalar(query) or 0)
 
     def open_job_names(self) -> set[str]:
         """The names of the jobs in which something is pending or dispatched."""
-        unsettled = [status.value for status in Status if not status.is_terminal]
         query = (
             sa.select(jobs_table.c.jobspec_id)
             .join(executions_table, executions_table.c.job_id == jobs_table.c.id)
-            .where(executions_table.c.status.in_(unsettled))
+            .where(executions_table.c.status.in_(UNSETTLED))
             .distinct()
         )
         return self._database.read(lambda c: set(c.scalars(query)))

@@ -32,9 +32,11 @@ calls_table = Base.metadata.tables["calls"]
 attempts_table = Base.metadata.tables["attempts"]
 jobs_table = Base.metadata.tables["jobs"]
 transitions_table = Base.metadata.tables["transitions"]
+labels_table = Base.metadata.tables["labels"]
 write_counts_table = Base.metadata.tables["write_counts"]
 catalogs_table = Base.metadata.tables["catalogs"]
 
+UNSETTLED = [status.value for status in Status if not status.is_terminal]
 IN_ORDER = [executions_table.c[name] for name in ("region", "model", "question", "arm", "block", "sample")]
 
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from beacon_pipeline.ledger.database import WriteCounts
 from beacon_pipeline.ledger.rows import (
+    UNSETTLED,
     attempts_table,
     calls_table,
     executions_table,
@@ -75,7 +76,7 @@ def read_statistics(connection: sa.Connection, *, since: datetime, overdue: date
     """Read everything, in one transaction. See `LedgerReader.statistics`."""
     recent = executions_table.c.queued_at >= since
     attempts, attempted = _attempts(connection, recent)
-    waiting = _count_by(connection, executions_table.c.status, executions_table.c.status.in_(_UNSETTLED))
+    waiting = _count_by(connection, executions_table.c.status, executions_table.c.status.in_(UNSETTLED))
     answer_kind = executions_table.c.answer_kind
     kinds = _count_by(connection, answer_kind, recent, answer_kind.is_not(None))
     return Statistics(
@@ -94,9 +95,6 @@ def read_statistics(connection: sa.Connection, *, since: datetime, overdue: date
     )
 
 
-_UNSETTLED = [status.value for status in Status if not status.is_terminal]
-
-
 def _count_by(
     connection: sa.Connection, column: sa.Column[Any], *conditions: sa.ColumnElement[bool]
 ) -> dict[str, int]:
@@ -108,7 +106,7 @@ def _due(
     connection: sa.Connection, recent: sa.ColumnElement[bool], overdue: datetime
 ) -> dict[str, dict[Status, int]]:
     table = executions_table
-    due = table.c.status.not_in(_UNSETTLED) | (table.c.updated_at < overdue)
+    due = table.c.status.not_in(UNSETTLED) | (table.c.updated_at < overdue)
     query = (
         sa.select(table.c.region, table.c.status, sa.func.count())
         .where(recent, due)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.records import StudyRecord
@@ -29,7 +28,8 @@ class LedgerStudies(LedgerReader):
             version = (connection.scalar(newest) or 0) + 1
             if digest not in {record.hash for record in read_studies(connection, study)}:
                 values = {"study": study, "version": version, "hash": digest, "content": content}
-                self._add(connection, table, values | {"registered_at": self._clock()})
+                row = values | {"registered_at": self._clock()}
+                self._database.insert_missing(connection, table, [row])
             return _with_hash(connection, study, digest)
 
         while True:  # on PostgreSQL another one may take the number between the look and the row
@@ -52,14 +52,10 @@ class LedgerStudies(LedgerReader):
         }
 
         def add(connection: sa.Connection) -> StudyRecord:
-            self._add(connection, evidence_table, values)
+            self._database.insert_missing(connection, evidence_table, [values])
             return next(one for one in read_studies(connection, study) if one.version == version)
 
         return self._database.write(add)
-
-    def _add(self, connection: sa.Connection, table: sa.Table, values: dict[str, object]) -> None:
-        dialect = sqlite if self._database.is_sqlite else postgresql
-        connection.execute(dialect.insert(table).values(values).on_conflict_do_nothing())
 
 
 def _with_hash(connection: sa.Connection, study: str, digest: str) -> StudyRecord | None:
