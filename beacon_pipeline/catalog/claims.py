@@ -7,13 +7,13 @@ from itertools import combinations, product
 from typing import Any
 
 from beacon_pipeline.catalog.study import (
-    REGIONAL,
     Claim,
     Contrast,
     Outcome,
     Study,
     judged_by,
 )
+from beacon_pipeline.ledger.records import REGIONAL_ARM
 
 # How many models, regions and arms a claim of each contrast is about.
 SHAPES: Mapping[Contrast, tuple[int, int, int]] = {
@@ -100,11 +100,11 @@ def _arms(contrast: Contrast, given: Sequence[str] | None, study: Study, size: i
             raise ClaimError(("arms",), f"{arm!r} is not among the study's arms: {', '.join(study.arms)}")
     if len(set(arms)) < len(arms):
         raise ClaimError(("arms",), f"{arms[0]!r} is given twice")
-    if REGIONAL in arms and contrast in (Contrast.DEPLOYMENT, Contrast.INTERACTION):
+    if REGIONAL_ARM in arms and contrast in (Contrast.DEPLOYMENT, Contrast.INTERACTION):
         raise ClaimError(
             ("arms",),
-            f"in arm {REGIONAL!r} every region has another prompt, so that prompt and deployment cannot be "
-            "told apart: take an arm with one prompt for all",
+            f"in arm {REGIONAL_ARM!r} every region has another prompt, so that prompt and deployment cannot "
+            "be told apart: take an arm with one prompt for all",
         )
     if contrast is Contrast.COMPUTATION and not (study.probes.greedy or study.probes.shared):
         raise ClaimError((), "needs probes, and the study has none: write 'probes: {greedy: 1, shared: 2}'")

@@ -15,14 +15,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from beacon_pipeline.catalog.entries import Id
 from beacon_pipeline.ledger.records import Cell
 from inference.contract import GenerationParameters
 
-REGIONAL = "regional"  # the arm in which every region has its own system prompt
-PROBE = "probe"  # the arm of what serves `computation` alone
 LOOKS_LIMIT = 3
+FEWEST_QUESTIONS = 6  # below it nothing can be found of "questions like these"
 
-Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 # A claim that stands for many gets their names behind its own.
 ClaimId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=300)]
 Count = Annotated[int, Field(gt=0, le=10_000)]

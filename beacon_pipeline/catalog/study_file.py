@@ -15,19 +15,16 @@ import yaml
 from pydantic import Field, field_validator
 
 from beacon_pipeline.catalog.claims import ClaimError, expanded
-from beacon_pipeline.catalog.entries import Catalog, Category, Model, UnknownName
+from beacon_pipeline.catalog.entries import Catalog, Category, Id, Model, UnknownName
 from beacon_pipeline.catalog.plan import PlanError
 from beacon_pipeline.catalog.study import (
     LOOKS_LIMIT,
-    PROBE,
-    REGIONAL,
     Asked,
     AskedModel,
     Assumptions,
     Contrast,
     Count,
     Fixed,
-    Id,
     Labeller,
     Outcome,
     Parameters,
@@ -40,6 +37,7 @@ from beacon_pipeline.catalog.study_plan import plan_of
 from beacon_pipeline.catalog.yaml_lines import compose, node_at, place_of, read_one
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.escaping import visible
+from beacon_pipeline.ledger.records import PROBE_ARM, REGIONAL_ARM
 
 ALL = "all"
 CLAIMS_LIMIT = 1000
@@ -94,7 +92,7 @@ class StudyInFile(Fixed):
     regions: Names
     questions: Names | None = None
     categories: list[Annotated[Category, Field(strict=False)]] | None = Field(default=None, min_length=1)
-    arms: list[ArmInFile] = Field(default=[ArmInFile(id=REGIONAL)], min_length=1)
+    arms: list[ArmInFile] = Field(default=[ArmInFile(id=REGIONAL_ARM)], min_length=1)
     blocks: Count | None = None
     samples: Count = 1
     probes: Probes = Probes()
@@ -242,16 +240,16 @@ def _prompts(written: StudyInFile, catalog: Catalog, found: list[Problem]) -> di
         found.append(Problem(("arms",), f"arm {name!r} is given twice"))
     for index, arm in enumerate(written.arms):
         at = ("arms", index)
-        if arm.id == PROBE:
-            found.append(Problem(at, f"arm {PROBE!r} is reserved: probes are asked for under 'probes'"))
+        if arm.id == PROBE_ARM:
+            found.append(Problem(at, f"arm {PROBE_ARM!r} is reserved: probes are asked for under 'probes'"))
         elif arm.system_prompt is not None:
-            if arm.id in (REGIONAL, *known):
+            if arm.id in (REGIONAL_ARM, *known):
                 found.append(Problem(at, f"arm {arm.id!r} has a system prompt already: take another name"))
             prompts[arm.id] = arm.system_prompt
         elif arm.id in known:
             prompts[arm.id] = known[arm.id]
-        elif arm.id != REGIONAL:
-            unknown = UnknownName("arm", arm.id, [REGIONAL, *known])
+        elif arm.id != REGIONAL_ARM:
+            unknown = UnknownName("arm", arm.id, [REGIONAL_ARM, *known])
             found.append(Problem(at, f"{unknown}; or give it a system_prompt"))
     return prompts
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from beacon_pipeline.catalog.study import Claim, Contrast, Outcome, Population
+from beacon_pipeline.catalog.study import FEWEST_QUESTIONS, Claim, Contrast, Outcome, Population
 from beacon_pipeline.findings.outcomes import JUDGED, known
 from beacon_pipeline.findings.sides import Sides, cell_differences, strata, without_holes
 from beacon_pipeline.findings.statistics import flips, population, predictions, probes, similarity
@@ -21,7 +21,6 @@ from beacon_pipeline.findings.statistics import stratified as arms
 from beacon_pipeline.findings.statistics.estimate import Estimate
 from beacon_pipeline.findings.statistics.intervals import newcombe
 
-FEWEST_QUESTIONS = 6  # for "questions like these"
 FEWEST_BLOCKS = 6  # fewer give no p below .05
 FEWEST_CALLS = 5  # a side, for the same computation
 
@@ -155,7 +154,7 @@ def by_people(sides: Sides, settings: Settings) -> Result:
     """Rates whose labels err differently on the sides: people's labels set them right."""
     if not has_people(sides):
         return Unanswerable("no labels by people: the labeller's errors may differ between the sides")
-    questions = pd.concat([side["question"] for side in sides]).nunique()
+    questions = sides.both["question"].nunique()
     if questions < FEWEST_QUESTIONS:
         return Unanswerable(f"too few questions to cluster by: {questions} of {FEWEST_QUESTIONS}")
     return predictions.prediction_powered(*_labelled_sides(sides), settings.level)
@@ -213,9 +212,8 @@ def _texts_over_questions(groups: Sequence[similarity.Group], level: float) -> R
 
 
 def _groups(sides: Sides, characters: int) -> list[similarity.Group]:
-    rows = pd.concat([side.assign(of_a=of_a) for side, of_a in zip(sides, (True, False), strict=True)])
     groups = []
-    for _, mine in rows.dropna(subset=["text"]).groupby("question", sort=True):
+    for _, mine in sides.marked.dropna(subset=["text"]).groupby("question", sort=True):
         of_a = mine["of_a"].to_numpy(dtype=bool)
         if min(of_a.sum(), (~of_a).sum()) < 2:
             continue
@@ -225,7 +223,7 @@ def _groups(sides: Sides, characters: int) -> list[similarity.Group]:
 
 
 def _computation(sides: Sides, settings: Settings) -> Result:
-    rows = pd.concat([side.assign(of_a=of_a) for side, of_a in zip(sides, (True, False), strict=True)])
+    rows = sides.marked
     rows = rows[known(rows) & ~rows["out_of_block"].to_numpy(dtype=bool)]
     outputs = rows["output_token_sha256"].fillna(rows["answer"])
     keys = [rows[name] for name in ("question", "sample", "seed")]

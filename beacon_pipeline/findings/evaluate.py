@@ -128,7 +128,7 @@ def verdict(claim: Claim, result: Result, p_adjusted: float | None) -> Verdict:
         return Verdict.NOT_ANSWERABLE
     if p_adjusted is not None and p_adjusted <= claim.level + 1e-12:
         return Verdict.DIFFERS
-    if claim.delta is not None and -claim.delta < result.narrow[0] and result.narrow[1] < claim.delta:
+    if _within(claim, result):
         return Verdict.NO_DIFFERENCE
     return Verdict.INCONCLUSIVE
 

@@ -12,11 +12,12 @@ from math import comb, exp, log, sqrt
 
 from scipy import stats
 
-from beacon_pipeline.catalog.study import REGIONAL, Claim, Contrast, Outcome, Population, Study
-from beacon_pipeline.findings.contrasts import FEWEST_BLOCKS, FEWEST_CALLS, FEWEST_QUESTIONS
+from beacon_pipeline.catalog.study import FEWEST_QUESTIONS, Claim, Contrast, Outcome, Population, Study
+from beacon_pipeline.findings.contrasts import FEWEST_BLOCKS, FEWEST_CALLS
 from beacon_pipeline.findings.outcomes import JUDGED, PEOPLE
 from beacon_pipeline.findings.statistics import flips, probes
 from beacon_pipeline.findings.statistics.multiplicity import holm
+from beacon_pipeline.ledger.records import REGIONAL_ARM
 
 EFFECTS = (0.1, 0.2, 0.3)
 QUESTION_SPREAD = 0.15  # sd of a difference between questions, for "questions like these"
@@ -104,7 +105,7 @@ def _obstacle(study: Study, claim: Claim) -> str | None:
         return _of_probes(study)
     if study.parameters.temperature == 0:
         return "greedy answers are facts: no p exists for them; use probes, or a temperature"
-    if claim.contrast == Contrast.DEPLOYMENT and claim.arms == (REGIONAL,):
+    if claim.contrast == Contrast.DEPLOYMENT and claim.arms == (REGIONAL_ARM,):
         return "each region has its own prompt in arm regional: deployment and prompt cannot be separated"
     questions = len(study.questions)
     needs_questions = claim.population == Population.LIKE_THESE or _by_people(study, claim)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from beacon_pipeline.catalog.study import PROBE, Claim, Contrast
+from beacon_pipeline.catalog.study import Claim, Contrast
+from beacon_pipeline.ledger.records import PROBE_ARM
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Sides:
     def both(self) -> pd.DataFrame:
         return pd.concat([self.a, self.b])
 
+    @property
+    def marked(self) -> pd.DataFrame:
+        """Both, with ``of_a``: whether an answer is of side a."""
+        return pd.concat([self.a.assign(of_a=True), self.b.assign(of_a=False)])
+
     def changed(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Sides:
         """Both sides changed alike."""
         return replace(self, a=change(self.a), b=change(self.b))
@@ -42,7 +48,7 @@ def sides_of(claim: Claim, frame: pd.DataFrame) -> tuple[Sides, ...]:
             where = claim.regions[0], claim.arms[0]
             return (_pair(frame, (claim.model, *where), (str(claim.other_model), *where)),)
         case _:
-            arm = claim.arms[0] if claim.arms else PROBE
+            arm = claim.arms[0] if claim.arms else PROBE_ARM
             return (_pair(frame, *((claim.model, region, arm) for region in claim.regions)),)
 
 
@@ -59,7 +65,7 @@ def _pair(frame: pd.DataFrame, first: Place, second: Place) -> Sides:
 
 def _named(place: Place) -> str:
     model, region, arm = place
-    return f"{region}:{model}, {'probes' if arm == PROBE else f'arm {arm}'}"
+    return f"{region}:{model}, {'probes' if arm == PROBE_ARM else f'arm {arm}'}"
 
 
 def cell_differences(sides: Sides) -> pd.DataFrame:

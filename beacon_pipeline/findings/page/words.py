@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from beacon_pipeline.catalog.study import FEWEST_QUESTIONS
 from beacon_pipeline.findings.summary import Summary
 from beacon_pipeline.ledger.records import Job
 
@@ -22,7 +23,6 @@ FOOTER = (
     "Made by Beacon pipeline. This file loads nothing, sends nothing and follows no link of an answer; "
     "characters that a screen would obey are spelled out, such as \\u{202e}."
 )
-FEW_QUESTIONS = 6  # below it, nothing can be said of other questions
 
 
 def subtitle(jobs: Sequence[Job], beside: Sequence[Job]) -> str:
@@ -119,8 +119,8 @@ def unanswerable(summary: Summary, findings: Sequence[Finding]) -> list[str]:
         )
     if summary.most_samples < 2:
         lines.append("How much answers vary by chance: there is one sample of each.")
-    if summary.questions < FEW_QUESTIONS:
-        few = f"{summary.questions} were asked, {FEW_QUESTIONS} are the least"
+    if summary.questions < FEWEST_QUESTIONS:
+        few = f"{summary.questions} were asked, {FEWEST_QUESTIONS} are the least"
         lines.append(f"Anything about other questions: {few}.")
     if summary.lost:
         lines.append(f"What the {summary.lost} lost answers would have been.")

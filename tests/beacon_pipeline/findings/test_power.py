@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from beacon_pipeline.catalog.study import REGIONAL, Labeller, Parameters, Probes
+from beacon_pipeline.catalog.study import Labeller, Parameters, Probes
 from beacon_pipeline.findings.power import answers_that_decide, power_of
+from beacon_pipeline.ledger.records import REGIONAL_ARM
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study
 
 
@@ -14,7 +15,7 @@ from tests.beacon_pipeline.findings.simulated import a_claim, a_study
     [
         (a_claim("deployment"), {"blocks": 1}, "one call a side"),
         (a_claim("deployment"), {"blocks": 5}, "no p below 0.0625"),
-        (a_claim("deployment", arms=(REGIONAL,)), {}, "cannot be separated"),
+        (a_claim("deployment", arms=(REGIONAL_ARM,)), {}, "cannot be separated"),
         (a_claim("prompt"), {"questions": 5, "blocks": 1}, "the smallest p is 0.0625"),
         (a_claim("prompt", population="like_these"), {"questions": 5}, "too few questions"),
         (a_claim("prompt"), {"parameters": Parameters(temperature=0.0)}, "greedy"),
