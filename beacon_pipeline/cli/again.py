@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -51,21 +52,15 @@ def reproduce(target: str) -> None:
 
 def _ask_again(ledger: Ledger, instance: DagsterInstance, old: Asked) -> Job:
     from beacon_pipeline.catalog import load_catalog
-    from beacon_pipeline.cli.ask import follow_with_progress, tell_asked
+    from beacon_pipeline.cli.ask import launch_and_follow
     from beacon_pipeline.execution.resources import ProvidersResource
-    from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.jobs.launch import ask, check_can_ask
 
     catalog = load_catalog()
     providers = ProvidersResource().open(catalog)
     check_can_ask(ledger, catalog, providers, old.cells, new_job=True, plan=old.plan)
-    with Daemon(instance, catalog) as daemon:
-        asked = ask(
-            ledger, instance, catalog, old.cells, new_job=True, plan=old.plan, actor="beacon reproduce"
-        )
-        tell_asked(asked)
-        follow_with_progress(asked, ledger, instance, catalog, daemon)
-    return asked.job
+    launch = partial(ask, ledger, instance, catalog, old.cells, new_job=True, plan=old.plan)
+    return launch_and_follow(partial(launch, actor="beacon reproduce"), ledger, instance, catalog).job
 
 
 @click.command()
@@ -93,10 +88,9 @@ def replicate(target: str, only_check: bool) -> None:
 
 def _replicate(again: Study, found: list[Finding]) -> None:
     from beacon_pipeline.catalog import load_catalog
-    from beacon_pipeline.cli.ask import follow_with_progress, tell_asked
+    from beacon_pipeline.cli.ask import launch_and_follow
     from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.findings.replication import Replication
-    from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.jobs.launch import check_can_ask
     from beacon_pipeline.studies.findings import what_stands
     from beacon_pipeline.studies.looks import look_to_run, looks_of
@@ -110,11 +104,9 @@ def _replicate(again: Study, found: list[Finding]) -> None:
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), again.cells, new_job=True)
         study = register(ledger, again).study
-        with Daemon(instance, catalog) as daemon:
-            look = look_to_run(looks_of(ledger, study))
-            asked = ask_look(ledger, instance, catalog, study, look, actor="beacon replicate")
-            tell_asked(asked)
-            follow_with_progress(asked, ledger, instance, catalog, daemon)
+        look = look_to_run(looks_of(ledger, study))
+        launch = partial(ask_look, ledger, instance, catalog, study, look, actor="beacon replicate")
+        launch_and_follow(launch, ledger, instance, catalog)
         results = judged(study, found, what_stands(ledger, study, looks_of(ledger, study)))
     for before, now, said in results:
         was = f"{before.effect:+.2f}" if before.effect is not None else "none"

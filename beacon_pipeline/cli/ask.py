@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -69,7 +69,6 @@ def run(
     """
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.execution.resources import ProvidersResource
-    from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.jobs.launch import ask, check_can_ask
 
     catalog = load_catalog()
@@ -81,10 +80,8 @@ def run(
     end_on_signals()
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, new_job=new_job, plan=plan)
-        with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
-            asked = ask(ledger, instance, catalog, cells, new_job=new_job, plan=plan)
-            tell_asked(asked)
-            follow_with_progress(asked, ledger, instance, catalog, daemon)
+        launch = partial(ask, ledger, instance, catalog, cells, new_job=new_job, plan=plan)
+        asked = launch_and_follow(launch, ledger, instance, catalog)
         _report_and_exit(asked.job, ledger, catalog, instance, as_json)
 
 
@@ -120,7 +117,7 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.catalog.jobspec import read_jobspec
     from beacon_pipeline.execution.resources import ProvidersResource
-    from beacon_pipeline.instance.daemon import Daemon, is_alive
+    from beacon_pipeline.instance.daemon import is_alive
     from beacon_pipeline.jobs.launch import check_can_ask
     from beacon_pipeline.jobs.launch import submit as submit_job
 
@@ -129,19 +126,31 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
     end_on_signals()
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), wanted.cells, new_job=True)
-        with Daemon(instance, catalog) if follow else nullcontext() as daemon:
-            asked = submit_job(ledger, instance, catalog, wanted.name, wanted.cells)
-            tell_asked(asked)
-            if daemon is not None:
-                follow_with_progress(asked, ledger, instance, catalog, daemon)
+        launch = partial(submit_job, ledger, instance, catalog, wanted.name, wanted.cells)
         if follow:
+            asked = launch_and_follow(launch, ledger, instance, catalog)
             _report_and_exit(asked.job, ledger, catalog, instance, as_json)
+        asked = launch()
+        _tell_asked(asked)
         if not is_alive(instance):
             click.echo("no daemon is running: `beacon dev` starts the queued runs", err=True)
         print_report(report_of(ledger, catalog, asked.job), as_json)
 
 
-def tell_asked(asked: LaunchedJob) -> None:
+def launch_and_follow(
+    launch: Callable[[], LaunchedJob], ledger: Ledger, instance: DagsterInstance, catalog: Catalog
+) -> LaunchedJob:
+    """Launch a job's runs, say which job it is, and follow it to its end; with a daemon meanwhile."""
+    from beacon_pipeline.instance.daemon import Daemon
+
+    with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
+        asked = launch()
+        _tell_asked(asked)
+        _follow_with_progress(asked, ledger, instance, catalog, daemon)
+    return asked
+
+
+def _tell_asked(asked: LaunchedJob) -> None:
     from beacon_pipeline.catalog.plan import Plan
 
     verb = "continuing" if asked.continued else "new"
@@ -151,7 +160,7 @@ def tell_asked(asked: LaunchedJob) -> None:
     click.echo(f"{verb} job {asked.job.jobspec_id}{how}: {runs}", err=True)
 
 
-def follow_with_progress(
+def _follow_with_progress(
     asked: LaunchedJob, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, daemon: Daemon
 ) -> None:
     from rich.console import Console

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +169,7 @@ def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, acto
     from beacon_pipeline.studies.findings import what_stands
     from beacon_pipeline.studies.looks import looks_of
 
-    if 0 < look.executions == look.completed:
+    if look.is_answered:
         click.echo(f"look {look.number} is answered: nothing is left to ask in it", err=True)
     else:
         _ask(ledger, catalog, done.study, look, actor)
@@ -179,23 +180,20 @@ def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, acto
     subject = subject_named(ledger, done.study.id)
     click.echo(f"page: {write_page_of(ledger, subject, findings=found)}")
     taken = looks[look.number - 1]
-    sys.exit(0 if taken.completed == taken.executions else 1)
+    sys.exit(0 if taken.is_answered else 1)
 
 
 def _ask(ledger: Ledger, catalog: Catalog, planned: Study, look: Look, actor: str) -> None:
-    from beacon_pipeline.cli.ask import follow_with_progress, tell_asked
+    from beacon_pipeline.cli.ask import launch_and_follow
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.execution.resources import ProvidersResource
-    from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.jobs.launch import check_can_ask
     from beacon_pipeline.studies.run import ask_look
 
     with open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), planned.cells, new_job=True)
-        with Daemon(instance, catalog) as daemon:
-            asked = ask_look(ledger, instance, catalog, planned, look, actor=actor)
-            tell_asked(asked)
-            follow_with_progress(asked, ledger, instance, catalog, daemon)
+        launch = partial(ask_look, ledger, instance, catalog, planned, look, actor=actor)
+        launch_and_follow(launch, ledger, instance, catalog)
         report_metrics(instance, ledger, catalog)
 
 

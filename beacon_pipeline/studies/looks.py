@@ -34,6 +34,11 @@ class Look:
         return self.by_status.get(Status.COMPLETED.value, 0)
 
     @property
+    def is_answered(self) -> bool:
+        """Whether everything that it asks has an answer."""
+        return 0 < self.executions == self.completed
+
+    @property
     def is_settled(self) -> bool:
         """Whether everything that it asks has ended, answered or not."""
         ended = sum(count for word, count in self.by_status.items() if Status(word).is_terminal)
