@@ -130,3 +130,11 @@ def _secrets_of_target(target: re.Match[str]) -> list[str]:
     # What looks like a host may be a token: slack://A/B/C.
     token_or_host = [] if "." in target["host"] or target["host"] == "localhost" else [target["host"]]
     return [password if colon else user, *_TOKEN.findall("/".join([*token_or_host, target["rest"]]))]
+
+
+def with_dagsters_driver(url: str) -> str:
+    """The address with the driver that dagster-postgres is written for.
+
+    SQLAlchemy 2.1 takes psycopg 3 for a plain ``postgresql://``, which refuses Dagster's NOTIFY.
+    """
+    return f"postgresql+psycopg2://{url.partition('://')[2]}"

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.environment import with_dagsters_driver
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.names import REGION_TAG
 
@@ -45,10 +46,10 @@ def kind_of_environment() -> Kind:
     url = os.environ.get(DATABASE_VARIABLE)
     if not url:
         return Kind.LOCAL
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, _ = url.partition("://")
     if not separator or scheme.partition("+")[0] not in ("postgresql", "postgres"):
         raise InstanceError(f"{DATABASE_VARIABLE} is not an address like postgresql://user@host/database")
-    os.environ[DATABASE_VARIABLE] = f"postgresql+psycopg2://{rest}"
+    os.environ[DATABASE_VARIABLE] = with_dagsters_driver(url)
     return Kind.PRODUCTION
 
 

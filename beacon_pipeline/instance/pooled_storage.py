@@ -34,6 +34,8 @@ from dagster_postgres import (
 )
 from dagster_postgres.utils import create_pg_engine, pg_url_from_config
 
+from beacon_pipeline.environment import with_dagsters_driver
+
 # The index of all runs, and the runs a process works on: a reader of many runs closes the oldest again.
 OPEN_SHARDS = 16
 # One connection is kept for each storage of a process, whose threads seldom meet there.
@@ -127,28 +129,24 @@ class PooledSqliteStorage(DagsterSqliteStorage):
         return cls.from_local(inst_data=inst_data, **config_value)
 
 
-class PooledPostgresEventLog(PostgresEventLogStorage):
+class _KeepsAConnection:
+    """What both storages on PostgreSQL get: an engine with a pool, where Dagster's has none."""
+
+    def __init__(self, postgres_url: str, should_autocreate_tables: bool = True) -> None:
+        super().__init__(postgres_url, should_autocreate_tables)  # type: ignore[call-arg]  # of the storage
+        self._engine = create_pg_engine(postgres_url, **POSTGRES_POOL)
+
+    def dispose(self) -> None:
+        super().dispose()  # type: ignore[misc]  # of the storage
+        self._engine.dispose()
+
+
+class PooledPostgresEventLog(_KeepsAConnection, PostgresEventLogStorage):
     """The event log on PostgreSQL, with a connection kept."""
 
-    def __init__(self, postgres_url: str, should_autocreate_tables: bool = True) -> None:
-        super().__init__(postgres_url, should_autocreate_tables)
-        self._engine = create_pg_engine(postgres_url, **POSTGRES_POOL)
 
-    def dispose(self) -> None:
-        super().dispose()
-        self._engine.dispose()
-
-
-class PooledPostgresRuns(PostgresRunStorage):
+class PooledPostgresRuns(_KeepsAConnection, PostgresRunStorage):
     """Runs and cursors on PostgreSQL, with a connection kept."""
-
-    def __init__(self, postgres_url: str, should_autocreate_tables: bool = True) -> None:
-        super().__init__(postgres_url, should_autocreate_tables)
-        self._engine = create_pg_engine(postgres_url, **POSTGRES_POOL)
-
-    def dispose(self) -> None:
-        super().dispose()
-        self._engine.dispose()
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
@@ -174,12 +172,3 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     ) -> PooledPostgresStorage:
         url = with_dagsters_driver(pg_url_from_config(config_value))
         return cls(url, config_value.get("should_autocreate_tables", True), inst_data)
-
-
-def with_dagsters_driver(url: str) -> str:
-    """The address with the driver that dagster-postgres is written for.
-
-    SQLAlchemy 2.1 takes psycopg 3 for a plain ``postgresql://``, which refuses Dagster's NOTIFY.
-    """
-    _, _, rest = url.partition("://")
-    return f"postgresql+psycopg2://{rest}"
