@@ -312,9 +312,15 @@ class LedgerReader:
 
     def asked_cells(self, since: datetime) -> set[Cell]:
         """The cells of the executions queued since then."""
+        return self._cells(executions_table.c.queued_at >= since)
+
+    def cells_of(self, job_id: str) -> set[Cell]:
+        """The cells of a job's executions."""
+        return self._cells(executions_table.c.job_id == job_id)
+
+    def _cells(self, condition: sa.ColumnElement[bool]) -> set[Cell]:
         table = executions_table
-        place = (table.c.region, table.c.model, table.c.question)
-        query = sa.select(*place).where(table.c.queued_at >= since).distinct()
+        query = sa.select(table.c.region, table.c.model, table.c.question).where(condition).distinct()
         return self._database.read(lambda c: {Cell(*row) for row in c.execute(query)})
 
     def newest_transition(self) -> int:

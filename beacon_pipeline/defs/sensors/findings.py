@@ -67,9 +67,10 @@ def _requests(ledger: Ledger, catalog: Catalog, job: Job) -> Iterator[dg.RunRequ
     """One run for the rectangle of models and questions, and one for the study. The same end asks once."""
     counts = ledger.counts(job.id)
     end = sha256(repr((job.id, counts)).encode()).hexdigest()[:16]
-    asked = {(e.model, e.question) for e in ledger.executions(job.id)}
-    models = [model.id for model in catalog.models if any(model.id == one for one, _ in asked)]
-    questions = [q.id for q in catalog.questions if any(q.id == one for _, one in asked)]
+    cells = ledger.cells_of(job.id)
+    asked_models, asked_questions = {cell.model for cell in cells}, {cell.question for cell in cells}
+    models = [model.id for model in catalog.models if model.id in asked_models]
+    questions = [question.id for question in catalog.questions if question.id in asked_questions]
     if models and questions:
         ends = f"{models[0]}|{questions[0]}", f"{models[-1]}|{questions[-1]}"
         yield dg.RunRequest(
