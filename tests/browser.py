@@ -1,7 +1,6 @@
 """A real browser, driven by what a person reads."""
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,12 +35,6 @@ needs_browser = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER),
     reason="no browser here: `apt-get install chromium chromium-driver` brings one",
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_served(url: str, by: subprocess.Popen[bytes]) -> None:

@@ -17,8 +17,8 @@ from tests.databases import KINDS, fresh_postgresql_database, postgresql_server
 settings.register_profile("beacon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("beacon")
 
-# Its assertions are a test's, in a module that pytest does not take for one.
-pytest.register_assert_rewrite("tests.inference.conformance")
+# Their assertions are a test's, in modules that pytest does not take for one.
+pytest.register_assert_rewrite("tests.inference.conformance", "tests.beacon_pipeline.ledger.migrated")
 
 # Each takes a minute of real daemons and runs: begun first, none of them is what all others wait for.
 FIRST = (

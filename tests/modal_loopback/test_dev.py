@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from tests.beacon_pipeline.instances import environment
-from tests.browser import free_port, wait_until_served
+from tests.browser import wait_until_served
+from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]

@@ -24,7 +24,8 @@ from tests.beacon_pipeline.instances import (
     witness,
 )
 from tests.beacon_pipeline.records import a_sound_record, damage
-from tests.browser import Page, free_port, needs_browser, open_page, wait_until_served
+from tests.browser import Page, needs_browser, open_page, wait_until_served
+from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = [needs_browser, pytest.mark.timeout(1200)]  # a dozen processes, on whatever machine this is

@@ -1,7 +1,7 @@
 """A plan's blocks: one call for each deployment, equal items, one block after the other, nothing twice."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,12 +58,9 @@ class Watched(ScriptedProvider):
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
+def database_url(tmp_path: Path) -> str:
     """On SQLite only: the queries are tested on both with the ledger."""
-    made = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    made.migrate()
-    yield made
-    made.close()
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
 
 
 def a_planned_job(ledger: Ledger, plan: Plan = PLAN) -> Job:

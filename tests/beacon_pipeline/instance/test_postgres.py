@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from tests.beacon_pipeline.instances import BEACON, beacon, environment, processes_of, report
-from tests.browser import free_port, wait_until_served
+from tests.browser import wait_until_served
+from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS
 
 ASKED = ("--region", "eu", "--model", "tiny-qwen", "--question", "math_basic")

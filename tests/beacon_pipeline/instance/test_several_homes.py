@@ -3,11 +3,9 @@ them only PostgreSQL. As `deploy/compose.yaml` has it, with Modal's stand-in for
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -19,15 +17,10 @@ from tests.beacon_pipeline.instances import BEACON, ROOT, beacon, environment, r
 from tests.beacon_pipeline.modal_catalog import write_modal_catalog
 from tests.databases import fresh_postgresql_database
 from tests.modal_loopback import Loopback
+from tests.ports import free_port
+from tests.waiting import wait_for
 
 DEPLOY = ROOT / "deploy"
-PATIENCE_SECONDS = 180
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Machines:
@@ -83,13 +76,6 @@ class Machines:
 def commands() -> dict[str, list[str]]:
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
     return {name: list(service["command"]) for name, service in services.items() if "command" in service}
-
-
-def wait_for(what: str, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_SECONDS} s"
-        time.sleep(0.2)
 
 
 def healthy(env: dict[str, str], *check: str) -> bool:

@@ -1,6 +1,5 @@
 """To which job a run's work belongs: by its tags, by the run it repeats, by what is left unfinished."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,12 +27,9 @@ RUN = JobRef("run-r1", "run", continues=True)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
+def database_url(tmp_path: Path) -> str:
     """On SQLite only: what the queries give on both is tested with the ledger."""
-    made = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    made.migrate()
-    yield made
-    made.close()
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
 
 
 @pytest.mark.parametrize(

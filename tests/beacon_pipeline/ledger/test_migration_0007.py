@@ -4,15 +4,11 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.database import Database
-from beacon_pipeline.ledger.schema import Base
 from inference.contract import FinishReason
 from tests.beacon_pipeline.asking import SUCCEEDED, completed
+from tests.beacon_pipeline.ledger.migrated import assert_refused
 from tests.beacon_pipeline.ledger.test_migration_0005 import an_old_ledger
 
 
@@ -33,8 +29,4 @@ def test_an_unknown_reason_is_refused_still(database_url: str) -> None:
     with closing(Ledger(database_url)) as ledger:
         ledger.migrate()
     damage = "UPDATE executions SET finish_reason = 'bored' WHERE id = 'execution-1'"
-    with closing(Database(database_url)) as database:
-        with pytest.raises(sa.exc.IntegrityError):
-            database.write(lambda connection: connection.exec_driver_sql(damage))
-        difference = database.read(lambda c: compare_metadata(MigrationContext.configure(c), Base.metadata))
-        assert difference == []
+    assert_refused(database_url, damage)

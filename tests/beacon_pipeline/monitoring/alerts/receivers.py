@@ -11,6 +11,8 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
+from tests.ports import free_port
+
 
 class Webhook:
     """Keeps what is posted to it, until it has ``holds_after``: the next one waits for an answer."""
@@ -98,8 +100,3 @@ def silent_server() -> Iterator[str]:
     """The Apprise URL of a server that takes a connection and never says anything."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"json://127.0.0.1:{server.getsockname()[1]}/?rto=1"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

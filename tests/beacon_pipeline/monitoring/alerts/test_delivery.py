@@ -12,7 +12,8 @@ from beacon_pipeline.monitoring.alerts import outbox
 from beacon_pipeline.monitoring.alerts.delivery import read_targets, send_all
 from beacon_pipeline.monitoring.alerts.messages import Message
 from beacon_pipeline.monitoring.alerts.state import TargetState
-from tests.beacon_pipeline.monitoring.alerts.receivers import free_port, mail_server, silent_server, webhook
+from tests.beacon_pipeline.monitoring.alerts.receivers import mail_server, silent_server, webhook
+from tests.ports import free_port
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

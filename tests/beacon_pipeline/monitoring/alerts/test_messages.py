@@ -14,7 +14,8 @@ from beacon_pipeline.monitoring.alerts.grouping import Alert, NewSubject, Notice
 from beacon_pipeline.monitoring.alerts.messages import Message, message_of
 from beacon_pipeline.monitoring.alerts.state import AlertState
 from tests.beacon_pipeline.instances import beacon_here, environment
-from tests.beacon_pipeline.monitoring.alerts.receivers import free_port, webhook
+from tests.beacon_pipeline.monitoring.alerts.receivers import webhook
+from tests.ports import free_port
 
 AT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 CHECK = check_cause("inference", "non_empty_output", of_partition=True)

@@ -27,11 +27,12 @@ from beacon_pipeline.monitoring.alerts.tick import watch
 from beacon_pipeline.names import INFERENCE, JOB_TAG, PARTITION_TAG
 from beacon_pipeline.reconciliation.tick import Cursor, Trouble
 from tests.beacon_pipeline.instances import ROOT, environment, tell_sensor
-from tests.beacon_pipeline.monitoring.alerts.receivers import free_port, mail_server, webhook
+from tests.beacon_pipeline.monitoring.alerts.receivers import mail_server, webhook
 from tests.beacon_pipeline.monitoring.alerts.write_checks import WRITTEN
 from tests.beacon_pipeline.records import a_sound_record, damage
 from tests.beacon_pipeline.scripted import Behaviour, says
 from tests.beacon_pipeline.test_definitions import CATALOG, KEYS, Location, by_prompt
+from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS
 
 on_files = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
