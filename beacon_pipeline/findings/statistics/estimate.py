@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,6 +42,17 @@ class Estimate:
             high=max(self.high, interval[1]),
             narrow=(min(self.narrow[0], narrow[0]), max(self.narrow[1], narrow[1])),
         )
+
+
+def ends_around(
+    effect: float, spread: float, level: float, isf: Callable[[float], float]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The symmetric interval at ``level``, and the narrower one of `Estimate.narrow`.
+
+    ``isf`` gives the point that the statistic's distribution exceeds with a given chance.
+    """
+    wide, narrow = (float(isf(tail)) * spread for tail in ((1 - level) / 2, 1 - level))
+    return (effect - wide, effect + wide), (effect - narrow, effect + narrow)
 
 
 def share_at_least(drawn: Numbers, observed: float, *, exact: bool) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from beacon_pipeline.findings.statistics.estimate import Estimate, Numbers
+from beacon_pipeline.findings.statistics.estimate import Estimate, Numbers, ends_around
 from beacon_pipeline.findings.statistics.flips import smallest_p
 
 
@@ -46,14 +46,14 @@ def _from_t(
     mean: float, spread: float, freedom: float, level: float, questions: int, units: int, test: str
 ) -> Estimate:
     """No p is below what sign flips over as many units could give: t alone trusts six equal values fully."""
-    t, t_narrow = (float(stats.t.isf(tail, freedom)) for tail in ((1 - level) / 2, 1 - level))
+    (low, high), narrow = ends_around(mean, spread, level, stats.t(freedom).isf)
     least = smallest_p(units)
     p = float(2 * stats.t.sf(abs(mean) / spread, freedom)) if spread > 0 else float(mean == 0)
     return Estimate(
         effect=mean,
-        low=mean - t * spread,
-        high=mean + t * spread,
-        narrow=(mean - t_narrow * spread, mean + t_narrow * spread),
+        low=low,
+        high=high,
+        narrow=narrow,
         level=level,
         p=max(p, least),
         smallest_p=least,

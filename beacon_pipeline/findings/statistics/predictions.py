@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from beacon_pipeline.findings.statistics.estimate import Estimate, Numbers
+from beacon_pipeline.findings.statistics.estimate import Estimate, Numbers, ends_around
 
 LEAST_INFORMED = 0.3  # sensitivity + specificity − 1: below, the labeller's labels measure nothing
 
@@ -52,12 +52,12 @@ def prediction_powered(a: Side, b: Side, level: float = 0.95) -> Estimate:
     clustered = float(np.sum(np.square(each))) * count / (count - 1)
     spread = float(np.sqrt(max(clustered, variance)))
     effect = rates[0] - rates[1]
-    t, t_narrow = (float(stats.t.isf(tail, count - 1)) for tail in ((1 - level) / 2, 1 - level))
+    (low, high), narrow = ends_around(effect, spread, level, stats.t(count - 1).isf)
     return Estimate(
         effect=effect,
-        low=max(-1.0, effect - t * spread),
-        high=min(1.0, effect + t * spread),
-        narrow=(effect - t_narrow * spread, effect + t_narrow * spread),
+        low=max(-1.0, low),
+        high=min(1.0, high),
+        narrow=narrow,
         level=level,
         p=float(2 * stats.t.sf(abs(effect) / spread, count - 1)),
         smallest_p=0.0,

@@ -15,7 +15,14 @@ from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 from scipy import stats
 
-from beacon_pipeline.findings.statistics.estimate import DRAWS, Estimate, Flags, Numbers, share_at_least
+from beacon_pipeline.findings.statistics.estimate import (
+    DRAWS,
+    Estimate,
+    Flags,
+    Numbers,
+    ends_around,
+    share_at_least,
+)
 from beacon_pipeline.findings.statistics.flips import ENUMERATED
 
 CAP = 1_000  # characters of a text that are compared
@@ -167,12 +174,12 @@ def _estimate(
     level: float,
     named: tuple[str, int, str],
 ) -> Estimate:
-    t, t_narrow = (float(stats.t.isf(tail, max(freedom, 1))) for tail in ((1 - level) / 2, 1 - level))
+    (low, high), narrow = ends_around(effect, spread, level, stats.t(max(freedom, 1)).isf)
     return Estimate(
         effect=effect,
-        low=effect - t * spread,
-        high=effect + t * spread,
-        narrow=(effect - t_narrow * spread, effect + t_narrow * spread),
+        low=low,
+        high=high,
+        narrow=narrow,
         level=level,
         p=p,
         smallest_p=smallest_p,

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from beacon_pipeline.findings.statistics.estimate import TOLERANCE, Estimate, Numbers
+from beacon_pipeline.findings.statistics.estimate import TOLERANCE, Estimate, Numbers, ends_around
 from beacon_pipeline.findings.statistics.intervals import newcombe
 
 
@@ -27,12 +27,12 @@ def stratified(
         raise ValueError("no stratum has answers on both sides")
     counts = events_a[both], n_a[both], events_b[both], n_b[both]
     effect, spread = mantel_haenszel(*counts)
-    z, z_narrow = (float(stats.norm.isf(tail)) for tail in ((1 - level) / 2, 1 - level))
+    (low, high), narrow = ends_around(effect, spread, level, stats.norm.isf)
     estimate = Estimate(
         effect=effect,
-        low=effect - z * spread,
-        high=effect + z * spread,
-        narrow=(effect - z_narrow * spread, effect + z_narrow * spread),
+        low=low,
+        high=high,
+        narrow=narrow,
         level=level,
         p=exact_p(*counts),
         smallest_p=smallest_p(*counts),
