@@ -19,7 +19,7 @@ from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, run_tags
-from beacon_pipeline.jobs.job_of_run import make_job
+from beacon_pipeline.jobs.job_making import make_job
 from benchmarks.instant import Instant
 from benchmarks.report import keep, machine
 from benchmarks.subjects import FreshDatabase, a_catalog, both_databases, fresh_instance

@@ -11,7 +11,7 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.entries import Schedule
 from beacon_pipeline.catalog.plan import Plan
-from beacon_pipeline.jobs.job_making import make_job as make_job
+from beacon_pipeline.jobs.job_making import make_job
 from beacon_pipeline.jobs.look_of_tick import make_look
 from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.ledger import Ledger

@@ -25,7 +25,8 @@ from beacon_pipeline.execution.preflight import (
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.instance.dagster_yaml import longest_run_seconds
 from beacon_pipeline.jobs.dagster_api import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
-from beacon_pipeline.jobs.job_of_run import make_job, unfinished_job
+from beacon_pipeline.jobs.job_making import make_job
+from beacon_pipeline.jobs.job_of_run import unfinished_job
 from beacon_pipeline.jobs.runs import all_ended
 from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.jobs.waiting import Patience

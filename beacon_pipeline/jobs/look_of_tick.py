@@ -18,8 +18,8 @@ def scheduled_study(ledger: LedgerReader, catalog: Catalog, file: str) -> Study 
     Raises StudyError.
     """
     planned = read_study(catalog.folder / file, catalog)
-    records = [record for record in ledger.studies(planned.id) if record.hash == planned.hash]
-    return study_on_record(records[0]) if records else None
+    record = ledger.study_version(planned.id, planned.hash)
+    return None if record is None else study_on_record(record)
 
 
 def make_look(

@@ -32,7 +32,7 @@ from beacon_pipeline.ledger.rows import (
 )
 from beacon_pipeline.ledger.statistics import Statistics, read_statistics
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.ledger.study_rows import read_studies
+from beacon_pipeline.ledger.study_rows import read_studies, version_with
 
 
 def _now() -> datetime:
@@ -194,6 +194,10 @@ class LedgerReader:
     def studies(self, study: str | None = None) -> list[StudyRecord]:
         """The registered studies, or the versions of one, the oldest first."""
         return self._database.read(lambda c: read_studies(c, study))
+
+    def study_version(self, study: str, digest: str) -> StudyRecord | None:
+        """The version of a study whose content has this hash, or None."""
+        return self._database.read(lambda c: version_with(c, study, digest))
 
     def job(self, jobspec_id: str) -> Job | None:
         """The job with this ``jobspec_id``, or None."""

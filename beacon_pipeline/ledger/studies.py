@@ -9,7 +9,12 @@ import sqlalchemy as sa
 from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.records import StudyRecord
 from beacon_pipeline.ledger.status import Evidence
-from beacon_pipeline.ledger.study_rows import evidence_table, read_studies, studies_table
+from beacon_pipeline.ledger.study_rows import (
+    evidence_table,
+    read_studies,
+    studies_table,
+    version_with,
+)
 
 
 class LedgerStudies(LedgerReader):
@@ -26,11 +31,11 @@ class LedgerStudies(LedgerReader):
         def register(connection: sa.Connection) -> StudyRecord | None:
             newest = sa.select(sa.func.max(table.c.version)).where(table.c.study == study)
             version = (connection.scalar(newest) or 0) + 1
-            if digest not in {record.hash for record in read_studies(connection, study)}:
+            if version_with(connection, study, digest) is None:
                 values = {"study": study, "version": version, "hash": digest, "content": content}
                 row = values | {"registered_at": self._clock()}
                 self._database.insert_missing(connection, table, [row])
-            return _with_hash(connection, study, digest)
+            return version_with(connection, study, digest)
 
         while True:  # on PostgreSQL another one may take the number between the look and the row
             record = self._database.write(register)
@@ -56,7 +61,3 @@ class LedgerStudies(LedgerReader):
             return next(one for one in read_studies(connection, study) if one.version == version)
 
         return self._database.write(add)
-
-
-def _with_hash(connection: sa.Connection, study: str, digest: str) -> StudyRecord | None:
-    return next((one for one in read_studies(connection, study) if one.hash == digest), None)

@@ -32,5 +32,10 @@ def read_studies(connection: sa.Connection, study: str | None = None) -> list[St
     return sorted(records, key=lambda record: (record.registered_at, record.study, record.version))
 
 
+def version_with(connection: sa.Connection, study: str, digest: str) -> StudyRecord | None:
+    """The version of a study whose content has this hash, if it is registered."""
+    return next((one for one in read_studies(connection, study) if one.hash == digest), None)
+
+
 def _by_kind(evidence: EvidenceRecord) -> str:
     return evidence.kind.value

@@ -34,10 +34,8 @@ class Registration:
 
 def find(ledger: Ledger, study: Study) -> Registration | None:
     """The registration of a study with exactly this content, if there is one."""
-    for record in ledger.studies(study.id):
-        if record.hash == study.hash:
-            return Registration(record, study_on_record(record), new=False)
-    return None
+    record = ledger.study_version(study.id, study.hash)
+    return None if record is None else Registration(record, study_on_record(record), new=False)
 
 
 def register(

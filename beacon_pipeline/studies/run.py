@@ -7,7 +7,7 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.study import Study
 from beacon_pipeline.catalog.study_plan import job_name, plan_of
-from beacon_pipeline.jobs.job_of_run import make_job
+from beacon_pipeline.jobs.job_making import make_job
 from beacon_pipeline.jobs.launch import LaunchedJob, launch_job
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job

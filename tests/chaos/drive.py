@@ -21,7 +21,7 @@ from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.environment import database_url
 from beacon_pipeline.execution.outcomes import outcomes_of_failure
 from beacon_pipeline.execution.run import Materializer
-from beacon_pipeline.jobs.job_of_run import make_job
+from beacon_pipeline.jobs.job_making import make_job
 from beacon_pipeline.jobs.launch import launch_job
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.records import CallFacts, Cell, Execution

@@ -16,7 +16,7 @@ from beacon_pipeline.cli.matrix import matrix, question_panel
 from beacon_pipeline.defs.assets.status_metrics import take_metrics
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB
-from beacon_pipeline.jobs.job_of_run import make_job
+from beacon_pipeline.jobs.job_making import make_job
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.names import BLOCKS_TAG, INFERENCE, JOB_TAG

@@ -18,7 +18,7 @@ from beacon_pipeline.defs.assets.status_metrics import take_metrics
 from beacon_pipeline.execution.request import request_for
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB
-from beacon_pipeline.jobs.job_of_run import make_job
+from beacon_pipeline.jobs.job_making import make_job
 from beacon_pipeline.jobs.specification import specification_of
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
