@@ -9,7 +9,7 @@ from beacon_pipeline.cli.common import open_instance, open_ledger
 
 @click.group()
 def instance() -> None:
-    """Make the Dagster instance where nobody starts `beacon dev`, and delete its old runs."""
+    """Make the Dagster instance without `beacon dev`, as in a container, and delete its old runs."""
 
 
 @instance.command()

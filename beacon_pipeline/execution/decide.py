@@ -205,7 +205,7 @@ StatusOf = Callable[[Call], CallStatus | None]
 
 
 def on_record(call: Call) -> CallStatus | None:
-    """What the provider said of a call when it was last asked about it, as the ledger has it."""
+    """The provider's last report of a call, as the ledger has it."""
     return call.status
 
 

@@ -68,7 +68,7 @@ def chance_of(study: Study, claim: Claim, effect: float) -> float | None:
 
 
 def answers_that_decide(delta: float, base_rate: float, level: float = 0.05, power: float = 0.9) -> int:
-    """Answers a side with which no difference is said to be within ±delta, if there is none, this often."""
+    """Answers a side for the verdict *no difference* with this power, if there is no difference."""
     z = float(stats.norm.isf(level) + stats.norm.isf((1 - power) / 2))
     return round(z**2 * 2 * base_rate * (1 - base_rate) / delta**2)
 

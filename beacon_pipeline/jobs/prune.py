@@ -1,4 +1,4 @@
-"""Which of Dagster's runs nobody needs any more. The ledger keeps every answer; a run is only how it came.
+"""Which of Dagster's runs can be deleted. The ledger keeps every answer, whatever becomes of its run.
 
 Deleting a run deletes its events, and with them the materializations that make partitions green. So a run
 stays while it is unfinished, while its job is, and while it holds the newest materialization of anything.

@@ -51,7 +51,7 @@ def comparisons(found: list[Finding]) -> Iterator[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy's as Python's own, a word of the vocabulary as text."""
+    """A numpy number as a Python one, an enum's value as text."""
     if isinstance(value, str):
         return str(value)
     return value.item() if hasattr(value, "item") else value
