@@ -81,6 +81,14 @@ def find_job(ledger: Ledger, jobspec_id: str | None) -> Job:
     return job
 
 
+def require_sound(target: str) -> None:
+    """Refuse an export whose digests, schema or figures do not hold. Raises BadInput."""
+    from beacon_pipeline.findings.export.verify import verified
+
+    if wrong := verified(target):
+        raise BadInput(f"{target} does not hold: {wrong[0]}; `beacon verify` names all")
+
+
 def say_nearest(kind: str, name: str, known: list[str]) -> NoReturn:
     from beacon_pipeline.catalog import UnknownName
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from beacon_pipeline.cli.asking.following import launch_and_follow
 from beacon_pipeline.cli.common import end_on_signals, open_instance, open_ledger
 
 if TYPE_CHECKING:
@@ -184,7 +185,6 @@ def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, acto
 
 
 def _ask(ledger: Ledger, catalog: Catalog, planned: Study, look: Look, actor: str) -> None:
-    from beacon_pipeline.cli.ask import launch_and_follow
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.jobs.launch import check_can_ask
