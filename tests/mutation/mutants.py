@@ -28,7 +28,8 @@ SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Or: ast.And,
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
-    ast.Mult: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
 }
 NONE = ast.Constant(None)
 
@@ -38,23 +39,31 @@ class Mutant:
     """A module with one change: where it is, what it is, and the source that it makes."""
 
     line: int
+    code: str  # the line as it is
     change: str
     source: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Names the change where lines above it come and go."""
+        return self.code, self.change
 
 
 def mutants_of(source: str) -> list[Mutant]:
     """All mutants of a module, in the order of its lines."""
-    tree = ast.parse(source)
+    tree, lines = ast.parse(source), source.splitlines()
     hidden, found = _hidden(tree), []
     for index, node in enumerate(ast.walk(tree)):
-        line = getattr(node, "lineno", None) or getattr(getattr(node, "pattern", None), "lineno", None)
+        place = getattr(node, "pattern", getattr(node, "target", node))  # a case, a comprehension
+        line = getattr(node, "lineno", None) or getattr(place, "lineno", None)
         if id(node) in hidden or line is None:
             continue
         for change, make in _changes(node):
             mutated = copy.deepcopy(tree)
             target = next(n for i, n in enumerate(ast.walk(mutated)) if i == index)
             _replace(mutated, target, make(target))
-            found.append(Mutant(line, change, ast.unparse(ast.fix_missing_locations(mutated))))
+            source = ast.unparse(ast.fix_missing_locations(mutated))
+            found.append(Mutant(line, lines[line - 1].strip(), change, source))
     return sorted(found, key=lambda mutant: (mutant.line, mutant.change))
 
 
@@ -80,7 +89,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Make]]:
             yield "not removed", lambda n: n.operand  # type: ignore[attr-defined]
         case ast.Constant(value=bool(value)):
             yield f"{value} -> {not value}", lambda _: ast.Constant(not value)
-        case ast.Constant(value=int(value)):
+        case ast.Constant(value=int(value) | float(value)):
             yield f"{value} -> {value + 1}", lambda _: ast.Constant(value + 1)
         case ast.Constant(value=str(value)) if value:
             yield f"{value[:20]!r} -> 'XX'", lambda _: ast.Constant("XX")
@@ -89,6 +98,10 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Make]]:
         case ast.If() | ast.IfExp():
             yield "condition true", _with_op("test", ast.Constant(True))
             yield "condition false", _with_op("test", ast.Constant(False))
+        case ast.comprehension(ifs=[_, *_]):
+            yield "all of them", _with_op("ifs", [])
+        case ast.Continue():
+            yield "continue -> break", lambda _: ast.Break()
         case ast.match_case(guard=guard) if guard is not None:
             yield "guard removed", _with_op("guard", None)
         case ast.Expr(value=ast.Call()):
