@@ -56,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
+@pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes ``-n auto`` starts: two more than cores, for some wait for daemons and runs."""
     return (os.cpu_count() or 1) + 2

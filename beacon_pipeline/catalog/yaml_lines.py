@@ -114,7 +114,7 @@ def compose(path: Path, problems: list[str]) -> yaml.Node | None:
             return None
         node = _Composer(path.read_text(encoding="utf-8")).get_single_node()
     except FileNotFoundError:
-        problems.append(f"{path.name}: is missing from {path.parent}")
+        problems.append(f"{path.name}: is missing from {path.parent.resolve()}")
         return None
     except yaml.MarkedYAMLError as error:
         problems.append(_line_of(path, error))
