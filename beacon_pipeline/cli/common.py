@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
@@ -39,17 +37,6 @@ class Seconds(click.FloatRange):
         if math.isnan(converted):  # no comparison holds for it, so that it is in every range
             self.fail(f"{value!r} is no number of seconds", param, ctx)
         return converted
-
-
-def end_on_signals() -> None:
-    """Let `kill` and a closed terminal end this command as an error does: its daemon ends with it."""
-
-    def end(number: int, _frame: object) -> NoReturn:
-        sys.exit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` has the terminal ignored
-            signal.signal(number, end)
 
 
 @contextmanager

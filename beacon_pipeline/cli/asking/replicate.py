@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from beacon_pipeline.cli.asking.following import launch_and_follow
-from beacon_pipeline.cli.common import BadInput, end_on_signals, open_instance, open_ledger, require_sound
+from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger, require_sound
 
 if TYPE_CHECKING:
     from beacon_pipeline.catalog.study import Study
@@ -52,7 +52,6 @@ def _replicate(again: Study, found: list[Finding]) -> None:
 
     catalog = load_catalog()
     require_same(again, catalog)
-    end_on_signals()
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), again.cells, new_job=True)
         study = register(ledger, again).study

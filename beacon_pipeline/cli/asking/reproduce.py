@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from beacon_pipeline.cli.asking.following import launch_and_follow
-from beacon_pipeline.cli.common import end_on_signals, open_instance, open_ledger, require_sound
+from beacon_pipeline.cli.common import open_instance, open_ledger, require_sound
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -35,7 +35,6 @@ def reproduce(target: str) -> None:
     from beacon_pipeline.studies.reproduce import asked_in, compared, lines
 
     require_sound(target)
-    end_on_signals()
     differs = False
     with opened(target) as folder, open_ledger() as ledger, open_instance() as instance:
         for old in asked_in(folder):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from beacon_pipeline.cli.asking.following import launch_and_follow, report_and_exit
-from beacon_pipeline.cli.common import BadInput, end_on_signals, open_instance, open_ledger
+from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger
 
 if TYPE_CHECKING:
     from beacon_pipeline.catalog import Catalog
@@ -64,7 +64,6 @@ def run(
         raise BadInput("no model is served in the chosen regions")
     plan = _plan(catalog, cells, **asked_how)
     new_job |= asked_how["seed"] is not None
-    end_on_signals()
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, new_job=new_job, plan=plan)
         launch = partial(ask, ledger, instance, catalog, cells, new_job=new_job, plan=plan)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from beacon_pipeline.cli.asking.following import launch_and_follow
-from beacon_pipeline.cli.common import end_on_signals, open_instance, open_ledger
+from beacon_pipeline.cli.common import open_instance, open_ledger
 
 if TYPE_CHECKING:
     from beacon_pipeline.catalog import Catalog
@@ -92,7 +92,6 @@ def run(file: Path) -> None:
     from beacon_pipeline.studies.register import register as register_study
 
     planned, catalog = _read(file)
-    end_on_signals()
     with open_ledger() as ledger:
         done = find(ledger, planned)
         if done is None:
@@ -110,7 +109,6 @@ def top_up(file: Path) -> None:
     from beacon_pipeline.studies.looks import look_to_take, looks_of
 
     planned, catalog = _read(file)
-    end_on_signals()
     with open_ledger() as ledger:
         done = _registered(ledger, planned)
         _take(ledger, catalog, done, look_to_take(looks_of(ledger, done.study)), "beacon study top-up")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from beacon_pipeline.cli.asking.following import announce, launch_and_follow, report_and_exit
-from beacon_pipeline.cli.common import end_on_signals, open_instance, open_ledger, print_report, report_of
+from beacon_pipeline.cli.common import open_instance, open_ledger, print_report, report_of
 
 
 @click.command()
@@ -30,7 +30,6 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
 
     catalog = load_catalog()
     wanted = read_jobspec(jobspec, catalog)
-    end_on_signals()
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), wanted.cells, new_job=True)
         launch = partial(submit_job, ledger, instance, catalog, wanted.name, wanted.cells)
