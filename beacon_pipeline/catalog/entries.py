@@ -20,6 +20,7 @@ from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.records import Cell
 from inference.contract import (
     BATCH_SIZE,
+    MAX_TEMPERATURE,
     Attention,
     Deployment,
     Engine,
@@ -109,7 +110,7 @@ class Model(Entry):
     dtype: Literal["float32", "bfloat16", "float16"]
     context_tokens: int = Field(gt=0)
     max_new_tokens: int = Field(gt=0)
-    temperature: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=0.0, ge=0, le=MAX_TEMPERATURE)
     top_p: float = Field(default=1.0, gt=0, le=1)  # of sampling only
     seed: int = 0
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # texts that end an answer
