@@ -1,0 +1,79 @@
+"""Second implementations, written from the design's formulas alone, before their author had read `findings/`.
+
+Plain Python with fractions: every possible assignment is counted, nothing is drawn and no library is asked. They are
+slow and meant for small tables; `test_blind.py` holds them against the statistics on the same rows.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+Table = tuple[int, int, int, int]
+"""One stratum: how many of a's answers have the outcome, how many a has; the same of b."""
+
+
+def exact_stratified(tables: Sequence[Table]) -> tuple[Fraction, Fraction]:
+    """The two two-sided p of "the arms are alike within each stratum": by likelihood, and by distance.
+
+    Within a stratum every choice of which answers are a's is equally likely, so that the number of a's with the
+    outcome is hypergeometric; over strata the numbers add, and their distributions convolve. By likelihood: sums
+    no more likely than the observed one. By distance: sums at least as far from the expected one.
+    """
+    distribution = {0: Fraction(1)}
+    for hits_a, size_a, hits_b, size_b in tables:
+        hits, size = hits_a + hits_b, size_a + size_b
+        of_stratum = {
+            k: Fraction(math.comb(hits, k) * math.comb(size - hits, size_a - k), math.comb(size, size_a))
+            for k in range(max(0, size_a - (size - hits)), min(size_a, hits) + 1)
+        }
+        added: dict[int, Fraction] = {}
+        for (sum_, p), (k, q) in itertools.product(distribution.items(), of_stratum.items()):
+            added[sum_ + k] = added.get(sum_ + k, Fraction(0)) + p * q
+        distribution = added
+    observed = sum(table[0] for table in tables)
+    mean = sum(k * p for k, p in distribution.items())
+    by_likelihood = sum(p for p in distribution.values() if p <= distribution[observed])
+    by_distance = sum(p for k, p in distribution.items() if abs(k - mean) >= abs(observed - mean))
+    return Fraction(by_likelihood), Fraction(by_distance)
+
+
+def sign_flips(differences: Sequence[Fraction]) -> Fraction:
+    """Two-sided p of "the differences lie around zero", from all assignments of signs."""
+    observed = abs(sum(differences))
+    flips = list(itertools.product((1, -1), repeat=len(differences)))
+    as_far = sum(abs(sum(s * d for s, d in zip(flip, differences, strict=True))) >= observed for flip in flips)
+    return Fraction(as_far, len(flips))
+
+
+def mmd(similar: Sequence[Sequence[float]], side_a: Sequence[int], side_b: Sequence[int]) -> float:
+    """Mean similarity within the sides minus that between them, the unbiased squared MMD of a kernel's matrix.
+
+    No text is compared with itself.
+    """
+
+    def within(side: Sequence[int]) -> float:
+        pairs = [similar[i][j] for i in side for j in side if i != j]
+        return sum(pairs) / len(pairs)
+
+    between = [similar[i][j] for i in side_a for j in side_b]
+    return within(side_a) + within(side_b) - 2 * sum(between) / len(between)
+
+
+def prediction_powered(
+    predicted: Sequence[int], chance: Sequence[float], seen: Sequence[int | None]
+) -> tuple[float, float]:
+    """Mean of what people would have seen, and its variance from the labelled answers.
+
+    ``predicted``: the rules' label of each answer, 0 or 1; ``chance``: with which it was drawn to be labelled;
+    ``seen``: people's label, None where not drawn. The estimate is the mean prediction plus the mean error of the
+    drawn, each weighed by one over its chance (Horvitz and Thompson). The variance is that of independent draws of
+    sum_i (1 - chance_i) (error_i / chance_i)², over the number of answers squared.
+    """
+    n = len(predicted)
+    errors = [(s - p, c) for p, c, s in zip(predicted, chance, seen, strict=True) if s is not None]
+    mean = sum(predicted) / n + sum(error / c for error, c in errors) / n
+    variance = sum((1 - c) * (error / c) ** 2 for error, c in errors) / n**2
+    return mean, variance
