@@ -1,7 +1,10 @@
-"""Second implementations, written from the design's formulas alone, before their author had read `findings/`.
+"""Second implementations, by someone who had the design's formulas and had not read `findings/` yet.
 
-Plain Python with fractions: every possible assignment is counted, nothing is drawn and no library is asked. They are
-slow and meant for small tables; `test_blind.py` holds them against the statistics on the same rows.
+Plain Python with fractions: every possible assignment is counted, nothing is drawn and no library is asked.
+They are slow and meant for small tables; `test_blind.py` holds them against the statistics on the same rows.
+
+Two were fitted to the design after the first comparison: pairs of one block are left out where whole blocks
+are flipped, and the variance of the labels is that of a draw of fixed size in each stratum.
 """
 
 from __future__ import annotations
@@ -18,9 +21,10 @@ Table = tuple[int, int, int, int]
 def exact_stratified(tables: Sequence[Table]) -> tuple[Fraction, Fraction]:
     """The two two-sided p of "the arms are alike within each stratum": by likelihood, and by distance.
 
-    Within a stratum every choice of which answers are a's is equally likely, so that the number of a's with the
-    outcome is hypergeometric; over strata the numbers add, and their distributions convolve. By likelihood: sums
-    no more likely than the observed one. By distance: sums at least as far from the expected one.
+    Within a stratum every choice of which answers are a's is equally likely, so that the number of a's with
+    the outcome is hypergeometric; over strata the numbers add, and their distributions convolve. By
+    likelihood: sums no more likely than the observed one. By distance: sums at least as far from the
+    expected one.
     """
     distribution = {0: Fraction(1)}
     for hits_a, size_a, hits_b, size_b in tables:
@@ -56,7 +60,7 @@ def mmd(
     side_b: Sequence[int],
     blocks: Sequence[int] | None = None,
 ) -> float:
-    """Mean similarity within the sides minus that between them: the unbiased squared MMD of a kernel's matrix.
+    """Mean similarity within the sides minus that between them: the unbiased squared MMD.
 
     No text is compared with itself; where ``blocks`` are given, none with one of its own block.
     """
@@ -109,10 +113,10 @@ def prediction_powered(
 ) -> tuple[float, float]:
     """Mean of what people would have seen, and the variance that is left because they saw only some.
 
-    ``predicted``: the rules' label of each answer, 0 or 1; ``chance``: with which it was drawn to be labelled;
-    ``seen``: people's label, None where not drawn. The estimate is the mean prediction plus the mean error of the
-    drawn, each weighed by one over its chance (Horvitz and Thompson). The variance is that of a random sample of
-    fixed size from each predicted label, which is how they are drawn.
+    ``predicted``: the rules' label of each answer, 0 or 1; ``chance``: with which it was drawn to be
+    labelled; ``seen``: people's label, None where not drawn. The estimate is the mean prediction plus the
+    mean error of the drawn, each weighed by one over its chance (Horvitz and Thompson). The variance is that
+    of a random sample of fixed size from each predicted label, which is how they are drawn.
     """
     n = len(predicted)
     errors = [(s - p, c) for p, c, s in zip(predicted, chance, seen, strict=True) if s is not None]
