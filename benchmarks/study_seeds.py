@@ -1,7 +1,7 @@
 """The demo study end to end, through the whole pipeline, with the seeds of three public values.
 
-Each has an instance of its own: registration, 5,184 executions in 81 calls, runs, labels, findings and the
-page. A seed is right where all eight verdicts and their causes are the planted ones.
+Each has an instance of its own: registration, 5,184 executions in 81 calls, Dagster's runs, labels, findings
+and the page. A seed is right where all eight verdicts and their causes are the planted ones.
 
     python -m benchmarks.study_seeds
 

@@ -27,15 +27,16 @@ from beacon_pipeline.findings.sides import Sides, sides_of
 from beacon_pipeline.findings.statistics import predictions
 from beacon_pipeline.findings.statistics.estimate import Estimate
 from beacon_pipeline.findings.statistics.multiplicity import benjamini_hochberg, holm
-
-UNDER_WAY = ("pending", "dispatched")  # to look before a look has ended would be another look
+from beacon_pipeline.findings.versions import of_ended_looks, older_answers, own_answers
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A claim with its estimate, as seen and under both extremes of what is lost."""
+    """A claim with its estimate, as seen and under both extremes of what is lost; ``version`` asked for the
+    answers."""
 
     claim: Claim
+    version: int
     planned: bool
     sides: tuple[Sides, ...]
     settings: Settings
@@ -46,29 +47,49 @@ class Measured:
 def evaluate(study: Study, frame: pd.DataFrame, labels: pd.DataFrame | None = None) -> list[Finding]:
     """A finding for each claim of the study, planned ones first, then the exploratory.
 
-    ``frame``: answers as `frames.answers` gives them; those of other studies and versions are left out.
-    ``labels``: as `frames.labels` gives them. Planned claims are corrected by Holm and for the looks that
-    were planned. Without a registration, with answers under way, or with a number of blocks that is no
-    planned look, all are exploratory: corrected by Benjamini and Hochberg.
+    ``frame``: answers as `frames.answers` gives them; those of looks under way and of other studies are left
+    out: nothing is found before a look has ended. ``labels``: as `frames.labels` gives them. Planned
+    claims are corrected by Holm and for the looks that were planned. Without a registration, or with a number
+    of blocks that is no planned look, all are exploratory: corrected by Benjamini and Hochberg. So is what
+    the answers of older versions say of the claims, which come last, named ``claim@version``.
     """
-    own = _of_study(study, frame)
-    on_plan = _on_plan(study, own)
-    labellers = tuple(labeller.method for labeller in study.labellers)
-    sides_frame = with_labels(sampled(own), labels, labellers)
-    probes = own[own["probe"].to_numpy(dtype=bool)]
-    probes = probes.assign(unit=unit_of(own)[probes.index])
-    measure = partial(_measure, study, sides_frame, probes)
-    planned = [measure(claim, on_plan and claim.planned) for claim in study.claims]
-    screened = [measure(claim, False) for claim in study.exploratory]
-    confirmed = [one for one in planned if one.planned]
-    explored = [one for one in (*planned, *screened) if not one.planned]
+    ended = of_ended_looks(frame)
+    own = own_answers(study, ended)
+    claims = (*study.claims, *study.exploratory)
+    found = []
+    if not own.empty:
+        on_plan, of_own = _on_plan(study, own), _Answers.of(study, own, labels, study.version)
+        found = [_measure(study, of_own, claim, on_plan and claim.planned) for claim in claims]
+    for version, older in older_answers(study, ended):
+        of_older = _Answers.of(study, older, labels, version)
+        measured_again = (_measure(study, of_older, claim, False) for claim in claims)
+        found += [one for one in measured_again if not _one_sided(one)]
+    confirmed = [one for one in found if one.planned]
+    explored = [one for one in found if not one.planned]
     looks = len(study.looks)
     adjusted = dict(zip(map(_key, confirmed), holm(_ps(confirmed), looks), strict=True))
     adjusted |= dict(zip(map(_key, explored), benjamini_hochberg(_ps(explored)), strict=True))
     reachable = dict(zip(map(_key, confirmed), holm(_ps(confirmed, least=True), looks), strict=True))
-    return [
-        _finding(study, one, adjusted[_key(one)], reachable.get(_key(one))) for one in (*planned, *screened)
-    ]
+    return [_finding(study, one, adjusted[_key(one)], reachable.get(_key(one))) for one in found]
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The answers of a version: those of the sampling stream, with labels, and the probes."""
+
+    version: int
+    sampled: pd.DataFrame
+    probes: pd.DataFrame
+
+    @classmethod
+    def of(cls, study: Study, frame: pd.DataFrame, labels: pd.DataFrame | None, version: int) -> _Answers:
+        labellers = tuple(labeller.method for labeller in study.labellers)
+        probes = frame[frame["probe"].to_numpy(dtype=bool)]
+        return cls(
+            version,
+            with_labels(sampled(frame), labels, labellers),
+            probes.assign(unit=unit_of(frame)[probes.index]),
+        )
 
 
 def seed_of(study: Study, claim: Claim) -> int:
@@ -77,28 +98,19 @@ def seed_of(study: Study, claim: Claim) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
 
 
-def _of_study(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
-    if frame["study"].isna().all():
-        return frame
-    return frame[(frame["study"] == study.id) & (frame["version"] == study.version)]
-
-
 def _on_plan(study: Study, own: pd.DataFrame) -> bool:
-    """Whether the study is on record, and its answers are all those of a planned look: none is under way."""
-    if study.registered is None or own["status"].isin(UNDER_WAY).any():
-        return False
-    return int(unit_of(own).nunique()) in np.cumsum(study.looks)
+    """Whether the study is on record, and its answers are all those of a planned look."""
+    return study.registered is not None and int(unit_of(own).nunique()) in np.cumsum(study.looks)
 
 
-def _measure(
-    study: Study, answers: pd.DataFrame, probes: pd.DataFrame, claim: Claim, planned: bool
-) -> Measured:
+def _measure(study: Study, answers: _Answers, claim: Claim, planned: bool) -> Measured:
     looks = len(study.looks) if planned else 1
+    version = answers.version
     settings = Settings(1 - claim.level / looks, seed_of(study, claim), study.texts.characters)
     if claim.contrast == Contrast.COMPUTATION:
-        sides = sides_of(claim, probes)
-        return Measured(claim, planned, sides, settings, measured(claim, sides, settings), ())
-    chosen = sides_of(claim, answers)
+        sides = sides_of(claim, answers.probes)
+        return Measured(claim, version, planned, sides, settings, measured(claim, sides, settings), ())
+    chosen = sides_of(claim, answers.sampled)
     sides = tuple(pair.changed(partial(counted, outcome=str(claim.outcome))) for pair in chosen)
     result = measured(claim, sides, settings)
     extremes: tuple[Result, ...] = ()
@@ -107,11 +119,16 @@ def _measure(
             measured(claim, [pair.changed(partial(filled, alike=alike)) for pair in sides], settings)
             for alike in (True, False)
         )
-    return Measured(claim, planned, sides, settings, result, extremes)
+    return Measured(claim, version, planned, sides, settings, result, extremes)
 
 
-def _key(one: Measured) -> tuple[str, bool]:
-    return one.claim.id, one.claim.planned
+def _key(one: Measured) -> tuple[str, bool, int]:
+    return one.claim.id, one.claim.planned, one.version
+
+
+def _one_sided(one: Measured) -> bool:
+    """Whether some side has nothing at all: not asked in that version."""
+    return any(side.empty for pair in one.sides for side in pair)
 
 
 def _ps(measured_claims: Sequence[Measured], least: bool = False) -> list[float | None]:
@@ -211,7 +228,9 @@ def _standing(study: Study, one: Measured) -> list[Qualifier]:
     like = claim.population == Population.LIKE_THESE
     found = [Qualifier.LIKE_THESE if like else Qualifier.THESE_QUESTIONS]
     found.append(Qualifier.PLANNED if one.planned else Qualifier.EXPLORATORY)
-    if study.registered is not None:
+    if one.version != study.version:
+        found.append(Qualifier.OLDER_ANSWERS)
+    elif study.registered is not None:
         outside = study.registered == "outside"
         found.append(Qualifier.REGISTERED_OUTSIDE if outside else Qualifier.SELF_REGISTERED)
     return found
@@ -250,7 +269,7 @@ def _written(
     return Finding(
         study=study.id,
         version=study.version,
-        claim=claim.id,
+        claim=claim.id if one.version == study.version else f"{claim.id}@{one.version}",
         contrast=str(claim.contrast),
         outcome=str(claim.outcome),
         model=claim.model,

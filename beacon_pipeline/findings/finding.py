@@ -19,6 +19,7 @@ class Qualifier(StrEnum):
     LIKE_THESE = "questions like these"
     PLANNED = "planned"
     EXPLORATORY = "exploratory"
+    OLDER_ANSWERS = "answers of an older version"
     REGISTERED_OUTSIDE = "registered outside"
     SELF_REGISTERED = "self-registered"
     LABEL_RATE = "label rate, not refusal rate"
@@ -33,7 +34,8 @@ class Qualifier(StrEnum):
 class Finding:
     """``effect`` is side a less side b, of texts: similarity within sides less between them.
 
-    ``sides`` names a and b. ``units`` says what carried the test, and how many of it. ``n_*`` are answers
+    ``claim`` is its id, with ``@`` and a version where the answers are an older version's. ``sides`` names a
+    and b. ``units`` says what carried the test, and how many of it. ``n_*`` are answers
     that count, ``missing_*`` those that were planned and are lost or were cut short. ``low`` to ``high`` is
     the interval at ``interval_level``. ``p_adjusted`` is over all claims of the study and all looks. What was
     not computed is None; ``reason`` says why, or what would decide. ``seed`` is that of random draws.

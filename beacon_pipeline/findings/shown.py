@@ -8,7 +8,7 @@ from typing import Any
 
 from beacon_pipeline.escaping import escape_markdown, one_line
 from beacon_pipeline.findings.compare import Comparison, Pair
-from beacon_pipeline.findings.finding import Finding, Verdict
+from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict
 
 ROWS = 20  # of a table; all is in `beacon compare --json` and `beacon findings --json`
 WIDTH = 40  # characters of a plot
@@ -65,7 +65,11 @@ def _pair_row(pair: Pair) -> tuple[str, ...]:
 
 def of_findings(findings: Sequence[Finding]) -> Metadata:
     """What a partition of `findings` shows; ``findings`` is all of them, as JSON has it."""
-    first = sorted(findings, key=lambda one: list(Verdict).index(one.verdict))
+    own = [one for one in findings if Qualifier.OLDER_ANSWERS not in one.qualifiers]
+    order = list(Verdict)
+    first = sorted(
+        findings, key=lambda one: (Qualifier.OLDER_ANSWERS in one.qualifiers, order.index(one.verdict))
+    )
     return {
         "what_matters": "\n".join(f"- {escape_markdown(one_line(one.sentence(), 800))}" for one in first[:3]),
         "table": _table(
@@ -74,7 +78,7 @@ def of_findings(findings: Sequence[Finding]) -> Metadata:
         ),
         "plot": _plot([(one.claim, _interval(one)) for one in first[:ROWS] if one.effect is not None]),
         "findings": [one.as_dict() for one in findings],
-        **verdict_counts(one.verdict for one in findings),
+        **verdict_counts(one.verdict for one in own),
     }
 
 
@@ -106,7 +110,14 @@ def _finding_row(one: Finding) -> tuple[str, ...]:
 
 
 def of_scorecard(studies: Mapping[str, Sequence[Mapping[str, Any]]]) -> Metadata:
-    """All studies' findings, as JSON has them, by study and version: how many of which verdict, by model."""
+    """All studies' findings, as JSON has them, by study and version: how many of which verdict, by model.
+
+    What an older version's answers show counts with that version alone.
+    """
+    studies = {
+        study: [one for one in findings if Qualifier.OLDER_ANSWERS not in one["qualifiers"]]
+        for study, findings in studies.items()
+    }
     counted: dict[tuple[str, str], Counter[str]] = {}
     for study, findings in studies.items():
         for one in findings:

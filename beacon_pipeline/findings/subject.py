@@ -49,18 +49,23 @@ def subject_named(ledger: LedgerReader, name: str | None) -> Subject:
     job = ledger.job(name)
     if job is not None:
         return Subject((job,))
-    jobs = ledger.jobs(JOBS_LOOKED_AT)
-    of_study = tuple(job for job in reversed(jobs) if job.study == name)
-    if of_study:
+    if of_study := jobs_of_study(ledger, name):
         return Subject(of_study, name)
+    jobs = ledger.jobs(JOBS_LOOKED_AT)
     known = [job.jobspec_id for job in jobs] + sorted({job.study for job in jobs if job.study})
     raise UnknownName("job or study", name, known)
+
+
+def jobs_of_study(ledger: LedgerReader, study: str) -> tuple[Job, ...]:
+    """All jobs of a study, of whatever version, oldest first."""
+    return tuple(job for job in reversed(ledger.jobs(JOBS_LOOKED_AT)) if job.study == study)
 
 
 def findings_of(ledger: LedgerLabels, subject: Subject, version: int | None = None) -> tuple[Finding, ...]:
     """What a version of the subject's study found in its jobs, by default the newest; nothing without one.
 
-    Imports pandas and what tests. Raises LedgerUnavailable.
+    The one reading of what stands: `evaluate` leaves out looks under way, and says what older versions'
+    answers show as exploration. Imports pandas and what tests. Raises LedgerUnavailable.
     """
     records = ledger.studies(subject.study) if subject.study is not None else []
     if not records:

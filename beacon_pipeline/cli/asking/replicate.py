@@ -58,7 +58,7 @@ def _replicate(again: Study, found: list[Finding]) -> None:
         look = look_to_run(looks_of(ledger, study))
         launch = partial(ask_look, ledger, instance, catalog, study, look, actor="beacon replicate")
         launch_and_follow(launch, ledger, instance, catalog)
-        results = judged(study, found, what_stands(ledger, study, looks_of(ledger, study)))
+        results = judged(study, found, what_stands(ledger, study))
     for before, now, said in results:
         was = f"{before.effect:+.2f}" if before.effect is not None else "none"
         click.echo(f"{now.claim}: {said}. It was {was}. {now.sentence()}")

@@ -126,7 +126,7 @@ def status(file: Path, as_json: bool) -> None:
     with open_ledger() as ledger:
         done = _registered(ledger, planned)
         looks = looks_of(ledger, done.study)
-        found = what_stands(ledger, done.study, looks)
+        found = what_stands(ledger, done.study)
         versions = [record.version for record in ledger.studies(planned.id)]
     if as_json:
         click.echo(json.dumps(_status_json(done, looks, found), indent=2))
@@ -135,7 +135,7 @@ def status(file: Path, as_json: bool) -> None:
         click.echo(line)
     if older := [version for version in versions if version != done.record.version]:
         click.echo(
-            f"other versions on record: {', '.join(map(str, older))}; their answers count for nothing here"
+            f"other versions on record: {', '.join(map(str, older))}; their answers are exploration here"
         )
 
 
@@ -173,7 +173,7 @@ def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, acto
     else:
         _ask(ledger, catalog, done.study, look, actor)
     looks = looks_of(ledger, done.study)
-    found = what_stands(ledger, done.study, looks)
+    found = what_stands(ledger, done.study)
     for line in (*_look_lines(looks), "", *_finding_lines(found)):
         click.echo(line)
     subject = subject_named(ledger, done.study.id)

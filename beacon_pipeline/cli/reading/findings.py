@@ -29,20 +29,24 @@ def findings(study: str | None, as_json: bool) -> None:
                 f"job {subject.name} is of no study, and only a study's claims are tested: "
                 "`beacon compare` sets its answers side by side"
             )
+        registered = ledger.studies(subject.study)
         found = findings_of(ledger, subject)
     if as_json:
         click.echo(json.dumps([one.as_dict() for one in found], indent=2))
         return
-    for line in _lines(subject, found):
+    for line in _lines(subject, bool(registered), found):
         click.echo(line)
 
 
-def _lines(subject: Subject, found: tuple[Finding, ...]) -> Iterator[str]:
+def _lines(subject: Subject, registered: bool, found: tuple[Finding, ...]) -> Iterator[str]:
     from beacon_pipeline.escaping import one_line
 
-    if not found:
+    if not registered:
         yield f"study {subject.name} is not on record: `beacon study register FILE`"
         return
-    yield f"study {subject.name}, version {found[0].version}: {len(found)} claims"
+    if not found:
+        yield f"study {subject.name}: no look has ended: nothing can be said yet"
+        return
+    yield f"study {subject.name}, version {found[0].version}: {len(found)} findings"
     for one in found:
         yield f"- {one.claim}: {one_line(one.sentence(), 2_000)}"

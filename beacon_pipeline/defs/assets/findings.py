@@ -13,11 +13,10 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import DEPLOYMENT, QUESTION
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.findings.compare import Comparison, comparisons
-from beacon_pipeline.findings.finding import Finding
 from beacon_pipeline.findings.page import write_page_of
 from beacon_pipeline.findings.rows import Row, answer_rows
 from beacon_pipeline.findings.shown import of_comparison, of_findings, of_scorecard
-from beacon_pipeline.findings.subject import Subject, findings_of, subject_named
+from beacon_pipeline.findings.subject import findings_of, subject_named
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.names import (
@@ -43,13 +42,6 @@ studies_partitions = dg.DynamicPartitionsDefinition(name=STUDIES)
 def study_key(study: str, version: int | None) -> str:
     """The partition of a version of a study."""
     return f"{study}@{version}"
-
-
-def _findings_of(ledger: Ledger, key: str) -> tuple[Subject, tuple[Finding, ...]]:
-    """The study of a partition, and what that version of it found."""
-    study, _, version = key.rpartition("@")
-    subject = subject_named(ledger, study)
-    return subject, findings_of(ledger, subject, int(version))
 
 
 def comparison_partitions(catalog: Catalog) -> dg.MultiPartitionsDefinition:
@@ -138,46 +130,45 @@ def _rows(
     )
 
 
-@dg.asset(
-    key=FINDINGS,
-    deps=[COMPARISONS],
+@dg.multi_asset(
+    name="findings_and_page",  # of one evaluation: it is most of what either costs
+    specs=[
+        dg.AssetSpec(
+            FINDINGS,
+            deps=[COMPARISONS],
+            group_name=GROUP,
+            owners=[OWNER],
+            kinds={"pandas"},
+            skippable=True,
+            description="What a version of a study found of each of its claims: effect, interval, verdict, "
+            "qualifiers. A partition is a study and its version, such as `demo@1`.",
+        ),
+        dg.AssetSpec(
+            PAGE,
+            deps=[FINDINGS],
+            group_name=GROUP,
+            owners=[OWNER],
+            skippable=True,
+            description="One HTML file that people read: answers side by side, figures, findings. It lies in "
+            "the folder `pages` of the instance; `beacon page` writes it too.",
+        ),
+    ],
     partitions_def=studies_partitions,
-    group_name=GROUP,
-    owners=[OWNER],
-    kinds={"pandas"},
-    description="What a version of a study found of each of its claims: effect, interval, verdict, "
-    "qualifiers. A partition is a study and its version, such as `demo@1`.",
+    can_subset=True,
 )
-def findings_asset(
+def findings_and_page(
     context: dg.AssetExecutionContext, ledger: dg.ResourceParam[LedgerResource]
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
+    study, _, version = context.partition_key.rpartition("@")
     with ledger.open() as opened:
-        _, found = _findings_of(opened, context.partition_key)
-    return dg.MaterializeResult(metadata=_shown(of_findings(found)))
-
-
-@dg.asset(
-    key=PAGE,
-    deps=[FINDINGS],
-    partitions_def=studies_partitions,
-    group_name=GROUP,
-    owners=[OWNER],
-    description="One HTML file that people read: answers side by side, figures, findings. It lies in the "
-    "folder `pages` of the instance; `beacon page` writes it too.",
-)
-def page_asset(
-    context: dg.AssetExecutionContext, ledger: dg.ResourceParam[LedgerResource]
-) -> dg.MaterializeResult[None]:
-    with ledger.open() as opened:
-        subject, found = _findings_of(opened, context.partition_key)
-        path = write_page_of(opened, subject, findings=found)
-    return dg.MaterializeResult(
-        metadata={
-            "page": dg.MetadataValue.path(path),
-            "open": dg.MetadataValue.url(path.as_uri()),
-            "bytes": path.stat().st_size,
-        }
-    )
+        subject = subject_named(opened, study)
+        found = findings_of(opened, subject, int(version))
+        if FINDINGS in context.selected_asset_keys:
+            yield dg.MaterializeResult(asset_key=FINDINGS, metadata=_shown(of_findings(found)))
+        if PAGE in context.selected_asset_keys:
+            path = write_page_of(opened, subject, findings=found)
+            shown = {"page": dg.MetadataValue.path(path), "open": dg.MetadataValue.url(path.as_uri())}
+            yield dg.MaterializeResult(asset_key=PAGE, metadata={**shown, "bytes": path.stat().st_size})
 
 
 @dg.asset(
@@ -219,7 +210,7 @@ def _shown(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def findings_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     """All that follows the answers."""
-    return [comparisons_asset(catalog), findings_asset, page_asset, scorecard_asset]
+    return [comparisons_asset(catalog), findings_and_page, scorecard_asset]
 
 
 def findings_jobs() -> list[Any]:  # what `dg.define_asset_job` returns has no public type

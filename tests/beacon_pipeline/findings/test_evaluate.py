@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beacon_pipeline.catalog.study import Labeller, Parameters
+from beacon_pipeline.catalog.study import Asked, Labeller, Parameters
 from beacon_pipeline.findings.evaluate import evaluate
 from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study, answers, labels_by, probes
@@ -143,10 +143,37 @@ def test_an_unplanned_look_and_an_unregistered_study_are_exploratory() -> None:
     assert unregistered.qualifiers[1] == Qualifier.EXPLORATORY
 
 
-def test_a_look_before_all_answers_have_come_is_exploratory() -> None:
+def test_a_look_under_way_is_left_out() -> None:
     frame = answers(a_study(), 10, shift=strict)
-    frame.loc[frame.index[-1], ["status", "kind", "answer"]] = ["dispatched", None, None]
-    assert only(a_claim("prompt"), frame).qualifiers[1] == Qualifier.EXPLORATORY
+    second = frame.assign(job="k", execution="k" + frame["execution"])
+    second.loc[second.index[-1], ["status", "kind", "answer"]] = ["dispatched", None, None]
+    assert evaluate(a_study(a_claim("prompt")), second) == []
+    both = pd.concat([frame, second], ignore_index=True)
+    planned = a_study(a_claim("prompt"), blocks=16, looks=(8, 8))
+    assert evaluate(planned, both) == evaluate(planned, frame)
+    assert Qualifier.PLANNED in evaluate(planned, both)[0].qualifiers
+
+
+def test_answers_of_an_older_version_are_exploration_for_the_newer_one() -> None:
+    old = answers(a_study(), 10, shift=strict).assign(job="old", prompt="as before")
+    new = answers(a_study(version=2), 11).assign(job="new", prompt="as before")
+    new["execution"] = "n" + new["execution"]
+    frame = pd.concat([old, new], ignore_index=True)
+    found, older = evaluate(a_study(a_claim("prompt"), version=2), frame)
+    assert [found] == evaluate(a_study(a_claim("prompt"), version=2), new)
+    assert (older.claim, older.version, older.verdict) == ("prompt@1", 2, Verdict.DIFFERS)
+    assert older.qualifiers[1:3] == (Qualifier.EXPLORATORY, Qualifier.OLDER_ANSWERS)
+    assert Qualifier.SELF_REGISTERED not in older.qualifiers
+    assert "exploratory, answers of an older version" in older.sentence()
+    # Nothing was asked for the new version yet: the old answers are all there is.
+    assert [one.claim for one in evaluate(a_study(a_claim("prompt"), version=2), old)] == ["prompt@1"]
+    # What was asked in other words, or under another prompt, is of another claim.
+    asked = Asked(questions={f"q{i:02}": "in other words" for i in range(25)}, system_prompts={}, models={})
+    assert [one.claim for one in evaluate(a_study(a_claim("prompt"), version=2, asked=asked), frame)] == [
+        "prompt"
+    ]
+    prompts = {"plain": "Be plainer.", "strict": "Be strict."}
+    assert evaluate(a_study(a_claim("prompt"), version=2, prompts=prompts), old) == []
 
 
 def test_answers_that_people_picked_are_no_sample() -> None:
@@ -154,13 +181,6 @@ def test_answers_that_people_picked_are_no_sample() -> None:
     seen, people = labels_by(frame, frame["kind"] == "refusal", 1.0, 1)
     picked = people.assign(chance=np.nan)
     assert "no labels by people" in str(only(a_claim("models"), seen, picked).reason)
-
-
-def test_answers_of_an_older_version_are_not_in_it() -> None:
-    old = answers(a_study(), 11).assign(version=1)
-    new = answers(a_study(version=2), 12).assign(job="k")
-    found = only(a_claim("prompt"), pd.concat([old, new], ignore_index=True), version=2)
-    assert (found.n_a, found.version) == (200, 2)
 
 
 def test_weights_on_record_are_the_cause() -> None:

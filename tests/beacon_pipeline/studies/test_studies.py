@@ -92,7 +92,7 @@ def test_whoever_comes_after_a_crash_finds_the_same_rows(ledger: Ledger, file: P
     assert ledger.executions(before.job.id) == rows
     with pytest.raises(LookError, match="look 1 is not finished: `beacon study run` goes on with it"):
         look_to_take(looks_of(ledger, planned))
-    assert what_stands(ledger, planned, looks_of(ledger, planned)) == ()  # no peeking
+    assert what_stands(ledger, planned) == ()  # no peeking
 
 
 def test_looks_are_taken_in_order_and_no_unplanned_one(ledger: Ledger, file: Path) -> None:
@@ -186,7 +186,7 @@ def test_what_the_kind_on_record_does_not_know_is_labelled_before_it_is_counted(
         assert call is not None
         answers = {one.id: completed("It is a complex and sensitive topic.", region) for one in asked}
         ledger.settle_call(call.id, answers, SUCCEEDED, actor="test")
-    assert len(what_stands(ledger, planned, looks_of(ledger, planned))) == 1
+    assert len(what_stands(ledger, planned)) == 1
     assert [label.kind.value for label in ledger.labels(job.id)] == ["evasive"] * labelled
 
 

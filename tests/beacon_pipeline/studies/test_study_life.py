@@ -104,8 +104,9 @@ def test_killed_in_mid_study_topped_up_and_changed(
     changed = study(env, "run", file)
     assert (changed["version"], changed["seed"] != first["seed"]) == (2, True)
     assert changed["looks"][0]["by_status"] == {"completed": LOOK_2}
-    # The first version's answers count for nothing here, and its own findings stay what they were.
-    assert {finding["claim"]: finding["n_a"] for finding in changed["findings"]} == {"prompt": 4, "place": 4}
+    # The first version's answers are exploration here, and its own findings stay what they were.
+    sizes = {"prompt": 4, "place": 4, "prompt@1": 12, "place@1": 12}
+    assert {finding["claim"]: finding["n_a"] for finding in changed["findings"]} == sizes
     file.write_text(yaml.safe_dump(STUDY))
     assert study(env, "register", file) == second
 
