@@ -274,7 +274,7 @@ def test_the_trace_of_what_nobody_foresaw_shows_no_secret(
     def fails(*_: object, **__: object) -> None:
         raise TypeError("cannot use geheim, auch, password='und dies' or postgresql://eve:das@host/x")
 
-    monkeypatch.setattr("dbt_like_checks.run.run_tests", fails)
+    monkeypatch.setattr("dbt_like_checks.run.runner.run_tests", fails)
     code, out, err = shell("test", write(GOOD))
     assert (code, out) == (2, "")
     assert err.splitlines()[-1] == (
