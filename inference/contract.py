@@ -168,6 +168,9 @@ _NO_TEMPLATE_ARGUMENTS = frozenset((
 ))  # fmt: skip
 
 
+MAX_TEMPERATURE = 2.0  # of a new request: OpenAI's API and vLLM's server take no more
+
+
 class GenerationParameters(Value):
     """How to ask and to generate. ``temperature`` 0 is greedy, and then ``top_p`` must stay 1.
 

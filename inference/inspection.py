@@ -13,10 +13,13 @@ from inference.contract import Deployment, Value
 
 
 class DeploymentState(Value):
-    """What a provider says of a deployment. ``found`` is None when it could not be asked."""
+    """What a provider says of a deployment. ``found`` is None when it could not be asked.
+
+    ``detail`` is what is wrong, and the way out: why it is not found, or what it will not answer as it is.
+    """
 
     found: bool | None
-    detail: str = ""  # why not, and the way out
+    detail: str = ""
     settings: dict[str, str] = {}  # how it is deployed, as far as the provider tells
 
 

@@ -1,5 +1,6 @@
 """Fixtures that more than one package's tests use."""
 
+import os
 import shutil
 import signal
 import tempfile
@@ -53,6 +54,12 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.mkdtemp(prefix="beacon-tests-", dir=memory)
         config.option.basetemp = f"{folder}/tests"
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes ``-n auto`` starts: two more than cores, for some wait for daemons and runs."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

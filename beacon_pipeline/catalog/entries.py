@@ -20,6 +20,7 @@ from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.records import Cell
 from inference.contract import (
     BATCH_SIZE,
+    MAX_TEMPERATURE,
     Attention,
     Deployment,
     Engine,
@@ -35,13 +36,22 @@ ScheduleName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$",
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
-class UnknownName(BeaconError, LookupError):
-    """A name that is in no catalog: one line with the nearest names."""
+MOST_LISTED = 12  # of the names that a message lists
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+
+class UnknownName(BeaconError, LookupError):
+    """A name that is in no catalog: one line with the nearest names, else with those known."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], also: Iterable[str] = ()) -> None:
+        """``also``: other spellings of what is known, which may be nearest and are not listed."""
         known = sorted(known)
-        nearest = [match for match, *_ in process.extract(name.casefold(), known, limit=3, score_cutoff=50)]
-        hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"known are {', '.join(known)}"
+        spellings = [*known, *sorted(also)]
+        nearest = [
+            match for match, *_ in process.extract(name.casefold(), spellings, limit=3, score_cutoff=70)
+        ]
+        more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+        listed = f"known are {', '.join(known[:MOST_LISTED])}{more}" if known else "there is none"
+        hint = f"did you mean {' or '.join(nearest)}?" if nearest else listed
         super().__init__(f"unknown {kind} {name!r}: {hint}")
 
     def __str__(self) -> str:
@@ -100,7 +110,7 @@ class Model(Entry):
     dtype: Literal["float32", "bfloat16", "float16"]
     context_tokens: int = Field(gt=0)
     max_new_tokens: int = Field(gt=0)
-    temperature: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=0.0, ge=0, le=MAX_TEMPERATURE)
     top_p: float = Field(default=1.0, gt=0, le=1)  # of sampling only
     seed: int = 0
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # texts that end an answer
@@ -236,7 +246,8 @@ class Catalog(Entry):
         """The region of this id or alias. Raises UnknownName; never guesses."""
         found = self.read_region(name)
         if found is None:
-            raise UnknownName("region", name, [alias for r in self.regions for alias in (r.id, *r.aliases)])
+            aliases = [alias for region in self.regions for alias in region.aliases]
+            raise UnknownName("region", name, [region.id for region in self.regions], also=aliases)
         return next(region for region in self.regions if region.id == found)
 
     def read_region(self, name: str) -> str | None:

@@ -30,6 +30,7 @@ from beacon_pipeline.catalog.entries import (
     spelling,
 )
 from beacon_pipeline.catalog.plan import AS_REGION
+from beacon_pipeline.catalog.problems import in_words
 from beacon_pipeline.catalog.study_file import StudyError, read_study
 from beacon_pipeline.catalog.yaml_lines import compose, node_at, place_of, read_one
 from beacon_pipeline.errors import BeaconError
@@ -179,8 +180,7 @@ def _parameter_problems(models: list[Model], settings: Settings) -> list[str]:
         try:
             parameters_of(model, settings)
         except ValidationError as error:
-            messages = [detail["msg"].removeprefix("Value error, ") for detail in error.errors()]
-            problems += [f"models.yaml ({model.id}): {problem}" for problem in messages]
+            problems += [f"models.yaml ({model.id}): {in_words(detail)}" for detail in error.errors()]
     return problems
 
 
@@ -211,6 +211,8 @@ def _cross_checks(regions: list[Region], models: list[Model]) -> list[str]:
         if model.provider is ProviderName.HTTP:
             missing = set(model.regions or known) - set(model.endpoints)
             problems += [f"{where}: no endpoint for region {name!r}" for name in sorted(missing)]
+            if model.template_arguments and model.endpoint_style != "vllm":
+                problems.append(f"{where}: 'template_arguments' are sent with endpoint_style 'vllm' only")
             if model.endpoint_model is None:
                 problems.append(
                     f"{where}: key 'endpoint_model' is missing: the model's name at its endpoints"

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from beacon_pipeline.catalog.problems import placed
 from beacon_pipeline.catalog.seeds import derived, probe_seed, sampling_seed, shuffled
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger.records import PROBE_ARM, REGIONAL_ARM, Cell, Slot
-from inference.contract import Deployment, GenerationParameters
+from inference.contract import MAX_TEMPERATURE, Deployment, GenerationParameters
 
 if TYPE_CHECKING:
     from beacon_pipeline.catalog.entries import Catalog, Model
@@ -191,7 +192,7 @@ def planned(
     try:
         plan = Plan(arms=tuple(arms), prompts=wanted, **fields)
     except ValidationError as error:
-        raise PlanError(_reason(error)) from None
+        raise PlanError(placed(error.errors()[0])) from None
     for model in models:
         _check_parameters(plan, model, catalog.parameters(model))
     return plan
@@ -214,21 +215,16 @@ def _check_parameters(plan: Plan, model: Model, of_model: GenerationParameters) 
     try:
         parameters = plan.parameters(of_model)
     except ValidationError as error:
-        raise PlanError(f"model {model.id!r}: {_reason(error)}") from None
+        raise PlanError(f"model {model.id!r}: {placed(error.errors()[0])}") from None
     if parameters.temperature == 0 and (plan.samples > 1 or plan.shared_probes):
         what = f"{plan.samples} samples" if plan.samples > 1 else "shared-seed probes"
         raise PlanError(
             f"{what} of model {model.id!r} at temperature 0 would all be the same: give a temperature above 0"
         )
+    if parameters.temperature > MAX_TEMPERATURE:
+        raise PlanError(f"temperature {parameters.temperature:g}: engines take {MAX_TEMPERATURE:g} at most")
     if parameters.max_new_tokens >= model.context_tokens:
         raise PlanError(
             f"max_new_tokens {parameters.max_new_tokens} leaves no room for a question in the "
             f"{model.context_tokens} tokens of model {model.id!r}: give less"
         )
-
-
-def _reason(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message

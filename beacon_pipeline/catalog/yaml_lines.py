@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,7 +15,11 @@ from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.cyaml import CParser  # type: ignore[attr-defined]  # typeshed: not in __all__
 from yaml.resolver import Resolver
 
+from beacon_pipeline.catalog.problems import placed
 from beacon_pipeline.escaping import visible
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 FILE_LIMIT = 10_000_000  # bytes of one file: about 70,000 questions
 DEPTH_LIMIT = 100  # levels of nesting; libyaml itself looks at none
@@ -78,7 +82,7 @@ def read_one(
     try:
         value = kind.model_validate(values)
     except ValidationError as error:
-        found += [(node_at(node, detail["loc"]), _explain(dict(detail), kind)) for detail in error.errors()]
+        found += [(node_at(node, detail["loc"]), _explain(detail, kind)) for detail in error.errors()]
     if not found:
         return value
     name = values.get("id") if isinstance(values, Mapping) else None
@@ -114,7 +118,7 @@ def compose(path: Path, problems: list[str]) -> yaml.Node | None:
             return None
         node = _Composer(path.read_text(encoding="utf-8")).get_single_node()
     except FileNotFoundError:
-        problems.append(f"{path.name}: is missing from {path.parent}")
+        problems.append(f"{path.name}: is missing from {path.parent.resolve()}")
         return None
     except yaml.MarkedYAMLError as error:
         problems.append(_line_of(path, error))
@@ -148,7 +152,7 @@ def _repeated_keys(node: yaml.Node) -> Iterator[yaml.Node]:
             yield from _repeated_keys(value)
 
 
-def _explain(detail: dict[str, Any], kind: type[BaseModel]) -> str:
+def _explain(detail: ErrorDetails, kind: type[BaseModel]) -> str:
     place = ".".join(map(str, detail["loc"]))
     if detail["type"] == "extra_forbidden":
         known = _kind_at(kind, detail["loc"][:-1]).model_fields
@@ -161,7 +165,7 @@ def _explain(detail: dict[str, Any], kind: type[BaseModel]) -> str:
             f"{place} {detail['input']!r:.80} is unfit for a partition key: "
             "use a-z, 0-9, '.', '_' and '-', starting with a letter or digit"
         )
-    return f"{place}: ".lstrip(": ") + f"{detail['msg'].lower()} (given: {detail['input']!r:.60})"
+    return f"{placed(detail)} (given: {detail['input']!r:.60})"
 
 
 def _kind_at(kind: type[BaseModel], loc: Iterable[int | str]) -> type[BaseModel]:

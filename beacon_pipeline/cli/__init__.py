@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import click
 
-from beacon_pipeline.cli.again import replicate, reproduce
-from beacon_pipeline.cli.alerts import alerts
-from beacon_pipeline.cli.ask import run, submit
+from beacon_pipeline.cli.asking.cancel import cancel
+from beacon_pipeline.cli.asking.replicate import replicate
+from beacon_pipeline.cli.asking.reproduce import reproduce
+from beacon_pipeline.cli.asking.run import run
+from beacon_pipeline.cli.asking.study import study
+from beacon_pipeline.cli.asking.submit import submit
 from beacon_pipeline.cli.boundary import PlainGroup
-from beacon_pipeline.cli.cancel import cancel
-from beacon_pipeline.cli.catalog import catalog
-from beacon_pipeline.cli.check import check
-from beacon_pipeline.cli.compare import compare, findings
-from beacon_pipeline.cli.deployments import deploy, doctor
-from beacon_pipeline.cli.dev import dev
-from beacon_pipeline.cli.export import export, verify
-from beacon_pipeline.cli.instance import instance
-from beacon_pipeline.cli.label import label
-from beacon_pipeline.cli.look import jobs, show, status
-from beacon_pipeline.cli.page import page
-from beacon_pipeline.cli.reconcile import reconcile
-from beacon_pipeline.cli.study import study
+from beacon_pipeline.cli.reading.compare import compare
+from beacon_pipeline.cli.reading.export import export
+from beacon_pipeline.cli.reading.findings import findings
+from beacon_pipeline.cli.reading.jobs import jobs
+from beacon_pipeline.cli.reading.label import label
+from beacon_pipeline.cli.reading.page import page
+from beacon_pipeline.cli.reading.show import show
+from beacon_pipeline.cli.reading.status import status
+from beacon_pipeline.cli.reading.verify import verify
+from beacon_pipeline.cli.upkeep.alerts import alerts
+from beacon_pipeline.cli.upkeep.catalog import catalog
+from beacon_pipeline.cli.upkeep.check import check
+from beacon_pipeline.cli.upkeep.deploy import deploy
+from beacon_pipeline.cli.upkeep.dev import dev
+from beacon_pipeline.cli.upkeep.doctor import doctor
+from beacon_pipeline.cli.upkeep.instance import instance
+from beacon_pipeline.cli.upkeep.reconcile import reconcile
 
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -16,12 +16,14 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -65,13 +67,36 @@ class PlainGroup(click.Group):
                 stream.reconfigure(errors="backslashreplace")
         before = os.umask(0o077)  # what a command, or a process that it starts, makes is its owner's alone
         try:
-            return super().main(*args, **extra)
+            with ended_by_signals():
+                return super().main(*args, **extra)
         finally:
             os.umask(before)
 
     def invoke(self, ctx: click.Context) -> Any:
         with boundary():
             return super().invoke(ctx)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let `kill` and a closed terminal end a command as an error does, so that what it started ends with it:
+    its daemon, its web server, its locks. The exit code is the shell's, 128 and the number of the signal.
+    """
+
+    def end(number: int, _frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # only there a signal can be caught
+        yield
+        return
+    numbers = [signal.SIGTERM, signal.SIGHUP]
+    # What starts a command can have it go on without a terminal: `nohup` ignores SIGHUP.
+    caught = {n: signal.signal(n, end) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in caught.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

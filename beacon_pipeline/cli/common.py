@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
@@ -41,17 +39,6 @@ class Seconds(click.FloatRange):
         return converted
 
 
-def end_on_signals() -> None:
-    """Let `kill` and a closed terminal end this command as an error does: its daemon ends with it."""
-
-    def end(number: int, _frame: object) -> NoReturn:
-        sys.exit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` has the terminal ignored
-            signal.signal(number, end)
-
-
 @contextmanager
 def open_ledger() -> Iterator[Ledger]:
     from beacon_pipeline.execution.resources import LedgerResource
@@ -79,6 +66,14 @@ def find_job(ledger: Ledger, jobspec_id: str | None) -> Job:
             raise BadInput("no job yet: `beacon run` asks")
         say_nearest("job", jobspec_id, [job.jobspec_id for job in ledger.jobs()])
     return job
+
+
+def require_sound(target: str) -> None:
+    """Refuse an export whose digests, schema or figures do not hold. Raises BadInput."""
+    from beacon_pipeline.findings.export.verify import verified
+
+    if wrong := verified(target):
+        raise BadInput(f"{target} does not hold: {wrong[0]}; `beacon verify` names all")
 
 
 def say_nearest(kind: str, name: str, known: list[str]) -> NoReturn:

@@ -262,7 +262,7 @@ def judge_deployment(
 ) -> Diagnosis:
     """Whether a deployment is there, and deployed as the catalog says."""
     subject = f"deployment {deployment}"
-    if not state.found:
+    if not state.found or state.detail:
         return Diagnosis(subject, ok=False, detail=state.detail)
     different = [
         f"{name} {state.settings[name]} where the catalog says {value}"

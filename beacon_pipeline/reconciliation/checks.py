@@ -109,8 +109,8 @@ def of_cell(outcomes: Sequence[CheckOutcome]) -> CheckOutcome:
         return outcomes[0]
     failed = [outcome for outcome in outcomes if not outcome.passed]
     if not failed:
-        counted = Counter(outcome.seen for outcome in outcomes).most_common(1)
-        return CheckOutcome(True, f"all {len(outcomes)} executions; {counted[0][1]} of them: {counted[0][0]}")
+        ((seen, times),) = Counter(outcome.seen for outcome in outcomes).most_common(1)
+        return CheckOutcome(True, f"all {len(outcomes)} executions; {times} of them: {seen}")
     return CheckOutcome(
         False, f"{len(failed)} of {len(outcomes)} executions: {failed[0].seen}", failed[0].remedy
     )

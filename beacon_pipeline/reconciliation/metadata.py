@@ -27,7 +27,8 @@ def materialization_metadata(
 ) -> dict[str, dg.MetadataValue]:
     """The metadata of a completed execution's partition.
 
-    ``neighbours`` are the same question's executions of the same model in other regions, in this job.
+    ``neighbours`` are the same question's executions of the same model in other regions, each region's of
+    this job or else of another, which is named as such.
     """
     call, provenance = execution.newest_call, execution.provenance
     text = dg.MetadataValue.text
@@ -37,7 +38,7 @@ def materialization_metadata(
         "answer": dg.MetadataValue.md(escape_markdown(execution.answer or "")),
         "question": dg.MetadataValue.md(escape_markdown(execution.prompt or UNSAID)),
         "system_prompt": dg.MetadataValue.md(escape_markdown(execution.system_prompt or "none")),
-        **({"other_regions": dg.MetadataValue.md(_side_by_side(neighbours))} if neighbours else {}),
+        **({"other_regions": dg.MetadataValue.md(_side_by_side(neighbours, job))} if neighbours else {}),
         "finish_reason": text(execution.finish_reason.value if execution.finish_reason else UNSAID),
         "latency_seconds": dg.MetadataValue.float(round(execution.seconds or 0.0, 3)),
         "prompt_tokens": _count(execution.prompt_tokens),
@@ -70,7 +71,7 @@ def summary_metadata(
         "distinct_answers": dg.MetadataValue.int(len({e.answer for e in executions})),
         "question": dg.MetadataValue.md(escape_markdown(first.prompt or UNSAID)),
         "answers": dg.MetadataValue.md(_by_arm(executions)),
-        **({"other_regions": dg.MetadataValue.md(_kinds_by_region(neighbours))} if neighbours else {}),
+        **({"other_regions": dg.MetadataValue.md(_kinds_by_region(neighbours, job))} if neighbours else {}),
         "plan": text(str(Plan.of(job.plan))),
         "requested_region": text(first.region),
         "executed_region": text(_all_of(e.executed_region for e in executions)),
@@ -99,13 +100,13 @@ def _by_arm(executions: Sequence[Execution]) -> str:
     return "\n".join(rows)
 
 
-def _kinds_by_region(neighbours: Sequence[Execution]) -> str:
+def _kinds_by_region(neighbours: Sequence[Execution], job: Job) -> str:
     rows = ["| region | answers |", "|---|---|"]
     for cell, some in sorted(by_cell(neighbours).items()):
         link = f"[{cell.region}]({asset_path('inference', key_of(cell))})"
         open_ones = sum(e.answer_kind is None for e in some)
         kinds = [summary_of_kinds(some), f"{open_ones} without an answer" if open_ones else None]
-        rows.append(f"| {link} | {', '.join(filter(None, kinds))} |")
+        rows.append(f"| {link} | {', '.join(filter(None, kinds))}{_elsewhere(some[0], job)} |")
     return "\n".join(rows)
 
 
@@ -128,15 +129,19 @@ def shown_by(metadata: Mapping[str, dg.MetadataValue]) -> Shown:
     return Shown(execution_id=said(EXECUTION), status=said(STATUS), answer_kind=said(ANSWER_KIND))
 
 
-def _side_by_side(neighbours: Sequence[Execution]) -> str:
+def _side_by_side(neighbours: Sequence[Execution], job: Job) -> str:
     """A table of other regions' answers as they are now, each with a link to its own partition."""
     rows = ["| region | status | answer |", "|---|---|---|"]
     for other in sorted(neighbours, key=lambda e: e.region):
         kind = f" ({other.answer_kind.value})" if other.answer_kind else ""
         answer = _in_a_row(other.answer or "")
         link = f"[{other.region}]({asset_path('inference', key_of(other.cell))})"
-        rows.append(f"| {link} | {other.status.value}{kind} | {answer} |")
+        rows.append(f"| {link} | {other.status.value}{kind}{_elsewhere(other, job)} | {answer} |")
     return "\n".join(rows)
+
+
+def _elsewhere(other: Execution, job: Job) -> str:
+    return "" if other.job_id == job.id else ", in another job"
 
 
 def _count(number: int | None) -> dg.MetadataValue:

@@ -47,7 +47,8 @@ def materialization_of(
 ) -> dg.AssetMaterialization:
     """The event that makes a partition green: all its executions in a job are completed.
 
-    ``neighbours`` are the same question's executions of the same model in other regions, in this job.
+    ``neighbours`` are the same question's executions of the same model in other regions, each region's of
+    this job or else of another, which is named as such.
     """
     first, *others = executions
     metadata = (

@@ -39,7 +39,6 @@ from inference.contract import (
 )
 from inference.http.completion import ReportedError, read_completion, reported_error
 from inference.http.endpoint import Endpoint
-from inference.runtime.chat_template import LLAMA_DATE
 
 TRIES = 4  # of one item, within one call, where a try may have generated
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -150,22 +149,15 @@ def _request_body(endpoint: Endpoint, item: Item, parameters: GenerationParamete
         "n": 1,
         "stream": False,
     }
-    if parameters.temperature > 0:
-        # Without meaning for greedy generation, and TGI refuses a 1.
-        body["top_p"] = parameters.top_p
+    if parameters.temperature > 0 and not (endpoint.style == "tgi" and parameters.top_p == 1):
+        body["top_p"] = parameters.top_p  # without meaning for greedy generation; TGI's own is 1
     if parameters.stop:
         body["stop"] = list(parameters.stop)
     if endpoint.style == "vllm":
         body |= {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-        if arguments := _template_arguments(parameters):
-            body["chat_template_kwargs"] = arguments
+        if parameters.template_arguments:
+            body["chat_template_kwargs"] = parameters.template_arguments
     return body
-
-
-def _template_arguments(parameters: GenerationParameters) -> dict[str, Any]:
-    day = parameters.prompt_date
-    dated = {} if day is None else {"date_string": day.strftime(LLAMA_DATE)}
-    return dated | parameters.template_arguments
 
 
 async def _exchange(

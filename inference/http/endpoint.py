@@ -24,7 +24,7 @@ def is_base_url(text: str) -> bool:
     return url.scheme in ("http", "https") and bool(url.hostname) and plain and text.isascii()
 
 
-EndpointStyle = Literal["openai", "vllm"]
+EndpointStyle = Literal["openai", "vllm", "tgi"]
 
 
 class Endpoint(Value):
@@ -33,8 +33,8 @@ class Endpoint(Value):
     ``model`` is its name there, ``model_aliases`` are other names that replies give it;
     ``api_key_variable`` is the name to mention where a key is missing; ``region_header`` is the
     response header in which the endpoint says where it ran; ``style`` says which fields it takes: those
-    of OpenAI alone, or also those that vLLM, SGLang, TGI and llama.cpp add; ``timeout_seconds`` bounds
-    a call.
+    of OpenAI alone, also those that vLLM, SGLang and llama.cpp add, or TGI's, which refuses a ``top_p``
+    of 1 (``validation.rs`` of its router); ``timeout_seconds`` bounds a call.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.escaping import escape_markdown
@@ -164,13 +165,14 @@ def test_the_code_location_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(("jobs", "where"), [(("mine", "mine"), ""), (("older", "mine"), ", in another job")])
 def test_a_partition_shows_what_was_asked_and_what_other_regions_answered(
-    instance: dg.DagsterInstance,
+    instance: dg.DagsterInstance, jobs: tuple[str, str], where: str
 ) -> None:
     location = Location(instance, Behaviour(results=by_prompt))
-    for region in ("us", "eu"):
+    for region, job in zip(("us", "eu"), jobs, strict=True):
         key = KEYS["identity_basic"].replace("eu:", f"{region}:")
-        location.run(INFERENCE_JOB, key, **{JOB_TAG: "mine"})
+        location.run(INFERENCE_JOB, key, **{JOB_TAG: job})
     newest = instance.get_latest_materialization_event(INFERENCE)
     assert newest is not None
     assert newest.asset_materialization is not None
@@ -181,7 +183,7 @@ def test_a_partition_shows_what_was_asked_and_what_other_regions_answered(
     assert row.startswith(
         "| [us](/assets/inference?view=partitions&partition=us%3Atiny-llama%7Cidentity_basic)"
     )
-    assert "completed (empty)" in row
+    assert f"completed (empty){where} |" in row
 
 
 def test_checks_run_without_partitions_check_all_that_are_materialized(instance: dg.DagsterInstance) -> None:

@@ -171,11 +171,14 @@ def _newest(
 def _by_question(
     ledger: Ledger, catalog: Catalog, job: Job, executions: Sequence[Execution]
 ) -> dict[tuple[str, str], list[Execution]]:
-    """A job's executions in every region, by the models and questions of these ones."""
+    """The executions in every region, by the models and questions of these ones: the job's, and of regions
+    that it does not ask the newest job's that did."""
     wanted = {(e.model, e.question) for e in executions}
-    cells = [Cell(region.id, model, question) for region in catalog.regions for model, question in wanted]
+    cells = {Cell(region.id, model, question) for region in catalog.regions for model, question in wanted}
+    own = ledger.executions(job.id, sorted(cells)) if wanted else []
+    elsewhere = cells - {e.cell for e in own}
     found: dict[tuple[str, str], list[Execution]] = {}
-    for execution in ledger.executions(job.id, cells) if wanted else ():
+    for execution in [*own, *(ledger.newest_executions(sorted(elsewhere)) if elsewhere else ())]:
         found.setdefault((execution.model, execution.question), []).append(execution)
     return found
 

@@ -180,6 +180,8 @@ def test_what_modal_would_not_deploy_is_refused(folder: Path) -> None:
 
 def test_a_model_at_endpoints_needs_a_usable_one_in_each_of_its_regions(folder: Path) -> None:
     at_endpoints = """    provider: http
+    endpoint_style: tgi
+    template_arguments: {enable_thinking: false}
     regions: [us, eu]
     endpoints: {eu: "https://user:hunter2@eu.example/v1"}
 """
@@ -187,6 +189,7 @@ def test_a_model_at_endpoints_needs_a_usable_one_in_each_of_its_regions(folder: 
     told = problems(folder)
     assert [line.partition(": ")[2].partition(":")[0] for line in told] == [
         "no endpoint for region 'us'",
+        "'template_arguments' are sent with endpoint_style 'vllm' only",
         "key 'endpoint_model' is missing",
         "the endpoint for region 'eu' is not usable",
     ]
@@ -359,10 +362,11 @@ def test_how_a_model_is_asked_is_the_catalogs(folder: Path) -> None:
             "template_arguments: {tokenize: true}",
             "models.yaml (mistral-7b): template_arguments: 'tokenize' is no variable of a chat template",
         ),
-        ("stop: ['']", "models.yaml:14 (mistral-7b): stop.0: string should have at least 1 character"),
-        ("attention: flash", "models.yaml:14 (mistral-7b): attention: input should be 'sdpa' or 'eager'"),
-        ("batch_size: 0", "models.yaml:14 (mistral-7b): batch_size: input should be greater than 0"),
-        ("cpu_cores: 0", "models.yaml:14 (mistral-7b): cpu_cores: input should be greater than 0"),
+        ("temperature: 2.5", "models.yaml:14 (mistral-7b): temperature: must be at most 2"),
+        ("stop: ['']", "models.yaml:14 (mistral-7b): stop.0: must have at least 1 character"),
+        ("attention: flash", "models.yaml:14 (mistral-7b): attention: must be 'sdpa' or 'eager'"),
+        ("batch_size: 0", "models.yaml:14 (mistral-7b): batch_size: must be above 0"),
+        ("cpu_cores: 0", "models.yaml:14 (mistral-7b): cpu_cores: must be above 0"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused(folder: Path, extra: str, told: str) -> None:

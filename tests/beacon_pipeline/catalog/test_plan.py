@@ -118,7 +118,8 @@ def test_a_plan_overrides_what_it_says_of_the_parameters(
     [
         ({"samples": 2, "seed": SEED}, "2 samples of model 'tiny-llama' at temperature 0 would all be"),
         ({"samples": 2, "temperature": 0.8}, "more than one sample needs a seed"),
-        ({"samples": 0}, "samples: Input should be greater than or equal to 1"),
+        ({"temperature": 99.0}, "temperature 99: engines take 2 at most"),
+        ({"samples": 0}, "samples: must be at least 1"),
         ({"blocks": (1, 1)}, "block 1 is given twice"),
         ({"blocks": ()}, "blocks: "),
         ({"arms": ("neutral", "neutral")}, "arm 'neutral' is given twice"),

@@ -91,10 +91,10 @@ def claimed(rest: str, text: str = GOOD) -> str:
         (GOOD + "modles: [a]\n", 11, "unknown key 'modles': did you mean 'models'?"),
         (claimed("prompt, deltas: 1"), 11, "unknown key 'claims.0.deltas': did you mean 'delta'?"),
         (GOOD + "samples: 3\n", 11, "key 'samples' is given twice"),
-        (GOOD.replace("samples: 2", "samples: two"), 7, "samples: input should be a valid integer"),
+        (GOOD.replace("samples: 2", "samples: two"), 7, "samples: must be a whole number"),
         (GOOD.replace("tiny-llama", "tiny-lama"), 3, "unknown model 'tiny-lama': did you mean tiny-llama"),
         (GOOD.replace("EU-West", "us-east"), 4, "region 'us' is given twice"),
-        (GOOD.replace("[6, 3]", "[6, 3, 2, 2]"), 8, "looks: list should have at most 3 items"),
+        (GOOD.replace("[6, 3]", "[6, 3, 2, 2]"), 8, "looks: must have at most 3 items"),
         (GOOD + "blocks: 8\n", 8, "the looks add 9 blocks, and 'blocks' is 8"),
         (GOOD + "categories: [control]\n", 2, "give either 'questions' or 'categories'"),
         (GOOD.replace("neutral", "probe"), 6, "arm 'probe' is reserved"),
@@ -109,7 +109,7 @@ def claimed(rest: str, text: str = GOOD) -> str:
         (claimed("deployment, regions: [eu], arms: [curt]"), 11, "needs 2 regions, and there is 1"),
         (claimed("models, outcome: text, arms: [curt]"), 11, "'models' compares rates, not texts"),
         (claimed("deployment, test: chi2, arms: [curt]"), 11, "is judged by 'sign flips over blocks'"),
-        ("- 1\n", 1, "input should be a valid dictionary"),
+        ("- 1\n", 1, "must be a mapping of keys to values"),
     ],
 )
 def test_a_problem_is_told_with_its_line(file: Path, text: str, line: int, expected: str) -> None:

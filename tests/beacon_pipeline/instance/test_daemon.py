@@ -23,9 +23,11 @@ from beacon_pipeline.instance.dagster_yaml import InstanceError
 from beacon_pipeline.instance.folder import console_script
 from beacon_pipeline.instance.processes import ProcessIdentity, this_machine
 from tests.beacon_pipeline.instances import BEACON, SLOWLY, environment, processes_of, report, witness
+from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS, end_of, wait_for
 
 CATALOG = load_catalog("demo")
+JOB = "questions: [math_basic]\nmodels: [{id: tiny-llama, regions: [eu]}]\n"
 
 
 @pytest.mark.parametrize(("ago", "alive"), [(1, True), (60, True), (70, False), (-5, True), (-3600, False)])
@@ -139,3 +141,18 @@ def test_a_command_that_is_ended_takes_its_daemon_along(tmp_path: Path) -> None:
     assert not (Path(env["DAGSTER_HOME"]) / "daemon.json").exists()
     assert processes_of(env) == [], "the run in hand comes to its end, and nothing else goes on"
     assert report(env)["by_status"]["failed"] == 0
+
+
+@pytest.mark.parametrize("arguments", [("submit", "job.yaml"), ("reconcile",), ("dev", "--port", "PORT")])
+def test_whatever_command_is_ended_leaves_no_process(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
+    (tmp_path / "job.yaml").write_text(JOB)
+    command = [BEACON, *(str(free_port()) if word == "PORT" else word for word in arguments)]
+    with (tmp_path / "log").open("wb") as log:
+        run = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=tmp_path)
+    record = Path(env["DAGSTER_HOME"]) / "daemon.json"
+    wait_for("daemon", record.exists, lambda: end_of(tmp_path / "log"))
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM, (tmp_path / "log").read_text()
+    assert not record.exists()
+    assert processes_of(env) == []

@@ -117,6 +117,11 @@ def test_a_named_job_asks_only_what_it_is_for(ledger: Ledger) -> None:
     assert len(ledger.executions(made.id)) == 2
 
 
+def test_a_fresh_run_that_goes_on_with_a_named_job_asks_all_that_it_brings(ledger: Ledger) -> None:
+    make_job(ledger, CATALOG, "job-1", CELLS[:2], source="launch", actor="test")
+    assert asked_in(ledger, RUN) == ("job-1", CELLS)
+
+
 def test_a_backfill_asks_all_that_its_runs_bring(ledger: Ledger) -> None:
     backfill = JobRef("backfill-b", "backfill", continues=True)
     asked_in(ledger, backfill, CELLS[:1])
@@ -166,6 +171,7 @@ def test_a_job_with_a_plan_asks_its_cells_by_it_and_no_others(ledger: Ledger) ->
     assert other == made, "it keeps its plan"
     named = JobRef("planned", "launch", continues=False)
     assert asked_in(ledger, named) == ("planned", sorted(CELLS[:2]))
-    assert asked_in(ledger, RUN, CELLS[:1]) == ("planned", CELLS[:1]), "a fresh run goes on with it"
+    for cells in (CELLS[:1], CELLS[:2]):
+        assert asked_in(ledger, RUN, cells) == ("planned", sorted(cells)), "a fresh run goes on with it"
     assert len(ledger.executions(made.id)) == 2 * 4
     assert asked_in(ledger, RUN)[0] == "run-r1", "but one that asks more is a job of its own"

@@ -10,8 +10,10 @@ from beacon_pipeline.reconciliation.checks import (
     CHECKS,
     CheckInput,
     CheckName,
+    CheckOutcome,
     executed_region,
     non_empty_output,
+    of_cell,
 )
 from beacon_pipeline.reconciliation.checks import status_consistency as consistent
 from beacon_pipeline.reconciliation.consistency import Shown
@@ -129,6 +131,33 @@ def test_the_three_truths(
     execution = an_execution(status, attempts=ended)
     finding = consistent(CheckInput(execution, lambda _: call_status, shown, budget=3))
     assert (finding.passed, finding.seen, finding.remedy) == (passed, seen, remedy)
+
+
+def test_no_call_says_nothing_of_the_provider() -> None:
+    """Its outcome would otherwise be one of a call that another execution made."""
+    looked_at = CheckInput(an_execution(Status.PENDING), lambda _: CallStatus.SUCCEEDED, None, budget=3)
+    assert looked_at.call_status is None
+
+
+GOOD, LONGER = CheckOutcome(True, "answer of 2 characters"), CheckOutcome(True, "answer of 9 characters")
+BAD, WORSE = CheckOutcome(False, "no text", "compare"), CheckOutcome(False, "cut off", "raise the limit")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "of_all"),
+    [
+        ([GOOD], GOOD),
+        ([BAD], BAD),
+        ([GOOD, LONGER, LONGER], CheckOutcome(True, f"all 3 executions; 2 of them: {LONGER.seen}")),
+        # One that fails is enough, and the first that does is shown with its remedy.
+        ([GOOD, BAD, WORSE], CheckOutcome(False, "2 of 3 executions: no text", "compare")),
+        ([BAD, BAD], CheckOutcome(False, "2 of 2 executions: no text", "compare")),
+    ],
+)
+def test_a_partition_passes_where_all_its_executions_do(
+    outcomes: list[CheckOutcome], of_all: CheckOutcome
+) -> None:
+    assert of_cell(outcomes) == of_all
 
 
 def test_every_check_is_the_one_of_its_name() -> None:

@@ -17,6 +17,7 @@ from beacon_pipeline.reconciliation.consistency import (
     REPORTED_BY_HAND,
     Mismatch,
     Shown,
+    by_cell,
     contradicts,
     deployment_problem,
     find_mismatch,
@@ -25,6 +26,7 @@ from beacon_pipeline.reconciliation.consistency import (
     mismatch_with_dagster,
     mismatch_with_provider,
     shown_of,
+    summary_of_kinds,
 )
 from beacon_pipeline.reconciliation.reconcile import REMEDIES
 from inference.contract import CallStatus
@@ -111,6 +113,19 @@ def test_the_remedy_is_that_of_the_step_that_the_table_takes(
     if mismatch is not None:
         reported = call_status.value if call_status else "nothing"
         assert mismatch.found == f"the ledger says {status.value}, the provider says {reported}"
+
+
+def test_an_answer_of_an_earlier_call_is_lost_whatever_became_of_the_newest() -> None:
+    earlier, newest = a_call(id="c1"), a_call(id="c2")
+    made = tuple(replace(attempt, settled_at=MOMENT) for attempt in attempts(earlier, newest))
+    said = {"c1": CallStatus.SUCCEEDED, "c2": CallStatus.FAILED}
+    failed = an_execution(Status.FAILED, attempts=made)
+    lost = mismatch_with_provider(failed, lambda call: said[call.id], budget=3)
+    assert lost == Mismatch("the ledger says failed, the provider says succeeded", REMEDIES[Action.SETTLE])
+    # What is completed without a reply on record is held against its newest call, the one it would be of.
+    completed = mismatch_with_provider(an_execution(attempts=made), lambda call: said[call.id], budget=3)
+    assert completed is not None
+    assert completed.found == "the ledger says completed, the provider says failed"
 
 
 @pytest.mark.parametrize(
@@ -266,3 +281,33 @@ def test_what_a_partition_shows_of_one_of_its_executions(
         of_cell[2] = replace(of_cell[2], answer_kind=AnswerKind.REFUSAL)
     found = shown_of(of_cell[1], of_cell, shown and Shown(*shown))
     assert found == (expected and Shown(*expected))
+
+
+@pytest.mark.parametrize("shown", [None, Shown(*OTHERS), Shown("e1", "completed", "refusal")])
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
+def test_a_partition_of_one_execution_is_taken_as_it_is(status: Status, shown: Shown | None) -> None:
+    alone = an_execution(status)
+    assert shown_of(alone, [alone], shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("kinds", "summary"),
+    [
+        ([AnswerKind.REFUSAL], "refusal"),
+        ([None], None),
+        ([None, None], None),
+        ([AnswerKind.EMPTY, AnswerKind.EMPTY], "2 empty"),
+        # In the order of the vocabulary, which is not that of the answers; without those that have none.
+        ([AnswerKind.EMPTY, None, AnswerKind.SUBSTANTIVE], "1 substantive, 1 empty"),
+    ],
+)
+def test_the_kinds_of_a_partition_in_short(kinds: list[AnswerKind | None], summary: str | None) -> None:
+    assert summary_of_kinds([an_execution(answer_kind=kind) for kind in kinds]) == summary
+
+
+def test_executions_are_grouped_by_their_cell() -> None:
+    first, other, second = an_execution(id="a"), an_execution(id="b", region="us"), an_execution(id="c")
+    assert list(by_cell([first, other, second]).items()) == [
+        (first.cell, [first, second]),
+        (other.cell, [other]),
+    ]

@@ -5,13 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.catalog.partitions import key_ranges
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.names import HEALING_TAG, JOB_TAG, WRONG_TAG
+from beacon_pipeline.names import HEALING_REASON_TAG, HEALING_TAG, JOB_TAG, WRONG_TAG
 from beacon_pipeline.reconciliation.inspect import Inspection
 from beacon_pipeline.reconciliation.reconcile import Repair
 from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
@@ -96,10 +97,28 @@ def test_what_is_wrong_has_another_name_when_anything_about_it_changes() -> None
     )
 
 
+def test_a_fingerprint_is_as_on_record_so_that_an_upgrade_forgets_no_try() -> None:
+    (keys,) = key_ranges(CATALOG, [wrong(0).cell])
+    run = HealingRun("job-1", Repair.ATTACH, keys, (wrong(0), wrong(1)))
+    assert run.fingerprint == "07100206e638e831"
+
+
 def test_each_try_has_a_run_key_of_its_own() -> None:
     first, second = (a_run(wrong(0), tries=n) for n in (0, 1))
     assert first.fingerprint == second.fingerprint
     assert (first.run_key, second.run_key) == (f"{first.fingerprint}:0", f"{first.fingerprint}:1")
+
+
+@pytest.mark.parametrize(
+    ("repair", "promise"),
+    [
+        (Repair.ATTACH, "no model is asked again"),
+        (Repair.REDISPATCH, "asked again, within the attempt budget"),
+        (Repair.CORRECT_DAGSTER, "from the ledger, no model is asked"),
+    ],
+)
+def test_its_reason_says_whether_a_model_is_asked(repair: Repair, promise: str) -> None:
+    assert a_run(wrong(0), repair).launch(CATALOG).tags[HEALING_REASON_TAG].endswith(promise)
 
 
 def test_a_launch_says_why_it_is_there() -> None:
@@ -127,7 +146,7 @@ def test_a_job_with_a_plan_is_healed_by_one_run_at_a_time_over_all_that_is_wrong
         examined(wrong(0, id="a2", sample=2)),
         examined(wrong(3, id="b1", region="us"), Repair.CORRECT_DAGSTER),
         examined(wrong(1, job="j2")),
-        examined(wrong(3, job="j2")),
+        examined(wrong(3, job="j2", region="apac")),
     ]
     first, *others = healing_runs(CATALOG, JOBS, looked_at, with_plan={"j1"})
     assert (first.repair, [e.id for e in first.executions]) == (Repair.ATTACH, ["a2"])

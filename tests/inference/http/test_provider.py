@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -39,7 +39,7 @@ from inference.contract import (
 from inference.http.call_ids import ProcessCall
 from inference.http.chat import LABEL_LIMIT, TRIES, retry_after_seconds
 from inference.http.completion import read_completion
-from inference.http.endpoint import Endpoint
+from inference.http.endpoint import Endpoint, EndpointStyle
 from inference.http.provider import HttpProvider
 from inference.inspection import Inspectable
 from tests.inference.endpoints import BEHAVIOURS, KEY, Server, completion, endpoint_server
@@ -272,22 +272,37 @@ async def test_openai_gets_the_fields_that_it_takes_and_no_others(asking: Ask, s
     assert not server.bodies[0].keys() & {"top_k", "min_p", "repetition_penalty", "chat_template_kwargs"}
 
 
-async def test_what_ends_an_answer_and_what_the_template_gets_is_sent(asking: Ask, server: Server) -> None:
-    request = a_request("answer")
-    parameters = request.parameters.model_copy(
-        update={
-            "stop": ("END",),
-            "prompt_date": date(2026, 1, 2),
-            "template_arguments": {"enable_thinking": False},
-        }
-    )
-    provider = asking().provider
-    await settled(provider, await provider.submit(request.model_copy(update={"parameters": parameters})))
-    assert server.bodies[0]["stop"] == ["END"]
-    assert server.bodies[0]["chat_template_kwargs"] == {
-        "date_string": "02 Jan 2026",
-        "enable_thinking": False,
-    }
+@pytest.mark.parametrize(
+    ("style", "top_p", "sent"), [("tgi", 1.0, None), ("tgi", 0.9, 0.9), ("openai", 1.0, 1.0)]
+)
+async def test_tgi_gets_no_top_p_that_it_refuses(
+    asking: Ask, server: Server, style: EndpointStyle, top_p: float, sent: float | None
+) -> None:
+    provider = asking(style=style).provider
+    await settled(provider, await provider.submit(a_request("answer", temperature=0.7, top_p=top_p)))
+    assert server.bodies[0].get("top_p") == sent
+    assert "top_k" not in server.bodies[0]
+
+
+@pytest.mark.parametrize(
+    ("style", "owner", "meant"),
+    [
+        ("vllm", "vllm", None),
+        ("vllm", "sglang", None),
+        ("openai", "llamacpp", "vllm"),
+        ("vllm", "served", "tgi"),
+        ("tgi", "served", None),
+        ("vllm", "our gateway", None),
+        ("vllm", None, None),
+    ],
+)
+async def test_a_server_that_says_whose_it_is_is_held_against_the_style(
+    asking: Ask, server: Server, style: EndpointStyle, owner: str | None, meant: str | None
+) -> None:
+    server.models = JSONResponse({"data": [{"id": "served", "owned_by": owner}]})
+    state = await asking(style=style).provider.inspect(EU)
+    assert state.found
+    assert (f"style {meant!r}" in state.detail) if meant else (state.detail == "")
 
 
 async def test_the_key_is_sent_and_never_shown(

@@ -1,4 +1,4 @@
-"""Commands that ask again what an export holds: the same seeds, or fresh ones."""
+"""`beacon replicate`: ask an export's study again with fresh seeds, and judge its findings."""
 
 from __future__ import annotations
 
@@ -8,59 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline.cli.common import BadInput, end_on_signals, open_instance, open_ledger
+from beacon_pipeline.cli.asking.following import launch_and_follow
+from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger, require_sound
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
-
     from beacon_pipeline.catalog.study import Study
     from beacon_pipeline.findings.finding import Finding
-    from beacon_pipeline.ledger import Ledger
-    from beacon_pipeline.ledger.records import Job
-    from beacon_pipeline.studies.reproduce import Asked
-
-
-@click.command()
-@click.argument("target", metavar="EXPORT")
-def reproduce(target: str) -> None:
-    """Ask an export's questions again with the same seeds, and compare the tokens.
-
-    The models are those of this catalog. Exit code 1 where some answer is another: each is named, with what
-    is on record of how it was made otherwise. Equal tokens replicate no finding: see `beacon replicate`.
-    """
-    from beacon_pipeline.escaping import visible
-    from beacon_pipeline.findings.export.files import read_rows
-    from beacon_pipeline.findings.export.tables import ANSWERS
-    from beacon_pipeline.findings.export.verify import opened
-    from beacon_pipeline.findings.rows import answer_rows
-    from beacon_pipeline.studies.reproduce import asked_in, compared, lines
-
-    _require_sound(target)
-    end_on_signals()
-    differs = False
-    with opened(target) as folder, open_ledger() as ledger, open_instance() as instance:
-        for old in asked_in(folder):
-            job = _ask_again(ledger, instance, old)
-            before = (row for row in read_rows(folder, ANSWERS) if row["job"] == old.job)
-            found = compared(before, answer_rows(ledger, [job]))
-            click.echo(f"{visible(old.job)} against {job.jobspec_id}")
-            for line in lines(found):
-                click.echo(visible(line))
-            differs |= any(one.differing or one.without for one in found.values())
-    sys.exit(1 if differs else 0)
-
-
-def _ask_again(ledger: Ledger, instance: DagsterInstance, old: Asked) -> Job:
-    from beacon_pipeline.catalog import load_catalog
-    from beacon_pipeline.cli.ask import launch_and_follow
-    from beacon_pipeline.execution.resources import ProvidersResource
-    from beacon_pipeline.jobs.launch import ask, check_can_ask
-
-    catalog = load_catalog()
-    providers = ProvidersResource().open(catalog)
-    check_can_ask(ledger, catalog, providers, old.cells, new_job=True, plan=old.plan)
-    launch = partial(ask, ledger, instance, catalog, old.cells, new_job=True, plan=old.plan)
-    return launch_and_follow(partial(launch, actor="beacon reproduce"), ledger, instance, catalog).job
 
 
 @click.command()
@@ -74,7 +27,7 @@ def replicate(target: str, only_check: bool) -> None:
     """
     from beacon_pipeline.studies.replicate import replication_of
 
-    _require_sound(target)
+    require_sound(target)
     study, found = _study_in(target)
     again = replication_of(study, found)
     executions = len(again.cells) * again.blocks * len(again.arms) * again.samples
@@ -88,7 +41,6 @@ def replicate(target: str, only_check: bool) -> None:
 
 def _replicate(again: Study, found: list[Finding]) -> None:
     from beacon_pipeline.catalog import load_catalog
-    from beacon_pipeline.cli.ask import launch_and_follow
     from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.findings.replication import Replication
     from beacon_pipeline.jobs.launch import check_can_ask
@@ -100,7 +52,6 @@ def _replicate(again: Study, found: list[Finding]) -> None:
 
     catalog = load_catalog()
     require_same(again, catalog)
-    end_on_signals()
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), again.cells, new_job=True)
         study = register(ledger, again).study
@@ -126,10 +77,3 @@ def _study_in(target: str) -> tuple[Study, list[Finding]]:
             raise BadInput(f"{target} is of no study: it has no findings to replicate")
         study = study_on_record(record)
         return study, findings(folder, study)
-
-
-def _require_sound(target: str) -> None:
-    from beacon_pipeline.findings.export.verify import verified
-
-    if wrong := verified(target):
-        raise BadInput(f"{target} does not hold: {wrong[0]}; `beacon verify` names all")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline.cli.common import Seconds, end_on_signals, open_instance, open_ledger
+from beacon_pipeline.cli.common import Seconds, open_instance, open_ledger
 
 if TYPE_CHECKING:
     from beacon_pipeline.reconciliation.reconcile_all import Pass
@@ -47,7 +47,6 @@ def reconcile(seconds: float, as_json: bool) -> None:
     from beacon_pipeline.reconciliation.reconcile_all import heal
 
     console, catalog = Console(stderr=True), load_catalog()
-    end_on_signals()
     with open_ledger() as ledger, open_instance() as instance, Daemon(instance, catalog) as daemon:
 
         def wait(run_ids: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from beacon_pipeline.cli.common import end_on_signals, open_instance, open_ledger
+from beacon_pipeline.cli.asking.following import launch_and_follow
+from beacon_pipeline.cli.common import open_instance, open_ledger
 
 if TYPE_CHECKING:
     from beacon_pipeline.catalog import Catalog
@@ -91,7 +92,6 @@ def run(file: Path) -> None:
     from beacon_pipeline.studies.register import register as register_study
 
     planned, catalog = _read(file)
-    end_on_signals()
     with open_ledger() as ledger:
         done = find(ledger, planned)
         if done is None:
@@ -109,7 +109,6 @@ def top_up(file: Path) -> None:
     from beacon_pipeline.studies.looks import look_to_take, looks_of
 
     planned, catalog = _read(file)
-    end_on_signals()
     with open_ledger() as ledger:
         done = _registered(ledger, planned)
         _take(ledger, catalog, done, look_to_take(looks_of(ledger, done.study)), "beacon study top-up")
@@ -184,7 +183,6 @@ def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, acto
 
 
 def _ask(ledger: Ledger, catalog: Catalog, planned: Study, look: Look, actor: str) -> None:
-    from beacon_pipeline.cli.ask import launch_and_follow
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.jobs.launch import check_can_ask

@@ -1,4 +1,4 @@
-"""Commands that show the record, and change nothing."""
+"""`beacon show`: what is on record of one partition, or of one question."""
 
 from __future__ import annotations
 
@@ -8,56 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from beacon_pipeline.cli.common import BadInput, find_job, open_ledger, say_nearest
+
 if TYPE_CHECKING:
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Job
-from beacon_pipeline.cli.common import (
-    BadInput,
-    find_job,
-    open_ledger,
-    print_report,
-    report_of,
-    say_nearest,
-)
-
-
-@click.command()
-@click.option("--job", "jobspec_id", help="A job; default: the newest.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--answers", is_flag=True, help="With --json: question, system prompt and answer of each.")
-def status(jobspec_id: str | None, as_json: bool, answers: bool) -> None:
-    """Show a job's executions as a matrix, and where the record disagrees with anything."""
-    from beacon_pipeline.catalog import load_catalog
-
-    with open_ledger() as ledger:
-        job = find_job(ledger, jobspec_id)
-        report = report_of(ledger, load_catalog(), job, whole=jobspec_id is None)
-        executions = ledger.executions(job.id) if answers else []
-    if answers and not as_json:
-        raise BadInput("--answers goes with --json; `beacon show --question QUESTION` shows texts to read")
-    print_report(report, as_json, executions)
-
-
-@click.command()
-@click.option(
-    "--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many, newest first."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def jobs(limit: int, as_json: bool) -> None:
-    """List the jobs on record."""
-    from beacon_pipeline.catalog import load_catalog
-
-    with open_ledger() as ledger:
-        catalog = load_catalog()
-        listed = [(job, report_of(ledger, catalog, job)) for job in ledger.jobs(limit)]
-    if as_json:
-        click.echo(json.dumps([report.in_brief() for _, report in listed], indent=2))
-        return
-    from rich.console import Console
-
-    from beacon_pipeline.cli.matrix import job_table
-
-    Console().print(job_table(listed) if listed else "no job yet: `beacon run` asks")
 
 
 @click.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import socket
 import sys
 import time
@@ -26,9 +25,6 @@ from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger
 def dev(port: int, postgresql: bool) -> None:
     """Open the Dagster UI and run its daemon, until interrupted."""
     _check_free(port)
-    # Whoever ends it by `kill` or closes the terminal wants the daemon stopped too.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(0))
     with ExitStack() as stack:
         if postgresql:
             from beacon_pipeline import environment

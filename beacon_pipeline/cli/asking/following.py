@@ -1,0 +1,89 @@
+"""What the commands that ask share: launch a job's runs, follow them to their end, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from beacon_pipeline.cli.common import print_report, report_of
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from beacon_pipeline.catalog import Catalog
+    from beacon_pipeline.instance.daemon import Daemon
+    from beacon_pipeline.jobs.launch import LaunchedJob
+    from beacon_pipeline.ledger import Ledger
+    from beacon_pipeline.ledger.records import Counts, Job
+
+
+def launch_and_follow(
+    launch: Callable[[], LaunchedJob], ledger: Ledger, instance: DagsterInstance, catalog: Catalog
+) -> LaunchedJob:
+    """Launch a job's runs, say which job it is, and follow it to its end; with a daemon meanwhile."""
+    from beacon_pipeline.instance.daemon import Daemon
+
+    with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
+        asked = launch()
+        announce(asked)
+        _follow_with_progress(asked, ledger, instance, catalog, daemon)
+    return asked
+
+
+def announce(asked: LaunchedJob) -> None:
+    from beacon_pipeline.catalog.plan import Plan
+
+    verb = "continuing" if asked.continued else "new"
+    runs = "1 Dagster run" if len(asked.run_ids) == 1 else f"{len(asked.run_ids)} Dagster runs"
+    plan = Plan.of(asked.job.plan)
+    how = "" if plan.is_default else f" ({plan}; seed {plan.seed})"
+    click.echo(f"{verb} job {asked.job.jobspec_id}{how}: {runs}", err=True)
+
+
+def _follow_with_progress(
+    asked: LaunchedJob, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, daemon: Daemon
+) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from beacon_pipeline.jobs.launch import follow
+    from beacon_pipeline.ledger.status import Status
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("asking")
+        told: set[str] = set()
+
+        def tell(counts: Counts, waiting: str | None) -> None:
+            daemon.ensure()
+            if waiting is not None and waiting not in told:
+                told.add(waiting)
+                console.print(waiting, highlight=False, markup=False)
+            settled = sum(n for word, n in counts.by_status.items() if Status(word).is_terminal)
+            progress.update(bar, completed=settled, total=counts.executions)
+
+        try:
+            follow(asked, ledger, instance, catalog, tell)
+        except KeyboardInterrupt:
+            console.print(
+                f"stopped watching; nothing is lost: the same command goes on with {asked.job.jobspec_id}"
+            )
+            sys.exit(1)
+
+
+def report_and_exit(
+    job: Job, ledger: Ledger, catalog: Catalog, instance: DagsterInstance, as_json: bool
+) -> NoReturn:
+    from beacon_pipeline.defs.assets.status_metrics import report_metrics
+    from beacon_pipeline.findings.page import write_page_of
+    from beacon_pipeline.findings.subject import Subject
+
+    report_metrics(instance, ledger, catalog)
+    report = report_of(ledger, catalog, job)
+    print_report(report, as_json)
+    click.echo(f"page: {write_page_of(ledger, Subject((job,)))}", err=as_json)
+    sys.exit(0 if report.all_completed else 1)

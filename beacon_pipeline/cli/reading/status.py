@@ -1,0 +1,24 @@
+"""`beacon status`: a job's executions as a matrix, and what disagrees."""
+
+from __future__ import annotations
+
+import click
+
+from beacon_pipeline.cli.common import BadInput, find_job, open_ledger, print_report, report_of
+
+
+@click.command()
+@click.option("--job", "jobspec_id", help="A job; default: the newest.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--answers", is_flag=True, help="With --json: question, system prompt and answer of each.")
+def status(jobspec_id: str | None, as_json: bool, answers: bool) -> None:
+    """Show a job's executions as a matrix, and where the record disagrees with anything."""
+    from beacon_pipeline.catalog import load_catalog
+
+    with open_ledger() as ledger:
+        job = find_job(ledger, jobspec_id)
+        report = report_of(ledger, load_catalog(), job, whole=jobspec_id is None)
+        executions = ledger.executions(job.id) if answers else []
+    if answers and not as_json:
+        raise BadInput("--answers goes with --json; `beacon show --question QUESTION` shows texts to read")
+    print_report(report, as_json, executions)

@@ -1,0 +1,77 @@
+"""The pure modules, each with the test files that hold it."""
+
+BEACON = "tests/beacon_pipeline"
+CATALOG, EXECUTION, JOBS = f"{BEACON}/catalog", f"{BEACON}/execution", f"{BEACON}/jobs"
+LEDGER, LABELS, FINDINGS = f"{BEACON}/ledger", f"{BEACON}/labels", f"{BEACON}/findings"
+MONITORING, RECONCILIATION = f"{BEACON}/monitoring", f"{BEACON}/reconciliation"
+DATA_TESTS, INFERENCE = "tests/dbt_like_checks", "tests/inference"
+ORACLES = f"{FINDINGS}/statistics/test_oracles.py"
+
+MODULES: dict[str, tuple[str, ...]] = {
+    "beacon_pipeline.catalog.claims": (f"{CATALOG}/test_study_file.py",),
+    "beacon_pipeline.catalog.entries": (f"{CATALOG}/test_load.py",),
+    "beacon_pipeline.catalog.jobspec": (f"{CATALOG}/test_jobspec.py",),
+    "beacon_pipeline.catalog.partitions": (f"{CATALOG}/test_partitions.py",),
+    "beacon_pipeline.catalog.plan": (f"{CATALOG}/test_plan.py",),
+    "beacon_pipeline.catalog.seeds": (f"{CATALOG}/test_plan.py",),
+    "beacon_pipeline.catalog.study": (f"{CATALOG}/test_study_file.py",),
+    "beacon_pipeline.catalog.study_plan": (f"{CATALOG}/test_study_file.py",),
+    "beacon_pipeline.escaping": (f"{BEACON}/test_escaping.py",),
+    "beacon_pipeline.execution.classify_answer": (f"{EXECUTION}/test_classify_answer.py",),
+    "beacon_pipeline.execution.decide": (
+        f"{EXECUTION}/test_decide.py",
+        f"{RECONCILIATION}/test_reconcile.py",
+    ),
+    "beacon_pipeline.execution.outcomes": (f"{EXECUTION}/test_outcomes.py",),
+    "beacon_pipeline.execution.request": (f"{EXECUTION}/test_request.py",),
+    "beacon_pipeline.execution.retry_policy": (f"{EXECUTION}/test_retry_policy.py",),
+    "beacon_pipeline.findings.compare": (f"{FINDINGS}/test_compare.py",),
+    "beacon_pipeline.findings.contrasts": (f"{FINDINGS}/test_evaluate.py",),
+    "beacon_pipeline.findings.evaluate": (f"{FINDINGS}/test_evaluate.py",),
+    "beacon_pipeline.findings.power": (f"{FINDINGS}/test_power.py",),
+    "beacon_pipeline.findings.statistics.estimate": (
+        ORACLES,
+        f"{FINDINGS}/statistics/test_replication.py",
+    ),
+    "beacon_pipeline.findings.statistics.flips": (ORACLES,),
+    "beacon_pipeline.findings.statistics.intervals": (ORACLES,),
+    "beacon_pipeline.findings.statistics.multiplicity": (ORACLES,),
+    "beacon_pipeline.findings.statistics.population": (ORACLES,),
+    "beacon_pipeline.findings.statistics.predictions": (ORACLES,),
+    "beacon_pipeline.findings.statistics.probes": (f"{FINDINGS}/statistics/test_probes.py",),
+    "beacon_pipeline.findings.statistics.replication": (f"{FINDINGS}/statistics/test_replication.py",),
+    "beacon_pipeline.findings.statistics.similarity": (ORACLES,),
+    "beacon_pipeline.findings.statistics.stratified": (ORACLES,),
+    "beacon_pipeline.findings.word_diff": (f"{FINDINGS}/test_compare.py",),
+    "beacon_pipeline.jobs.job_of_run": (
+        f"{JOBS}/test_job_of_run.py",
+        f"{BEACON}/defs/test_schedules.py",
+    ),
+    "beacon_pipeline.jobs.specification": (f"{CATALOG}/test_jobspec.py", f"{JOBS}/test_job_of_run.py"),
+    "beacon_pipeline.labels.agreement": (f"{LABELS}/test_agreement.py",),
+    "beacon_pipeline.labels.language": (f"{LABELS}/test_rules.py",),
+    "beacon_pipeline.labels.rules": (f"{LABELS}/test_rules.py",),
+    "beacon_pipeline.labels.sampling": (f"{LABELS}/test_sampling.py",),
+    "beacon_pipeline.labels.text": (f"{LABELS}/test_rules.py",),
+    "beacon_pipeline.ledger.apply_outcome": (f"{LEDGER}/test_ledger_states.py",),
+    "beacon_pipeline.ledger.status": (f"{LEDGER}/test_ledger_states.py",),
+    "beacon_pipeline.ledger.transitions": (f"{LEDGER}/test_ledger_states.py",),
+    "beacon_pipeline.monitoring.alerts.causes": (f"{MONITORING}/alerts/test_messages.py",),
+    "beacon_pipeline.monitoring.alerts.grouping": (f"{MONITORING}/alerts/test_incidents.py",),
+    "beacon_pipeline.monitoring.alerts.messages": (f"{MONITORING}/alerts/test_messages.py",),
+    "beacon_pipeline.monitoring.metrics": (f"{MONITORING}/test_metrics.py",),
+    "beacon_pipeline.names": (f"{BEACON}/test_names.py",),
+    "beacon_pipeline.reconciliation.checks": (f"{RECONCILIATION}/test_checks.py",),
+    "beacon_pipeline.reconciliation.consistency": (f"{RECONCILIATION}/test_consistency.py",),
+    "beacon_pipeline.reconciliation.reconcile": (f"{RECONCILIATION}/test_reconcile.py",),
+    "beacon_pipeline.reconciliation.repair_runs": (f"{RECONCILIATION}/test_repair_runs.py",),
+    "dbt_like_checks.compile": (f"{DATA_TESTS}/test_compile.py",),
+    "dbt_like_checks.generic.expectations": (f"{DATA_TESTS}/test_expectations.py",),
+    "dbt_like_checks.generic.tested": (f"{DATA_TESTS}/test_tested.py",),
+    "dbt_like_checks.thresholds": (f"{DATA_TESTS}/test_thresholds.py",),
+    "inference.contract": (f"{INFERENCE}/test_contract.py",),
+    "inference.reasoning": (f"{INFERENCE}/test_reasoning.py",),
+}
+
+# By module, the line and the change: why no test can find it.
+EQUIVALENT: dict[str, dict[tuple[str, str], str]] = {}

@@ -1,0 +1,186 @@
+"""Run a module's tests against a mutant of it, in a forked process.
+
+The libraries that the tests import are imported once, before the forks; only the project's own modules are
+imported again for each mutant. That is why neither mutmut nor cosmic-ray does this: cosmic-ray starts a new
+process for each mutant, at four seconds of imports; mutmut 3 first runs the whole suite to learn which test
+reaches which function, and leaves tables, guards and conditions as they are.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, ModuleType
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from tests.mutation.mutants import Mutant
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = ("beacon_pipeline", "inference", "dbt_like_checks", "tests", "benchmarks", "examples")
+PYTEST = (
+    "-x",
+    "-q",
+    *("-p", "pytest_asyncio.plugin", "-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin"),
+    "--hypothesis-profile=mutation",
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of plugins imported before
+)
+# A mutant that runs for ever is found too: but not one that is only slow on a busy machine.
+LEAST_SECONDS, TIMES_SLOWER = 20.0, 10
+
+# Nothing of a mutant's failure is kept, and none is made smaller.
+settings.register_profile(
+    "mutation",
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+
+
+class _OnSqlite:
+    """Leaves out what would start a PostgreSQL server: each of them holds on SQLite too."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [
+            item
+            for item in items
+            if "postgresql_url" not in getattr(item, "fixturenames", ())
+            and not any(isinstance(value, str) and value == "postgresql" for value in _parameters(item))
+        ]
+
+
+def _parameters(item: pytest.Item) -> list[object]:
+    return list(getattr(getattr(item, "callspec", None), "params", {}).values())
+
+
+class _Loader(importlib.abc.Loader):
+    def __init__(self, code: CodeType) -> None:
+        self.code = code
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self.code, module.__dict__)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Gives a mutant where its module is imported."""
+
+    def __init__(self, name: str, source: str) -> None:
+        self.name, self.path = name, path_of(name)
+        self.loader = _Loader(compile(source, str(self.path), "exec"))
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != self.name:
+            return None
+        return importlib.util.spec_from_file_location(fullname, self.path, loader=self.loader)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A module's test files, and how many seconds they take on it as it is."""
+
+    module: str
+    tests: tuple[str, ...]
+    seconds: float
+
+    def survivors(self, mutants: Sequence[Mutant], at_once: int) -> list[Mutant]:
+        """Those of these mutants with which the tests pass."""
+        waiting, running, alive = list(mutants), dict[int, tuple[Mutant, float]](), []
+        limit = max(LEAST_SECONDS, TIMES_SLOWER * self.seconds * at_once)
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                mutant = waiting.pop(0)
+                running[_start(self.module, self.tests, mutant.source)] = mutant, time.monotonic()
+            pid, passed = _first_done(running, limit)
+            mutant, _ = running.pop(pid)
+            if passed:
+                alive.append(mutant)
+        return alive
+
+
+def trial(module: str, tests: tuple[str, ...]) -> Trial:
+    """Run the tests once on the module as it is, and import here the libraries that they import.
+
+    Raises SystemExit where they fail, or do not import the module.
+    """
+    source = path_of(module).read_text(encoding="utf-8")
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as imported:
+        pid = _start(module, tests, source, imported.name)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
+            raise SystemExit(f"{module}: its tests fail as it is: {' '.join(tests)}")
+        names = imported.read().split()
+    if module not in names:
+        raise SystemExit(f"{module}: its tests do not import it: {' '.join(tests)}")
+    for name in names:
+        if name.split(".")[0] not in OURS and name not in sys.modules:
+            _import(name)
+    begun = time.monotonic()
+    if os.waitstatus_to_exitcode(os.waitpid(_start(module, tests, source), 0)[1]) != 0:
+        raise SystemExit(f"{module}: its tests fail once the libraries are imported")
+    return Trial(module, tests, time.monotonic() - begun)
+
+
+def path_of(module: str) -> Path:
+    return ROOT / (module.replace(".", "/") + ".py")
+
+
+def _import(name: str) -> None:
+    """A module that is made while others run, or only as part of another, is left to them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            importlib.import_module(name)
+        except (ImportError, AttributeError):
+            return
+
+
+def _start(module: str, tests: tuple[str, ...], source: str, imported: str | None = None) -> int:
+    """Fork a process that runs the tests on this source; returns its id.
+
+    It writes the names of all that it imported into the file ``imported``.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 70
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        sys.meta_path.insert(0, _Finder(module, source))
+        status = int(pytest.main([*PYTEST, *tests], plugins=[_OnSqlite()]))
+        if imported:
+            Path(imported).write_text("\n".join(sys.modules), encoding="utf-8")
+    finally:
+        os._exit(status)
+
+
+def _first_done(running: dict[int, tuple[Mutant, float]], limit: float) -> tuple[int, bool]:
+    """Wait for one of these processes; returns its id, and whether its tests passed."""
+    while True:
+        for pid, (_, begun) in running.items():
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                return pid, os.waitstatus_to_exitcode(status) == 0
+            if time.monotonic() - begun > limit:
+                os.killpg(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                return pid, False
+        time.sleep(0.01)
