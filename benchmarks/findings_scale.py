@@ -10,6 +10,7 @@ writes `benchmarks/findings_scale.md`.
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from beacon_pipeline.findings.compare import comparisons
 from beacon_pipeline.findings.evaluate import evaluate
 from beacon_pipeline.findings.power import power_of
 from beacon_pipeline.findings.rows import COLUMNS
-from benchmarks.report import keep
+from benchmarks.report import keep, machine
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study, answers
 
 MODELS = tuple(f"model-{i:02}" for i in range(20))
@@ -60,6 +61,7 @@ def memory() -> int:
 
 
 def main() -> None:
+    load = os.getloadavg()[0]
     study = a_study(*claims(), models=MODELS, regions=REGIONS, blocks=10, samples=1)
     frame = with_texts(answers(study, 1, calls=0.25, spread=1.0, models=MODELS))
     rows = [dict.fromkeys(COLUMNS) | row for row in frame.to_dict("records")]
@@ -77,7 +79,10 @@ def main() -> None:
     now = time.monotonic(), time.process_time()
     measured(f"power of the plan: {len(power_of(study))} claims", now)
     head = "| step | seconds | of CPU | most memory so far, MiB |\n|---|---:|---:|---:|"
-    keep(Path(__file__).with_suffix(".md"), "2 shared cores\n\n" + "\n".join([head, *lines]))
+    keep(
+        Path(__file__).with_suffix(".md"),
+        f"{machine()}; load {load:.0f} when it began\n\n" + "\n".join([head, *lines]),
+    )
 
 
 if __name__ == "__main__":

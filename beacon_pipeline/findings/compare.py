@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 from rapidfuzz.distance import Levenshtein
+from rapidfuzz.process import cdist
 
 from beacon_pipeline.findings.rows import PROVENANCE
 
@@ -113,8 +115,9 @@ def _compared(model: str, question: str, rows: Sequence[Row]) -> Comparison:
     for row in rows:
         places.setdefault(Place(row["region"], row["arm"]), []).append(row)
     answers = {place: _answers(place, mine) for place, mine in places.items()}
+    within = {place: _within(of_place) for place, of_place in answers.items()}
     pairs = (
-        _pair(answers[a], answers[b], places[a], places[b])
+        _pair(answers[a], answers[b], [within[a], within[b]], (places[a], places[b]))
         for a, b in combinations(places, 2)
         if (a.region == b.region or a.arm == b.arm) and answers[a].texts and answers[b].texts
     )
@@ -134,15 +137,17 @@ def _answers(place: Place, rows: Sequence[Row]) -> Answers:
     )
 
 
-def _pair(a: Answers, b: Answers, rows_a: Sequence[Row], rows_b: Sequence[Row]) -> Pair:
-    inside = [found for found in (_within(a), _within(b)) if found is not None]
+def _pair(
+    a: Answers, b: Answers, within: Sequence[float | None], rows: tuple[Sequence[Row], Sequence[Row]]
+) -> Pair:
+    inside = [found for found in within if found is not None]
     return Pair(
         a.place,
         b.place,
         round(_between(a, b), 4),
         round(sum(inside) / len(inside), 4) if inside else None,
         a.system_prompt == b.system_prompt,
-        tuple(field for field in PROVENANCE if field not in _MEASURED and _differs(field, rows_a, rows_b)),
+        tuple(field for field in PROVENANCE if field not in _MEASURED and _differs(field, *rows)),
     )
 
 
@@ -151,24 +156,26 @@ def _differs(field: str, rows_a: Sequence[Row], rows_b: Sequence[Row]) -> bool:
     return bool(a and b and a != b)
 
 
-def likeness(one: str, other: str) -> float:
-    """1 less the edits as a share of the longer text, of each text's first `CAP` characters."""
-    return Levenshtein.normalized_similarity(one[:CAP], other[:CAP])
+def _likeness(a: Sequence[tuple[str, int]], b: Sequence[tuple[str, int]]) -> np.ndarray:
+    """Of each text with each: 1 less the edits as a share of the longer, of their first `CAP` characters."""
+    one = [text[:CAP] for text, _ in a]
+    other = one if a is b else [text[:CAP] for text, _ in b]
+    return cdist(one, other, scorer=Levenshtein.normalized_similarity, dtype=np.float64)
+
+
+def _times(texts: Sequence[tuple[str, int]]) -> np.ndarray:
+    return np.array([times for _, times in texts], dtype=float)
 
 
 def _between(a: Answers, b: Answers) -> float:
-    weighted = [
-        (likeness(one, other), times * others)
-        for one, times in a.texts[:TEXTS_LIMIT]
-        for other, others in b.texts[:TEXTS_LIMIT]
-    ]
-    return sum(value * weight for value, weight in weighted) / sum(weight for _, weight in weighted)
+    one, other = a.texts[:TEXTS_LIMIT], b.texts[:TEXTS_LIMIT]
+    weight = np.outer(_times(one), _times(other))
+    return float((_likeness(one, other) * weight).sum() / weight.sum())
 
 
 def _within(answers: Answers) -> float | None:
-    """Of all pairs of different answers of the place."""
+    """Of all pairs of different answers of the place; None where there are none."""
     texts = answers.texts[:TEXTS_LIMIT]
-    alike = [(1.0, count * (count - 1) // 2) for _, count in texts]
-    unlike = [(likeness(one, two), m * n) for (one, m), (two, n) in combinations(texts, 2)]
-    total = sum(weight for _, weight in (*alike, *unlike))
-    return sum(value * weight for value, weight in (*alike, *unlike)) / total if total else None
+    times = _times(texts)
+    weight = np.outer(times, times) - np.diag(times)  # no answer is a pair with itself
+    return float((_likeness(texts, texts) * weight).sum() / weight.sum()) if weight.any() else None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beacon_pipeline.escaping import escape_markdown, one_line
-from beacon_pipeline.findings.compare import Comparison, Pair
 from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict
+
+if TYPE_CHECKING:
+    from beacon_pipeline.findings.compare import Comparison, Pair
 
 ROWS = 20  # of a table; all is in `beacon compare --json` and `beacon findings --json`
 WIDTH = 40  # characters of a plot

@@ -1,6 +1,6 @@
 """What the answers say, as assets with lineage: inference → comparisons → findings → page, scorecard.
 
-No model is asked. pandas and what tests are imported by the run that needs them, and by nothing else.
+No model is asked. numpy, pandas and what tests are imported by the run that needs them, and by nothing else.
 """
 
 import warnings
@@ -12,7 +12,6 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import DEPLOYMENT, QUESTION
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.findings.compare import Comparison, comparisons
 from beacon_pipeline.findings.page import write_page_of
 from beacon_pipeline.findings.rows import Row, answer_rows
 from beacon_pipeline.findings.shown import of_comparison, of_findings, of_scorecard
@@ -79,6 +78,8 @@ def comparisons_asset(catalog: Catalog) -> dg.AssetsDefinition:
     def compare(
         context: dg.AssetExecutionContext, ledger: dg.ResourceParam[LedgerResource]
     ) -> Iterator[dg.AssetMaterialization]:
+        from beacon_pipeline.findings.compare import comparisons
+
         wanted = {(key.partition("|")[0], key.partition("|")[2]) for key in context.partition_keys}
         with ledger.open() as opened:
             job, rows = _rows(opened, catalog, context.run.tags.get(COMPARED_TAG), wanted)
@@ -227,6 +228,3 @@ def findings_jobs() -> list[Any]:  # what `dg.define_asset_job` returns has no p
             description="Evaluate the claims of a version of a study, write its page, count all findings.",
         ),
     ]
-
-
-__all__ = ["COMPARISONS_JOB", "FINDINGS_JOB", "Comparison", "findings_assets", "findings_jobs"]

@@ -122,7 +122,7 @@ def test_the_code_location_and_the_shell_start_without_what_tests() -> None:
         "import sys, beacon_pipeline.cli\n"
         "from beacon_pipeline.definitions import build_definitions\n"
         "build_definitions().get_repository_def()\n"
-        "print(sorted({'pandas', 'scipy', 'statsmodels', 'pyarrow'} & set(sys.modules)))"
+        "print(sorted({'numpy', 'pandas', 'scipy', 'statsmodels', 'pyarrow'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
