@@ -75,8 +75,10 @@ class Result:
         return self.query.sql if self.query else None
 
     def to_json(self) -> dict[str, object]:
-        """An entry of ``results`` in run_results.json, with the failing rows beside it."""
+        """An entry of ``results`` in run_results.json; its ``adapter_response``, in which dbt's schema lets a
+        database say what it likes, has the failing rows."""
         completed = self.started_at + dt.timedelta(seconds=self.execution_time)
+        rows = [{name: _json_value(value) for name, value in row.items()} for row in self.rows]
         return {
             "status": self.status.value,
             "timing": [
@@ -84,14 +86,13 @@ class Result:
             ],
             "thread_id": self.thread,
             "execution_time": self.execution_time,
-            "adapter_response": {},
+            "adapter_response": {"failing_rows": rows} if rows else {},
             "message": self.message,
             "failures": self.failures,
             "unique_id": self.test.unique_id,
             "compiled": self.compiled_code is not None,
             "compiled_code": self.compiled_code,
             "relation_name": str(self.stored_in) if self.stored_in else None,
-            "failing_rows": [{name: _json_value(value) for name, value in row.items()} for row in self.rows],
         }
 
 

@@ -29,5 +29,5 @@ def test_what_is_no_text_is_not_shown_as_python_writes_it(
     (result,) = run_tests(load_project(tmp_path), url)
     values = {"j": '{"a": "é"}', "b": r"\x00ff", "a": "[1, null]"}
     shown = {name: values[name] for name in result.rows[0]}
-    assert result.to_json()["failing_rows"] == [shown]
+    assert result.to_json()["adapter_response"] == {"failing_rows": [shown]}
     assert shown_row(result.rows[0]) == ", ".join(f"{name}={value}" for name, value in shown.items())
