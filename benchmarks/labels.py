@@ -51,11 +51,11 @@ class Answer:
 Way = Callable[[Answer], bool]
 
 
-def own() -> list[Answer]:
-    """The project's own set; a question belongs to one half in all languages."""
+def own(folder: Path = OWN) -> list[Answer]:
+    """The project's own set, or another of its kind; a question belongs to one half in all languages."""
     return [
         Answer(path.stem, "", block["question"], text, kind, block.get("held_out", False))
-        for path in sorted(OWN.glob("*.yaml"))
+        for path in sorted(folder.glob("*.yaml"))
         for block in yaml.safe_load(path.read_text())
         for answer in block["answers"]
         for kind, text in answer.items()
@@ -135,6 +135,15 @@ def by_language(title: str, answers: Sequence[Answer]) -> Iterator[str]:
         yield f"| all | both | {name} | {Measured.of(way, answers).cells()} |"
 
 
+def fresh() -> Iterator[str]:
+    """The Chinese set that was written before version 2 of the rules, by its author who had read none."""
+    answers = own(OWN / "fresh")
+    yield f"\n## The fresh set\n\n| language | half | way | {HEAD}"
+    for language in dict.fromkeys(a.language for a in answers):
+        for name, way in (("rules", by_rules), ("prefixes", by_prefix)):
+            yield f"| {language} | – | {name} | {Measured.of(way, of_language(answers, language)).cells()} |"
+
+
 def of_language(answers: Sequence[Answer], language: str) -> list[Answer]:
     return [answer for answer in answers if answer.language == language]
 
@@ -162,7 +171,7 @@ def kinds(answers: Sequence[Answer]) -> Iterator[str]:
 
 
 def main() -> None:
-    lines = [f"Rules, version {VERSION}.", *by_language("The project's own set", own())]
+    lines = [f"Rules, version {VERSION}.", *by_language("The project's own set", own()), *fresh()]
     if len(sys.argv) > 1:
         answers = given(Path(sys.argv[1]))
         lines += [*by_language("The given set", answers), *kinds(answers), *by_model(answers)]

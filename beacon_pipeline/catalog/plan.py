@@ -87,7 +87,7 @@ class Plan(BaseModel):
             for name in ("temperature", "top_p", "max_new_tokens")
             if (value := getattr(self, name)) is not None
         ]
-        return ", ".join(told)
+        return ", ".join(told) or ("" if self.is_default else "1 sample")
 
     @property
     def executions_of_a_cell(self) -> int:

@@ -45,11 +45,11 @@ class NoJudge(BeaconError):
 
 @dataclass(frozen=True)
 class Judged:
-    """``kinds`` of all labels by this judge; ``unreadable``: answers of it that are none of the words;
-    ``failures``: why answers have no label, one line for each call or item; ``open_calls`` go on."""
+    """``kinds`` of all labels by this judge; ``unreadable``: what it said that is none of the words;
+    ``failures``: why other answers have no label, one line for each call or item; ``open_calls`` go on."""
 
     kinds: Counter[LabelKind]
-    unreadable: int
+    unreadable: tuple[str, ...]
     failures: tuple[str, ...]
     open_calls: int
 
@@ -182,7 +182,8 @@ def _take(ledger: Ledger, judge: str, version: str, wanted: set[str]) -> Judged:
     """Labels of what the judge's replies say; those on record already stay."""
     labels: list[Label] = []
     failures: list[str] = []
-    unreadable = open_calls = 0
+    unreadable: list[str] = []
+    open_calls = 0
     for call in ledger.judge_calls(judge, version):
         open_calls += call.settled_at is None
         if call.failure is not None and any(item.id in wanted for item in call.request.items):
@@ -194,8 +195,8 @@ def _take(ledger: Ledger, judge: str, version: str, wanted: set[str]) -> Judged:
             if item.kind == "failure":
                 failures.append(f"execution {item.id}: {item.code.value}: {item.message[:200]}")
             elif (kind := read(item.text)) is None:
-                unreadable += 1
+                unreadable.append(f"execution {item.id}: none of the three labels: {item.text[:80]!r}")
             else:
                 labels.append(Label(item.id, kind, LabelMethod.JUDGE, version, judge))
     ledger.add_labels(labels)
-    return Judged(Counter(label.kind for label in labels), unreadable, tuple(failures), open_calls)
+    return Judged(Counter(label.kind for label in labels), tuple(unreadable), tuple(failures), open_calls)

@@ -35,6 +35,7 @@ from beacon_pipeline.ledger.records import Cell, Counts, Job
 from beacon_pipeline.names import CATALOG_DIGEST, JOB_TAG, MODELS, QUESTIONS
 
 FOLLOW_SECONDS = 0.5
+JOBS_LOOKED_AT = 10_000
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,12 @@ def check_can_ask(
     *,
     new_job: bool,
     plan: Plan = DEFAULT_PLAN,
+    same_seed: bool = False,
 ) -> None:
     """Raises NotConfigured when what `ask` would launch could not ask anybody, and SettingsError where the
     environment keeps its runs from starting."""
     environment.check_launchable()
-    unfinished = None if new_job else _goes_on(ledger, cells, plan)
+    unfinished = None if new_job else _goes_on(ledger, cells, plan, same_seed)
     deployments = (
         deployments_of(cells)
         if unfinished is None
@@ -83,15 +85,16 @@ def ask(
     *,
     new_job: bool,
     plan: Plan = DEFAULT_PLAN,
+    same_seed: bool = False,
     actor: str = "beacon run",
 ) -> LaunchedJob:
     """Launch runs that bring these cells to their true state.
 
     Goes on with the newest recent job that has not settled some of them, unless ``new_job`` or that one has
-    another plan. The executions are on record as pending before the first run is launched. Raises
-    LaunchError.
+    another plan; with ``same_seed``, another seed is another plan. The executions are on record as pending
+    before the first run is launched. Raises LaunchError.
     """
-    unfinished = None if new_job else _goes_on(ledger, cells, plan)
+    unfinished = None if new_job else _goes_on(ledger, cells, plan, same_seed)
     if unfinished is None:
         job = make_job(ledger, catalog, new_jobspec_id(), cells, source="launch", actor=actor, plan=plan)
     else:
@@ -100,10 +103,21 @@ def ask(
     return LaunchedJob(job, unfinished is not None, launch_job(instance, catalog, job, cells))
 
 
-def _goes_on(ledger: Ledger, cells: Sequence[Cell], plan: Plan) -> Job | None:
-    """The unfinished job that asks these cells by this plan, whatever its seed; a plan's cells exactly."""
+def asked_with_seed(ledger: Ledger, seed: str) -> tuple[Plan, tuple[Cell, ...]] | None:
+    """How the newest job with this seed asked, as a plan of no study, and which cells; None without one."""
+    job = next((job for job in ledger.jobs(JOBS_LOOKED_AT) if Plan.of(job.plan).seed == seed), None)
+    if job is None:
+        return None
+    plan = Plan.of(job.plan).model_copy(update={"study": None, "version": None})
+    return plan, tuple(specified_cells(job.specification) or ())
+
+
+def _goes_on(ledger: Ledger, cells: Sequence[Cell], plan: Plan, same_seed: bool) -> Job | None:
+    """The unfinished job that asks these cells by this plan; a plan's cells exactly."""
     job = unfinished_job(ledger, cells)
     if job is None or not Plan.of(job.plan).asks_as(plan):
+        return None
+    if same_seed and Plan.of(job.plan).seed != plan.seed:
         return None
     exactly = plan.is_default or specified_cells(job.specification) == sorted(set(cells))
     return job if exactly else None

@@ -29,7 +29,7 @@ from beacon_pipeline.labels.text import (
 )
 from beacon_pipeline.ledger.status import LabelKind
 
-VERSION = "1"  # of the rules as a whole: a change of any file or of this module is a new version
+VERSION = "2"  # of the rules as a whole: a change of any file or of this module is a new version
 
 WINDOW = 400  # letters from the start in which a refusal has to begin
 LATE = 1_200  # letters of an answer in all of which `late` rules are looked for

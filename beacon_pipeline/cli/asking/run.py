@@ -38,7 +38,7 @@ SEED_BYTES = 16
     "--top-p", type=float, help="Share of the likeliest tokens to sample from. Default: the model's."
 )
 @click.option("--max-new-tokens", type=int, help="Longest answer. Default: the model's.")
-@click.option("--seed", help="Hexadecimal, of an earlier job: its samples once more, in a new job.")
+@click.option("--seed", help="Hexadecimal, of an earlier job: asked again as it was.")
 @click.option("--new-job", is_flag=True, help="Ask afresh, even if a recent job is unfinished.")
 @click.option("--json", "as_json", is_flag=True, help="Print the job's report as JSON.")
 def run(
@@ -52,21 +52,27 @@ def run(
     """Ask, in Dagster runs, and follow them to their end.
 
     Goes on with the newest recent job in which some of the chosen executions are not settled, where it asks
-    the same way: what its calls have answered is read, never asked again.
+    the same way: what its calls have answered is read, never asked again. With --seed alone, as the job
+    asked that had this seed; options beside it say how instead.
     """
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.execution.resources import ProvidersResource
-    from beacon_pipeline.jobs.launch import ask, check_can_ask
+    from beacon_pipeline.jobs.launch import ask, asked_with_seed, check_can_ask
 
     catalog = load_catalog()
     cells = catalog.cells(regions, models, questions)
     if not cells:
         raise BadInput("no model is served in the chosen regions")
     plan = _plan(catalog, cells, **asked_how)
-    new_job |= asked_how["seed"] is not None
+    seed = asked_how.pop("seed")
     with open_ledger() as ledger, open_instance() as instance:
-        check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, new_job=new_job, plan=plan)
-        launch = partial(ask, ledger, instance, catalog, cells, new_job=new_job, plan=plan)
+        if seed is not None and not any(value not in (None, ()) for value in asked_how.values()):
+            plan, before = asked_with_seed(ledger, seed) or (plan, ())
+            if before and not (regions or models or questions):
+                cells = tuple(cell for cell in before if cell in set(cells))
+        how: dict[str, Any] = {"new_job": new_job, "plan": plan, "same_seed": seed is not None}
+        check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, **how)
+        launch = partial(ask, ledger, instance, catalog, cells, **how)
         asked = launch_and_follow(launch, ledger, instance, catalog)
         report_and_exit(asked.job, ledger, catalog, instance, as_json)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from beacon_pipeline.cli.asking.following import launch_and_follow
-from beacon_pipeline.cli.common import open_instance, open_ledger
+from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger
 
 if TYPE_CHECKING:
     from beacon_pipeline.catalog import Catalog
@@ -115,19 +115,21 @@ def top_up(file: Path) -> None:
 
 
 @study.command()
-@FILE
+@click.argument("named", metavar="FILE|STUDY")
 @AS_JSON
-def status(file: Path, as_json: bool) -> None:
-    """What stands: the registration, the looks, and the findings over those that have ended."""
+def status(named: str, as_json: bool) -> None:
+    """What stands: the registration, the looks, and the findings over those that have ended.
+
+    Of the plan in FILE, or of the newest version of STUDY on record.
+    """
     from beacon_pipeline.studies.findings import what_stands
     from beacon_pipeline.studies.looks import looks_of
 
-    planned, _ = _read(file)
     with open_ledger() as ledger:
-        done = _registered(ledger, planned)
+        done = _on_record(ledger, named) or _registered(ledger, _read(Path(named))[0])
         looks = looks_of(ledger, done.study)
         found = what_stands(ledger, done.study)
-        versions = [record.version for record in ledger.studies(planned.id)]
+        versions = [record.version for record in ledger.studies(done.study.id)]
     if as_json:
         click.echo(json.dumps(_status_json(done, looks, found), indent=2))
         return
@@ -145,6 +147,18 @@ def _read(file: Path) -> tuple[Study, Catalog]:
 
     catalog = load_catalog()
     return read_study(file, catalog), catalog
+
+
+def _on_record(ledger: Ledger, name: str) -> Registration | None:
+    """The newest version of a study of this name, unless a file has it. Raises BadInput where neither is."""
+    from beacon_pipeline.catalog.study_plan import study_on_record
+    from beacon_pipeline.studies.register import Registration
+
+    records = [] if Path(name).exists() else ledger.studies(name)
+    newest = max(records, key=lambda record: record.version, default=None)
+    if newest is None and Path(name).name == name and not Path(name).suffix and not Path(name).exists():
+        raise BadInput(f"no file is called {name}, and no study on record")
+    return None if newest is None else Registration(newest, study_on_record(newest), new=False)
 
 
 def _registered(ledger: Ledger, planned: Study) -> Registration:
@@ -243,8 +257,9 @@ def _check_lines(found: Check) -> Iterator[str]:
         if claim.why_not is not None:
             yield f"{claim.claim}: can never be found: {claim.why_not}"
             continue
-        power = ", ".join(f"{power:.0%} for {effect:g}" for effect, power in claim.power.items())
-        yield f"{claim.claim}: smallest p {claim.smallest_p:.2g}" + (f"; power {power}" if power else "")
+        power = ", ".join(f"{power:.0%} where it is {effect:g}" for effect, power in claim.power.items())
+        found_in = f"; a difference between the rates is found in {power}" if power else ""
+        yield f"{claim.claim}: smallest p {claim.smallest_p:.2g}{found_in}"
 
 
 def _check_json(found: Check) -> dict[str, Any]:

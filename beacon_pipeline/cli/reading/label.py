@@ -13,6 +13,8 @@ import click
 from beacon_pipeline.cli.common import BadInput, find_job, open_ledger
 from beacon_pipeline.escaping import visible
 
+SHOWN = 10  # replies of a judge that cannot be read; all are on record
+
 if TYPE_CHECKING:
     from beacon_pipeline.labels.agreement import Agreement
     from beacon_pipeline.ledger import Ledger
@@ -147,8 +149,8 @@ def judge(jobs: tuple[str, ...], model_id: str, region_name: str | None) -> None
         chosen, providers = _jobs(ledger, jobs), ProvidersResource().open(catalog)
         found = asyncio.run(judge_jobs(ledger, catalog, providers, chosen, model, region))
     shown = ", ".join(f"{found.kinds[kind]} {kind.value}" for kind in LabelKind)
-    click.echo(f"labelled by {model.id}: {shown}; {found.unreadable} unreadable")
-    for line in found.failures:
+    click.echo(f"labelled by {model.id}: {shown}; {len(found.unreadable)} unreadable")
+    for line in (*found.failures, *found.unreadable[:SHOWN]):
         click.echo(visible(line), err=True)
     if found.open_calls:
         click.echo(f"{found.open_calls} calls go on: the same command waits for them", err=True)

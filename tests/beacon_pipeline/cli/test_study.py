@@ -19,6 +19,9 @@ def env(tmp_path: Path) -> dict[str, str]:
 def test_a_check_writes_nothing_and_its_json_has_the_figures(env: dict[str, str], tmp_path: Path) -> None:
     done = beacon_here(env, "study", "check", str(FIRST), "--json")
     told = json.loads(done.stdout)
+    shown = beacon_here(env, "study", "check", str(FIRST)).stdout
+    assert "; a difference between the rates is found in " in shown
+    assert "% where it is 0.3" in shown
     assert (done.exit_code, told["executions"], told["calls"]) == (0, 20, 2)
     assert told["claims"][0]["why_not"] is None
     assert set(told["claims"][0]["power"]) == {"0.1", "0.2", "0.3"}
@@ -58,6 +61,13 @@ def test_registering_twice_is_one_version_and_the_evidence_is_shown(
     stands = beacon_here(env, "study", "status", str(FIRST))
     assert "look 2: block 2, not taken" in stands.stdout
     assert "no look has ended" in stands.stdout
+    by_id = beacon_here(env, "study", "status", yaml.safe_load(FIRST.read_text())["id"])
+    assert (by_id.exit_code, by_id.stdout) == (0, stands.stdout)
+    unknown = beacon_here(env, "study", "status", "nosuch")
+    assert (unknown.exit_code, "no file is called nosuch, and no study on record" in unknown.stderr) == (
+        2,
+        True,
+    )
 
 
 @pytest.mark.parametrize(

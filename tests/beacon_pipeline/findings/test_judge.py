@@ -53,7 +53,7 @@ def judged(ledger: Ledger, catalog: Catalog, provider: ScriptedProvider) -> Judg
 
 
 def counts(found: Judged) -> tuple[int, int, int, int]:
-    return (sum(found.kinds.values()), found.unreadable, len(found.failures), found.open_calls)
+    return (sum(found.kinds.values()), len(found.unreadable), len(found.failures), found.open_calls)
 
 
 def by_region(item: Item) -> ItemResult:

@@ -10,7 +10,7 @@ from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.catalog.plan import DEFAULT_PLAN, Plan
 from beacon_pipeline.jobs import launch
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch
-from beacon_pipeline.jobs.launch import LaunchedJob, ask
+from beacon_pipeline.jobs.launch import LaunchedJob, ask, asked_with_seed
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.names import DEPLOYMENT_TAG, RANGE_END_TAG, RANGE_START_TAG
 
@@ -38,6 +38,26 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[Launch]:
 def database_url(tmp_path: Path) -> str:
     """On SQLite only: the queries are tested on both with the ledger."""
     return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.mark.parametrize(("plan", "continued"), [(PLAN, True), (OTHER_SEED, False)])
+def test_a_seed_that_was_given_goes_on_with_its_own_job_only(
+    ledger: Ledger, launched: list[Launch], plan: Plan, continued: bool
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        ask(ledger, instance, CATALOG, CELLS, new_job=False, plan=PLAN)
+        again = ask(ledger, instance, CATALOG, CELLS, new_job=False, plan=plan, same_seed=True)
+    assert again.continued is continued
+
+
+def test_a_seed_stands_for_what_was_asked_by_the_job_that_had_it(
+    ledger: Ledger, launched: list[Launch]
+) -> None:
+    of_study = PLAN.model_copy(update={"study": "s", "version": 1})
+    with dg.DagsterInstance.ephemeral() as instance:
+        ask(ledger, instance, CATALOG, CELLS, new_job=True, plan=of_study)
+    assert asked_with_seed(ledger, "feedbeef") == (PLAN, tuple(sorted(CELLS)))
+    assert asked_with_seed(ledger, "deadbeef") is None
 
 
 def test_a_plan_is_one_run_over_its_rectangle(ledger: Ledger, launched: list[Launch]) -> None:
