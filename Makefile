@@ -35,7 +35,7 @@ dev-modal: setup ## the same with the models on a Modal of this machine: no acco
 test: setup ## the test suite
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
-test-long: setup ## the tests that take minutes each: whole lives of an instance, on both databases
+test-long: setup .venv-crate/.installed ## the tests that take minutes each: whole lives of an instance, on both databases
 	$(BIN)/pytest -n auto --dist loadfile -m long
 
 check: setup ## lint, format, types, the floors of the house, the Compose file
@@ -68,6 +68,12 @@ compare-dbt: setup .venv-dbt/.installed ## the same data tests by the real dbt a
 .venv-dbt/.installed: tests/compare_dbt/constraints.txt
 	$(PYTHON) -m venv .venv-dbt
 	.venv-dbt/bin/pip install --quiet --disable-pip-version-check -c $< dbt-core dbt-duckdb
+	touch $@
+
+# An environment of its own: the validator's pins and ours do not fit together. Polars reads Parquet by itself.
+.venv-crate/.installed: tests/crate/constraints.txt
+	$(PYTHON) -m venv .venv-crate
+	.venv-crate/bin/pip install --quiet --disable-pip-version-check -c $< roc-validator polars
 	touch $@
 
 test-vllm: .venv-vllm/.installed ## what every runtime promises, and equal answers, with vLLM on this machine's CPU

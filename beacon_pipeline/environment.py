@@ -11,7 +11,7 @@ import yaml
 from pydantic import SecretStr
 
 from beacon_pipeline.errors import BeaconError
-from dbt_like_checks import secrets
+from dbt_like_checks.database import secrets
 
 # Databases and targets of alerts: addresses that hold secrets.
 ADDRESSES = ("BEACON_DATABASE_URL", "DAGSTER_POSTGRES_URL")

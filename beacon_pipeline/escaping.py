@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dbt_like_checks.shown import visible
+from dbt_like_checks.output.shown import visible
 
 __all__ = ["escape_markdown", "one_line", "visible"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dbt_like_checks.compile import Query, Restriction, compile_test
-from dbt_like_checks.database import Reader, open_engine
+from dbt_like_checks.database.access import Reader, open_engine
+from dbt_like_checks.database.tables import Tables
 from dbt_like_checks.errors import (
     CannotCompile,
     DatabaseUnusable,
@@ -12,14 +12,14 @@ from dbt_like_checks.errors import (
     Problem,
     ProjectError,
 )
-from dbt_like_checks.generic.tested import ColumnName, OtherTable, Sql, Tested
-from dbt_like_checks.grammar import load_project
-from dbt_like_checks.project import Column, Config, DataTest, Model, Project, Relation, Severity
-from dbt_like_checks.registry import GenericTest, Registry, default_registry, generic_test
-from dbt_like_checks.results import Result, RunResults, Status, judge
-from dbt_like_checks.run import RunOptions, run_tests
-from dbt_like_checks.tables import Tables
-from dbt_like_checks.thresholds import Threshold
+from dbt_like_checks.parse.grammar import load_project
+from dbt_like_checks.parse.project import Column, Config, DataTest, Model, Project, Relation, Severity
+from dbt_like_checks.run.compile import Query, Restriction, compile_test
+from dbt_like_checks.run.results import Result, RunResults, Status, judge
+from dbt_like_checks.run.runner import RunOptions, run_tests
+from dbt_like_checks.tests.generic.tested import ColumnName, OtherTable, Sql, Tested
+from dbt_like_checks.tests.registry import GenericTest, Registry, default_registry, generic_test
+from dbt_like_checks.tests.thresholds import Threshold
 
 __all__ = [
     "CannotCompile",

@@ -93,9 +93,9 @@ def test(
     **project: Any,
 ) -> None:
     """Run the tests of files and folders, or of a dbt project by its topmost folder."""
-    from dbt_like_checks.results import Status
-    from dbt_like_checks.run import RunOptions, run_tests
-    from dbt_like_checks.terminal import Progress, junit, summary, unwell
+    from dbt_like_checks.output.terminal import Progress, junit, summary, unwell
+    from dbt_like_checks.run.results import Status
+    from dbt_like_checks.run.runner import RunOptions, run_tests
 
     tests = _selected(**project, warn_error=warn_error)
     options = RunOptions(
@@ -124,12 +124,12 @@ def test(
 @with_options(*project_options, url_option, schema_option, timeout_option)
 def compile_command(url: str, schema: str | None, timeout: float, **project: Any) -> None:
     """Print the SQL of the tests, their values written out."""
-    from dbt_like_checks.compile import compile_test
-    from dbt_like_checks.database import Reader, open_engine
+    from dbt_like_checks.database.access import Reader, open_engine
+    from dbt_like_checks.database.tables import Tables
     from dbt_like_checks.errors import CannotCompile
-    from dbt_like_checks.registry import default_registry
-    from dbt_like_checks.shown import visible
-    from dbt_like_checks.tables import Tables
+    from dbt_like_checks.output.shown import visible
+    from dbt_like_checks.run.compile import compile_test
+    from dbt_like_checks.tests.registry import default_registry
 
     tests, registry = _selected(**project), default_registry()
     reader = Reader(open_engine(url, timeout=timeout), timeout)
@@ -157,7 +157,7 @@ def compile_command(url: str, schema: str | None, timeout: float, **project: Any
 @click.option("--output", type=click.Choice(["name", "json"]), default="name", show_default=True)
 def list_command(output: str, **project: Any) -> None:
     """List the tests; needs no database."""
-    from dbt_like_checks.shown import visible
+    from dbt_like_checks.output.shown import visible
 
     for each in _selected(**project):
         if output == "name":
@@ -180,8 +180,8 @@ def list_command(output: str, **project: Any) -> None:
 @commands.command("schema")
 def schema_command() -> None:
     """Print a JSON Schema of the YAML files, for editors."""
-    from dbt_like_checks.registry import default_registry
-    from dbt_like_checks.schema import json_schema
+    from dbt_like_checks.parse.schema import json_schema
+    from dbt_like_checks.tests.registry import default_registry
 
     click.echo(json.dumps(json_schema(default_registry()), indent=2))
 
@@ -197,9 +197,9 @@ def _selected(
 ) -> list[Any]:
     """The tests that are meant; what is passed over is said on the error output. Raises ProjectError."""
     from dbt_like_checks.errors import Problem, ProjectError
-    from dbt_like_checks.grammar import load_project
-    from dbt_like_checks.selection import select_tests
-    from dbt_like_checks.terminal import warnings
+    from dbt_like_checks.output.terminal import warnings
+    from dbt_like_checks.parse.grammar import load_project
+    from dbt_like_checks.parse.selection import select_tests
 
     project = load_project(*paths, variables=_variables(variables), target=target)
     if warn_error and project.warnings:
@@ -229,8 +229,8 @@ def _variables(given: str | None) -> dict[str, object]:
 def _masked_traceback() -> str:
     import traceback
 
-    from dbt_like_checks.secrets import masked, secrets_of
-    from dbt_like_checks.shown import visible
+    from dbt_like_checks.database.secrets import masked, secrets_of
+    from dbt_like_checks.output.shown import visible
 
     # Which option held the address is not known here; whatever may be one is read as one.
     secrets = [secrets_of(given) for given in (*sys.argv[1:], os.environ.get(URL_VARIABLE, ""))]
@@ -261,7 +261,7 @@ def run() -> None:
     So does what nobody foresaw, with its traceback, in which no secret is shown.
     """
     from dbt_like_checks.errors import DataTestError
-    from dbt_like_checks.shown import visible
+    from dbt_like_checks.output.shown import visible
 
     try:
         commands.main(standalone_mode=False)

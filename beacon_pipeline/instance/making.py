@@ -21,7 +21,7 @@ from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE, InstanceErr
 from beacon_pipeline.instance.folder import LOCK
 from beacon_pipeline.instance.storage import check_storage
 from beacon_pipeline.names import POOL
-from dbt_like_checks.secrets import reason_of, secrets_of
+from dbt_like_checks.database.secrets import reason_of, secrets_of
 
 CONNECT_SECONDS = 10
 REASON_LIMIT = 600  # characters of Dagster's own words

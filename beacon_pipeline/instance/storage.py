@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE, InstanceError
-from dbt_like_checks.secrets import reason_of, secrets_of
+from dbt_like_checks.database.secrets import reason_of, secrets_of
 
 CONNECT_SECONDS = 10
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

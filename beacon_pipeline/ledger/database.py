@@ -20,7 +20,7 @@ from filelock import FileLock
 from sqlalchemy.dialects import postgresql, sqlite
 
 from beacon_pipeline.errors import BeaconError
-from dbt_like_checks.secrets import reason_of, secrets_of, shown_address
+from dbt_like_checks.database.secrets import reason_of, secrets_of, shown_address
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = "beacon"  # of the ledger's tables on PostgreSQL

@@ -40,7 +40,7 @@ from beacon_pipeline.ledger.rows import (
 from beacon_pipeline.ledger.status import Cause, Status
 from beacon_pipeline.ledger.studies import LedgerStudies
 from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses
-from dbt_like_checks.secrets import reason_of
+from dbt_like_checks.database.secrets import reason_of
 from inference.contract import FailureCode, Request
 from inference.inspection import Account
 

@@ -3,7 +3,7 @@
 import pytest
 
 from beacon_pipeline.environment import database_url, masked
-from dbt_like_checks.secrets import MASK
+from dbt_like_checks.database.secrets import MASK
 
 
 @pytest.mark.parametrize(

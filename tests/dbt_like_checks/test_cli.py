@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from dbt_like_checks import open_engine
@@ -15,6 +16,7 @@ from dbt_like_checks.cli import run as run_command
 from tests.dbt_like_checks.conftest import PLANTED, fill
 
 Write = Callable[..., Path]
+SCHEMA = Path(__file__).parent / "run" / "run_results_v6.json"
 
 GOOD = "models: [{name: orders, columns: [{name: id, data_tests: [not_null, unique]}]}]"
 MIXED = """
@@ -123,7 +125,9 @@ def test_json_has_the_shape_of_run_results(shell: Shell, database: str, write: W
     assert second["unique_id"].startswith("test.checks.not_null_orders_status.")
     assert "SELECT count(*)" in second["compiled_code"]
     assert second["execution_time"] >= 0
-    assert second["failing_rows"] == [{"id": 4, "status": None}]
+    assert second["adapter_response"]["failing_rows"] == [{"id": 4, "status": None}]
+    assert first["adapter_response"] == {}
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
 
 
 def test_junit(shell: Shell, database: str, write: Write) -> None:
@@ -274,7 +278,7 @@ def test_the_trace_of_what_nobody_foresaw_shows_no_secret(
     def fails(*_: object, **__: object) -> None:
         raise TypeError("cannot use geheim, auch, password='und dies' or postgresql://eve:das@host/x")
 
-    monkeypatch.setattr("dbt_like_checks.run.run_tests", fails)
+    monkeypatch.setattr("dbt_like_checks.run.runner.run_tests", fails)
     code, out, err = shell("test", write(GOOD))
     assert (code, out) == (2, "")
     assert err.splitlines()[-1] == (

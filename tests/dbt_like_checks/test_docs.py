@@ -8,7 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from dbt_like_checks.generic import SHIPPED
+from dbt_like_checks.tests.generic import SHIPPED
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "dbt-like-checks.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ from dbt_like_checks import (
     open_engine,
     run_tests,
 )
-from dbt_like_checks.terminal import summary
+from dbt_like_checks.output.terminal import summary
 from tests.dbt_like_checks.conftest import PLANTED, everything, fill
 
 Write = Callable[..., Path]

@@ -27,8 +27,8 @@ def check(select: tuple[str, ...], as_json: bool) -> None:
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.monitoring.data_tests.project import ledger_checks, ledger_target
     from dbt_like_checks import DataTestError, run_tests
-    from dbt_like_checks.selection import select_tests
-    from dbt_like_checks.terminal import Progress, summary
+    from dbt_like_checks.output.terminal import Progress, summary
+    from dbt_like_checks.parse.selection import select_tests
 
     try:
         tests = select_tests(ledger_checks(load_catalog()), select)

@@ -21,6 +21,8 @@ from beacon_pipeline.findings.subject import Subject
 
 CRATE, CROISSANT = "ro-crate-metadata.json", "croissant.json"
 LICENSE = "Not stated by this file: answers come under the licences of the models that gave them."
+# RO-Crate 1.1 has no term for a digest: the one of the Workflow Run profiles.
+SHA256_TERM = "https://w3id.org/ro/terms/workflow-run#sha256"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 _ENCODINGS = {
     ".parquet": "application/vnd.apache.parquet",
@@ -34,6 +36,7 @@ _TYPES = {"int64": "sc:Integer", "double": "sc:Float", "bool": "sc:Boolean", "st
 def crate(folder: Path, subject: Subject, ended: datetime, about: Mapping[str, str]) -> dict[str, Any]:
     """The RO-Crate's metadata; ``ended``: when the last answer came; ``about``: what each file holds."""
     made = ROCrate(version="1.1")
+    made.metadata.extra_terms["sha256"] = SHA256_TERM
     made.name = _title(subject)
     made.description = _description(subject)
     made.license = LICENSE
@@ -65,11 +68,13 @@ def crate(folder: Path, subject: Subject, ended: datetime, about: Mapping[str, s
             result=answered,
             properties={
                 "name": f"Asking: {job.jobspec_id}",
-                "startTime": job.created_at.isoformat(),
-                "endTime": max(ended, job.created_at).isoformat(),
+                "description": "The questions were put to the models, and their answers recorded.",
+                "startTime": job.created_at.isoformat(timespec="seconds"),
+                "endTime": max(ended, job.created_at).isoformat(timespec="seconds"),
             },
         )
         action["agent"] = agent
+        made.root_dataset.append_to("mentions", action)
     return dict(made.metadata.generate())
 
 

@@ -12,10 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.findings.export.tables import Table
 from beacon_pipeline.findings.frames import framed
 
@@ -24,6 +26,21 @@ SUMS = "SHA256SUMS"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class ExportError(BeaconError):
+    """No export can be written or found there, and why."""
+
+
+def file_system(target: str) -> tuple[Any, str]:
+    """The file system of a path or a URL, as fsspec has it, and the path there.
+
+    Raises ExportError for a kind of place that nothing installed reaches.
+    """
+    try:
+        return fsspec.core.url_to_fs(target)  # type: ignore[no-any-return]
+    except (ImportError, ValueError) as error:
+        raise ExportError(f"{target} cannot be reached: {' '.join(str(error).split())}") from None
 
 
 def storable(value: Any) -> Any:

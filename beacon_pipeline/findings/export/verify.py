@@ -19,7 +19,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -28,7 +27,7 @@ from beacon_pipeline.catalog.study_plan import study_on_record
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.findings.export import tables
 from beacon_pipeline.findings.export.figures import comparisons, findings, rates
-from beacon_pipeline.findings.export.files import SUMS, CsvLines, read_rows, read_sums, sha256
+from beacon_pipeline.findings.export.files import SUMS, CsvLines, file_system, read_rows, read_sums, sha256
 from beacon_pipeline.findings.export.write import FORMAT
 from beacon_pipeline.ledger.records import EvidenceRecord, StudyRecord
 from beacon_pipeline.ledger.status import Evidence
@@ -51,7 +50,7 @@ def verified(target: str) -> list[str]:
         wrong = list(_digests(folder, sums))
         broken = list(_schemas(folder))
         if broken:  # nothing can be computed of what cannot be read
-            return wrong + broken
+            return list(dict.fromkeys(wrong + broken))  # one that is missing is so for both
         try:
             plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
             record = _record(plan)
@@ -63,7 +62,7 @@ def verified(target: str) -> list[str]:
 @contextmanager
 def opened(target: str) -> Iterator[Path]:
     """The export as a folder on this machine."""
-    system, path = fsspec.core.url_to_fs(target)
+    system, path = file_system(target)
     if not system.exists(path):
         raise NoExport(f"there is nothing at {target}")
     with tempfile.TemporaryDirectory(prefix="beacon-verify-") as name:

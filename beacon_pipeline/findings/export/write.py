@@ -12,14 +12,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from beacon_pipeline.catalog.study_plan import study_on_record
-from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.findings.export import tables
 from beacon_pipeline.findings.export.crate import CRATE, CROISSANT, crate, croissant
 from beacon_pipeline.findings.export.figures import comparisons, findings, rates
-from beacon_pipeline.findings.export.files import SUMS, read_rows, storable, write_sums, write_table
+from beacon_pipeline.findings.export.files import (
+    SUMS,
+    ExportError,
+    file_system,
+    read_rows,
+    storable,
+    write_sums,
+    write_table,
+)
 from beacon_pipeline.findings.frames import label_rows, transition_rows
 from beacon_pipeline.findings.page import page_of
 from beacon_pipeline.findings.rows import answer_rows
@@ -29,11 +34,8 @@ from beacon_pipeline.ledger.records import StudyRecord
 
 FORMAT = 1
 PAGE_LIMIT = 60_000  # answers that a page can hold in a browser; a larger export has none
+OTHER_ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")  # that a folder would pass for
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can name
-
-
-class ExportError(BeaconError):
-    """No export can be written, and why."""
 
 
 def export(ledger: LedgerReader, subject: Subject, target: str) -> None:
@@ -42,7 +44,10 @@ def export(ledger: LedgerReader, subject: Subject, target: str) -> None:
     Whole or not at all on this machine; elsewhere `SHA256SUMS` comes last. Holds one page of the ledger at
     a time, but for what a study's tests need. Raises ExportError, LedgerUnavailable and OSError.
     """
-    system, path = fsspec.core.url_to_fs(target)
+    system, path = file_system(target)
+    archive = next((suffix for suffix in OTHER_ARCHIVES if path.endswith(suffix)), None)
+    if archive is not None:
+        raise ExportError(f"{target}: an export is a folder or a .zip file, never {archive}")
     if system.exists(path) and (not system.isdir(path) or system.ls(path)):
         raise ExportError(f"{target} is there already: name a new folder or zip file")
     with tempfile.TemporaryDirectory(prefix="beacon-export-") as name:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dbt_like_checks import CannotCompile, ColumnName, OtherTable, Tested, generic_test
-from dbt_like_checks.dialects import Dialect, literal
+from dbt_like_checks.database.dialects import Dialect, literal
 
 if TYPE_CHECKING:
     from beacon_pipeline.catalog import Catalog

@@ -12,7 +12,7 @@ from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.ledger.database import SCHEMA
 from dbt_like_checks import DataTest, RunOptions, load_project
-from dbt_like_checks.names import identifier
+from dbt_like_checks.parse.names import identifier
 
 SHIPPED = Path(__file__).parent
 OWN = "checks"  # a folder of one's own, in the catalog's

@@ -1,8 +1,10 @@
 """The export: the same bytes again, read by others, and no change of it that goes unnamed."""
 
+import ast
 import csv
 import json
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -28,6 +30,7 @@ from tests.beacon_pipeline.findings.asked import an_answered_job, an_answered_st
 from tests.beacon_pipeline.findings.hostile import corpus
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study
 
+ROOT = Path(__file__).parents[3]
 STUDY = a_study(a_claim("prompt"), a_claim("deployment"), questions=3, blocks=6, samples=2)
 
 
@@ -203,6 +206,9 @@ def test_what_is_no_export_is_said_in_a_line(tmp_path: Path, copy: Path) -> None
 
 def test_nothing_is_written_over_and_nothing_half(studied: Ledger, exported: Path, tmp_path: Path) -> None:
     before = (exported / "SHA256SUMS").read_bytes()
+    for place, reason in (("s3://bucket/x", "s3fs"), ("foo://x", "foo"), (f"{tmp_path}/x.tar", "never .tar")):
+        with pytest.raises(ExportError, match=reason):
+            export(studied, subject_named(studied, "s"), place)
     with pytest.raises(ExportError, match="is there already"):
         export(studied, subject_named(studied, "s"), str(exported))
     assert (exported / "SHA256SUMS").read_bytes() == before
@@ -254,6 +260,31 @@ def test_the_crate_names_every_file_and_a_run_for_each_job(exported: Path) -> No
     run = graph["#job-study-job"]
     assert (run["@type"], run["instrument"]["@id"]) == ("CreateAction", "#beacon-pipeline")
     assert graph["./"]["conformsTo"]["@id"] == "https://w3id.org/ro/wfrun/process/0.5"
+
+
+@pytest.fixture(scope="module")
+def others_python() -> Path:
+    """The Python of an environment with what others read an export by."""
+    python = ROOT / ".venv-crate" / "bin" / "python"
+    assert python.exists(), "`make test-long` makes this environment"
+    return python
+
+
+@pytest.mark.long
+def test_an_ro_crate_validator_finds_no_fault(others_python: Path, exported: Path, tmp_path: Path) -> None:
+    command = [others_python, ROOT / "tests" / "crate" / "validate.py", exported, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.long
+def test_polars_reads_the_same_answers(others_python: Path, exported: Path) -> None:
+    code = "import polars, sys; print(polars.read_parquet(sys.argv[1])[sys.argv[2]].sort().to_list())"
+    for table, column in (("answers", "answer"), ("labels", "execution"), ("transitions", "execution")):
+        command = [others_python, "-c", code, exported / f"{table}.parquet", column]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        own = pq.read_table(exported / f"{table}.parquet")[column].to_pylist()
+        assert ast.literal_eval(done.stdout) == sorted(own)
 
 
 @pytest.mark.long

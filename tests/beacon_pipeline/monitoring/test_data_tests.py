@@ -209,7 +209,7 @@ def test_one_shell_command_for_analysts(tmp_path: Path) -> None:
     assert done.exit_code == 1, done.stderr
     failed = [r for r in json.loads(done.stdout)["results"] if r["status"] == "fail"]
     assert [r["unique_id"].split(".")[2] for r in failed] == ["executions_ran_in_the_region_asked"]
-    assert failed[0]["failing_rows"]
+    assert failed[0]["adapter_response"]["failing_rows"]
 
     done = beacon_here(env, "check", "--select", "executoins")
     assert done.exit_code == 2

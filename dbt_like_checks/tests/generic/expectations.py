@@ -1,0 +1,186 @@
+"""Generic tests of dbt-expectations: texts, row counts and the table's shape.
+
+Of dbt-expectations' behaviours that differ between databases, dbt-duckdb's is taken: NULL passes.
+``is_raw`` is accepted and changes nothing: patterns are bound, so none needs escaping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import pydantic
+import sqlalchemy as sa
+
+from dbt_like_checks.database.dialects import literal, matches, unescaped, written
+from dbt_like_checks.errors import CannotCompile
+from dbt_like_checks.tests.generic.tested import OneOrMore, Sql, Tested
+from dbt_like_checks.tests.generic.utils import GroupBy
+from dbt_like_checks.tests.registry import generic_test
+
+PACKAGE = "dbt_expectations"
+Pattern = Annotated[str, pydantic.Field(min_length=1, max_length=10_000)]
+Patterns = Annotated[tuple[Pattern, ...], OneOrMore, pydantic.Field(min_length=1)]
+FLAGS = "c: case matters, as without it; i: any case; m: lines; s: . is any"
+Flags = Annotated[str, pydantic.Field(pattern="^[cims]*$", description=FLAGS)]
+Length = Annotated[int, pydantic.Field(ge=0)]
+MatchOn = Literal["any", "all"]
+
+
+@generic_test(package=PACKAGE)
+def expect_column_values_to_match_regex(
+    tested: Tested,
+    *,
+    regex: Pattern,
+    row_condition: Sql | None = None,
+    is_raw: bool = False,
+    flags: Flags = "",
+) -> sa.Select[Any]:
+    """Every text holds a match; NULL may be. Fails once per row."""
+    return _not_holding(tested, _matching(tested, flags)(regex), row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_values_to_not_match_regex(
+    tested: Tested,
+    *,
+    regex: Pattern,
+    row_condition: Sql | None = None,
+    is_raw: bool = False,
+    flags: Flags = "",
+) -> sa.Select[Any]:
+    """No text holds a match; NULL may be. Fails once per row."""
+    return _not_holding(tested, sa.not_(_matching(tested, flags)(regex)), row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_values_to_match_regex_list(
+    tested: Tested,
+    *,
+    regex_list: Patterns,
+    match_on: MatchOn = "any",
+    row_condition: Sql | None = None,
+    is_raw: bool = False,
+    flags: Flags = "",
+) -> sa.Select[Any]:
+    """Every text matches any, or all, of a list; NULL may be. Fails once per row."""
+    found = [_matching(tested, flags)(regex) for regex in regex_list]
+    return _not_holding(tested, _combined(match_on, found), row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_values_to_not_match_regex_list(
+    tested: Tested,
+    *,
+    regex_list: Patterns,
+    match_on: MatchOn = "any",
+    row_condition: Sql | None = None,
+    is_raw: bool = False,
+    flags: Flags = "",
+) -> sa.Select[Any]:
+    """Every text is without any, or all, of a list; NULL may be. Fails once per row."""
+    absent = [sa.not_(_matching(tested, flags)(regex)) for regex in regex_list]
+    return _not_holding(tested, _combined(match_on, absent), row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_value_lengths_to_equal(
+    tested: Tested, *, value: Length, row_condition: Sql | None = None
+) -> sa.Select[Any]:
+    """Every text has this length; NULL may be. Fails once per row."""
+    return _not_holding(tested, sa.func.length(tested.column) == literal(value), row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_value_lengths_to_be_between(
+    tested: Tested,
+    *,
+    min_value: Length | None = None,
+    max_value: Length | None = None,
+    row_condition: Sql | None = None,
+    strictly: bool = False,
+) -> sa.Select[Any]:
+    """Every text's length is within bounds; NULL may be. Fails once per row."""
+    inside = _between(sa.func.length(tested.column), min_value, max_value, strictly)
+    return _not_holding(tested, inside, row_condition)
+
+
+@generic_test(package=PACKAGE, column="none")
+def expect_table_row_count_to_be_between(
+    tested: Tested,
+    *,
+    min_value: Length | None = None,
+    max_value: Length | None = None,
+    group_by: GroupBy = (),
+    row_condition: Sql | None = None,
+    strictly: bool = False,
+) -> sa.Select[Any]:
+    """The number of rows is within bounds, in each group. Fails once per group."""
+    groups = tested.all_named(group_by)
+    counted = sa.select(*groups, sa.func.count().label("row_count")).select_from(tested.rows)
+    if row_condition is not None:
+        counted = counted.where(written(row_condition))
+    rows = counted.group_by(*groups).subquery("grouped_expression")
+    return sa.select(*rows.c).where(sa.not_(_between(rows.c.row_count, min_value, max_value, strictly)))
+
+
+@generic_test(package=PACKAGE)
+def expect_column_to_exist(
+    tested: Tested,
+    *,
+    column_index: Annotated[int, pydantic.Field(ge=1)] | None = None,
+    transform: Literal["upper", "lower"] = "upper",
+) -> sa.Select[Any]:
+    """The table has the column, in any case, and at this position counted from 1. Fails once."""
+    if tested.tested_column is None:
+        raise CannotCompile("this test is on a column: write it under one, or give 'column_name'")
+    wanted = tested.tested_column.name
+    spelled: Callable[[str], str] = str.upper if transform == "upper" else str.lower
+    names = [spelled(name) for name in tested.table.columns]
+    index = names.index(spelled(wanted)) if spelled(wanted) in names else -1
+    exists = index >= 0 and column_index in (None, index + 1)
+    row: list[sa.ColumnElement[Any]] = [
+        sa.cast(literal(wanted), sa.Text()).label("column_name"),
+        sa.literal_column(str(index)).label("matching_column_index"),
+    ]
+    return sa.select(*row).where(sa.false() if exists else sa.true())
+
+
+def _matching(tested: Tested, flags: str) -> Callable[[str], sa.ColumnElement[Any]]:
+    return lambda pattern: matches(tested.dialect, tested.column, unescaped(pattern), flags)
+
+
+def _combined(match_on: MatchOn, conditions: list[sa.ColumnElement[Any]]) -> sa.ColumnElement[Any]:
+    return sa.and_(*conditions) if match_on == "all" else sa.or_(*conditions)
+
+
+def _between(
+    number: sa.ColumnElement[Any], least: int | None, most: int | None, strictly: bool
+) -> sa.ColumnElement[Any]:
+    if least is None and most is None:
+        raise CannotCompile("give min_value, max_value or both")
+    conditions: list[sa.ColumnElement[Any]] = []
+    if least is not None:
+        conditions.append(number > literal(least) if strictly else number >= literal(least))
+    if most is not None:
+        conditions.append(number < literal(most) if strictly else number <= literal(most))
+    return sa.and_(*conditions)
+
+
+def _not_holding(
+    tested: Tested, condition: sa.ColumnElement[Any], row_condition: str | None
+) -> sa.Select[Any]:
+    failing = tested.failing(sa.not_(condition))
+    return failing if row_condition is None else failing.where(written(row_condition))
+
+
+TESTS = (
+    expect_column_values_to_match_regex,
+    expect_column_values_to_not_match_regex,
+    expect_column_values_to_match_regex_list,
+    expect_column_values_to_not_match_regex_list,
+    expect_column_value_lengths_to_equal,
+    expect_column_value_lengths_to_be_between,
+    expect_table_row_count_to_be_between,
+    expect_column_to_exist,
+)

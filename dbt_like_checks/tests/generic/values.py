@@ -1,0 +1,289 @@
+"""Generic tests of dbt-expectations on a column's values, its type, pairs of columns and aggregates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+import sqlalchemy as sa
+
+from dbt_like_checks.database.dialects import literal, unescaped, written
+from dbt_like_checks.errors import CannotCompile
+from dbt_like_checks.tests.generic.core import AcceptedValues, spelled
+from dbt_like_checks.tests.generic.expectations import PACKAGE
+from dbt_like_checks.tests.generic.tested import ColumnNames, OneOrMore, OtherTable, Sql, Tested
+from dbt_like_checks.tests.generic.utils import Bound, GroupBy, bound
+from dbt_like_checks.tests.registry import generic_test
+
+Column = sa.ColumnElement[Any]
+TypeNames = Annotated[tuple[str, ...], OneOrMore, pydantic.Field(min_length=1)]
+IgnoreRow = Literal["all_values_are_missing", "any_value_is_missing", "never"]
+
+
+@generic_test(package=PACKAGE)
+def expect_column_values_to_be_between(
+    tested: Tested,
+    *,
+    min_value: Bound | None = None,
+    max_value: Bound | None = None,
+    row_condition: Sql | None = None,
+    strictly: bool = False,
+) -> sa.Select[Any]:
+    """Every value is within bounds; NULL may be. Fails once per row."""
+    inside = _within(tested.column, min_value, max_value, strictly)
+    return _where(tested.failing(sa.not_(inside)), row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_values_to_be_in_set(
+    tested: Tested, *, value_set: AcceptedValues, quote_values: bool = True, row_condition: Sql | None = None
+) -> sa.Select[Any]:
+    """Every value is one of a list; NULL may not be. Fails once per row."""
+    outside = tested.column.not_in(spelled(tested, value_set, quote=quote_values))
+    failing = tested.failing(sa.or_(tested.column.is_(None), outside))
+    return _where(failing, row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_values_to_not_be_in_set(
+    tested: Tested, *, value_set: AcceptedValues, quote_values: bool = True, row_condition: Sql | None = None
+) -> sa.Select[Any]:
+    """No value is one of a list. Fails once per row."""
+    inside = tested.column.in_(spelled(tested, value_set, quote=quote_values))
+    return _where(tested.failing(inside), row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_distinct_values_to_be_in_set(
+    tested: Tested, *, value_set: AcceptedValues, quote_values: bool = True, row_condition: Sql | None = None
+) -> sa.Select[Any]:
+    """Every value is one of a list; NULL may not be. Fails once per other value."""
+    column = tested.column
+    outside = sa.or_(column.is_(None), column.not_in(spelled(tested, value_set, quote=quote_values)))
+    values = sa.select(column.label("value_field"), *tested.first_key()).where(outside).group_by(column)
+    return _where(values, row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_values_to_not_be_null(
+    tested: Tested, *, row_condition: Sql | None = None
+) -> sa.Select[Any]:
+    """Every value is there, of the rows that are meant."""
+    return _where(tested.failing(tested.column.is_(None)), row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_values_to_be_null(tested: Tested, *, row_condition: Sql | None = None) -> sa.Select[Any]:
+    """No value is there, of the rows that are meant."""
+    return _where(tested.failing(tested.column.is_not(None)), row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_values_to_be_unique(tested: Tested, *, row_condition: Sql | None = None) -> sa.Select[Any]:
+    """No value occurs twice; NULL may. Fails once per repeated value."""
+    return _repeated(tested, [tested.column], "all_values_are_missing", row_condition)
+
+
+@generic_test(package=PACKAGE, column="none")
+def expect_compound_columns_to_be_unique(
+    tested: Tested,
+    *,
+    column_list: ColumnNames,
+    quote_columns: bool = False,
+    ignore_row_if: IgnoreRow = "all_values_are_missing",
+    row_condition: Sql | None = None,
+) -> sa.Select[Any]:
+    """No combination of values occurs twice, but for NULLs as said. Fails once per combination."""
+    columns = [tested.named(name, quoted=quote_columns) for name in column_list]
+    return _repeated(tested, columns, ignore_row_if, row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_values_to_be_in_type_list(tested: Tested, *, column_type_list: TypeNames) -> sa.Select[Any]:
+    """The column is of one of these types, in the database's own names. Fails once."""
+    return _of_type(tested, column_type_list)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_values_to_be_of_type(tested: Tested, *, column_type: str) -> sa.Select[Any]:
+    """The column is of this type, in the database's own name. Fails once."""
+    return _of_type(tested, (column_type,))
+
+
+@generic_test(package=PACKAGE, column="none")
+def expect_column_pair_values_A_to_be_greater_than_B(
+    tested: Tested, *, column_A: Sql, column_B: Sql, or_equal: bool = False, row_condition: Sql | None = None
+) -> sa.Select[Any]:
+    """The value of one column is greater than that of another; NULL may be. Fails once per row."""
+    a, b = tested.named_or_written(column_A), tested.named_or_written(column_B)
+    return _where(tested.failing(sa.not_(a >= b if or_equal else a > b)), row_condition)
+
+
+@generic_test(package=PACKAGE, column="none")
+def expect_column_pair_values_to_be_equal(
+    tested: Tested, *, column_A: Sql, column_B: Sql, row_condition: Sql | None = None
+) -> sa.Select[Any]:
+    """The values of two columns are equal; NULL may be. Fails once per row."""
+    a, b = tested.named_or_written(column_A), tested.named_or_written(column_B)
+    return _where(tested.failing(sa.not_(a == b)), row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_distinct_count_to_equal(
+    tested: Tested, *, value: Bound, group_by: GroupBy = (), row_condition: Sql | None = None
+) -> sa.Select[Any]:
+    """There are so many different values, in each group. Fails once per group."""
+    distinct = sa.func.count(tested.column.distinct())
+    return _aggregated(tested, distinct, distinct == bound(value), group_by, row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_distinct_count_to_be_greater_than(
+    tested: Tested, *, value: Bound, group_by: GroupBy = (), row_condition: Sql | None = None
+) -> sa.Select[Any]:
+    """There are more different values than this, in each group. Fails once per group."""
+    distinct = sa.func.count(tested.column.distinct())
+    return _aggregated(tested, distinct, distinct > bound(value), group_by, row_condition)
+
+
+@generic_test(package=PACKAGE)
+def expect_column_distinct_count_to_be_less_than(
+    tested: Tested, *, value: Bound, group_by: GroupBy = (), row_condition: Sql | None = None
+) -> sa.Select[Any]:
+    """There are fewer different values than this, in each group. Fails once per group."""
+    distinct = sa.func.count(tested.column.distinct())
+    return _aggregated(tested, distinct, distinct < bound(value), group_by, row_condition)
+
+
+@generic_test(package=PACKAGE, column="none")
+def expect_table_row_count_to_equal(
+    tested: Tested, *, value: Bound, group_by: GroupBy = (), row_condition: Sql | None = None
+) -> sa.Select[Any]:
+    """There are so many rows, in each group. Fails once per group."""
+    return _aggregated(tested, sa.func.count(), sa.func.count() == bound(value), group_by, row_condition)
+
+
+@generic_test(package=PACKAGE, column="none")
+def expect_table_row_count_to_equal_other_table(
+    tested: Tested,
+    *,
+    compare_model: OtherTable,
+    factor: float = 1,
+    row_condition: Sql | None = None,
+    compare_row_condition: Sql | None = None,
+) -> sa.Select[Any]:
+    """There are as many rows as in another table, or so many times as many. Fails once."""
+    other = tested.other(compare_model).from_clause
+    theirs = _where(sa.select(sa.func.count()).select_from(other), compare_row_condition or row_condition)
+    ours = _where(sa.select(sa.func.count()).select_from(tested.rows), row_condition)
+    times: sa.ColumnElement[Any] = sa.literal_column(f"{factor:g}")
+    counts = sa.select(
+        ours.scalar_subquery().label("expression"),
+        (theirs.scalar_subquery() * times).label("compare_expression"),
+    ).subquery("final")
+    return sa.select(*counts.c).where(counts.c.expression != counts.c.compare_expression)
+
+
+def _aggregate_between(name: str, what: str, aggregate: Any) -> Any:
+    """A test that an aggregate of the column, ``what`` in words, is within bounds."""
+
+    def function(
+        tested: Tested,
+        *,
+        min_value: Bound | None = None,
+        max_value: Bound | None = None,
+        group_by: GroupBy = (),
+        row_condition: Sql | None = None,
+        strictly: bool = False,
+    ) -> sa.Select[Any]:
+        number = aggregate(tested.column)
+        inside = _within(number, min_value, max_value, strictly)
+        return _aggregated(tested, number, inside, group_by, row_condition)
+
+    function.__doc__ = f"{what} is within bounds, in each group; NULL may be. Fails once per group."
+    return generic_test(package=PACKAGE, name=f"expect_column_{name}_to_be_between")(function)
+
+
+def _unique_share(column: Column) -> Column:
+    share = sa.cast(sa.func.count(column.distinct()), sa.Float()) / sa.func.count(column)
+    return sa.case((sa.func.count(column) == 0, 1), else_=share)
+
+
+_AGGREGATES = (
+    _aggregate_between("min", "The smallest value", sa.func.min),
+    _aggregate_between("max", "The greatest value", sa.func.max),
+    _aggregate_between("sum", "The sum of the values", sa.func.sum),
+    _aggregate_between("mean", "The mean of the values", sa.func.avg),
+    _aggregate_between(
+        "unique_value_count",
+        "The number of different values",
+        lambda column: sa.func.count(column.distinct()),
+    ),
+    _aggregate_between("proportion_of_unique_values", "The share of different values", _unique_share),
+)
+
+
+def _within(value: Column, least: Any, most: Any, strictly: bool) -> Column:
+    if least is None and most is None:
+        raise CannotCompile("give min_value, max_value or both")
+    conditions: list[Column] = []
+    if least is not None:
+        conditions.append(value > bound(least) if strictly else value >= bound(least))
+    if most is not None:
+        conditions.append(value < bound(most) if strictly else value <= bound(most))
+    return sa.and_(*conditions)
+
+
+def _where(rows: sa.Select[Any], row_condition: str | None) -> sa.Select[Any]:
+    return rows if row_condition is None else rows.where(written(row_condition))
+
+
+def _aggregated(
+    tested: Tested, number: Column, holds: Column, group_by: GroupBy, row_condition: str | None
+) -> sa.Select[Any]:
+    groups = tested.all_named(group_by)
+    shown = sa.select(*groups, number.label("expression")).select_from(tested.rows)
+    return _where(shown, row_condition).group_by(*groups).having(sa.not_(holds))
+
+
+def _repeated(
+    tested: Tested, columns: list[Column], ignore: IgnoreRow, row_condition: str | None
+) -> sa.Select[Any]:
+    present = [column.is_not(None) for column in columns]
+    counted = sa.select(*columns, sa.func.count().label("n_records"), *tested.first_key())
+    rows = _where(counted.select_from(tested.rows), row_condition)
+    if ignore != "never":
+        rows = rows.where(sa.or_(*present) if ignore == "all_values_are_missing" else sa.and_(*present))
+    return rows.group_by(*columns).having(sa.func.count() > 1)
+
+
+def _of_type(tested: Tested, names: tuple[str, ...]) -> sa.Select[Any]:
+    found = tested.column_type.upper()
+    row: list[Column] = [
+        sa.cast(literal(tested.column.key or ""), sa.Text()).label("relation_column"),
+        sa.cast(literal(found), sa.Text()).label("relation_column_type"),
+    ]
+    wanted = {unescaped(name).upper() for name in names}
+    return sa.select(*row).where(sa.false() if found in wanted else sa.true())
+
+
+TESTS = (
+    expect_column_values_to_be_between,
+    expect_column_values_to_be_in_set,
+    expect_column_values_to_not_be_in_set,
+    expect_column_distinct_values_to_be_in_set,
+    expect_column_values_to_not_be_null,
+    expect_column_values_to_be_null,
+    expect_column_values_to_be_unique,
+    expect_compound_columns_to_be_unique,
+    expect_column_values_to_be_in_type_list,
+    expect_column_values_to_be_of_type,
+    expect_column_pair_values_A_to_be_greater_than_B,
+    expect_column_pair_values_to_be_equal,
+    expect_column_distinct_count_to_equal,
+    expect_column_distinct_count_to_be_greater_than,
+    expect_column_distinct_count_to_be_less_than,
+    expect_table_row_count_to_equal,
+    expect_table_row_count_to_equal_other_table,
+    *_AGGREGATES,
+)
