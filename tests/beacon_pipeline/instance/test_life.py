@@ -75,7 +75,8 @@ def shorten_intervals(path: Path, kind: str) -> None:
     text = path.read_text()
     assert text.startswith(f"# Made by Beacon at each start from its {kind} configuration")
     configuration = yaml.safe_load(text)
-    assert ("storage" in configuration) == (kind == "production")
+    storage = {"local": "PooledSqliteStorage", "production": "PooledPostgresStorage"}[kind]
+    assert configuration["storage"]["custom"]["class"] == storage
     configuration["run_monitoring"] |= {"poll_interval_seconds": 1}
     path.write_text(yaml.safe_dump(configuration))
 
