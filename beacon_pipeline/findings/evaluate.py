@@ -242,6 +242,8 @@ def _of_answers(one: Measured) -> list[Qualifier]:
     found = []
     if claim.contrast != Contrast.COMPUTATION and claim.outcome in JUDGED and not _uses_people(one):
         found.append(Qualifier.LABEL_RATE)
+        if claim.contrast == Contrast.PROMPT:
+            found.append(Qualifier.ERRORS_MAY_DIFFER)
     if claim.outcome == Outcome.TEXT and claim.contrast != Contrast.COMPUTATION:
         lengths = rows["answer"].dropna().str.len()
         if (lengths > one.settings.characters).any():

@@ -23,6 +23,7 @@ class Qualifier(StrEnum):
     REGISTERED_OUTSIDE = "registered outside"
     SELF_REGISTERED = "self-registered"
     LABEL_RATE = "label rate, not refusal rate"
+    ERRORS_MAY_DIFFER = "the labeller may err differently under the two prompts"
     DEPENDS_ON_LOST_ANSWERS = "depends on lost answers"
     WITHIN_DELTA = "smaller than δ"
     TEXTS_CUT = "texts compared up to a cap"

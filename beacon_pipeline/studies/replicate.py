@@ -81,9 +81,14 @@ def _blocks_for(study: Study, claim: Claim, effect: float) -> int:
 
 
 def judged(
-    study: Study, original: Sequence[Finding], new: Sequence[Finding]
+    study: Study, original_seed: str | None, original: Sequence[Finding], new: Sequence[Finding]
 ) -> list[tuple[Finding, Finding, Replication]]:
-    """Each finding that was asked for again, beside what came, and what that says of it."""
+    """Each finding that was asked for again, beside what came, and what that says of it.
+
+    Raises NotReplicable where both were asked with one seed: the same answers once more replicate nothing.
+    """
+    if study.seed is not None and study.seed == original_seed:
+        raise NotReplicable("both have the same seed: the same answers once more replicate nothing")
     deltas = {claim.id: claim.delta for claim in study.claims}
     before = {one.claim: one for one in original}
     return [

@@ -36,10 +36,10 @@ def replicate(target: str, only_check: bool) -> None:
         f"{executions} answers and their probes"
     )
     if not only_check:
-        _replicate(again, found)
+        _replicate(again, study.seed, found)
 
 
-def _replicate(again: Study, found: list[Finding]) -> None:
+def _replicate(again: Study, original_seed: str | None, found: list[Finding]) -> None:
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.findings.replication import Replication
@@ -58,7 +58,7 @@ def _replicate(again: Study, found: list[Finding]) -> None:
         look = look_to_run(looks_of(ledger, study))
         launch = partial(ask_look, ledger, instance, catalog, study, look, actor="beacon replicate")
         launch_and_follow(launch, ledger, instance, catalog)
-        results = judged(study, found, what_stands(ledger, study))
+        results = judged(study, original_seed, found, what_stands(ledger, study))
     for before, now, said in results:
         was = f"{before.effect:+.2f}" if before.effect is not None else "none"
         click.echo(f"{now.claim}: {said}. It was {was}. {now.sentence()}")

@@ -51,6 +51,9 @@ def test_a_deployment_effect_is_no_prompt_effect() -> None:
     claims = a_claim("prompt"), a_claim("deployment"), a_claim("interaction")
     prompt, deployment, interaction = evaluate(a_study(*claims), answers(a_study(), 2, shift=eu, calls=0.25))
     assert deployment.verdict == Verdict.DIFFERS
+    assert {Qualifier.LABEL_RATE} <= set(deployment.qualifiers) & set(prompt.qualifiers)
+    assert Qualifier.ERRORS_MAY_DIFFER in prompt.qualifiers
+    assert Qualifier.ERRORS_MAY_DIFFER not in (*deployment.qualifiers, *interaction.qualifiers)
     assert deployment.attribution == "between deployments, cause not identified"
     assert prompt.verdict == interaction.verdict == Verdict.INCONCLUSIVE
 
@@ -223,7 +226,7 @@ def test_without_people_models_cannot_be_compared_and_with_them_they_can() -> No
     assert "no labels by people" in str(only(a_claim("models"), seen).reason)
     found = only(a_claim("models"), seen, people)
     assert found.verdict == Verdict.DIFFERS
-    assert Qualifier.LABEL_RATE not in found.qualifiers
+    assert not {Qualifier.LABEL_RATE, Qualifier.ERRORS_MAY_DIFFER} & set(found.qualifiers)
     assert (found.rate_b or 0) > 0.6
 
 

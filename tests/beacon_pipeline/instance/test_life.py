@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from beacon_pipeline.catalog import SHIPPED, load_catalog
+from beacon_pipeline.defs.assets.findings import COMPARISONS_JOB
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE
 from beacon_pipeline.instance.folder import console_script
@@ -21,7 +22,14 @@ from beacon_pipeline.jobs.cancel import terminate_runs
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.names import DEPLOYMENT_TAG, JOB_TAG, SCHEDULE_TAG, STATUS_METRICS
+from beacon_pipeline.names import (
+    COMPARED_TAG,
+    COMPARISONS,
+    DEPLOYMENT_TAG,
+    JOB_TAG,
+    SCHEDULE_TAG,
+    STATUS_METRICS,
+)
 from tests.beacon_pipeline.instances import beacon, environment, report, switch_reconciliation, witness
 from tests.databases import fresh_postgresql_database
 from tests.waiting import PATIENCE_SECONDS, end_of, wait_for
@@ -67,7 +75,8 @@ def shorten_intervals(path: Path, kind: str) -> None:
     text = path.read_text()
     assert text.startswith(f"# Made by Beacon at each start from its {kind} configuration")
     configuration = yaml.safe_load(text)
-    assert ("storage" in configuration) == (kind == "production")
+    storage = {"local": "PooledSqliteStorage", "production": "PooledPostgresStorage"}[kind]
+    assert configuration["storage"]["custom"]["class"] == storage
     configuration["run_monitoring"] |= {"poll_interval_seconds": 1}
     path.write_text(yaml.safe_dump(configuration))
 
@@ -153,6 +162,7 @@ def test_one_life_of_an_instance(env: dict[str, str], tmp_path: Path) -> None:
             terminating_what_was_only_queued(life)
         a_tick_of_a_schedule_is_a_job(life)
         the_figures_were_taken(life)
+        what_has_ended_was_compared(life)
 
 
 def a_killed_worker_is_noticed_and_its_place_is_freed(life: Life) -> None:
@@ -229,3 +239,15 @@ def the_figures_were_taken(life: Life) -> None:
     life.wait_for(
         "metrics", lambda: life.instance.get_latest_materialization_event(STATUS_METRICS) is not None
     )
+
+
+def what_has_ended_was_compared(life: Life) -> None:
+    """The sensor `compare_ended_jobs` of this daemon saw the job's end, and nobody asked for it."""
+    wanted = dg.RunsFilter(job_name=COMPARISONS_JOB, tags={COMPARED_TAG: "behind-it"})
+
+    def succeeded() -> bool:
+        runs = life.instance.get_runs(wanted)
+        return len(runs) == 1 and runs[0].status is dg.DagsterRunStatus.SUCCESS
+
+    life.wait_for("comparison", succeeded)
+    assert f"tiny-qwen|{QUESTIONS[0]}" in life.instance.get_materialized_partitions(COMPARISONS)

@@ -54,8 +54,11 @@ def test_a_replication_asks_what_was_found_with_power_for_half_of_it() -> None:
     assert again.looks == (again.blocks,)
     smaller = replication_of(STUDY, [found(0.4)])
     assert smaller.blocks > again.blocks
-    ((before, now, said),) = judged(again, [found(0.5)], [found(0.4)])
+    ((before, now, said),) = judged(again, "feedbeef", [found(0.5)], [found(0.4)])
     assert (before.effect, now.effect, said) == (0.5, 0.4, "replicated")
+    same = again.model_copy(update={"seed": "feedbeef"})
+    with pytest.raises(NotReplicable, match="the same answers once more replicate nothing"):
+        judged(same, "feedbeef", [found(0.5)], [found(0.4)])
 
 
 def test_nothing_found_and_too_small_an_effect_are_said() -> None:
