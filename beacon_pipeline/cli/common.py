@@ -82,22 +82,45 @@ def say_nearest(kind: str, name: str, known: list[str]) -> NoReturn:
     raise UnknownName(kind, name, known)
 
 
-def report_of(ledger: Ledger, catalog: Catalog, job: Job, *, whole: bool = False) -> JobReport:
+def report_of(
+    ledger: Ledger, instance: DagsterInstance, catalog: Catalog, job: Job, *, whole: bool = False
+) -> JobReport:
     """The report on a job. ``whole``: what Dagster shows of any partition must be on record, as
     reconciliation looks at it; else of the job's own, also of one whose execution was deleted."""
+    (report,) = reports_of(ledger, instance, catalog, [job], whole=whole)
+    return report
+
+
+def reports_of(
+    ledger: Ledger, instance: DagsterInstance, catalog: Catalog, jobs: Sequence[Job], *, whole: bool = False
+) -> list[JobReport]:
+    """The reports on jobs; what Dagster shows is read once for all of them, for most ask the same."""
     from beacon_pipeline.catalog.partitions import key_of
     from beacon_pipeline.cli.report import report_on
     from beacon_pipeline.jobs.specification import specified_cells
     from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
 
-    executions = ledger.executions(job.id)
-    with open_instance() as instance:
-        own = {e.cell for e in executions} | set(specified_cells(job.specification) or ())
-        cells = own | (set(catalog.cells()) if whole else set())
-        newest = newest_materializations(instance, [key_of(cell) for cell in cells])
-    unknown = {key: found.shown for key, found in shown_of_unknown(ledger, newest).items()}
-    shown = {key: found.shown for key, found in newest.items()}
-    return report_on(job, executions, shown, catalog, unknown=unknown)
+    executions = [ledger.executions(job.id) for job in jobs]
+    everything = set(catalog.cells()) if whole else set()
+    keys = [
+        {
+            key_of(cell)
+            for cell in everything | {e.cell for e in own} | set(specified_cells(job.specification) or ())
+        }
+        for job, own in zip(jobs, executions, strict=True)
+    ]
+    newest = newest_materializations(instance, sorted(set().union(*keys)))
+    not_on_record = shown_of_unknown(ledger, newest)
+    return [
+        report_on(
+            job,
+            own,
+            {key: newest[key].shown for key in newest.keys() & of_job},
+            catalog,
+            unknown={key: not_on_record[key].shown for key in not_on_record.keys() & of_job},
+        )
+        for job, own, of_job in zip(jobs, executions, keys, strict=True)
+    ]
 
 
 def print_report(report: JobReport, as_json: bool, executions: Sequence[Execution] = ()) -> None:

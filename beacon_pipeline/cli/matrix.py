@@ -104,21 +104,24 @@ def _mismatches(report: JobReport, limit: int = 5) -> list[Text]:
 
 
 def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
-    """The jobs, newest first; ``a cell``: how many answers each of its cells gets."""
+    """The jobs, newest first, in 80 columns where it can be: columns in which all agree on what is usual
+    are left out. ``a cell``: how many answers each of its cells gets."""
     table = Table(box=None, pad_edge=False)
-    for name in ("job", "asked", "source", "catalog", "a cell", "executions", "completed", "mismatches"):
-        table.add_column(name, overflow="fold", no_wrap=name == "job")
-    for job, report in jobs:
-        table.add_row(
-            job.jobspec_id,
-            f"{job.created_at:%Y-%m-%d %H:%M:%S}",
-            job.source,
-            job.catalog,
-            str(Plan.of(job.plan).executions_of_a_cell),
-            str(report.executions),
-            str(report.by_status[Status.COMPLETED.value]),
-            str(report.mismatches),
-        )
+    columns: dict[str, list[str]] = {
+        "job": [job.jobspec_id for job, _ in jobs],
+        "asked (UTC)": [f"{job.created_at:%Y-%m-%d %H:%M}" for job, _ in jobs],
+        "source": [job.source for job, _ in jobs],
+        "catalog": [job.catalog for job, _ in jobs],
+        "a cell": [str(Plan.of(job.plan).executions_of_a_cell) for job, _ in jobs],
+        "completed": [f"{r.by_status[Status.COMPLETED.value]} of {r.executions}" for _, r in jobs],
+        "mismatches": [str(report.mismatches) for _, report in jobs],
+    }
+    usual = {"catalog": len(set(columns["catalog"])) == 1, "a cell": set(columns["a cell"]) == {"1"}}
+    shown = [name for name in columns if not usual.get(name)]
+    for name in shown:
+        table.add_column(name, overflow="fold", no_wrap=name in ("job", "asked (UTC)", "completed"))
+    for row in zip(*(columns[name] for name in shown), strict=True):
+        table.add_row(*row)
     return table
 
 

@@ -83,7 +83,7 @@ def report_and_exit(
     from beacon_pipeline.findings.subject import Subject
 
     report_metrics(instance, ledger, catalog)
-    report = report_of(ledger, catalog, job)
+    report = report_of(ledger, instance, catalog, job)
     print_report(report, as_json)
     click.echo(f"page: {write_page_of(ledger, Subject((job,)))}", err=as_json)
     sys.exit(0 if report.all_completed else 1)

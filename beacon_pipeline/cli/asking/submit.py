@@ -40,4 +40,4 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
         announce(asked)
         if not is_alive(instance):
             click.echo("no daemon is running: `beacon dev` starts the queued runs", err=True)
-        print_report(report_of(ledger, catalog, asked.job), as_json)
+        print_report(report_of(ledger, instance, catalog, asked.job), as_json)

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from beacon_pipeline.cli.common import open_ledger, report_of
+from beacon_pipeline.cli.common import open_instance, open_ledger, reports_of
 
 
 @click.command()
@@ -18,9 +18,9 @@ def jobs(limit: int, as_json: bool) -> None:
     """List the jobs on record."""
     from beacon_pipeline.catalog import load_catalog
 
-    with open_ledger() as ledger:
-        catalog = load_catalog()
-        listed = [(job, report_of(ledger, catalog, job)) for job in ledger.jobs(limit)]
+    with open_ledger() as ledger, open_instance() as instance:
+        asked = ledger.jobs(limit)
+        listed = list(zip(asked, reports_of(ledger, instance, load_catalog(), asked), strict=True))
     if as_json:
         click.echo(json.dumps([report.in_brief() for _, report in listed], indent=2))
         return

@@ -12,7 +12,7 @@ from beacon_pipeline.cli.common import BadInput, find_job, open_ledger, say_near
 
 if TYPE_CHECKING:
     from beacon_pipeline.ledger import Ledger
-    from beacon_pipeline.ledger.records import Job
+    from beacon_pipeline.ledger.records import Execution, Job
 
 
 @click.command()
@@ -62,6 +62,8 @@ def _show_one(
     cell = Cell(load_catalog().read_region(named.region) or named.region, named.model, named.question)
     found = ledger.executions(job.id, [cell])
     if not found:
+        if elsewhere := ledger.newest_executions([cell]):
+            raise BadInput(_in_another_job(partition, job, ledger, elsewhere[0]))
         say_nearest("partition", partition, [key_of(e.cell) for e in ledger.executions(job.id)])
     for name, value in chosen.items():
         kept = [e for e in found if getattr(e, name) == value]
@@ -80,6 +82,11 @@ def _show_one(
     Console().print(
         execution_panel(job, found[0], ledger.transitions(found[0].id)) if one else cell_panel(job, found)
     )
+
+
+def _in_another_job(partition: str, job: Job, ledger: Ledger, there: Execution) -> str:
+    name = ledger.jobspec_ids([there.job_id])[there.job_id]
+    return f"job {job.jobspec_id} does not ask {partition}: add --job {name}, the newest that does"
 
 
 def _show_question(ledger: Ledger, job: Job, question: str, model: str | None, as_json: bool) -> None:

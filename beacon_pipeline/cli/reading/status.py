@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from beacon_pipeline.cli.common import BadInput, find_job, open_ledger, print_report, report_of
+from beacon_pipeline.cli.common import BadInput, find_job, open_instance, open_ledger, print_report, report_of
 
 
 @click.command()
@@ -15,9 +15,9 @@ def status(jobspec_id: str | None, as_json: bool, answers: bool) -> None:
     """Show a job's executions as a matrix, and where the record disagrees with anything."""
     from beacon_pipeline.catalog import load_catalog
 
-    with open_ledger() as ledger:
+    with open_ledger() as ledger, open_instance() as instance:
         job = find_job(ledger, jobspec_id)
-        report = report_of(ledger, load_catalog(), job, whole=jobspec_id is None)
+        report = report_of(ledger, instance, load_catalog(), job, whole=jobspec_id is None)
         executions = ledger.executions(job.id) if answers else []
     if answers and not as_json:
         raise BadInput("--answers goes with --json; `beacon show --question QUESTION` shows texts to read")

@@ -74,8 +74,13 @@ def test_the_commands_of_the_guides_and_that_asking_again_keeps_the_old_job(
     said = typed(env, again)
     assert "new job" in said
     assert ": 1 Dagster run\n" in said, "the catalog did not change: its run is not launched again"
-    assert report(env)["job"] != old
+    again_id = report(env)["job"]
+    assert again_id != old
     assert [report(env, "--job", job)["executions"] for job in (report(env)["job"], old)] == [8, 8]
+    typed(env, "beacon run --region us --model tiny-qwen --question math_basic")
+    elsewhere = beacon_here(env, "show", "eu:tiny-qwen|math_basic")
+    assert elsewhere.exit_code == 2
+    assert f"add --job {again_id}, the newest that does" in elsewhere.stderr
     for line in others:
         typed(env, line)
 

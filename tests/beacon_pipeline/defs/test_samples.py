@@ -71,7 +71,7 @@ class Planned:
     def mismatches(self) -> tuple[int, int]:
         """As the job's report and as the metrics count them."""
         metrics = take_metrics(self.instance, self.ledger, CATALOG)
-        return report_of(self.ledger, CATALOG, self.job).mismatches, metrics.mismatches
+        return report_of(self.ledger, self.instance, CATALOG, self.job).mismatches, metrics.mismatches
 
 
 def as_text(shown: RenderableType) -> str:
@@ -122,7 +122,7 @@ def test_a_partition_sums_up_its_executions(instance: dg.DagsterInstance, ledger
         "status_consistency": True,
         "executed_region": True,
     }
-    table = as_text(matrix(report_of(ledger, CATALOG, planned.job)))
+    table = as_text(matrix(report_of(ledger, planned.instance, CATALOG, planned.job)))
     assert "4 substantive" in table
     assert "probe" in table
     of_question = [e for e in planned.executions() if e.cell == cell_of(key) and not e.is_probe]

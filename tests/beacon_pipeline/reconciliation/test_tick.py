@@ -578,7 +578,7 @@ def test_an_execution_that_the_ledger_no_longer_has_is_counted_from_the_first_lo
     record.sql("DELETE FROM executions WHERE question = 'math_basic'")
     key = KEYS["math_basic"]
     for whole in (True, False):
-        (found,) = report_of(ledger, CATALOG, job, whole=whole).mismatched
+        (found,) = report_of(ledger, instance, CATALOG, job, whole=whole).mismatched
         assert (found.partition_key, found.remedy) == (key, NOT_ON_RECORD)
     assert take_metrics(instance, ledger, CATALOG).mismatches == 1
     for told_now in ({key}, set()):
