@@ -72,31 +72,33 @@ def newest_materializations(
     """The newest materialization of each of these partitions that has one, by partition key."""
     if not partition_keys:
         return {}  # Dagster reads an empty choice as all partitions
-    newest = instance.get_latest_storage_id_by_partition(
-        INFERENCE, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partition_keys)
-    )
-    ids = sorted(newest.values())
-    found: dict[str, Materialized] = {}
-    for start in range(0, len(ids), FETCHED_AT_ONCE):
-        some = ids[start : start + FETCHED_AT_ONCE]
-        records = instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=INFERENCE, storage_ids=some), limit=len(some)
-        ).records
-        found |= _by_partition(records)
-    return found
+    return _fetched(instance, _newest_ids(instance, set(partition_keys)))
 
 
 def materializations_since(instance: dg.DagsterInstance, since: datetime) -> dict[str, Materialized]:
     """The newest materialization of each partition that has had one since then, by partition key."""
     wanted = dg.AssetRecordsFilter(asset_key=INFERENCE, after_timestamp=since.timestamp())
+    first = instance.fetch_materializations(wanted, limit=1, ascending=True).records
+    if not first:
+        return {}
+    # Older ones of the same partitions are many where questions are asked again each hour: not read.
+    return _fetched(instance, [n for n in _newest_ids(instance) if n >= first[0].storage_id])
+
+
+def _newest_ids(instance: dg.DagsterInstance, partition_keys: set[str] | None = None) -> list[int]:
+    newest = instance.get_latest_storage_id_by_partition(
+        INFERENCE, dg.DagsterEventType.ASSET_MATERIALIZATION, partition_keys
+    )
+    return sorted(newest.values())
+
+
+def _fetched(instance: dg.DagsterInstance, storage_ids: Sequence[int]) -> dict[str, Materialized]:
     found: dict[str, Materialized] = {}
-    cursor = None
-    while True:
-        page = instance.fetch_materializations(wanted, limit=FETCHED_AT_ONCE, cursor=cursor, ascending=True)
-        found |= _by_partition(page.records)  # in their order: the newest comes last
-        if not page.has_more:
-            return found
-        cursor = page.cursor
+    for start in range(0, len(storage_ids), FETCHED_AT_ONCE):
+        some = storage_ids[start : start + FETCHED_AT_ONCE]
+        wanted = dg.AssetRecordsFilter(asset_key=INFERENCE, storage_ids=some)
+        found |= _by_partition(instance.fetch_materializations(wanted, limit=len(some)).records)
+    return found
 
 
 def _by_partition(records: Sequence[dg.EventLogRecord]) -> dict[str, Materialized]:

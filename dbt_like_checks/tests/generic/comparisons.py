@@ -28,8 +28,10 @@ def equal_rowcount(
     tested: Tested, *, compare_model: OtherTable, group_by_columns: GroupBy = ()
 ) -> sa.Select[Any]:
     """There are as many rows as in another table, in each group. Fails by the difference."""
-    both = _row_counts(tested, tested.other(compare_model), group_by_columns)
-    return sa.select(*both.c, sa.func.abs(both.c.count_a - both.c.count_b).label("diff_count"))
+    names = ("count_a", "count_b")
+    both = _row_counts(tested, tested.other(compare_model), group_by_columns, names)
+    shown = _with_sides(tested, both, "id_dbtutils_test_equal_rowcount", names)
+    return sa.select(*shown, sa.func.abs(both.c.count_a - both.c.count_b).label("diff_count"))
 
 
 @generic_test(package=PACKAGE, column="none", count="sum(row_count_delta)")
@@ -41,16 +43,15 @@ def fewer_rows_than(
     both = _row_counts(tested, tested.other(compare_model), group_by_columns, names)
     ours, theirs = (both.c[name] for name in names)
     delta = sa.case((ours > theirs, ours - theirs), (ours == theirs, 1), else_=0)
-    return sa.select(*both.c, delta.label("row_count_delta"))
+    shown = _with_sides(tested, both, "id_dbtutils_test_fewer_rows_than", names)
+    return sa.select(*shown, delta.label("row_count_delta"))
 
 
 def _occurrences(column: sa.ColumnElement[Any], name: str) -> sa.Select[Any]:
     return sa.select(column.label(name), sa.func.count().label("num_rows")).group_by(column)
 
 
-def _row_counts(
-    tested: Tested, other: Table, group_by: GroupBy, names: tuple[str, str] = ("count_a", "count_b")
-) -> sa.Subquery:
+def _row_counts(tested: Tested, other: Table, group_by: GroupBy, names: tuple[str, str]) -> sa.Subquery:
     """The rows of both tables side by side, in each group that either has.
 
     A table without rows, and one without a group's, has 0 of them. In dbt-utils it has NULL, which
@@ -69,6 +70,25 @@ def _row_counts(
         for side, name in zip(("count_a", "count_b"), names, strict=True)
     ]
     return sa.select(*shown, *counts).group_by(*groups).subquery("both_sides")
+
+
+def _with_sides(
+    tested: Tested, both: sa.Subquery, fake_key: str, names: tuple[str, str]
+) -> list[sa.ColumnElement[Any]]:
+    """The columns to select; stored, those of dbt-utils, which joins the sides by a key of its own."""
+    if not tested.storing:
+        return list(both.c)
+    counts = [both.c[name] for name in names]
+    groups: dict[str, sa.ColumnElement[Any]] = {fake_key: sa.literal_column("1")} | {
+        str(column.key): column for column in both.c if column.key not in names
+    }
+    sides = list(zip("ab", counts, strict=True))
+    of_each = [
+        sa.case((count > 0, group)).label(f"{name}_{side}")
+        for name, group in groups.items()
+        for side, count in sides
+    ]
+    return [*of_each, *counts]
 
 
 def _per_group(

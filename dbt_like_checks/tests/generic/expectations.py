@@ -6,7 +6,7 @@ Of dbt-expectations' behaviours that differ between databases, dbt-duckdb's is t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -37,7 +37,7 @@ def expect_column_values_to_match_regex(
     flags: Flags = "",
 ) -> sa.Select[Any]:
     """Every text holds a match; NULL may be. Fails once per row."""
-    return _not_holding(tested, _matching(tested, flags)(regex), row_condition)
+    return not_holding(tested, _matching(tested, flags)(regex), row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -50,7 +50,7 @@ def expect_column_values_to_not_match_regex(
     flags: Flags = "",
 ) -> sa.Select[Any]:
     """No text holds a match; NULL may be. Fails once per row."""
-    return _not_holding(tested, sa.not_(_matching(tested, flags)(regex)), row_condition)
+    return not_holding(tested, sa.not_(_matching(tested, flags)(regex)), row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -65,7 +65,7 @@ def expect_column_values_to_match_regex_list(
 ) -> sa.Select[Any]:
     """Every text matches any, or all, of a list; NULL may be. Fails once per row."""
     found = [_matching(tested, flags)(regex) for regex in regex_list]
-    return _not_holding(tested, _combined(match_on, found), row_condition)
+    return not_holding(tested, _combined(match_on, found), row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -80,7 +80,7 @@ def expect_column_values_to_not_match_regex_list(
 ) -> sa.Select[Any]:
     """Every text is without any, or all, of a list; NULL may be. Fails once per row."""
     absent = [sa.not_(_matching(tested, flags)(regex)) for regex in regex_list]
-    return _not_holding(tested, _combined(match_on, absent), row_condition)
+    return not_holding(tested, _combined(match_on, absent), row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -88,7 +88,7 @@ def expect_column_value_lengths_to_equal(
     tested: Tested, *, value: Length, row_condition: Sql | None = None
 ) -> sa.Select[Any]:
     """Every text has this length; NULL may be. Fails once per row."""
-    return _not_holding(tested, sa.func.length(tested.column) == literal(value), row_condition)
+    return not_holding(tested, sa.func.length(tested.column) == literal(value), row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -102,7 +102,7 @@ def expect_column_value_lengths_to_be_between(
 ) -> sa.Select[Any]:
     """Every text's length is within bounds; NULL may be. Fails once per row."""
     inside = _between(sa.func.length(tested.column), min_value, max_value, strictly)
-    return _not_holding(tested, inside, row_condition)
+    return not_holding(tested, inside, row_condition)
 
 
 @generic_test(package=PACKAGE, column="none")
@@ -121,7 +121,9 @@ def expect_table_row_count_to_be_between(
     if row_condition is not None:
         counted = counted.where(written(row_condition))
     rows = counted.group_by(*groups).subquery("grouped_expression")
-    return sa.select(*rows.c).where(sa.not_(_between(rows.c.row_count, min_value, max_value, strictly)))
+    holds = _between(rows.c.row_count, min_value, max_value, strictly)
+    shown = as_stored(tested, rows.c.row_count, holds, [rows.c[str(group.key)] for group in groups])
+    return sa.select(*shown or rows.c).where(sa.not_(holds))
 
 
 @generic_test(package=PACKAGE)
@@ -142,6 +144,7 @@ def expect_column_to_exist(
     row: list[sa.ColumnElement[Any]] = [
         sa.cast(literal(wanted), sa.Text()).label("column_name"),
         sa.literal_column(str(index)).label("matching_column_index"),
+        sa.literal(column_index in (None, index + 1), literal_execute=True).label("column_index_matches"),
     ]
     return sa.select(*row).where(sa.false() if exists else sa.true())
 
@@ -167,11 +170,28 @@ def _between(
     return sa.and_(*conditions)
 
 
-def _not_holding(
+def not_holding(
     tested: Tested, condition: sa.ColumnElement[Any], row_condition: str | None
 ) -> sa.Select[Any]:
-    failing = tested.failing(sa.not_(condition))
+    """The rows for which a condition does not hold; stored, with dbt-expectations' ``expression``."""
+    failing = tested.failing(sa.not_(condition), *([condition.label("expression")] if tested.storing else []))
     return failing if row_condition is None else failing.where(written(row_condition))
+
+
+def as_stored(
+    tested: Tested,
+    number: sa.ColumnElement[Any],
+    holds: sa.ColumnElement[Any],
+    groups: Sequence[sa.ColumnElement[Any]],
+) -> list[sa.ColumnElement[Any]]:
+    """The columns of an aggregate's failures as dbt-expectations stores them, and the number beside them.
+
+    None where they are not stored.
+    """
+    if not tested.storing:
+        return []
+    columns = [group.label(f"col_{n}") for n, group in enumerate(groups, 1)]
+    return [*columns, holds.label("expression"), number.label("value")]
 
 
 TESTS = (

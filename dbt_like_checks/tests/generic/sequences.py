@@ -88,7 +88,8 @@ def mutually_exclusive_ranges(
     )
     ranges = sa.select(
         *tested.key_columns(),
-        *[part.label("partition_by_col" + str(n or "")) for n, part in enumerate(parts)],
+        *[part.label(str(part.key)) for part in parts[:-1]],  # only the last has dbt-utils' name for it
+        *[part.label("partition_by_col") for part in parts[-1:]],
         lower.label("lower_bound"),
         upper.label("upper_bound"),
         following.label("next_lower_bound"),
@@ -96,16 +97,20 @@ def mutually_exclusive_ranges(
     ).subquery("window_functions")
     begins, ends, next_begins = ranges.c.lower_bound, ranges.c.upper_bound, ranges.c.next_lower_bound
     in_order = begins <= ends if zero_length_range_allowed else begins < ends
-    apart = {
-        "allowed": ends <= next_begins,
-        "not_allowed": ends == next_begins,
-        "required": ends < next_begins,
-    }
-    holds = sa.and_(
-        sa.func.coalesce(in_order, sa.false()),
-        sa.func.coalesce(apart[gaps], ranges.c.is_last_record, sa.false()),
-    )
-    return sa.select(*ranges.c).where(sa.not_(holds))
+    in_words, apart = {
+        "allowed": ("less_than_or_equal_to", ends <= next_begins),
+        "not_allowed": ("equal_to", ends == next_begins),
+        "required": ("less_than", ends < next_begins),
+    }[gaps]
+    right_way = sa.func.coalesce(in_order, sa.false())
+    no_overlap = sa.func.coalesce(apart, ranges.c.is_last_record, sa.false())
+    words = "less_than_or_equal_to" if zero_length_range_allowed else "less_than"
+    judged = [
+        right_way.label(f"lower_bound_{words}_upper_bound"),
+        no_overlap.label(f"upper_bound_{in_words}_next_lower_bound"),
+    ]
+    shown = [*ranges.c, *judged] if tested.storing else list(ranges.c)
+    return sa.select(*shown).where(sa.not_(sa.and_(right_way, no_overlap)))
 
 
 def _slug(name: str) -> str:

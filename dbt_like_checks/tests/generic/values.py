@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from dbt_like_checks.database.dialects import literal, unescaped, written
 from dbt_like_checks.errors import CannotCompile
 from dbt_like_checks.tests.generic.core import AcceptedValues, spelled
-from dbt_like_checks.tests.generic.expectations import PACKAGE
+from dbt_like_checks.tests.generic.expectations import PACKAGE, as_stored, not_holding
 from dbt_like_checks.tests.generic.tested import ColumnNames, OneOrMore, OtherTable, Sql, Tested
 from dbt_like_checks.tests.generic.utils import Bound, GroupBy, bound
 from dbt_like_checks.tests.registry import generic_test
@@ -31,7 +31,7 @@ def expect_column_values_to_be_between(
 ) -> sa.Select[Any]:
     """Every value is within bounds; NULL may be. Fails once per row."""
     inside = _within(tested.column, min_value, max_value, strictly)
-    return _where(tested.failing(sa.not_(inside)), row_condition)
+    return not_holding(tested, inside, row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -40,8 +40,7 @@ def expect_column_values_to_be_in_set(
 ) -> sa.Select[Any]:
     """Every value is one of a list; NULL may not be. Fails once per row."""
     outside = tested.column.not_in(spelled(tested, value_set, quote=quote_values))
-    failing = tested.failing(sa.or_(tested.column.is_(None), outside))
-    return _where(failing, row_condition)
+    return _values_failing(tested, sa.or_(tested.column.is_(None), outside), row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -50,7 +49,7 @@ def expect_column_values_to_not_be_in_set(
 ) -> sa.Select[Any]:
     """No value is one of a list. Fails once per row."""
     inside = tested.column.in_(spelled(tested, value_set, quote=quote_values))
-    return _where(tested.failing(inside), row_condition)
+    return _values_failing(tested, inside, row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -69,13 +68,13 @@ def expect_column_values_to_not_be_null(
     tested: Tested, *, row_condition: Sql | None = None
 ) -> sa.Select[Any]:
     """Every value is there, of the rows that are meant."""
-    return _where(tested.failing(tested.column.is_(None)), row_condition)
+    return not_holding(tested, tested.column.is_not(None), row_condition)
 
 
 @generic_test(package=PACKAGE)
 def expect_column_values_to_be_null(tested: Tested, *, row_condition: Sql | None = None) -> sa.Select[Any]:
     """No value is there, of the rows that are meant."""
-    return _where(tested.failing(tested.column.is_not(None)), row_condition)
+    return not_holding(tested, tested.column.is_(None), row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -116,7 +115,7 @@ def expect_column_pair_values_A_to_be_greater_than_B(
 ) -> sa.Select[Any]:
     """The value of one column is greater than that of another; NULL may be. Fails once per row."""
     a, b = tested.named_or_written(column_A), tested.named_or_written(column_B)
-    return _where(tested.failing(sa.not_(a >= b if or_equal else a > b)), row_condition)
+    return not_holding(tested, a >= b if or_equal else a > b, row_condition)
 
 
 @generic_test(package=PACKAGE, column="none")
@@ -125,7 +124,7 @@ def expect_column_pair_values_to_be_equal(
 ) -> sa.Select[Any]:
     """The values of two columns are equal; NULL may be. Fails once per row."""
     a, b = tested.named_or_written(column_A), tested.named_or_written(column_B)
-    return _where(tested.failing(sa.not_(a == b)), row_condition)
+    return not_holding(tested, a == b, row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -181,7 +180,14 @@ def expect_table_row_count_to_equal_other_table(
         ours.scalar_subquery().label("expression"),
         (theirs.scalar_subquery() * times).label("compare_expression"),
     ).subquery("final")
-    return sa.select(*counts.c).where(counts.c.expression != counts.c.compare_expression)
+    difference = sa.func.abs(counts.c.expression - counts.c.compare_expression)
+    share = difference / sa.func.nullif(counts.c.expression * sa.literal_column("1.0"), 0)
+    judged = [
+        difference.label("expression_difference"),
+        share.label("expression_difference_percent"),
+    ]
+    shown = [*counts.c, *judged] if tested.storing else list(counts.c)
+    return sa.select(*shown).where(counts.c.expression != counts.c.compare_expression)
 
 
 def _aggregate_between(name: str, what: str, aggregate: Any) -> Any:
@@ -234,6 +240,11 @@ def _within(value: Column, least: Any, most: Any, strictly: bool) -> Column:
     return sa.and_(*conditions)
 
 
+def _values_failing(tested: Tested, condition: Column, row_condition: str | None) -> sa.Select[Any]:
+    shown = [tested.column.label("value_field")] if tested.storing else []
+    return _where(tested.failing(condition, *shown), row_condition)
+
+
 def _where(rows: sa.Select[Any], row_condition: str | None) -> sa.Select[Any]:
     return rows if row_condition is None else rows.where(written(row_condition))
 
@@ -242,7 +253,8 @@ def _aggregated(
     tested: Tested, number: Column, holds: Column, group_by: GroupBy, row_condition: str | None
 ) -> sa.Select[Any]:
     groups = tested.all_named(group_by)
-    shown = sa.select(*groups, number.label("expression")).select_from(tested.rows)
+    columns = as_stored(tested, number, holds, groups) or [*groups, number.label("expression")]
+    shown = sa.select(*columns).select_from(tested.rows)
     return _where(shown, row_condition).group_by(*groups).having(sa.not_(holds))
 
 

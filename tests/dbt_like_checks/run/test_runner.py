@@ -216,11 +216,45 @@ def test_rows_are_stored_whole_and_groups_as_they_are_counted(url: str, write: W
     results = ran(write, url, tests, RunOptions(store_failures=True))
     columns = ["id", "status", "total", "customer", "placed"]
     assert {name: [*stored_rows(url, result)[0]] for name, result in results.items()} == {
-        **dict.fromkeys("adef", columns),
+        **dict.fromkeys("ade", columns),
+        "f": [*columns, "expression"],  # dbt-expectations' name for what does not hold
         "b": ["status"],  # as dbt-utils stores it
         "c": ["value_field", "n_records"],
         "g": ["from_field"],
     }
+
+
+def test_stored_columns_have_the_names_of_the_packages(url: str, write: Write) -> None:
+    fill(url, "CREATE TABLE spans (a integer, b integer, c integer)\nCREATE TABLE none_here (c integer)")
+    fill(url, "INSERT INTO spans VALUES (1, 5, 0), (2, 9, 0), (3, 4, 1)")
+    tests = """data_tests: [
+        {dbt_utils.equal_rowcount: {name: a, compare_model: none_here, group_by_columns: c}},
+        {dbt_utils.fewer_rows_than: {name: b, compare_model: none_here}},
+        {dbt_utils.mutually_exclusive_ranges:
+          {name: c, lower_bound_column: a, upper_bound_column: b, partition_by: c, gaps: required}},
+        {dbt_expectations.expect_table_row_count_to_be_between: {name: d, min_value: 3, group_by: c}},
+        {dbt_expectations.expect_table_row_count_to_equal_other_table: {name: e, compare_model: none_here}}],
+      columns: [{name: b, data_tests: [
+        {dbt_expectations.expect_column_max_to_be_between: {name: f, max_value: 1, group_by: [c]}},
+        {dbt_expectations.expect_column_values_to_be_in_set: {name: g, value_set: [5]}},
+        {dbt_expectations.expect_column_to_exist: {name: h, column_index: 7}}]}]"""
+    results = ran(write, url, tests, RunOptions(store_failures=True), model="spans")
+    stored = {name: stored_rows(url, result)[0] for name, result in results.items()}
+    keys = {
+        name: f"id_dbtutils_test_{test}" for name, test in (("a", "equal_rowcount"), ("b", "fewer_rows_than"))
+    }
+    assert {name: " ".join(row) for name, row in stored.items()} == {
+        "a": f"{keys['a']}_a {keys['a']}_b c_a c_b count_a count_b diff_count",
+        "b": f"{keys['b']}_a {keys['b']}_b count_our_model count_comparison_model row_count_delta",
+        "c": "partition_by_col lower_bound upper_bound next_lower_bound is_last_record"
+        " lower_bound_less_than_upper_bound upper_bound_less_than_next_lower_bound",
+        "d": "col_1 expression value",
+        "e": "expression compare_expression expression_difference expression_difference_percent",
+        "f": "col_1 expression value",
+        "g": "a b c value_field",
+        "h": "column_name matching_column_index column_index_matches",
+    }
+    assert [stored["a"][f"{keys['a']}_{side}"] for side in "ab"] == [1, None]
 
 
 def test_what_cannot_be_stored_leaves_the_table_as_it_was(make_database: NewDatabase, write: Write) -> None:
