@@ -68,7 +68,9 @@ def evaluate(study: Study, frame: pd.DataFrame, labels: pd.DataFrame | None = No
     explored = [one for one in found if not one.planned]
     looks = len(study.looks)
     adjusted = dict(zip(map(_key, confirmed), holm(_ps(confirmed), looks), strict=True))
-    adjusted |= dict(zip(map(_key, explored), benjamini_hochberg(_ps(explored)), strict=True))
+    for version in {one.version for one in explored}:  # each version's answers are a screening of their own
+        mine = [one for one in explored if one.version == version]
+        adjusted |= dict(zip(map(_key, mine), benjamini_hochberg(_ps(mine)), strict=True))
     reachable = dict(zip(map(_key, confirmed), holm(_ps(confirmed, least=True), looks), strict=True))
     return [_finding(study, one, adjusted[_key(one)], reachable.get(_key(one))) for one in found]
 

@@ -175,7 +175,7 @@ MEANINGS: dict[str, str] = {
     "refusal_rate": "Refusals of usable answers: a label rate, not what people would call a refusal rate.",
     "low": "Lower end of the interval.",
     "high": "Upper end of the interval.",
-    "claim": "Id of the claim in the study.",
+    "claim": "Id of the claim in the study; with @ and a version where the answers are an older version's.",
     "contrast": "What is compared: prompt, deployment, interaction, models, computation.",
     "outcome": "Of what: refusal, evasive, complete, empty, or text (likeness).",
     "side_a": "First side; the effect is this one less the other.",

@@ -160,6 +160,8 @@ def _plan(folder: Path, plan: Mapping[str, Any], record: StudyRecord | None) -> 
         if row["job"] not in known:
             yield f"answers.parquet, execution {row['execution']}: plan.json has no job {row['job']}"
             return
+        if record is None or (row["study"], row["version"]) != (record.study, record.version):
+            continue
         made = row["call_order"]
         earliest = made if earliest is None or (made is not None and made < earliest) else earliest
     if record is None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from beacon_pipeline.catalog.study import FEWEST_QUESTIONS
+from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict
 from beacon_pipeline.findings.summary import Summary
 from beacon_pipeline.ledger.records import Job
-
-if TYPE_CHECKING:
-    from beacon_pipeline.findings.finding import Finding
 
 READING = (
     "The same weights hold no regional opinion: a model served in two regions is one model. What can make "
@@ -107,7 +105,7 @@ def unanswerable(summary: Summary, findings: Sequence[Finding]) -> list[str]:
     lines = [
         f"{each.claim}, {each.model}: {each.reason}"
         for each in findings
-        if str(each.verdict).startswith("not answerable")
+        if each.verdict == Verdict.NOT_ANSWERABLE and Qualifier.OLDER_ANSWERS not in each.qualifiers
     ]
     arms = {side.arm for side in summary.sides}
     if not findings:

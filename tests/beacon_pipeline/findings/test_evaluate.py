@@ -168,6 +168,8 @@ def test_answers_of_an_older_version_are_exploration_for_the_newer_one() -> None
     assert older.qualifiers[1:3] == (Qualifier.EXPLORATORY, Qualifier.OLDER_ANSWERS)
     assert Qualifier.SELF_REGISTERED not in older.qualifiers
     assert "exploratory, answers of an older version" in older.sentence()
+    both = {"claims": (), "exploratory": (a_claim("prompt", planned=False),), "version": 2}
+    assert evaluate(a_study(**both), frame)[0] == evaluate(a_study(**both), new)[0]  # a screening of its own
     # Nothing was asked for the new version yet: the old answers are all there is.
     assert [one.claim for one in evaluate(a_study(a_claim("prompt"), version=2), old)] == ["prompt@1"]
     # What was asked in other words, or under another prompt, is of another claim.

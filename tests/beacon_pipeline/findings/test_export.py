@@ -56,6 +56,16 @@ def exported(studied: Ledger, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_an_older_version_that_was_asked_before_is_no_late_registration(tmp_path: Path) -> None:
+    with closing(Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        ledger.migrate()
+        an_answered_study(ledger, STUDY, planted)
+        changed = a_study(a_claim("prompt"), questions=3, blocks=6, samples=2)
+        assert ledger.register_study("s", changed.content).version == 2
+        export(ledger, subject_named(ledger, "s"), str(tmp_path / "export"))
+    assert verified(str(tmp_path / "export")) == []
+
+
 @pytest.fixture
 def copy(exported: Path, tmp_path: Path) -> Path:
     return shutil.copytree(exported, tmp_path / "copy")

@@ -116,8 +116,9 @@ class Life:
     def submit_and_hold(self, name: str, region: str) -> None:
         """Ask all questions; hold the model after the first answers."""
         generated = len(witness(self.env, "generations"))
-        self.pace(0.5)
+        self.pace(FOR_EVER)  # or a slow `submit` returns when all is answered
         self.submit(name, region, QUESTIONS)
+        self.pace(0.5)
         self.wait_for("generation", lambda: len(witness(self.env, "generations")) > generated)
         self.pace(FOR_EVER)
 
