@@ -14,9 +14,10 @@ from pydantic_core import ErrorDetails
 from dbt_like_checks.errors import did_you_mean
 from dbt_like_checks.parse.configuration import CONFIG_KEYS, read_config
 from dbt_like_checks.parse.document import Reader, is_null, kind_of
+from dbt_like_checks.parse.jinja import NO_TABLE
 from dbt_like_checks.parse.names import test_name, unique_id
 from dbt_like_checks.parse.project import Column, Config, DataTest, Model
-from dbt_like_checks.parse.references import Resolver
+from dbt_like_checks.parse.references import JINJA_CALL, Resolver
 from dbt_like_checks.tests.registry import GenericTest, Registry, arguments_of
 from dbt_like_checks.tests.unsupported import unsupported_here
 
@@ -189,12 +190,16 @@ class EntryReader:
     ) -> dict[str, object]:
         values = {name: value for name, (_, value) in given.items() if name != COLUMN_NAME}
         try:
-            return arguments_of(generic, values, {"resolve": self.resolver.resolve})
+            validated = arguments_of(generic, values, {"resolve": self.resolver.resolve})
         except pydantic.ValidationError as error:
             for name, details in _by_place(error):
                 node = given[name][0] if name in given else at
                 self.reader.report(node, _argument_problem(generic, name, details))
             return {}
+        for name, value in validated.items():
+            if call := _left_call(value):
+                self.reader.report(given[name][0], f"{name}: {call!r} {NO_TABLE}")
+        return validated
 
     def _config(self, entries: Entries) -> Config:
         nodes = {name: entry for name, entry in entries.items() if name in CONFIG_KEYS}
@@ -206,6 +211,9 @@ class EntryReader:
                     )
                 nodes[name] = entry
         values = {name: self.reader.plain(value, rendered=True) for name, (_, value) in nodes.items()}
+        for name, value in values.items():
+            if call := _left_call(value):
+                self.reader.report(nodes[name][0], f"{name}: {call!r} {NO_TABLE}")
         return read_config(values, lambda key, message: self.reader.report(nodes[key][0], message))
 
     def _text(self, entries: Entries, key: str) -> str | None:
@@ -226,6 +234,14 @@ class EntryReader:
         package, dot, bare = kind.rpartition(".")
         prefixed = f"{package}{dot}{'source_' if subject.from_source else ''}{bare}"
         return test_name(prefixed, subject.named, arguments)
+
+
+def _left_call(value: object) -> str | None:
+    """The function of a ``{{ ref('a') }}`` that stands where no table does."""
+    for each in value if isinstance(value, tuple) else (value,):
+        if isinstance(each, str) and (call := JINJA_CALL.fullmatch(each.strip())):
+            return str(call[1])
+    return None
 
 
 def _without_config(reader: Reader, entries: Entries, generic: GenericTest | None) -> Entries:

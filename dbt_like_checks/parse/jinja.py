@@ -16,6 +16,7 @@ from typing import Any
 MARKS = re.compile(r"\{\{|\{%|\{#")  # what begins Jinja, for dbt too
 _EXPRESSION = re.compile(r"\{\{-?((?:(?!\}\}).)*?)-?\}\}", re.DOTALL)
 KNOWN = "var, env_var and target.name"
+NO_TABLE = "names a table only where a test takes one (to, compare_model): write a singular test"
 LENGTH_LIMIT = 1000  # characters of an expression
 FILTERS = frozenset(
     ("as_bool", "as_native", "as_number", "as_text", "int", "float", "lower", "upper", "trim")
@@ -144,6 +145,8 @@ def _refuse_unknown(template: Any) -> None:
         match node:
             case nodes.Name(name="var" | "env_var" | "target"):
                 continue
+            case nodes.Name(name="ref" | "source" as name):
+                raise ValueError(f"{name!r} {NO_TABLE}")
             case nodes.Name(name=name):
                 raise ValueError(
                     f"{name!r} is not known here: of Jinja only var, env_var and target.name are"

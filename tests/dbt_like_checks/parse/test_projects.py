@@ -387,6 +387,9 @@ def test_variables_give_values_of_their_type(
         ("{{ " + "(" * 300 + "1" + ")" * 300 + " }}", "Jinja"),
         ("{{ " + "x" * 2000 + " }}", "1,000 characters"),
         ("{{ 1 + }}", "is no Jinja expression"),
+        ("{{ ref('t') }}", "'ref' names a table only where a test takes one"),
+        ("a in (select x from {{ source('raw', 'r') }})", "'source' names a table only where"),
+        ("{{ this }}", "'this' is not known here"),
     ],
 )
 @pytest.mark.parametrize("place", ["values", "regex", "where"])
