@@ -160,10 +160,9 @@ def comparable(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElem
         return moment
     text = sa.func.datetime(moment)
     begins_with_date = moment.op("GLOB")(literal("[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"))
-    is_time = sa.and_(sa.func.typeof(moment) == literal("text"), begins_with_date, text.is_not(None))
-    return sa.case(
-        (moment.is_(None), sa.null()), (is_time, text), else_=sa.func.dbt_like_checks_no_time(moment)
-    )
+    text_of_time = sa.case((sa.and_(sa.func.typeof(moment) == literal("text"), begins_with_date), text))
+    otherwise = sa.func.dbt_like_checks_no_time(moment)  # called only where there is no time
+    return sa.case((moment.is_not(None), sa.func.coalesce(text_of_time, otherwise)))
 
 
 def as_date(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.visitors import iterate
 
 from dbt_like_checks.database.dialects import Dialect, written
 from dbt_like_checks.database.tables import Tables
@@ -27,6 +28,27 @@ COUNT = "count(*)"
 
 
 @dataclass(frozen=True)
+class Part:
+    """What one pass over a whole table can say of a test: ``number``, an aggregate.
+
+    It is the test's count where ``exact``; otherwise only 0 says something, that no row fails.
+    """
+
+    table: sa.FromClause
+    number: sa.ColumnElement[Any]
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class Key:
+    """Of a test that values do not repeat: the table, the columns, and the groups that repeat."""
+
+    table: sa.FromClause
+    columns: tuple[sa.ColumnElement[Any], ...]
+    repeated: sa.Select[Any]
+
+
+@dataclass(frozen=True)
 class Query:
     """A compiled test.
 
@@ -39,22 +61,13 @@ class Query:
     _limit: int | None
     _driver: str
     restricted: bool
-    _counts_rows: bool = False  # the failures are the failing rows, all of them
+    _part: Callable[[], Part | None]
+    key: Key | None
 
     @property
-    def condition(self) -> tuple[sa.FromClause, sa.ColumnElement[Any]] | None:
-        """The table and the condition whose rows are the failures, where the test is no more than that."""
-        rows = self._failing(Purpose.COUNT)
-        try:
-            where, tables = rows.whereclause, rows.get_final_froms()
-        except sa.exc.CompileError:  # it says so when its turn comes
-            return None
-        if not self._counts_rows or where is None or len(tables) != 1:
-            return None
-        # No groups, no limit, nothing but columns of one table: else it would differ from this.
-        plain = sa.select(*rows.selected_columns).where(where)
-        is_plain = isinstance(tables[0], sa.TableClause) and rows.compare(plain)
-        return (tables[0], where) if is_plain else None
+    def part(self) -> Part | None:
+        """What the test is in a pass that it shares with others of its table, where it can."""
+        return self._part()
 
     @cached_property
     def sql(self) -> str:
@@ -75,9 +88,11 @@ def compile_test(
     test: DataTest, tables: Tables, registry: Registry, restrict: Restriction | None = None
 ) -> Query:
     """Compile one test for a database. Raises CannotCompile where it does not fit its table."""
+    part: Callable[[], Part | None]
     if test.sql is not None:
         singular = _singular(test.sql, tables)
         counted_by, restricted = COUNT, False
+        part, key = _no_part, None
 
         def failing(purpose: Purpose) -> sa.Select[Any]:
             return singular
@@ -90,10 +105,53 @@ def compile_test(
         def failing(purpose: Purpose) -> sa.Select[Any]:
             return _failing_rows(generic, replace(tested, purpose=purpose), test)
 
+        in_full = test.config.limit is None and (test.config.fail_calc or counted_by) == COUNT
+        part = partial(_part_of, generic, tested, test) if in_full else _no_part
+        whole = in_full and tested.rows is tested.table.from_clause
+        key = _key_of(tested, failing(Purpose.COUNT)) if generic.key and whole else None
+
     limit = test.config.limit
     count = _count(failing(Purpose.COUNT), test.config.fail_calc or counted_by, limit)
-    plainly = limit is None and (test.config.fail_calc or counted_by) == COUNT and test.sql is None
-    return Query(count, failing, limit, tables.reader.engine.url.drivername, restricted, plainly)
+    return Query(count, failing, limit, tables.reader.engine.url.drivername, restricted, part, key)
+
+
+def _no_part() -> None:
+    return None
+
+
+def _part_of(generic: GenericTest, tested: Tested, test: DataTest) -> Part | None:
+    table = tested.table.from_clause
+    if tested.rows is table and generic.in_pass is not None:
+        number = generic.in_pass(tested, **test.arguments)
+        return None if number is None else Part(table, number)
+    # The same test on the whole table, and which of its rows are meant as one condition more.
+    on_all = replace(tested, rows=table)
+    rows = _failing_rows(generic, on_all, test)
+    try:
+        failing, tables = rows.whereclause, rows.get_final_froms()
+    except sa.exc.CompileError:  # it says so when its turn comes
+        return None
+    # A query within the condition may be on the tested rows, which here are all.
+    if failing is None or tables != [table] or any(isinstance(e, sa.Select) for e in iterate(failing)):
+        return None
+    meant = sa.and_(*tested.conditions, failing)
+    number = sa.func.count().filter(meant)
+    # No limit, nothing but columns of one table: else it would differ from one of these.
+    plain = sa.select(*rows.selected_columns).where(failing)
+    if rows.compare(plain):
+        return Part(table, number)
+    if tested.tested_column is None or not rows.compare(plain.group_by(on_all.column)):
+        return None
+    if tested.dialect is not Dialect.SQLITE:  # PostgreSQL would read a table alone that it reads in parallel
+        return Part(table, number, exact=False)
+    of_null = sa.func.count().filter(sa.and_(meant, on_all.column.is_(None)))
+    values = sa.func.count(on_all.column.distinct()).filter(meant)
+    return Part(table, values + sa.case((of_null > 0, 1), else_=0))
+
+
+def _key_of(tested: Tested, repeated: sa.Select[Any]) -> Key:
+    columns = (tested.column,) if tested.tested_column else tuple(repeated.selected_columns)
+    return Key(tested.table.from_clause, columns, repeated)
 
 
 def readable(query: sa.Select[Any], driver: str) -> str:
@@ -121,9 +179,12 @@ def _tested(test: DataTest, tables: Tables, restrict: Restriction | None) -> Tes
     restriction = None
     if restrict is not None:
         restriction = restrict({name: table.from_clause.c[name] for name in table.columns}, dialect)
+    where = None if test.config.where is None else written(test.config.where)
+    conditions = tuple(each for each in (where, restriction) if each is not None)
     return Tested(
         table=table,
-        rows=_rows(table, test.config.where, restriction),
+        rows=_rows(table, conditions),
+        conditions=conditions,
         dialect=dialect,
         read_table=tables.read,
         read_types=tables.types,
@@ -132,15 +193,11 @@ def _tested(test: DataTest, tables: Tables, restrict: Restriction | None) -> Tes
     )
 
 
-def _rows(table: Table, where: str | None, restriction: sa.ColumnElement[bool] | None) -> sa.FromClause:
-    if where is None and restriction is None:
+def _rows(table: Table, conditions: tuple[sa.ColumnElement[Any], ...]) -> sa.FromClause:
+    if not conditions:
         return table.from_clause
-    rows = sa.select(*(table.from_clause.c[name] for name in table.columns))
-    if where is not None:
-        rows = rows.where(written(where))
-    if restriction is not None:
-        rows = rows.where(restriction)
-    return rows.subquery("dbt_subquery")
+    columns = (table.from_clause.c[name] for name in table.columns)
+    return sa.select(*columns).where(*conditions).subquery("dbt_subquery")
 
 
 def _failing_rows(generic: GenericTest, tested: Tested, test: DataTest) -> sa.Select[Any]:

@@ -195,12 +195,12 @@ class _Run:
         began = time.monotonic()
         try:
             with self.reader.reading() as connection:
-                counts = connection.execute(scan.counts).one()
-                for (index, query), failures in zip(scan.queries.items(), counts, strict=True):
+                for index, failures in scan.counts(connection).items():
+                    query = scan.queries[index]
                     results[index] = self._with_rows(connection, self.tests[index], query, failures)
         except (DataTestError, sa.exc.SQLAlchemyError, ArithmeticError, TypeError, ValueError):
             return {}
-        each = (time.monotonic() - began) / len(results)
+        each = (time.monotonic() - began) / max(len(results), 1)
         return {index: replace(result, execution_time=each) for index, result in results.items()}
 
     def _with_rows(self, connection: sa.Connection, test: DataTest, query: Query, failures: int) -> Result:

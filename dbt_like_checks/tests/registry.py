@@ -27,6 +27,7 @@ from dbt_like_checks.errors import DataTestError, did_you_mean
 GROUP = "dbt_like_checks.tests"
 UsesColumn = Literal["required", "optional", "none"]
 FailingRows = Callable[..., sa.Select[Any]]
+InPass = Callable[..., sa.ColumnElement[Any] | None]
 
 
 class BadGenericTest(DataTestError):
@@ -38,7 +39,9 @@ class GenericTest:
     """A generic test: its name, the function that selects failing rows, and how they are counted.
 
     ``column`` says whether it is on a column. ``count`` is the SQL of the failure count over the
-    failing rows, dbt's ``fail_calc``.
+    failing rows, dbt's ``fail_calc``. ``in_pass``, called as ``function`` is, gives that count as an
+    aggregate over the table, to be asked for together with others; None where there is none. ``key``: the
+    rows are those whose values of some columns repeat, selected first.
     """
 
     name: str
@@ -46,6 +49,8 @@ class GenericTest:
     function: FailingRows
     column: UsesColumn = "required"
     count: str = "count(*)"
+    in_pass: InPass | None = None
+    key: bool = False
 
     @property
     def qualified_name(self) -> str:
@@ -76,11 +81,13 @@ def generic_test(
     name: str | None = None,
     column: UsesColumn = "required",
     count: str = "count(*)",
+    in_pass: InPass | None = None,
+    key: bool = False,
 ) -> Callable[[FailingRows], GenericTest]:
     """Make a generic test of a function ``(tested, *, arguments…) -> Select``."""
 
     def decorate(function: FailingRows) -> GenericTest:
-        return GenericTest(name or function.__name__, package, function, column, count)
+        return GenericTest(name or function.__name__, package, function, column, count, in_pass, key)
 
     return decorate
 

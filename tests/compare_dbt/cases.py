@@ -62,6 +62,7 @@ def generic_cases() -> list[Case]:
     return [
         *(*_on_people(), *_on_orders(), *_on_odd_names(), *_on_stays(), *_on_steps(), *_spelled_oddly()),
         *(each for table in PEOPLE for each in _more_on_people(table)),
+        *(each for table in PEOPLE for each in _rarer_on_people(table)),
     ]
 
 
@@ -153,6 +154,34 @@ def _more_on_people(table: str) -> Iterator[Case]:
     yield case(f"{expect}column_max_to_be_between", "age", max_value=90)
     yield case(f"{expect}column_values_to_be_unique", "id", row_condition="age > 30")
     yield case(f"{expect}column_pair_values_A_to_be_greater_than_B", column_A="age", column_B="score")
+
+
+def _rarer_on_people(table: str) -> Iterator[Case]:
+    def expect(test: str, column: str | None = None, **arguments: Any) -> Case:
+        return Case(table, column, f"dbt_expectations.expect_{test}", arguments)
+
+    yield expect("column_values_to_not_be_in_set", "country", value_set=["xx", "日本"])
+    yield expect("column_distinct_values_to_be_in_set", "country", value_set=["fr", "jp", "de"])
+    yield expect("column_values_to_be_null", "email", row_condition="age > 90")
+    yield expect("compound_columns_to_be_unique", column_list=["country", "age"])
+    yield expect("compound_columns_to_be_unique", column_list=["email", "age"], ignore_row_if="never")
+    yield expect(
+        "compound_columns_to_be_unique", column_list=["id", "email"], ignore_row_if="any_value_is_missing"
+    )
+    yield expect("column_values_to_be_in_type_list", "age", column_type_list=["integer", "bigint"])
+    yield expect("column_values_to_be_of_type", "name", column_type="date")
+    yield expect("column_pair_values_to_be_equal", column_A="age", column_B="score")
+    yield expect("column_distinct_count_to_be_greater_than", "country", value=4)
+    yield expect("column_distinct_count_to_be_less_than", "age", value=3, group_by=["country"])
+    yield expect("table_row_count_to_equal_other_table", compare_model="ref('people')")
+    yield expect("table_row_count_to_equal_other_table", compare_model="ref('clean_people')", factor=2)
+    yield expect("column_min_to_be_between", "age", min_value=18)
+    yield expect("column_sum_to_be_between", "age", max_value=1000, group_by=["country"])
+    yield expect("column_mean_to_be_between", "score", min_value=20, max_value=60, strictly=True)
+    yield expect("column_unique_value_count_to_be_between", "country", min_value=2, max_value=4)
+    yield expect("column_proportion_of_unique_values_to_be_between", "id", min_value=0.99)
+    yield expect("column_values_to_match_regex_list", "email", regex_list=["@", "[.]org$"], match_on="all")
+    yield expect("column_values_to_not_match_regex_list", "name", regex_list=["^Z", "9$"])
 
 
 def _on_orders() -> Iterator[Case]:
@@ -294,7 +323,7 @@ def _tests_at(model: dict[str, Any], column: str | None) -> list[dict[str, Any]]
 def _drawn(chance: random.Random, case: Case) -> dict[str, Any]:
     drawn: dict[str, Any] = {}
     # A column's existence has no rows to choose from; dbt_utils refuses to look into a subquery.
-    if chance.random() < 0.6 and not case.test.endswith("column_to_exist"):
+    if chance.random() < 0.6 and not case.test.endswith(("column_to_exist", "type_list", "of_type")):
         drawn["where"] = chance.choice(WHERE[case.table])
     # Where counts are summed over groups, a limit would make it matter which group comes first.
     if chance.random() < 0.4 and "group_by_columns" not in case.arguments:

@@ -25,7 +25,7 @@ def not_null(tested: Tested) -> sa.Select[Any]:
     return tested.failing(tested.column.is_(None))
 
 
-@generic_test()
+@generic_test(key=True)
 def unique(tested: Tested) -> sa.Select[Any]:
     """No value occurs twice; NULL may. Fails once per repeated value."""
     return (

@@ -105,7 +105,21 @@ def expect_column_value_lengths_to_be_between(
     return not_holding(tested, inside, row_condition)
 
 
-@generic_test(package=PACKAGE, column="none")
+def _row_count_in_pass(
+    tested: Tested,
+    *,
+    min_value: int | None,
+    max_value: int | None,
+    group_by: GroupBy,
+    row_condition: str | None,
+    strictly: bool,
+) -> sa.ColumnElement[Any] | None:
+    if group_by or row_condition is not None:
+        return None
+    return sa.case((sa.not_(_between(sa.func.count(), min_value, max_value, strictly)), 1), else_=0)
+
+
+@generic_test(package=PACKAGE, column="none", in_pass=_row_count_in_pass)
 def expect_table_row_count_to_be_between(
     tested: Tested,
     *,

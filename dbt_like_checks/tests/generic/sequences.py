@@ -16,7 +16,31 @@ from dbt_like_checks.tests.registry import generic_test
 Gaps = Literal["allowed", "not_allowed", "required"]
 
 
-@generic_test(package=PACKAGE, column="none")
+def _recency(
+    tested: Tested, field: str, datepart: DatePart, interval: int, *, dates: bool
+) -> tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]]:
+    """The newest moment, an aggregate, and the one that it must not be before."""
+    dialect = tested.dialect
+    threshold = add(dialect, now(dialect), datepart, -interval)
+    newest: sa.ColumnElement[Any] = sa.func.max(comparable(dialect, tested.named_or_written(field)))
+    return (as_date(dialect, newest), as_date(dialect, threshold)) if dates else (newest, threshold)
+
+
+def _recency_in_pass(
+    tested: Tested,
+    *,
+    field: str,
+    datepart: DatePart,
+    interval: int,
+    ignore_time_component: bool,
+    group_by_columns: GroupBy,
+) -> sa.ColumnElement[Any] | None:
+    newest, threshold = _recency(tested, field, datepart, interval, dates=ignore_time_component)
+    too_old = sa.or_(newest < threshold, newest.is_(None))
+    return None if group_by_columns else sa.case((too_old, 1), else_=0)
+
+
+@generic_test(package=PACKAGE, column="none", in_pass=_recency_in_pass)
 def recency(
     tested: Tested,
     *,
@@ -27,12 +51,8 @@ def recency(
     group_by_columns: GroupBy = (),
 ) -> sa.Select[Any]:
     """The newest row is there and at most so old, in each group. Fails once per group."""
-    dialect = tested.dialect
     groups = tested.all_named(group_by_columns)
-    threshold = add(dialect, now(dialect), datepart, -interval)
-    newest: sa.ColumnElement[Any] = sa.func.max(comparable(dialect, tested.named_or_written(field)))
-    if ignore_time_component:
-        threshold, newest = as_date(dialect, threshold), as_date(dialect, newest)
+    newest, threshold = _recency(tested, field, datepart, interval, dates=ignore_time_component)
     newest_of_each = sa.select(*groups, newest.label("most_recent")).select_from(tested.rows)
     recent = newest_of_each.group_by(*groups).subquery("recency")
     most_recent = recent.c.most_recent

@@ -92,8 +92,8 @@ class Purpose(Enum):
 class Tested:
     """What one test is on.
 
-    ``rows`` is the table, or the part of it that ``where`` and the run leave, as something to select
-    from; ``restricted``: the run is about a part only.
+    ``rows`` is the table, or the part of it that ``where`` and the run leave (``conditions``), as something
+    to select from; ``restricted``: the run is about a part only.
     """
 
     __test__ = False  # pytest would collect a class whose name begins so
@@ -104,6 +104,7 @@ class Tested:
     read_table: Callable[[Relation], Table]
     read_types: Callable[[Relation], Mapping[str, str]]
     tested_column: Column | None = None
+    conditions: tuple[sa.ColumnElement[Any], ...] = ()
     restricted: bool = False
     purpose: Purpose = Purpose.COUNT
 

@@ -53,7 +53,7 @@ def expression_is_true(tested: Tested, *, expression: Sql) -> sa.Select[Any]:
     return tested.failing(sa.not_(followed_by(tested.column, expression)))
 
 
-@generic_test(package=PACKAGE, column="none")
+@generic_test(package=PACKAGE, column="none", key=True)
 def unique_combination_of_columns(
     tested: Tested, *, combination_of_columns: ColumnNames, quote_columns: bool = False
 ) -> sa.Select[Any]:
@@ -72,7 +72,18 @@ def not_empty_string(tested: Tested, *, trim_whitespace: bool = True) -> sa.Sele
     return failing.with_only_columns(text.label(str(tested.column.key))) if tested.storing else failing
 
 
-@generic_test(package=PACKAGE)
+# PostgreSQL has min and max of these; of a boolean, a UUID or JSON it has none.
+_ORDERED = ("big", "char", "date", "double", "int", "numeric", "real", "small", "text", "time")
+
+
+def _constant_in_pass(tested: Tested, *, group_by_columns: GroupBy = ()) -> sa.ColumnElement[Any] | None:
+    column, of_type = tested.column, tested.column_type.lower()
+    if group_by_columns or (tested.dialect is Dialect.POSTGRESQL and not of_type.startswith(_ORDERED)):
+        return None
+    return sa.case((sa.func.min(column) == sa.func.max(column), 1), else_=0)
+
+
+@generic_test(package=PACKAGE, in_pass=_constant_in_pass)
 def not_constant(tested: Tested, *, group_by_columns: GroupBy = ()) -> sa.Select[Any]:
     """There is more than one value, in each group. Fails once per group with exactly one."""
     groups = tested.all_named(group_by_columns)
@@ -93,20 +104,32 @@ def at_least_one(tested: Tested, *, group_by_columns: GroupBy = ()) -> sa.Select
     return sa.select(present.label("filler_column")).select_from(found).having(present == 0)
 
 
-@generic_test(package=PACKAGE)
+def _proportion(tested: Tested) -> sa.ColumnElement[Any]:
+    present = sa.func.sum(sa.case((tested.column.is_(None), 0), else_=1))
+    number: Any = sa.REAL() if tested.dialect is Dialect.SQLITE else sa.Numeric(28, 6)
+    return present / sa.cast(sa.func.count(), number)
+
+
+def _outside(share: sa.ColumnElement[Any], at_least: float, at_most: float) -> sa.ColumnElement[bool]:
+    return sa.or_(share < literal(at_least), share > literal(at_most))
+
+
+def _proportion_in_pass(
+    tested: Tested, *, at_least: float, at_most: float, group_by_columns: GroupBy
+) -> sa.ColumnElement[Any] | None:
+    outside = _outside(_proportion(tested), at_least, at_most)
+    return None if group_by_columns else sa.case((outside, 1), else_=0)
+
+
+@generic_test(package=PACKAGE, in_pass=_proportion_in_pass)
 def not_null_proportion(
     tested: Tested, *, at_least: Proportion, at_most: Proportion = 1.0, group_by_columns: GroupBy = ()
 ) -> sa.Select[Any]:
     """The share of values that are not NULL is within bounds, in each group. Fails once per group."""
     groups = tested.all_named(group_by_columns)
-    present = sa.func.sum(sa.case((tested.column.is_(None), 0), else_=1))
-    number: Any = sa.REAL() if tested.dialect is Dialect.SQLITE else sa.Numeric(28, 6)
-    share = (present / sa.cast(sa.func.count(), number)).label("not_null_proportion")
+    share = _proportion(tested).label("not_null_proportion")
     shares = sa.select(*groups, share).group_by(*groups).subquery("validation")
-    outside = sa.or_(
-        shares.c.not_null_proportion < literal(at_least), shares.c.not_null_proportion > literal(at_most)
-    )
-    return sa.select(*shares.c).where(outside)
+    return sa.select(*shares.c).where(_outside(shares.c.not_null_proportion, at_least, at_most))
 
 
 def _tested_name(tested: Tested) -> str:

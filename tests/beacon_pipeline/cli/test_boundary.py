@@ -25,9 +25,10 @@ from hypothesis import strategies as st
 
 from beacon_pipeline.catalog import CatalogError, UnknownName
 from beacon_pipeline.cli import main
-from beacon_pipeline.cli.boundary import PlainGroup
+from beacon_pipeline.cli.boundary import PlainGroup, reason_of
 from beacon_pipeline.ledger import LedgerUnavailable
 from dbt_like_checks import DataTestError
+from dbt_like_checks.database import secrets
 from inference.contract import NotConfigured, ProviderError
 from tests.beacon_pipeline.instances import BEACON, beacon_here, environment
 
@@ -412,3 +413,20 @@ def test_what_an_instance_keeps_is_private_whatever_the_umask(
         path.chmod(0o777)  # as an older version left it
     assert beacon_here(env, command).exit_code == 0
     assert open_to_others(home) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("no postgresql://ada:geheim@host/db"), "no postgresql://ada:***@host/db"),
+        (ValueError("postgresql://ada:ge@heim:x@host/db"), "postgresql://ada:***@host/db"),
+        (RuntimeError("host/db?password=geheim&sslmode=require"), "host/db?password=***&sslmode=require"),
+        (ValueError("host=h password='ge \\' heim' user=ada"), "host=h password=*** user=ada"),
+        (ValueError("HF_TOKEN=hf_abcdefgh"), "HF_TOKEN=***"),
+        (ValueError("set HF_TOKEN=hf_... first"), "set HF_TOKEN=hf_... first"),
+        (STATEMENT, "file is not a database"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_both_packages_give_the_same_reason_without_secrets(error: Exception, said: str) -> None:
+    assert reason_of(error) == secrets.reason_of(error) == said

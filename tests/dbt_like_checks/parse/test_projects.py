@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -449,10 +448,7 @@ def test_one_hundred_of_300_models_and_what_is_not_supported(
             model["data_tests"] = [{"elementary.schema_changes": {"config": {"severity": "warn"}}}]
         write(json.dumps({"version": 2, "models": [model]}), f"project/models/m{number}.yml")
     write("{% set x = 1 %} select {{ x }}", "project/tests/looping.sql")
-    began = time.perf_counter()
     loaded = load_project(project)
-    # Two seconds on an idle machine of two cores; this one may be busy.
-    assert time.perf_counter() - began < 10
     assert len(loaded) == 300 * 3 + 11
     url = make_database("sqlite")
     fill(url, "CREATE TABLE m0 (c0 integer, c1 integer, c2 integer)")

@@ -2,15 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from dbt_like_checks import (
     DataTest,
+    Registry,
     Result,
     RunOptions,
     RunResults,
     Status,
+    Tested,
+    default_registry,
+    generic_test,
     load_project,
     open_engine,
     run_tests,
@@ -373,11 +379,95 @@ models:
         assert together == alone
 
 
+KEYED = """
+models:
+  - name: pairs
+    data_tests:
+      - dbt_utils.unique_combination_of_columns: {name: ab, arguments: {combination_of_columns: [a, b]}}
+      - dbt_utils.unique_combination_of_columns: {name: bc, arguments: {combination_of_columns: [b, c]}}
+      - dbt_utils.unique_combination_of_columns: {name: ac, arguments: {combination_of_columns: [c, a]}}
+      - dbt_utils.recency: {name: old, arguments: {field: at, datepart: day, interval: 1}}
+      - dbt_expectations.expect_table_row_count_to_be_between: {name: rows, arguments: {max_value: 3}}
+    columns:
+      - {name: a, data_tests: [unique: {name: a}, dbt_utils.not_null_proportion: {name: p, at_least: 0.9}]}
+      - {name: b, data_tests: [unique: {name: b}, dbt_utils.not_constant: {name: k}]}
+      - name: c
+        data_tests:
+          - dbt_utils.not_constant: {name: constant}
+          - accepted_values: {name: known, arguments: {values: [x]}}
+          - accepted_values: {name: unknown, arguments: {values: [y]}}
+          - dbt_expectations.expect_column_distinct_values_to_be_in_set: {name: in_set, value_set: [x]}
+          - accepted_values: {name: some, arguments: {values: [y]}, config: {where: a > 100}}
+"""
+PAIRS = "CREATE TABLE pairs (a integer, b varchar(9), c varchar(9), at timestamp)"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [(1, "p", "x"), (2, "q", "x"), (3, "r", "x")],
+        [(1, "p", "x"), (1, "p", "x"), (1, "q", None), (2, "P", "x")],
+        [(None, "p", "x"), (None, "p", "x"), (3, None, "x"), (4, None, "x")],
+        [(1, "it's", "x"), (1, "%s :y", "x"), (2, "it's", "x"), (2, "%s :y", "x")],
+        [(n // 2, f"b{n // 3}", "x") for n in range(400)],  # too many that repeat to look for each
+    ],
+    ids=["empty", "all well", "repeated", "missing", "hostile", "many"],
+)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_what_a_pass_says_of_keys_and_aggregates_is_what_each_says_alone(
+    make_database: NewDatabase, write: Write, kind: str, rows: list[tuple[int | None, str | None, str | None]]
+) -> None:
+    url = make_database(kind)
+    fill(url, PAIRS)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        insert = sa.text("INSERT INTO pairs VALUES (:a, :b, :c, '2020-01-01 00:00:00')")
+        for row in rows:
+            connection.execute(insert, dict(zip("abc", row, strict=True)))
+    engine.dispose()
+    engine = open_engine(url)
+    tests = load_project(write(KEYED))
+    alone, together = (
+        {
+            result.test.name: (result.status, result.failures, result.message, result.compiled_code)
+            for result in run_tests(tests, engine, RunOptions(share_scans=share, sample=0))
+        }
+        for share in (False, True)
+    )
+    engine.dispose()
+    assert together == alone
+    assert all(status is not Status.ERROR for status, *_ in together.values())
+
+
+def test_a_condition_on_an_aggregate_of_the_tested_rows_shares_no_pass(planted: str, write: Write) -> None:
+    @generic_test()
+    def below_the_mean(tested: Tested) -> sa.Select[Any]:
+        rows = sa.select(tested.rows).subquery("all_rows")
+        mean = sa.select(sa.func.avg(rows.c.total)).scalar_subquery()
+        return tested.failing(tested.column < mean)
+
+    registry = Registry([*default_registry(), below_the_mean])
+    tests = "{not_null: {name: n}}, {below_the_mean: {name: b, config: {where: total > 20}}}"
+    path = write(f"models: [{{name: orders, columns: [{{name: total, tests: [{tests}]}}]}}]")
+    project = load_project(path, registry=registry)
+    alone, together = (
+        [
+            (result.status, result.failures)
+            for result in run_tests(project, planted, RunOptions(share_scans=share), registry=registry)
+        ]
+        for share in (False, True)
+    )
+    assert together == alone
+    assert together[1][1] == 2  # of 30, 50, 60 and 70 the first two are below 52.5
+
+
 def test_tests_of_a_table_share_a_pass(make_database: NewDatabase, write: Write) -> None:
     url = make_database("sqlite")
     fill(url, PLANTED)
     path = write(
-        "models: [{name: orders, columns: [{name: id, tests: [not_null]}, {name: total, tests: [not_null]}]}]"
+        "models: [{name: orders, columns: [{name: id, tests: [not_null]}, {name: total, tests: [not_null]},"
+        " {name: customer, tests: [dbt_utils.not_constant, {not_null: {where: id > 2}}]}]}]"
     )
     engine, sent = open_engine(url), []
 
@@ -387,5 +477,5 @@ def test_tests_of_a_table_share_a_pass(make_database: NewDatabase, write: Write)
     sa.event.listen(engine, "before_cursor_execute", note)
     results = run_tests(load_project(path), engine, RunOptions(sample=0))
     engine.dispose()
-    assert [result.failures for result in results] == [0, 1]
+    assert [result.failures for result in results] == [0, 1, 0, 1]
     assert len([statement for statement in sent if "count(" in statement]) == 1

@@ -82,3 +82,92 @@ select {{ column_name }} from {{ model }}
 where {{ column_name }} is not null {% if row_condition %} and ({{ row_condition }}){% endif %}
 group by {{ column_name }} having count(*) >= 2
 {% endtest %}
+
+{#- As published: joined with the set, so that a value listed twice counts twice. -#}
+{% test expect_column_values_to_not_be_in_set(model, column_name, value_set, quote_values=true, row_condition=none) %}
+{{ dbt_expectations._failing(model, column_name ~ " not in (" ~ dbt_expectations._listed(value_set, quote_values) ~ ")", row_condition) }}
+{% endtest %}
+
+{% macro _listed(values, quoted) %}
+{%- for value in values %}{{ "'" ~ value ~ "'" if quoted else value }}{{ ", " if not loop.last }}{% endfor -%}
+{% endmacro %}
+
+{% test expect_column_distinct_values_to_be_in_set(model, column_name, value_set, quote_values=true, row_condition=none) %}
+select v from (select distinct {{ column_name }} as v from {{ model }} {% if row_condition %}where {{ row_condition }}{% endif %}) found
+where v is null or v not in ({{ dbt_expectations._listed(value_set, quote_values) }})
+{% endtest %}
+
+{% test expect_column_values_to_be_null(model, column_name, row_condition=none) %}
+{{ dbt_expectations._failing(model, column_name ~ " is null", row_condition) }}
+{% endtest %}
+
+{% test expect_compound_columns_to_be_unique(model, column_list, ignore_row_if="all_values_are_missing", row_condition=none) %}
+{%- set both = {"all_values_are_missing": " or ", "any_value_is_missing": " and "} -%}
+select {{ column_list | join(", ") }} from {{ model }}
+where {{ "(" ~ (column_list | join(" is not null" ~ both[ignore_row_if])) ~ " is not null)" if ignore_row_if != "never" else "true" }}
+{% if row_condition %} and ({{ row_condition }}){% endif %}
+group by {{ column_list | join(", ") }} having count(*) >= 2
+{% endtest %}
+
+{% test expect_column_values_to_be_in_type_list(model, column_name, column_type_list) %}
+{%- set wrong = [] -%}
+{%- if execute %}{% for column in adapter.get_columns_in_relation(model) %}
+{%- if column.name | upper == column_name | upper and column.dtype | upper not in column_type_list | map("upper") | list %}{% do wrong.append(1) %}{% endif %}
+{%- endfor %}{% endif -%}
+select 1 as wrong where {{ wrong | length }} = 1
+{% endtest %}
+
+{% test expect_column_values_to_be_of_type(model, column_name, column_type) %}
+{{ dbt_expectations.test_expect_column_values_to_be_in_type_list(model, column_name, [column_type]) }}
+{% endtest %}
+
+{% test expect_column_pair_values_to_be_equal(model, column_A, column_B, row_condition=none) %}
+{{ dbt_expectations._failing(model, column_A ~ " = " ~ column_B, row_condition) }}
+{% endtest %}
+
+{% test expect_column_distinct_count_to_be_greater_than(model, column_name, value, group_by=none, row_condition=none) %}
+{{ dbt_expectations._aggregate(model, "count(distinct " ~ column_name ~ ") > " ~ value, group_by, row_condition) }}
+{% endtest %}
+
+{% test expect_column_distinct_count_to_be_less_than(model, column_name, value, group_by=none, row_condition=none) %}
+{{ dbt_expectations._aggregate(model, "count(distinct " ~ column_name ~ ") < " ~ value, group_by, row_condition) }}
+{% endtest %}
+
+{% test expect_table_row_count_to_equal_other_table(model, compare_model, factor=1, row_condition=none, compare_row_condition=none) %}
+select * from (select
+    (select count(*) from {{ model }} where {{ row_condition or "true" }}) as here,
+    (select count(*) * {{ factor }} from {{ compare_model }} where {{ compare_row_condition or row_condition or "true" }}) as there
+) counted where here <> there
+{% endtest %}
+
+{% test expect_column_min_to_be_between(model, column_name, min_value=none, max_value=none, group_by=none, row_condition=none, strictly=false) %}
+{{ dbt_expectations._aggregate(model, dbt_expectations._between("min(" ~ column_name ~ ")", min_value, max_value, strictly), group_by, row_condition) }}
+{% endtest %}
+
+{% test expect_column_sum_to_be_between(model, column_name, min_value=none, max_value=none, group_by=none, row_condition=none, strictly=false) %}
+{{ dbt_expectations._aggregate(model, dbt_expectations._between("sum(" ~ column_name ~ ")", min_value, max_value, strictly), group_by, row_condition) }}
+{% endtest %}
+
+{% test expect_column_mean_to_be_between(model, column_name, min_value=none, max_value=none, group_by=none, row_condition=none, strictly=false) %}
+{{ dbt_expectations._aggregate(model, dbt_expectations._between("avg(" ~ column_name ~ ")", min_value, max_value, strictly), group_by, row_condition) }}
+{% endtest %}
+
+{% test expect_column_unique_value_count_to_be_between(model, column_name, min_value=none, max_value=none, group_by=none, row_condition=none, strictly=false) %}
+{{ dbt_expectations._aggregate(model, dbt_expectations._between("count(distinct " ~ column_name ~ ")", min_value, max_value, strictly), group_by, row_condition) }}
+{% endtest %}
+
+{% test expect_column_proportion_of_unique_values_to_be_between(model, column_name, min_value=none, max_value=none, group_by=none, row_condition=none, strictly=false) %}
+{{ dbt_expectations._aggregate(model, dbt_expectations._between("(case when count(" ~ column_name ~ ") = 0 then 1 else count(distinct " ~ column_name ~ ") / count(" ~ column_name ~ ")::double end)", min_value, max_value, strictly), group_by, row_condition) }}
+{% endtest %}
+
+{% test expect_column_values_to_match_regex_list(model, column_name, regex_list, match_on="any", row_condition=none) %}
+{%- set each = [] -%}
+{%- for regex in regex_list %}{% do each.append("regexp_matches(" ~ column_name ~ ", '" ~ regex ~ "')") %}{% endfor -%}
+{{ dbt_expectations._failing(model, each | join(" and " if match_on == "all" else " or "), row_condition) }}
+{% endtest %}
+
+{% test expect_column_values_to_not_match_regex_list(model, column_name, regex_list, match_on="any", row_condition=none) %}
+{%- set each = [] -%}
+{%- for regex in regex_list %}{% do each.append("not regexp_matches(" ~ column_name ~ ", '" ~ regex ~ "')") %}{% endfor -%}
+{{ dbt_expectations._failing(model, each | join(" and " if match_on == "all" else " or "), row_condition) }}
+{% endtest %}
