@@ -159,7 +159,8 @@ def comparable(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElem
     if dialect is not Dialect.SQLITE:
         return moment
     text = sa.func.datetime(moment)
-    begins_with_date = moment.op("GLOB")(literal("[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"))
+    # Of the texts that it reads only a date has this fifth character; a GLOB takes twice as long.
+    begins_with_date = sa.func.substr(moment, literal(5), literal(1)) == literal("-")
     text_of_time = sa.case((sa.and_(sa.func.typeof(moment) == literal("text"), begins_with_date), text))
     otherwise = sa.func.dbt_like_checks_no_time(moment)  # called only where there is no time
     return sa.case((moment.is_not(None), sa.func.coalesce(text_of_time, otherwise)))

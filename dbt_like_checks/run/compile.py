@@ -144,7 +144,7 @@ def _part_of(generic: GenericTest, tested: Tested, test: DataTest) -> Part | Non
         return None
     if tested.dialect is not Dialect.SQLITE:  # PostgreSQL would read a table alone that it reads in parallel
         return Part(table, number, exact=False)
-    of_null = sa.func.count().filter(sa.and_(meant, on_all.column.is_(None)))
+    of_null = sa.func.count().filter(sa.and_(on_all.column.is_(None), meant))
     values = sa.func.count(on_all.column.distinct()).filter(meant)
     return Part(table, values + sa.case((of_null > 0, 1), else_=0))
 

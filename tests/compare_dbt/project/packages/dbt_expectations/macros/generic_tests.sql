@@ -104,7 +104,7 @@ where v is null or v not in ({{ dbt_expectations._listed(value_set, quote_values
 {% test expect_compound_columns_to_be_unique(model, column_list, ignore_row_if="all_values_are_missing", row_condition=none) %}
 {%- set both = {"all_values_are_missing": " or ", "any_value_is_missing": " and "} -%}
 select {{ column_list | join(", ") }} from {{ model }}
-where {{ "(" ~ (column_list | join(" is not null" ~ both[ignore_row_if])) ~ " is not null)" if ignore_row_if != "never" else "true" }}
+where ({{ column_list | join(" is not null" ~ both[ignore_row_if]) }} is not null)
 {% if row_condition %} and ({{ row_condition }}){% endif %}
 group by {{ column_list | join(", ") }} having count(*) >= 2
 {% endtest %}
