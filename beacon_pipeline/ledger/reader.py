@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger import pages, rows
+from beacon_pipeline.ledger import newest, pages, rows
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import (
     Call,
@@ -167,24 +167,13 @@ class LedgerReader:
 
     def newest_executions(self, cells: Sequence[Cell]) -> list[Execution]:
         """For each of these cells that was ever asked, its executions in the newest job."""
-        table = executions_table
-        place = (table.c.region, table.c.model, table.c.question)
 
         def read(connection: sa.Connection) -> list[Execution]:
             found: list[Execution] = []
-            for some in chunks(sorted(set(cells))):
-                rank = sa.func.rank().over(partition_by=place, order_by=order).label("rank")
-                newest = (
-                    sa.select(table.c.id, rank)
-                    .join(jobs_table, jobs_table.c.id == table.c.job_id)
-                    .where(rows.in_cells(some))
-                    .subquery()
-                )
-                ids = sa.select(newest.c.id).where(newest.c.rank == 1)
-                found += rows.read_executions(connection, table.c.id.in_(ids))
+            for some in chunks(sorted(newest.ids_in_newest_job(connection, cells))):
+                found += rows.read_executions(connection, executions_table.c.id.in_(some))
             return found
 
-        order = (jobs_table.c.created_at.desc(), jobs_table.c.id.desc())
         return self._database.read(read)
 
     def executions_on(self, call_id: str) -> list[Execution]:
