@@ -8,7 +8,7 @@ endif
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
 
-.PHONY: help setup run study dev dev-modal test test-long test-vllm check format incident chaos bench bench-data-tests compare-dbt clean
+.PHONY: help setup run study dev dev-modal test test-long test-vllm mutation check format incident chaos bench bench-data-tests compare-dbt clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
@@ -37,6 +37,9 @@ test: setup ## the test suite
 
 test-long: setup .venv-crate/.installed ## the tests that take minutes each: whole lives of an instance, on both databases
 	$(BIN)/pytest -n auto --dist loadfile -m long
+
+mutation: setup ## a bounded sample of mutants of the pure modules: which do their tests find? MODULES="…": those
+	$(BIN)/python -m tests.mutation $(MODULES)
 
 check: setup ## lint, format, types, the floors of the house, the Compose file
 	$(BIN)/ruff check .

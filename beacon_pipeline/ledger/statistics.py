@@ -140,8 +140,8 @@ def _agreements(connection: sa.Connection, recent: sa.ColumnElement[bool]) -> tu
             sa.func.max(one).label("answered"),
         )
         .join(call, call.c.id == attempt.c.call_id)
-        .join(table, table.c.id == attempt.c.execution_id)
-        .where(recent)
+        # Not a join: SQLite would group by an index of all attempts there ever were.
+        .where(attempt.c.execution_id.in_(sa.select(table.c.id).where(recent)))
         .group_by(attempt.c.execution_id)
         .subquery()
     )

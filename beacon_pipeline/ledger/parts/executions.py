@@ -7,7 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger import rows
+from beacon_pipeline.ledger import newest, rows
 from beacon_pipeline.ledger.parts.part import Part, new_id
 from beacon_pipeline.ledger.records import (
     Cell,
@@ -113,24 +113,13 @@ class Executions(Part):
 
     def newest(self, cells: Sequence[Cell]) -> list[Execution]:
         """For each of these cells that was ever asked, its executions in the newest job."""
-        table = executions_table
-        place = (table.c.region, table.c.model, table.c.question)
 
         def read(connection: sa.Connection) -> list[Execution]:
             found: list[Execution] = []
-            for some in chunks(sorted(set(cells))):
-                rank = sa.func.rank().over(partition_by=place, order_by=order).label("rank")
-                newest = (
-                    sa.select(table.c.id, rank)
-                    .join(jobs_table, jobs_table.c.id == table.c.job_id)
-                    .where(rows.in_cells(some))
-                    .subquery()
-                )
-                ids = sa.select(newest.c.id).where(newest.c.rank == 1)
-                found += rows.read_executions(connection, table.c.id.in_(ids))
+            for some in chunks(sorted(newest.ids_in_newest_job(connection, cells))):
+                found += rows.read_executions(connection, executions_table.c.id.in_(some))
             return found
 
-        order = (jobs_table.c.created_at.desc(), jobs_table.c.id.desc())
         return self._database.read(read)
 
     def siblings(self, executions: Sequence[Execution]) -> dict[tuple[str, Cell], list[Sibling]]:

@@ -37,6 +37,7 @@ RUN_ELSEWHERE = {
     "make format": "Makefile",
     "make test-vllm": "Makefile",  # by hand: an environment of its own, of some gigabytes
     "make test-long": "Makefile",  # by hand: minutes of real daemons
+    "make mutation": "Makefile",  # by hand: minutes of each module's own tests
     "make chaos": "Makefile",  # its small form is in `make test-long`
     "make compare-dbt": "Makefile",  # its verdicts are recorded, and held in test_as_dbt_said.py
     "make incident": "Makefile",  # is tests/incident.py, which test_incident.py runs
