@@ -92,7 +92,7 @@ def give_up(number: int) -> None:
 
 
 def _write(ledger: Ledger, statement: sa.Executable, rows: list[dict[str, object]] | None = None) -> None:
-    ledger._database.write(lambda connection: connection.execute(statement, rows))
+    ledger.database.write(lambda connection: connection.execute(statement, rows))
 
 
 def a_run(instance: dg.DagsterInstance, evaluations: int) -> None:

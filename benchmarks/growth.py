@@ -88,7 +88,7 @@ def measure(database: str, fresh_url: FreshDatabase, sizes: list[int]) -> Iterat
 def one(database: str, executions: int, instance: dg.DagsterInstance) -> Measured:
     catalog, provider = load_catalog("demo"), ScriptedProvider([Behaviour()])
     with LedgerResource().open() as ledger:
-        job = ledger.latest_job()
+        job = ledger.jobs.latest()
         assert job is not None
         ticks = Reconciliation(ledger, instance, catalog, Scripted(provider))
         cursor = ticks.tick(Cursor()).cursor  # the first look is at everything

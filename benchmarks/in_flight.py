@@ -111,8 +111,8 @@ async def _run(database_url: str, catalog_folder: Path, report: Path) -> None:
     catalog = load_catalog(str(catalog_folder))
     ledger = Ledger(database_url)
     ledger.migrate()
-    job = ledger.ensure_job("bench", source="bench", catalog="bench", catalog_digest=catalog.digest)
-    ledger.ensure_executions(job.id, catalog.cells(), actor="bench")
+    job = ledger.jobs.ensure("bench", source="bench", catalog="bench", catalog_digest=catalog.digest)
+    ledger.executions.ensure(job.id, catalog.cells(), actor="bench")
     completed: dict[str, float] = {}
 
     def keep(executions: Sequence[Execution]) -> None:

@@ -54,23 +54,23 @@ def fill(ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog) -> None
     """Ten jobs in which everything was answered; the partitions show the newest."""
     cells = catalog.cells()
     for number in range(JOBS):
-        job = ledger.ensure_job(f"job-{number}", source="launch", catalog="benchmark", catalog_digest="d")
-        ledger.ensure_executions(job.id, cells, actor="benchmark")
+        job = ledger.jobs.ensure(f"job-{number}", source="launch", catalog="benchmark", catalog_digest="d")
+        ledger.executions.ensure(job.id, cells, actor="benchmark")
         by_deployment: dict[tuple[str, str], list[Execution]] = {}
-        for execution in ledger.executions(job.id):
+        for execution in ledger.executions.of_job(job.id):
             by_deployment.setdefault((execution.region, execution.model), []).append(execution)
         for (region, _), executions in by_deployment.items():
-            call = ledger.open_call(
+            call = ledger.calls.open(
                 executions,
                 lambda claimed: request_for(catalog, claimed),
                 provider="local",
                 actor="benchmark",
             )
             assert call is not None
-            ledger.record_accepted(call.id, call.id)
+            ledger.calls.accept(call.id, call.id)
             outcomes = {execution.id: completed(region=region) for execution in executions}
-            ledger.settle_call(call.id, outcomes, REPLIED, actor="benchmark")
-    for execution in ledger.executions(job.id):
+            ledger.calls.settle(call.id, outcomes, REPLIED, actor="benchmark")
+    for execution in ledger.executions.of_job(job.id):
         instance.report_runless_asset_event(materialization_of([execution], job))
 
 

@@ -60,11 +60,11 @@ def open_instance() -> Iterator[DagsterInstance]:
 
 
 def find_job(ledger: Ledger, jobspec_id: str | None) -> Job:
-    job = ledger.latest_job() if jobspec_id is None else ledger.job(jobspec_id)
+    job = ledger.jobs.latest() if jobspec_id is None else ledger.jobs.named(jobspec_id)
     if job is None:
         if jobspec_id is None:
             raise BadInput("no job yet: `beacon run` asks")
-        say_nearest("job", jobspec_id, [job.jobspec_id for job in ledger.jobs()])
+        say_nearest("job", jobspec_id, [job.jobspec_id for job in ledger.jobs.newest()])
     return job
 
 
@@ -100,7 +100,7 @@ def reports_of(
     from beacon_pipeline.jobs.specification import specified_cells
     from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
 
-    executions = [ledger.executions(job.id) for job in jobs]
+    executions = [ledger.executions.of_job(job.id) for job in jobs]
     everything = set(catalog.cells()) if whole else set()
     keys = [
         {

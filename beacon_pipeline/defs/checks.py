@@ -82,13 +82,13 @@ def _evaluations(
 ) -> Iterator[dg.AssetCheckEvaluation]:
     materialized = newest_materializations(instance, keys)
     shown_ids = [m.shown.execution_id for m in materialized.values() if m.shown.execution_id]
-    executions = _of_cells(_with_siblings(ledger, ledger.executions_with_ids(shown_ids)))
+    executions = _of_cells(_with_siblings(ledger, ledger.executions.with_ids(shown_ids)))
     unknown = materialized.keys() - executions.keys()
     missing = [cell_of(key) for key in keys if key not in executions]
-    executions |= _of_cells(ledger.newest_executions(missing))
+    executions |= _of_cells(ledger.executions.newest(missing))
     looked_at = [execution for of_cell in executions.values() for execution in of_cell]
     status_of = asyncio.run(_ask(providers.open(catalog), looked_at))
-    jobs = ledger.jobspec_ids({execution.job_id for execution in looked_at})
+    jobs = ledger.jobs.names({execution.job_id for execution in looked_at})
     for key, of_cell in sorted(executions.items()):
         shown, job = materialized.get(key), jobs[of_cell[0].job_id]
         names = [name for name in chosen if key not in unknown or name is not CheckName.STATUS_CONSISTENCY]
@@ -106,10 +106,10 @@ def _of_cells(executions: Iterable[Execution]) -> dict[str, list[Execution]]:
 
 def _with_siblings(ledger: Ledger, executions: Sequence[Execution]) -> list[Execution]:
     """Those of jobs with a plan together with all others of their cells, in order."""
-    siblings = ledger.siblings(executions)
+    siblings = ledger.executions.siblings(executions)
     others = [one.id for of_cell in siblings.values() for one in of_cell]
     alone = [e for e in executions if (e.job_id, e.cell) not in siblings]
-    return [*alone, *(ledger.executions_with_ids(others) if others else ())]
+    return [*alone, *(ledger.executions.with_ids(others) if others else ())]
 
 
 async def _ask(providers: Providers, executions: Sequence[Execution]) -> StatusOf:

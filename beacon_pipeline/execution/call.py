@@ -86,7 +86,7 @@ class Calls:
         """Write the intent to ask for these executions of one deployment; None if others claimed them all."""
         model = self._catalog.model(executions[0].model)
         return await in_thread(
-            self._ledger.open_call,
+            self._ledger.calls.open,
             executions,
             lambda claimed: request_for(self._catalog, claimed, plan),
             provider=model.provider.value,
@@ -114,7 +114,7 @@ class Calls:
 
     async def _record_accepted(self, call: Call, provider_call_id: str, account: Account | None) -> None:
         """Go on with the id on record: another process that sent the same request may have been first."""
-        recorded = await in_thread(self._ledger.record_accepted, call.id, provider_call_id, account=account)
+        recorded = await in_thread(self._ledger.calls.accept, call.id, provider_call_id, account=account)
         if recorded != provider_call_id:
             log.info("sent twice", call=call.id, on_record=recorded, also_accepted_as=provider_call_id)
 
@@ -182,14 +182,16 @@ class Calls:
         return await self._record(call, judge, facts, cause)
 
     async def _record(self, call: Call, judge: Judge, facts: CallFacts, cause: Cause) -> list[Execution]:
-        return await in_thread(self._ledger.judge_call, call.id, judge, facts, actor=self._actor, cause=cause)
+        return await in_thread(
+            self._ledger.calls.settle_with, call.id, judge, facts, actor=self._actor, cause=cause
+        )
 
     async def cancel(self, call: Call) -> None:
         """Stop a call, and record its end as the provider reports it.
 
         One whose provider cannot be reached stays as it is, with the request to cancel on record.
         """
-        await in_thread(self._ledger.request_cancel, call.id)
+        await in_thread(self._ledger.calls.request_cancel, call.id)
         provider = self._providers.named(call.provider)
         refusal: CallFailure | None = None
         if call.provider_call_id is None and provider.durable:
@@ -199,7 +201,7 @@ class Calls:
                 refusal = refused.failure
             except SubmitUnknown as unknown:
                 log.warning("a call could not be cancelled yet", call=call.id, reason=str(unknown))
-        call = await in_thread(self._ledger.call, call.id)
+        call = await in_thread(self._ledger.calls.get, call.id)
         if call.provider_call_id is None:
             if refusal is not None:
                 await self._give_up_refused(call, refusal)

@@ -12,7 +12,7 @@ from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.execution.providers import SHIPPED, Providers
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.write_counts import keep_write_counts
+from beacon_pipeline.ledger.parts.write_counts import keep_write_counts
 
 
 class LedgerResource:
@@ -26,7 +26,7 @@ class LedgerResource:
             ledger.migrate()
             yield ledger
         finally:
-            keep_write_counts(ledger, environment.home() / "write_counts")
+            keep_write_counts(ledger.writes, environment.home() / "write_counts")
             ledger.close()
 
 

@@ -123,7 +123,7 @@ class Materializer:
         for cell in cells:
             by_deployment.setdefault(Deployment(region=cell.region, model=cell.model), []).append(cell)
         check_configured(self._catalog, self._providers, by_deployment)
-        executions = await in_thread(self._ledger.executions, job_id, cells)
+        executions = await in_thread(self._ledger.executions.of_job, job_id, cells)
         await check_ready(self._catalog, self._providers, deployments_to_ask(executions))
         unsettled = {e.id for e in executions if not e.status.is_terminal}
         blocks = iter(sorted(plan.blocks))
@@ -144,7 +144,7 @@ class Materializer:
             if left:
                 break
         for block in blocks:
-            on_settled(await in_thread(self._ledger.executions, job_id, cells, block=block))
+            on_settled(await in_thread(self._ledger.executions.of_job, job_id, cells, block=block))
 
     async def _block(self, works: Sequence[_DeploymentRun]) -> None:
         """Work on a block's deployments. Those of a plan make their calls one by one, in its order."""
@@ -193,7 +193,7 @@ class Materializer:
 
     async def _executions(self, work: _DeploymentRun) -> list[Execution]:
         work.read_at = asyncio.get_running_loop().time()
-        return await in_thread(self._ledger.executions, work.job_id, work.cells, block=work.block)
+        return await in_thread(self._ledger.executions.of_job, work.job_id, work.cells, block=work.block)
 
     def _record_may_have_moved(self, waiting: Sequence[Execution], work: _DeploymentRun) -> bool:
         """Avoid re-reading the ledger on every poll. A success needs no re-read: what it means depends on
@@ -282,7 +282,7 @@ class Materializer:
             case Action.REATTACH:
                 for call in calls:
                     ids = [e.id for e in executions if e.newest_call and e.newest_call.id == call.id]
-                    await in_thread(self._ledger.reopen, call.id, ids, actor=self._actor)
+                    await in_thread(self._ledger.repairs.reopen, call.id, ids, actor=self._actor)
             case Action.RESUBMIT:
                 for call in calls:
                     await self._submit(call, work, again=True)
@@ -294,7 +294,7 @@ class Materializer:
             case Action.GIVE_UP:
                 ids = [execution.id for execution in executions]
                 detail = "the attempt budget is spent"
-                await in_thread(self._ledger.dead_letter, ids, actor=self._actor, detail=detail)
+                await in_thread(self._ledger.repairs.dead_letter, ids, actor=self._actor, detail=detail)
             case Action.NOTHING | Action.SHOW | Action.WAIT | Action.FOLLOW:
                 raise AssertionError(f"{action} needs no act")
 
@@ -307,7 +307,7 @@ class Materializer:
         no answer of any earlier call."""
         again = [e.id for e in executions if e.status is not Status.PENDING]
         if again:
-            await in_thread(self._ledger.retry, again, actor=self._actor, detail="asked again")
+            await in_thread(self._ledger.repairs.retry, again, actor=self._actor, detail="asked again")
         if failed := max(len(e.attempts) for e in executions):
             await self._sleep(retry_delay_seconds(failed))
             await self._poll(executions, work)
@@ -333,7 +333,7 @@ class Materializer:
         work.unacknowledged.add(call.id)
         work.unreachable_since = work.unreachable_since or datetime.now(UTC)
         if (datetime.now(UTC) - work.unreachable_since).total_seconds() >= self._patience:
-            on_call = await in_thread(self._ledger.executions_on, call.id)
+            on_call = await in_thread(self._ledger.executions.on_call, call.id)
             self._report(work, _unreported(on_call, work))
             return
         await self._sleep(work.poll_seconds)
@@ -354,9 +354,9 @@ class Materializer:
 
         An execution whose provider cannot be reached stays dispatched, with the request on record.
         """
-        executions = await in_thread(self._ledger.executions, job_id, cells)
+        executions = await in_thread(self._ledger.executions.of_job, job_id, cells)
         pending = [e.id for e in executions if e.status is Status.PENDING]
-        await in_thread(self._ledger.cancel_pending, pending, actor=self._actor)
+        await in_thread(self._ledger.repairs.cancel_pending, pending, actor=self._actor)
         in_flight = [e.newest_call for e in executions if e.status is Status.DISPATCHED and e.newest_call]
         calls = {call.id: call for call in in_flight}.values()
         await asyncio.gather(*(self._calls.cancel(call) for call in calls))

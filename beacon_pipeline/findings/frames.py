@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from beacon_pipeline.findings.rows import COLUMNS, MOMENTS, TEXTS, answer_rows, jobs_named
-from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job
 
 BATCH = 5000  # rows that are plain Python values at a time, while a frame is made
@@ -81,7 +81,7 @@ CALL_TYPES: dict[str, str] = {
 }
 
 
-def answers(ledger: LedgerReader, jobs: Iterable[Job | str]) -> pd.DataFrame:
+def answers(ledger: Ledger, jobs: Iterable[Job | str]) -> pd.DataFrame:
     """One row for each execution of these jobs (`Job`, or a job's name), columns as in `ANSWER_TYPES`.
 
     A completed execution has ``answer`` (an empty text is one), ``kind`` (by rules: substantive, refusal,
@@ -96,25 +96,25 @@ def answers(ledger: LedgerReader, jobs: Iterable[Job | str]) -> pd.DataFrame:
     return framed(answer_rows(ledger, jobs), ANSWER_TYPES)
 
 
-def transitions(ledger: LedgerReader, jobs: Iterable[Job | str]) -> pd.DataFrame:
+def transitions(ledger: Ledger, jobs: Iterable[Job | str]) -> pd.DataFrame:
     """Every status change of the executions of these jobs, oldest first in each; `TRANSITION_TYPES`."""
     return framed(transition_rows(ledger, jobs), TRANSITION_TYPES)
 
 
-def calls(ledger: LedgerReader, jobs: Iterable[Job | str]) -> pd.DataFrame:
+def calls(ledger: Ledger, jobs: Iterable[Job | str]) -> pd.DataFrame:
     """Every call of these jobs, oldest first in each; columns as in `CALL_TYPES`."""
     return framed(call_rows(ledger, jobs), CALL_TYPES)
 
 
-def labels(ledger: LedgerReader, jobs: Iterable[Job | str]) -> pd.DataFrame:
+def labels(ledger: Ledger, jobs: Iterable[Job | str]) -> pd.DataFrame:
     """Every label of the executions of these jobs, oldest first for each; columns as in `LABEL_TYPES`."""
     return framed(label_rows(ledger, jobs), LABEL_TYPES)
 
 
-def label_rows(ledger: LedgerReader, jobs: Iterable[Job | str]) -> Iterator[dict[str, Any]]:
+def label_rows(ledger: Ledger, jobs: Iterable[Job | str]) -> Iterator[dict[str, Any]]:
     """The rows of `labels` as plain values, one page of the ledger at a time."""
     for job in jobs_named(ledger, jobs):
-        for page in ledger.execution_pages(job.id):
+        for page in ledger.pages.executions(job.id):
             for stored in page:
                 for label in stored["labels"]:
                     yield {name: label.get(name) for name in LABEL_TYPES} | {
@@ -123,18 +123,18 @@ def label_rows(ledger: LedgerReader, jobs: Iterable[Job | str]) -> Iterator[dict
                     }
 
 
-def transition_rows(ledger: LedgerReader, jobs: Iterable[Job | str]) -> Iterator[dict[str, Any]]:
+def transition_rows(ledger: Ledger, jobs: Iterable[Job | str]) -> Iterator[dict[str, Any]]:
     """The rows of `transitions` as plain values, one page of the ledger at a time."""
     for job in jobs_named(ledger, jobs):
-        for page in ledger.transition_pages(job.id):
+        for page in ledger.pages.transitions(job.id):
             for stored in page:
                 yield stored | {"job": job.jobspec_id, "execution": stored["execution_id"]}
 
 
-def call_rows(ledger: LedgerReader, jobs: Iterable[Job | str]) -> Iterator[dict[str, Any]]:
+def call_rows(ledger: Ledger, jobs: Iterable[Job | str]) -> Iterator[dict[str, Any]]:
     """The rows of `calls` as plain values, one page of the ledger at a time."""
     for job in jobs_named(ledger, jobs):
-        for page in ledger.call_pages(job.id):
+        for page in ledger.pages.calls(job.id):
             for stored in page:
                 yield stored | {
                     "job": job.jobspec_id,

@@ -19,7 +19,7 @@ from beacon_pipeline.labels.judge import families, items, read, rubric
 from beacon_pipeline.labels.sheets import Asked
 from beacon_pipeline.labels.work import judged_rows
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.judge_calls import reply_of
+from beacon_pipeline.ledger.parts.judge_calls import reply_of
 from beacon_pipeline.ledger.records import Job, JudgeCall, Label
 from beacon_pipeline.ledger.status import LabelKind, LabelMethod
 from inference.contract import (
@@ -112,7 +112,7 @@ async def _judge(
         return [_request(catalog, judge, deployment, part) for part in parts]
 
     version = rubric().version
-    calls = ledger.open_judge_calls(judge.id, version, build, provider=provider.name)
+    calls = ledger.judge_calls.open(judge.id, version, build, provider=provider.name)
     await asyncio.gather(*(_finish(ledger, provider, call, judge) for call in calls))
     return _take(ledger, judge.id, version, {item.id for item in wanted})
 
@@ -135,11 +135,11 @@ async def _finish(ledger: Ledger, provider: Provider, call: JudgeCall, judge: Mo
         try:
             provider_call_id = await provider.submit(call.request)
         except SubmitRejected as error:
-            ledger.settle_judge_call(call.id, failure=str(error))
+            ledger.judge_calls.settle(call.id, failure=str(error))
             return
         except SubmitUnknown:
             return  # it may be running: the next look sends the same request again
-        ledger.judge_accepted(call.id, provider_call_id)
+        ledger.judge_calls.accept(call.id, provider_call_id)
     await _wait(ledger, provider, call, provider_call_id, judge)
 
 
@@ -152,7 +152,7 @@ async def _wait(
     while loop.time() < end:
         state = await provider.poll(provider_call_id)
         if state.failure is not None:
-            ledger.settle_judge_call(call.id, failure=f"{state.failure.code.value}: {state.failure.message}")
+            ledger.judge_calls.settle(call.id, failure=f"{state.failure.code.value}: {state.failure.message}")
             return
         if state.status is CallStatus.SUCCEEDED:
             if await _fetched(ledger, provider, call, provider_call_id):
@@ -170,11 +170,11 @@ async def _fetched(ledger: Ledger, provider: Provider, call: JudgeCall, provider
     try:
         reply = await provider.fetch(provider_call_id, call.request)
     except MalformedReply as error:
-        ledger.settle_judge_call(call.id, failure=f"malformed reply: {error.problem}: {error.raw}")
+        ledger.judge_calls.settle(call.id, failure=f"malformed reply: {error.problem}: {error.raw}")
     except ReplyUnavailable:
         return False
     else:
-        ledger.settle_judge_call(call.id, reply=reply)
+        ledger.judge_calls.settle(call.id, reply=reply)
     return True
 
 
@@ -184,7 +184,7 @@ def _take(ledger: Ledger, judge: str, version: str, wanted: set[str]) -> Judged:
     failures: list[str] = []
     unreadable: list[str] = []
     open_calls = 0
-    for call in ledger.judge_calls(judge, version):
+    for call in ledger.judge_calls.of(judge, version):
         open_calls += call.settled_at is None
         if call.failure is not None and any(item.id in wanted for item in call.request.items):
             failures.append(f"call {call.id}: {call.failure[:200]}")
@@ -198,5 +198,5 @@ def _take(ledger: Ledger, judge: str, version: str, wanted: set[str]) -> Judged:
                 unreadable.append(f"execution {item.id}: none of the three labels: {item.text[:80]!r}")
             else:
                 labels.append(Label(item.id, kind, LabelMethod.JUDGE, version, judge))
-    ledger.add_labels(labels)
+    ledger.labels.add(labels)
     return Judged(Counter(label.kind for label in labels), tuple(unreadable), tuple(failures), open_calls)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from beacon_pipeline.catalog import UnknownName
-from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import PROBE_ARM, Job
 from inference.contract import Provenance
 
@@ -38,26 +38,26 @@ COLUMNS = (
 LABEL_ORDER = ("people", "judge", "rules")  # whose label stands for an answer that has several
 
 
-def jobs_named(ledger: LedgerReader, jobs: Iterable[Job | str]) -> list[Job]:
+def jobs_named(ledger: Ledger, jobs: Iterable[Job | str]) -> list[Job]:
     """The jobs themselves, each once, in the order given. Raises UnknownName, which names near ones."""
     found: dict[str, Job] = {}
     for named in jobs:
-        job = named if isinstance(named, Job) else ledger.job(named)
+        job = named if isinstance(named, Job) else ledger.jobs.named(named)
         if job is None:
-            raise UnknownName("job", str(named), [known.jobspec_id for known in ledger.jobs()])
+            raise UnknownName("job", str(named), [known.jobspec_id for known in ledger.jobs.newest()])
         found.setdefault(job.id, job)
     return list(found.values())
 
 
-def answer_rows(ledger: LedgerReader, jobs: Iterable[Job | str]) -> Iterator[Row]:
+def answer_rows(ledger: Ledger, jobs: Iterable[Job | str]) -> Iterator[Row]:
     """The executions of these jobs (or of the jobs of these names), in `COLUMNS`.
 
     Job by job in the order given, and in a job by region, model, question, arm, block and sample.
     Holds one page of the ledger at a time. Raises UnknownName.
     """
     for job in jobs_named(ledger, jobs):
-        first_calls = ledger.first_calls(job.id)
-        for page in ledger.execution_pages(job.id):
+        first_calls = ledger.pages.first_calls(job.id)
+        for page in ledger.pages.executions(job.id):
             for stored in page:
                 yield _row(job, stored, first_calls)
 

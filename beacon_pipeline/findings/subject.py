@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from beacon_pipeline.catalog import UnknownName
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.labels.work import RULES, label_by_rules
-from beacon_pipeline.ledger.labels import LedgerLabels
-from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job
 
 if TYPE_CHECKING:
@@ -36,38 +35,38 @@ class Subject:
         return self.study or self.jobs[0].jobspec_id
 
 
-def subject_named(ledger: LedgerReader, name: str | None) -> Subject:
+def subject_named(ledger: Ledger, name: str | None) -> Subject:
     """The job or the study of this name; without one the newest job, with its study's other jobs.
 
     Raises UnknownName, which names near ones, and NothingAsked.
     """
     if name is None:
-        newest = ledger.latest_job()
+        newest = ledger.jobs.latest()
         if newest is None:
             raise NothingAsked("no job yet: `beacon run` asks")
         return Subject((newest,)) if newest.study is None else subject_named(ledger, newest.study)
-    job = ledger.job(name)
+    job = ledger.jobs.named(name)
     if job is not None:
         return Subject((job,))
     if of_study := jobs_of_study(ledger, name):
         return Subject(of_study, name)
-    jobs = ledger.jobs(JOBS_LOOKED_AT)
+    jobs = ledger.jobs.newest(JOBS_LOOKED_AT)
     known = [job.jobspec_id for job in jobs] + sorted({job.study for job in jobs if job.study})
     raise UnknownName("job or study", name, known)
 
 
-def jobs_of_study(ledger: LedgerReader, study: str) -> tuple[Job, ...]:
+def jobs_of_study(ledger: Ledger, study: str) -> tuple[Job, ...]:
     """All jobs of a study, of whatever version, oldest first."""
-    return tuple(job for job in reversed(ledger.jobs(JOBS_LOOKED_AT)) if job.study == study)
+    return tuple(job for job in reversed(ledger.jobs.newest(JOBS_LOOKED_AT)) if job.study == study)
 
 
-def findings_of(ledger: LedgerLabels, subject: Subject, version: int | None = None) -> tuple[Finding, ...]:
+def findings_of(ledger: Ledger, subject: Subject, version: int | None = None) -> tuple[Finding, ...]:
     """What a version of the subject's study found in its jobs, by default the newest; nothing without one.
 
     The one reading of what stands: `evaluate` leaves out looks under way, and says what older versions'
     answers show as exploration. Imports pandas and what tests. Raises LedgerUnavailable.
     """
-    records = ledger.studies(subject.study) if subject.study is not None else []
+    records = ledger.studies.versions(subject.study) if subject.study is not None else []
     if not records:
         return ()
     from beacon_pipeline.catalog.study_plan import study_on_record

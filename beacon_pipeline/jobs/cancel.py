@@ -46,11 +46,13 @@ def cancel_job(
     An execution whose provider cannot be reached stays dispatched, with the wish on record. No code
     server is needed.
     """
-    before = ledger.counts(job.id).by_status
+    before = ledger.aggregates.counts(job.id).by_status
     stopped, not_stopped = _stop_runs(instance, job)
-    cells = [execution.cell for execution in ledger.executions(job.id) if not execution.status.is_terminal]
+    cells = [
+        execution.cell for execution in ledger.executions.of_job(job.id) if not execution.status.is_terminal
+    ]
     cancel_cells(ledger, catalog, providers, job, cells, actor="beacon cancel")
-    return Cancelled(stopped, not_stopped, before, ledger.counts(job.id).by_status)
+    return Cancelled(stopped, not_stopped, before, ledger.aggregates.counts(job.id).by_status)
 
 
 def cancel_cells(
@@ -85,7 +87,7 @@ def cancel_executions_of(
     """Cancel what a cancelled run leaves open; how many executions that were."""
     left = left_by_cancelled(run, ledger, catalog, instance)
     if left:
-        job = ledger.job(asking_of_run(run).jobspec_id)
+        job = ledger.jobs.named(asking_of_run(run).jobspec_id)
         assert job is not None, "executions belong to a job"
         cells = [execution.cell for execution in left]
         cancel_cells(ledger, catalog, providers, job, cells, actor=f"run:{run.run_id}")
@@ -100,14 +102,18 @@ def left_by_cancelled(
     A run that was still queued never heard of it, and one whose process was killed cannot. What
     another run of the same job works on, or was asked for after the cancel, is that one's.
     """
-    job = ledger.job(asking_of_run(run).jobspec_id)
+    job = ledger.jobs.named(asking_of_run(run).jobspec_id)
     cells = cells_of_run(catalog, run.tags) if asks_models(run) else []
     record = instance.get_run_record_by_id(run.run_id)
     if job is None or not cells or record is None:
         return []
     others = [*unfinished_runs(instance, job), *runs_after(instance, job, record.update_timestamp)]
     left = set(cells).difference(*(cells_of_run(catalog, other.tags) for other in others))
-    return [e for e in ledger.executions(job.id, sorted(left)) if not e.status.is_terminal] if left else []
+    return (
+        [e for e in ledger.executions.of_job(job.id, sorted(left)) if not e.status.is_terminal]
+        if left
+        else []
+    )
 
 
 def terminate_runs(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> dict[str, str]:

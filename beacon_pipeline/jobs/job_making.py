@@ -26,7 +26,7 @@ def make_job(
     What it was asked for is in its row from the first moment: whoever dies between the job and its
     executions leaves a job of which it can be told what is missing. A job that is there keeps its plan.
     """
-    job = ledger.ensure_job(
+    job = ledger.jobs.ensure(
         jobspec_id,
         source=source,
         catalog=catalog.name,
@@ -35,5 +35,5 @@ def make_job(
         plan=plan.kept(),
         catalog_content=catalog.content,
     )
-    ledger.ensure_executions(job.id, cells, actor=actor, slots_of=Plan.of(job.plan).executions_of)
+    ledger.executions.ensure(job.id, cells, actor=actor, slots_of=Plan.of(job.plan).executions_of)
     return job

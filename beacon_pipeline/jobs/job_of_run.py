@@ -67,12 +67,12 @@ def job_for(
     that job, because its calls may be running or done: attaching costs nothing, asking again does.
     The first run of a schedule's tick puts the whole tick on record, not only its own cells.
     """
-    existing = ledger.job(asking.jobspec_id)
+    existing = ledger.jobs.named(asking.jobspec_id)
     if existing is None and asking.schedule in catalog.settings.schedules:
         existing = _job_of_tick(ledger, catalog, asking, catalog.settings.schedules[asking.schedule], actor)
     if existing is None and asking.continues:
         existing = _continued(ledger, cells)
-    job = existing or ledger.ensure_job(
+    job = existing or ledger.jobs.ensure(
         asking.jobspec_id,
         source=asking.source,
         catalog=catalog.name,
@@ -83,7 +83,7 @@ def job_for(
     exactly = not plan.is_default or not asking.continues
     specified = specified_cells(job.specification) if exactly else None
     asked = list(cells) if specified is None else sorted(set(specified).intersection(cells))
-    ledger.ensure_executions(job.id, asked, actor=actor, slots_of=plan.executions_of)
+    ledger.executions.ensure(job.id, asked, actor=actor, slots_of=plan.executions_of)
     return job, asked
 
 
@@ -107,6 +107,6 @@ def _continued(ledger: Ledger, cells: Sequence[Cell]) -> Job | None:
 
 def unfinished_job(ledger: Ledger, cells: Sequence[Cell], now: datetime | None = None) -> Job | None:
     """The newest recent job in which some of these cells are not settled."""
-    job = ledger.latest_job_with_open(cells)
+    job = ledger.jobs.latest_with_open(cells)
     now = now or datetime.now(UTC)
     return job if job and now - job.created_at < CONTINUED_WITHIN else None

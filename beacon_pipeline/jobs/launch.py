@@ -64,7 +64,7 @@ def check_can_ask(
     deployments = (
         deployments_of(cells)
         if unfinished is None
-        else deployments_to_ask(ledger.executions(unfinished.id, cells))
+        else deployments_to_ask(ledger.executions.of_job(unfinished.id, cells))
     )
 
     async def check() -> None:
@@ -99,13 +99,13 @@ def ask(
         job = make_job(ledger, catalog, new_jobspec_id(), cells, source="launch", actor=actor, plan=plan)
     else:
         job = unfinished
-        ledger.ensure_executions(job.id, cells, actor=actor, slots_of=Plan.of(job.plan).executions_of)
+        ledger.executions.ensure(job.id, cells, actor=actor, slots_of=Plan.of(job.plan).executions_of)
     return LaunchedJob(job, unfinished is not None, launch_job(instance, catalog, job, cells))
 
 
 def asked_with_seed(ledger: Ledger, seed: str) -> tuple[Plan, tuple[Cell, ...]] | None:
     """How the newest job with this seed asked, as a plan of no study, and which cells; None without one."""
-    job = next((job for job in ledger.jobs(JOBS_LOOKED_AT) if Plan.of(job.plan).seed == seed), None)
+    job = next((job for job in ledger.jobs.newest(JOBS_LOOKED_AT) if Plan.of(job.plan).seed == seed), None)
     if job is None:
         return None
     plan = Plan.of(job.plan).model_copy(update={"study": None, "version": None})
@@ -135,7 +135,7 @@ def submit(
     Submitting a name again goes on with its job: nothing that has an answer is asked again.
     Raises JobNameTaken, LaunchError.
     """
-    existing = ledger.job(name) if name else None
+    existing = ledger.jobs.named(name) if name else None
     if existing is not None and specified_cells(existing.specification) != sorted(set(cells)):
         raise JobNameTaken(f"job {name!r} is on record with other executions: give the file another name")
     job = make_job(
@@ -197,7 +197,7 @@ def follow(
     patience = Patience(instance, asked.run_ids, longest_run_seconds(catalog))
     while True:
         ended = all_ended(instance, asked.run_ids)
-        counts = ledger.counts(asked.job.id)
+        counts = ledger.aggregates.counts(asked.job.id)
         progress(counts, None if ended else patience.look(tuple(sorted(counts.by_status.items()))))
         if ended:
             return

@@ -8,17 +8,16 @@ from beacon_pipeline.catalog.study_file import read_study
 from beacon_pipeline.catalog.study_plan import job_name, plan_of, study_on_record
 from beacon_pipeline.jobs.job_making import make_job
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.reader import LedgerReader
 from beacon_pipeline.ledger.records import Job
 
 
-def scheduled_study(ledger: LedgerReader, catalog: Catalog, file: str) -> Study | None:
+def scheduled_study(ledger: Ledger, catalog: Catalog, file: str) -> Study | None:
     """The study of a file in the catalog's folder, as it is registered; None while it is not.
 
     Raises StudyError.
     """
     planned = read_study(catalog.folder / file, catalog)
-    record = ledger.study_version(planned.id, planned.hash)
+    record = ledger.studies.version(planned.id, planned.hash)
     return None if record is None else study_on_record(record)
 
 

@@ -23,7 +23,7 @@ ENDED = [status for status in dg.DagsterRunStatus if status not in UNFINISHED]
 def prunable_runs(instance: dg.DagsterInstance, ledger: Ledger, before: datetime) -> Iterator[str]:
     """The ids of the runs made before a moment that may be deleted, newest first."""
     needed = set(_runs_of_newest_materializations(instance))
-    open_jobs = ledger.open_job_names()
+    open_jobs = ledger.jobs.open_names()
     cursor = None
     while True:
         wanted = dg.RunsFilter(statuses=ENDED, created_before=before)

@@ -13,7 +13,7 @@ from beacon_pipeline.labels.rules import VERSION, label
 from beacon_pipeline.labels.sampling import Stratum, drawn
 from beacon_pipeline.labels.sheets import Asked, BadSheet, Given
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.labels import LabelsDiffer, LedgerLabels, difference
+from beacon_pipeline.ledger.parts.labels import LabelsDiffer, difference
 from beacon_pipeline.ledger.records import ADJUDICATION, PROBE_ARM, Drawn, Job, Label
 from beacon_pipeline.ledger.status import AnswerKind, LabelKind, LabelMethod, Status
 from inference.contract import FinishReason
@@ -27,16 +27,16 @@ class DrawError(BeaconError):
     """A draw that is not on record, is already, or has nothing in it."""
 
 
-def label_by_rules(ledger: LedgerLabels, jobs: Sequence[Job]) -> Counter[LabelKind]:
+def label_by_rules(ledger: Ledger, jobs: Sequence[Job]) -> Counter[LabelKind]:
     """Label the answers of these jobs by the rules, once per version; gives the counts of all of them."""
     counts: Counter[LabelKind] = Counter()
     for job in jobs:
-        for page in ledger.execution_pages(job.id):
+        for page in ledger.pages.executions(job.id):
             judged = [row for row in page if _is_judged(row)]
             on_record = [kind for row in judged if (kind := _by_these_rules(row)) is not None]
             new = [found for row in judged if _by_these_rules(row) is None and (found := _labelled(row))]
             if new:
-                ledger.add_labels(new)
+                ledger.labels.add(new)
             counts.update([*on_record, *(one.kind for one in new)])
     return counts
 
@@ -69,7 +69,7 @@ def draw_answers(ledger: Ledger, jobs: Sequence[Job], size: int, *, name: str, s
     if not strata:
         raise DrawError("none of these jobs has an answer that can be judged: `beacon status` shows why")
     sample = drawn(strata, size, seed=seed)
-    if not ledger.add_draw(name, sample):
+    if not ledger.labels.add_draw(name, sample):
         raise DrawError(f"a draw {name!r} is on record: give another --name")
     return sample
 
@@ -81,17 +81,17 @@ def asked_of_draw(ledger: Ledger, name: str, *, only_differing: bool = False) ->
     """
     ids = ids_of_draw(ledger, name)
     if only_differing:
-        ids = differing(people_of(ledger.labels_of(ids)))
-    executions = ledger.executions_with_ids(ids)
+        ids = differing(people_of(ledger.labels.of_executions(ids)))
+    executions = ledger.executions.with_ids(ids)
     asked = [Asked(one.id, one.prompt or one.question, one.answer or "") for one in executions]
     return sorted(asked, key=lambda one: hashlib.sha256(f"{name}|{one.execution_id}".encode()).digest())
 
 
 def ids_of_draw(ledger: Ledger, name: str) -> list[str]:
     """The executions of a draw. Raises DrawError where it is not on record."""
-    found = ledger.draw(name)
+    found = ledger.labels.draw(name)
     if not found:
-        known = ledger.draws()
+        known = ledger.labels.draws()
         raise DrawError(
             f"no draw {name!r}: "
             + (f"there are {', '.join(known)}" if known else "`beacon label sample` draws")
@@ -102,8 +102,8 @@ def ids_of_draw(ledger: Ledger, name: str) -> list[str]:
 def take_labels(ledger: Ledger, given: Sequence[Given], *, version: str, adjudication: bool) -> int:
     """Put people's labels on record, all or none; gives how many were new. Raises BadSheet."""
     ids = [one.execution_id for one in given]
-    unknown = ledger.unknown_executions(ids)
-    rows = {one.id: one for one in ledger.executions_with_ids(ids)}
+    unknown = ledger.executions.unknown(ids)
+    rows = {one.id: one for one in ledger.executions.with_ids(ids)}
     problems = []
     for one in given:
         if one.execution_id in unknown:
@@ -112,7 +112,7 @@ def take_labels(ledger: Ledger, given: Sequence[Given], *, version: str, adjudic
             problems.append(f"row {one.row}: execution {one.execution_id} has no answer to label")
     if problems:
         raise BadSheet(problems)
-    chances = ledger.chances(ids)
+    chances = ledger.labels.chances(ids)
     labels = [
         Label(
             one.execution_id,
@@ -126,7 +126,7 @@ def take_labels(ledger: Ledger, given: Sequence[Given], *, version: str, adjudic
         for one in given
     ]
     try:
-        return ledger.add_labels(labels)
+        return ledger.labels.add(labels)
     except LabelsDiffer as error:
         rows_of = {(one.execution_id, one.labeller): one.row for one in given}
         raise BadSheet(
@@ -142,8 +142,8 @@ def people_of(labels: Sequence[Label]) -> list[Label]:
 
 
 def judged_rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:
-    """The executions of a job whose answers can be judged, as `pages.execution_pages` has them."""
-    for page in ledger.execution_pages(job.id):
+    """The executions of a job whose answers can be judged, as `Pages.executions` has them."""
+    for page in ledger.pages.executions(job.id):
         yield from (row for row in page if _is_judged(row))
 
 

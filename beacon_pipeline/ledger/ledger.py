@@ -2,418 +2,75 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger import rows
-from beacon_pipeline.ledger.apply_outcome import change_for
-from beacon_pipeline.ledger.attempts import close_attempts, open_attempts, supersede, write_attempts
-from beacon_pipeline.ledger.database import LedgerUnavailable, WriteCounts
-from beacon_pipeline.ledger.judge_calls import LedgerJudge
-from beacon_pipeline.ledger.labels import LedgerLabels
-from beacon_pipeline.ledger.records import (
-    Call,
-    CallFacts,
-    Cell,
-    Execution,
-    Job,
-    Outcome,
-    Slot,
-    Unsuccessful,
-    one_slot,
-)
-from beacon_pipeline.ledger.repairs import LedgerRepairs
-from beacon_pipeline.ledger.rows import (
-    calls_table,
-    catalogs_table,
-    chunks,
-    executions_table,
-    jobs_table,
-    transitions_table,
-    write_counts_table,
-)
-from beacon_pipeline.ledger.status import Cause, Status
-from beacon_pipeline.ledger.studies import LedgerStudies
-from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses
+from beacon_pipeline.ledger.database import Database, LedgerUnavailable
+from beacon_pipeline.ledger.parts.aggregates import Aggregates
+from beacon_pipeline.ledger.parts.calls import Calls
+from beacon_pipeline.ledger.parts.executions import Executions
+from beacon_pipeline.ledger.parts.jobs import Jobs
+from beacon_pipeline.ledger.parts.judge_calls import JudgeCalls
+from beacon_pipeline.ledger.parts.labels import Labels
+from beacon_pipeline.ledger.parts.overdue import Overdue
+from beacon_pipeline.ledger.parts.pages import Pages
+from beacon_pipeline.ledger.parts.repairs import Repairs
+from beacon_pipeline.ledger.parts.studies import Studies
+from beacon_pipeline.ledger.parts.write_counts import Writes
+from beacon_pipeline.ledger.rows import jobs_table
 from dbt_like_checks.database.secrets import reason_of
-from inference.contract import FailureCode, Request
-from inference.inspection import Account
-
-__all__ = ["Ledger", "LedgerUnavailable", "WriteCounts"]
 
 
-# A value that no column takes: SQLite's driver raises OverflowError for an integer of more than 64 bits,
-# PostgreSQL's server a DataError; the statement is refused before anything of it is written.
-UNSTORABLE = (sa.exc.StatementError, ArithmeticError, ValueError, TypeError)
-PROBLEM_LIMIT = 200  # characters of such a refusal kept as the failure's message
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
-def _new_id() -> str:
-    return str(uuid.uuid4())
-
-
-class Ledger(LedgerRepairs, LedgerStudies, LedgerLabels, LedgerJudge):
-    """The record. Every method is one transaction; a status changes only in `apply_changes`.
+class Ledger:
+    """The record, in parts that share one database. Every method of a part is one transaction.
 
     All methods raise LedgerUnavailable when the database cannot be used; then nothing was written.
     """
 
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = _now) -> None:
+        self.database = Database(url)
+        self.jobs = Jobs(self.database, clock)
+        self.executions = Executions(self.database, clock)
+        self.calls = Calls(self.database, clock)
+        self.repairs = Repairs(self.database, clock)
+        self.overdue = Overdue(self.database, clock)
+        self.studies = Studies(self.database, clock)
+        self.labels = Labels(self.database, clock)
+        self.judge_calls = JudgeCalls(self.database, clock)
+        self.pages = Pages(self.database, clock)
+        self.aggregates = Aggregates(self.database, clock)
+        self.writes = Writes(self.database, clock)
+
+    def __repr__(self) -> str:
+        return f"Ledger({self.database!r})"
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.database.close()
+
+    @property
+    def place(self) -> str:
+        """Where the ledger is, for messages: no password."""
+        return self.database.place
+
+    def schema_versions(self) -> tuple[str | None, str | None]:
+        """The schema's version in the database, None while it has none, and the newest there is."""
+        return self.database.schema_versions()
+
     def migrate(self) -> None:
         """Bring the schema to the newest version."""
-        self._database.migrate()
+        self.database.migrate()
 
     def check_writable(self) -> None:
         """Write nothing, as a write: raises LedgerUnavailable where a real one would."""
         nothing = sa.update(jobs_table).where(sa.false()).values(source=jobs_table.c.source)
         try:
-            self._database.write_uncounted(lambda c: c.execute(nothing))
+            self.database.write_uncounted(lambda c: c.execute(nothing))
         except sa.exc.InternalError as error:  # what PostgreSQL says of a server that only reads
             raise LedgerUnavailable(f"the ledger cannot be written: {reason_of(error)}") from None
-
-    # how writing goes
-
-    def take_write_counts(self) -> WriteCounts:
-        """How the transactions of this object went since this was last asked."""
-        return self._database.take_counts()
-
-    def record_write_counts(self, counts: WriteCounts) -> None:
-        """Add to what is kept of this hour."""
-        hour = self._clock().replace(minute=0, second=0, microsecond=0)
-        values = {"hour": hour, **asdict(counts)}
-        insert = self._database.insert(write_counts_table).values(values)
-        added = {name: write_counts_table.c[name] + insert.excluded[name] for name in asdict(counts)}
-        upsert = insert.on_conflict_do_update(index_elements=["hour"], set_=added)
-        self._database.write_uncounted(lambda c: c.execute(upsert))
-
-    # jobs and executions
-
-    def ensure_job(
-        self,
-        jobspec_id: str,
-        *,
-        source: str,
-        catalog: str,
-        catalog_digest: str,
-        specification: dict[str, Any] | None = None,
-        plan: dict[str, Any] | None = None,
-        catalog_content: dict[str, Any] | None = None,
-    ) -> Job:
-        """The job with this ``jobspec_id``, made now if there is none.
-
-        What the catalog held is kept too, once for each digest.
-        """
-        now = self._clock()
-        values = {
-            "id": _new_id(),
-            "jobspec_id": jobspec_id,
-            "source": source,
-            "catalog": catalog,
-            "catalog_digest": catalog_digest,
-            "specification": specification,
-            "created_at": now,
-            "plan": plan,
-        }
-        content = {"digest": catalog_digest, "content": catalog_content, "created_at": now}
-
-        def ensure(connection: sa.Connection) -> Job:
-            self._database.insert_missing(connection, jobs_table, [values])
-            if catalog_content is not None:
-                self._database.insert_missing(connection, catalogs_table, [content])
-            found = sa.select(jobs_table).where(jobs_table.c.jobspec_id == jobspec_id)
-            return rows.job_from(connection.execute(found).mappings().one())
-
-        return self._database.write(ensure)
-
-    def ensure_executions(
-        self,
-        job_id: str,
-        cells: Iterable[Cell],
-        *,
-        actor: str,
-        slots_of: Callable[[Cell], Iterable[Slot]] = one_slot,
-    ) -> None:
-        """Make the executions of a job that do not exist yet, as pending: those of each cell."""
-        now = self._clock()
-        rows = [
-            {
-                "id": _new_id(),
-                "job_id": job_id,
-                "region": slot.cell.region,
-                "model": slot.cell.model,
-                "question": slot.cell.question,
-                "arm": slot.arm,
-                "block": slot.block,
-                "sample": slot.sample,
-                "seed": slot.seed,
-                "status": Status.PENDING.value,
-                "queued_at": now,
-                "updated_at": now,
-            }
-            for cell in sorted(set(cells))
-            for slot in slots_of(cell)
-        ]
-
-        def ensure(connection: sa.Connection) -> None:
-            for some in chunks(rows):
-                self._database.insert_missing(connection, executions_table, some)
-                ids = [row["id"] for row in some]
-                made = connection.scalars(
-                    sa.select(executions_table.c.id).where(executions_table.c.id.in_(ids))
-                ).all()
-                if made:
-                    connection.execute(
-                        sa.insert(transitions_table),
-                        [
-                            {
-                                "execution_id": execution_id,
-                                "from_status": None,
-                                "to_status": Status.PENDING.value,
-                                "at": now,
-                                "cause": Cause.ASKED.value,
-                                "actor": actor,
-                            }
-                            for execution_id in made
-                        ],
-                    )
-
-        self._database.write(ensure)
-
-    # calls
-
-    def open_call(
-        self,
-        executions: Sequence[Execution],
-        build: Callable[[Sequence[Execution]], Request],
-        *,
-        provider: str,
-        actor: str,
-    ) -> Call | None:
-        """Write the intent to call a provider, before anything is sent.
-
-        In one transaction the pending ones among ``executions`` (all of one deployment) become
-        dispatched, each gets its next attempt, and the request that ``build`` makes for them is
-        kept whole. Returns the call, or None when someone else had claimed them all.
-        """
-        now = self._clock()
-
-        def claim(connection: sa.Connection) -> sa.RowMapping | None:
-            statuses = lock_statuses(connection, [execution.id for execution in executions])
-            claimed = [e for e in executions if statuses.get(e.id) is Status.PENDING]
-            if not claimed:
-                return None
-            request = build(claimed)
-            connection.execute(sa.insert(calls_table), [_call_values(request, claimed, provider, now)])
-            write_attempts(connection, request, claimed)
-            items = {item.id: item for item in request.items}
-            changes = [
-                Change(
-                    execution.id,
-                    Status.PENDING,
-                    Status.DISPATCHED,
-                    Cause.DISPATCH,
-                    values={
-                        "prompt": items[execution.id].prompt,
-                        "system_prompt": items[execution.id].system_prompt,
-                        "parameters": items[execution.id]
-                        .parameters(request.parameters)
-                        .model_dump(mode="json"),
-                        "dispatched_at": now,
-                        "completed_at": None,
-                    },
-                )
-                for execution in claimed
-            ]
-            apply_changes(connection, changes, at=now, actor=actor)
-            return rows.read_call(connection, request.id)
-
-        row = self._database.write(claim)
-        return None if row is None else rows.call_from(row)
-
-    def record_accepted(self, call_id: str, provider_call_id: str, *, account: Account | None = None) -> str:
-        """Keep the provider's call id, and whose call it is; the first one stays. Returns the id on record.
-
-        A submit is at least once: when two processes send the same request, each may be given an id,
-        and either leads to the call that a durable provider runs. Raises LookupError.
-        """
-        now = self._clock()
-
-        def record(connection: sa.Connection) -> str:
-            connection.execute(
-                sa.update(calls_table)
-                .where(calls_table.c.id == call_id, calls_table.c.provider_call_id.is_(None))
-                .values(
-                    provider_call_id=provider_call_id,
-                    accepted_at=now,
-                    workspace=account.workspace if account else None,
-                    environment=account.environment if account else None,
-                )
-            )
-            return str(rows.read_call(connection, call_id)["provider_call_id"])
-
-        return self._database.write(record)
-
-    def request_cancel(self, call_id: str) -> None:
-        """Keep that a person wants the call stopped; the first time counts."""
-        self._update_call(
-            call_id, cancel_requested_at=sa.func.coalesce(calls_table.c.cancel_requested_at, self._clock())
-        )
-
-    def _update_call(self, call_id: str, **values: Any) -> None:
-        change = sa.update(calls_table).where(calls_table.c.id == call_id).values(**values)
-        self._database.write(lambda c: c.execute(change))
-
-    # ends and repairs
-
-    def settle_call(
-        self,
-        call_id: str,
-        outcomes: Mapping[str, Outcome],
-        facts: CallFacts,
-        *,
-        actor: str,
-        cause: Cause = Cause.REPLY,
-    ) -> list[str]:
-        """Record how a call ended: ``outcomes`` by execution id, and the facts of the call.
-
-        One transaction. Returns the ids of the executions that changed: a late or repeated
-        report changes nothing, except that an answer always wins over a failure on record.
-        """
-        now = self._clock()
-        return self._database.write(
-            lambda c: self._settle(c, call_id, outcomes, facts, actor=actor, cause=cause, now=now)
-        )
-
-    def judge_call(
-        self,
-        call_id: str,
-        judge: Callable[[Sequence[Execution]], Mapping[str, Outcome]],
-        facts: CallFacts,
-        *,
-        actor: str,
-        cause: Cause = Cause.REPLY,
-    ) -> list[Execution]:
-        """As `settle_call`, with the outcomes that ``judge`` gives for the executions of the call.
-
-        ``judge`` may run several times, and must have no effect. Returns the call's executions, changed
-        or not, as they are on record then. What the database cannot hold of one execution ends that one
-        as ``malformed_reply``, and no other.
-        """
-        now = self._clock()
-
-        def settle(connection: sa.Connection) -> list[Execution]:
-            outcomes = judge(rows.executions_on(connection, call_id))
-            self._settle(connection, call_id, outcomes, facts, actor=actor, cause=cause, now=now)
-            return rows.executions_on(connection, call_id)
-
-        def close(connection: sa.Connection) -> list[Execution]:
-            self._close_call(connection, call_id, facts, now)
-            return rows.executions_on(connection, call_id)
-
-        try:
-            return self._database.write(settle)
-        except UNSTORABLE:
-            outcomes = judge(self._database.read(lambda c: rows.executions_on(c, call_id)))
-            for execution_id, outcome in outcomes.items():
-                self._settle_alone(call_id, execution_id, outcome, actor=actor, cause=cause, now=now)
-            # The call is closed last: until then, whoever comes next reads its reply again.
-            return self._database.write(close)
-
-    def _settle_alone(
-        self, call_id: str, execution_id: str, outcome: Outcome, *, actor: str, cause: Cause, now: datetime
-    ) -> None:
-        def settle(one: Outcome) -> None:
-            outcomes = {execution_id: one}
-            self._database.write(
-                lambda c: self._settle(c, call_id, outcomes, None, actor=actor, cause=cause, now=now)
-            )
-
-        try:
-            settle(outcome)
-        except UNSTORABLE as error:
-            problem = " ".join(str(error).split())[:PROBLEM_LIMIT]
-            settle(
-                Unsuccessful(
-                    status=Status.FAILED,
-                    failure_code=FailureCode.MALFORMED_REPLY,
-                    message=f"the database cannot hold what came: {problem}",
-                    dead_letter=True,
-                )
-            )
-
-    def _settle(
-        self,
-        connection: sa.Connection,
-        call_id: str,
-        outcomes: Mapping[str, Outcome],
-        facts: CallFacts | None,
-        *,
-        actor: str,
-        cause: Cause,
-        now: datetime,
-    ) -> list[str]:
-        """Record these outcomes, and close the call where its facts are given."""
-        statuses = lock_statuses(connection, list(outcomes))
-        open_on = open_attempts(connection, list(outcomes))
-        changes = [
-            change
-            for execution_id, outcome in outcomes.items()
-            if (
-                change := change_for(
-                    execution_id,
-                    statuses[execution_id],
-                    outcome,
-                    attempt_open=open_on.get(execution_id) == call_id,
-                    other_attempt_open=open_on.get(execution_id) not in (None, call_id),
-                    cause=cause,
-                    at=now,
-                )
-            )
-        ]
-        answered = [i for i, status in statuses.items() if status is Status.COMPLETED]
-        close_attempts(connection, call_id, outcomes, now, answered=answered)
-        applied = apply_changes(connection, changes, at=now, actor=actor)
-        supersede(connection, [c.execution_id for c in changes if c.target is Status.COMPLETED], now)
-        if facts is not None:
-            self._close_call(connection, call_id, facts, now)
-        return applied
-
-    def _close_call(self, connection: sa.Connection, call_id: str, facts: CallFacts, now: datetime) -> None:
-        still_without_reply = calls_table.c.replied.is_(False)
-        connection.execute(
-            sa.update(calls_table)
-            .where(calls_table.c.id == call_id, still_without_reply)
-            .values(
-                settled_at=now,
-                truth=facts.status.value,
-                replied=facts.replied,
-                failure_code=facts.failure.code.value if facts.failure else None,
-                failure_message=facts.failure.message if facts.failure else None,
-                raw_reply=facts.raw_reply,
-                reported_region=facts.reported_region,
-                cloud=facts.cloud,
-                task_id=facts.task_id,
-                cold_start=facts.cold_start,
-                started_at=facts.started_at,
-                finished_at=facts.finished_at,
-            )
-        )
-
-
-def _call_values(
-    request: Request, claimed: Sequence[Execution], provider: str, now: datetime
-) -> dict[str, Any]:
-    return {
-        "id": request.id,
-        "job_id": claimed[0].job_id,
-        "region": request.deployment.region,
-        "model": request.deployment.model,
-        "provider": provider,
-        "request": request.model_dump_json(),
-        "created_at": now,
-        "replied": False,
-    }

@@ -157,3 +157,12 @@ def read_call(connection: sa.Connection, call_id: str) -> sa.RowMapping:
     if row is None:
         raise LookupError(f"no call {call_id}")
     return row
+
+
+def with_plan(connection: sa.Connection, job_ids: Sequence[str]) -> list[str]:
+    """Those of these jobs that ask more of a cell than one answer under the region's own prompt."""
+    found: list[str] = []
+    for some in chunks(job_ids):
+        query = sa.select(jobs_table.c.id).where(jobs_table.c.id.in_(some), jobs_table.c.plan.is_not(None))
+        found += connection.scalars(query.order_by(jobs_table.c.id))
+    return found

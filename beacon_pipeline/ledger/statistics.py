@@ -73,7 +73,7 @@ class Statistics:
 
 
 def read_statistics(connection: sa.Connection, *, since: datetime, overdue: datetime) -> Statistics:
-    """Read everything, in one transaction. See `LedgerReader.statistics`."""
+    """Read everything, in one transaction. See `Aggregates.statistics`."""
     recent = executions_table.c.queued_at >= since
     attempts, attempted = _attempts(connection, recent)
     waiting = _count_by(connection, executions_table.c.status, executions_table.c.status.in_(UNSETTLED))

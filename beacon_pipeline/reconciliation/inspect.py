@@ -104,8 +104,8 @@ class Inspector:
         executions = [e for e in executions if e.cell in self._served]
         materialized = self._shown([key_of(e.cell) for e in executions])
         completed = [e.cell for e in executions if e.status is Status.COMPLETED]
-        newest = {e.id for e in self._ledger.newest_executions(completed)}
-        siblings = self._ledger.siblings(executions)
+        newest = {e.id for e in self._ledger.executions.newest(completed)}
+        siblings = self._ledger.executions.siblings(executions)
         states, durable = asyncio.run(self._poll(executions))
         found = []
         for execution in executions:

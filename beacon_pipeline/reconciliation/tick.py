@@ -20,7 +20,7 @@ from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
 from beacon_pipeline.jobs.runs import asks_models, cells_of_run, cells_under_way
 from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.overdue import Position
+from beacon_pipeline.ledger.parts.overdue import Position
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconciliation.inspect import Inspection, Inspector
@@ -137,11 +137,13 @@ class Reconciliation:
         self.name_regions()
         self.complete_jobs()
         abandoned, ended_runs = self._ended_runs(cursor.ended_runs)
-        overdue = self._ledger.overdue(self._untouched_since, after=cursor.overdue, limit=EXAMINED_A_TICK)
-        unconfirmed = self._ledger.unconfirmed(after=cursor.unconfirmed, limit=EXAMINED_A_TICK)
+        overdue = self._ledger.overdue.unsettled(
+            self._untouched_since, after=cursor.overdue, limit=EXAMINED_A_TICK
+        )
+        unconfirmed = self._ledger.overdue.unconfirmed(after=cursor.unconfirmed, limit=EXAMINED_A_TICK)
         cells = self._catalog.cells()[cursor.swept : cursor.swept + SWEPT_A_TICK]
-        swept = self._ledger.newest_executions(cells)
-        left = self._ledger.executions_with_ids(sorted(abandoned))
+        swept = self._ledger.executions.newest(cells)
+        left = self._ledger.executions.with_ids(sorted(abandoned))
         executions = {e.id: e for e in [*left, *overdue, *unconfirmed, *swept]}
         examined = self._examiner.examine(
             list(executions.values()), untouched_since=self._untouched_since, abandoned=abandoned
@@ -175,12 +177,14 @@ class Reconciliation:
         """Give rows that a client wrote under another spelling their region's canonical name."""
         known = {region.id for region in self._catalog.regions}
         renamed = 0
-        for job_id, spelled in self._ledger.misspelt_regions(known, since=self._now - JOBS_WATCHED_FOR):
+        for job_id, spelled in self._ledger.overdue.misspelt_regions(
+            known, since=self._now - JOBS_WATCHED_FOR
+        ):
             region = self._catalog.read_region(spelled)
             if region is None:
                 log.warning("a region on record is in no catalog", job=job_id, region=spelled)
                 continue
-            count = self._ledger.adopt_region(job_id, spelled, region, actor=ACTOR)
+            count = self._ledger.repairs.adopt_region(job_id, spelled, region, actor=ACTOR)
             log.warning("a region was misspelt", job=job_id, spelled=spelled, region=region, renamed=count)
             renamed += count
         return renamed
@@ -189,13 +193,13 @@ class Reconciliation:
         """Make the executions that a job was asked for and does not have: they come up as overdue."""
         since = self._now - JOBS_WATCHED_FOR
         served = set(self._catalog.cells())
-        for job, count in self._ledger.jobs_with_counts(since=since, until=self._untouched_since):
+        for job, count in self._ledger.jobs.with_counts(since=since, until=self._untouched_since):
             asked = served.intersection(specified_cells(job.specification) or ())
             plan = Plan.of(job.plan)
             wanted = len(asked) * plan.executions_of_a_cell
             if count < wanted:
                 log.warning("a job lacks executions", job=job.jobspec_id, asked=wanted, on_record=count)
-                self._ledger.ensure_executions(job.id, asked, actor=ACTOR, slots_of=plan.executions_of)
+                self._ledger.executions.ensure(job.id, asked, actor=ACTOR, slots_of=plan.executions_of)
 
     def _ended_runs(self, since: datetime | None) -> tuple[set[str], datetime | None]:
         """The executions that runs left behind when they failed, and where the walk stands then.
@@ -218,7 +222,7 @@ class Reconciliation:
             if run.status is dg.DagsterRunStatus.CANCELED:
                 left = left_by_cancelled(run, self._ledger, self._catalog, self._instance)
                 pending = [execution.id for execution in left if execution.status is Status.PENDING]
-                self._ledger.cancel_pending(pending, actor=ACTOR)
+                self._ledger.repairs.cancel_pending(pending, actor=ACTOR)
             elif asks_models(run) and (cells := cells_of_run(self._catalog, run.tags)):
                 abandoned.update(self._left_by(record, cells))
         return abandoned, records[-1].update_timestamp if records else since
@@ -231,13 +235,13 @@ class Reconciliation:
         """
         run = record.dagster_run
         asking = asking_of_run(run)
-        if self._ledger.job(asking.jobspec_id) is None:
-            oldest = self._ledger.oldest_job()
+        if self._ledger.jobs.named(asking.jobspec_id) is None:
+            oldest = self._ledger.jobs.oldest()
             if oldest is None or record.create_timestamp < oldest.created_at:
                 log.warning("a failed run is older than the record", run=run.run_id, job=asking.jobspec_id)
                 return []
         job, asked = job_for(self._ledger, self._catalog, asking, cells, actor=f"run:{run.run_id}")
-        left = self._ledger.executions(job.id, asked)
+        left = self._ledger.executions.of_job(job.id, asked)
         if job.plan is not None:  # there may be many thousands; what is completed comes up in the sweep
             left = [execution for execution in left if execution.status is not Status.COMPLETED]
         return [execution.id for execution in left]
@@ -252,13 +256,13 @@ class Reconciliation:
         for execution in gone:
             log.warning("no longer in the catalog", partition=key_of(execution.cell), job=execution.job_id)
             detail = f"the catalog no longer has {key_of(execution.cell)}"
-            self._ledger.dead_letter([execution.id], actor=ACTOR, detail=detail)
+            self._ledger.repairs.dead_letter([execution.id], actor=ACTOR, detail=detail)
 
     def _settle(self, examined: Sequence[Inspection], tick: Tick) -> None:
         confirmed = {call_id for one in examined for call_id in one.confirmed}
-        self._ledger.confirm(sorted(confirmed))
+        self._ledger.repairs.confirm(sorted(confirmed))
         spent = [e.execution.id for e in examined if e.repair is Repair.DEAD_LETTER]
-        self._ledger.dead_letter(spent, actor=ACTOR, detail="the attempt budget is spent")
+        self._ledger.repairs.dead_letter(spent, actor=ACTOR, detail="the attempt budget is spent")
         tick.gave_up.update(spent)
         tick.waiting.update(e.execution.id for e in examined if e.waits)
 
@@ -284,8 +288,8 @@ class Reconciliation:
         }
 
     def _request(self, examined: Sequence[Inspection], tick: Tick) -> None:
-        jobs = self._ledger.jobspec_ids({e.execution.job_id for e in examined})
-        with_plan = self._ledger.with_plan(jobs)
+        jobs = self._ledger.jobs.names({e.execution.job_id for e in examined})
+        with_plan = self._ledger.jobs.with_plan(jobs)
         for run in healing_runs(self._catalog, jobs, examined, with_plan=with_plan):
             if len(tick.runs) == self._runs_a_tick:
                 tick.left += 1
@@ -300,7 +304,9 @@ class Reconciliation:
         tick.gave_up.update(ids)
         log.error("healing gave up", job=run.jobspec_id, healing=run.repair.value, first=run.keys.start)
         if run.repair is Repair.REDISPATCH:
-            self._ledger.dead_letter(ids, actor=ACTOR, detail=f"{HEALING_RUNS} runs did not dispatch it")
+            self._ledger.repairs.dead_letter(
+                ids, actor=ACTOR, detail=f"{HEALING_RUNS} runs did not dispatch it"
+            )
         else:
             tick.troubled[run.keys.start] = (
                 f"{HEALING_RUNS} runs to {run.repair.value.replace('_', ' ')} changed nothing "

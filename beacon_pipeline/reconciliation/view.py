@@ -62,7 +62,7 @@ def materialization_of(
 def shown_of_unknown(ledger: Ledger, materialized: Mapping[str, Materialized]) -> dict[str, Materialized]:
     """Of these partitions those that show no execution, or one which the ledger does not have, by key."""
     ids = {m.shown.execution_id for m in materialized.values() if m.shown.execution_id}
-    unknown = {None, *ledger.unknown_executions(ids)}
+    unknown = {None, *ledger.executions.unknown(ids)}
     return {key: m for key, m in materialized.items() if m.shown.execution_id in unknown}
 
 

@@ -49,8 +49,8 @@ def looks_of(ledger: Ledger, study: Study) -> list[Look]:
     """All planned looks of a registered study, in order."""
     looks = []
     for number in range(1, len(study.looks) + 1):
-        job = ledger.job(job_name(study.id, study.version, number))
-        by_status = {} if job is None else dict(ledger.counts(job.id).by_status)
+        job = ledger.jobs.named(job_name(study.id, study.version, number))
+        by_status = {} if job is None else dict(ledger.aggregates.counts(job.id).by_status)
         looks.append(Look(number, study.blocks_of(number), job, by_status))
     return looks
 

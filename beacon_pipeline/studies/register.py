@@ -34,7 +34,7 @@ class Registration:
 
 def find(ledger: Ledger, study: Study) -> Registration | None:
     """The registration of a study with exactly this content, if there is one."""
-    record = ledger.study_version(study.id, study.hash)
+    record = ledger.studies.version(study.id, study.hash)
     return None if record is None else Registration(record, study_on_record(record), new=False)
 
 
@@ -46,7 +46,7 @@ def register(
     Raises RegistrationError for evidence that is too late or is other than what is on record.
     """
     existing = find(ledger, study)
-    record = ledger.register_study(study.id, study.content)
+    record = ledger.studies.register(study.id, study.content)
     if public_value is not None:
         record = _add_public_value(ledger, record, public_value)
     if timestamp is not None:
@@ -59,7 +59,7 @@ def _add_public_value(ledger: Ledger, record: StudyRecord, public_value: str) ->
     if not given:
         raise RegistrationError("the public value is empty: give what was published, a drand round's say")
     _refuse_late(ledger, record, Evidence.PUBLIC_VALUE)
-    record = ledger.add_evidence(record.study, record.version, Evidence.PUBLIC_VALUE, given)
+    record = ledger.studies.add_evidence(record.study, record.version, Evidence.PUBLIC_VALUE, given)
     kept = record.of_kind(Evidence.PUBLIC_VALUE)
     if kept is None or kept.content != given:
         raise RegistrationError(
@@ -79,7 +79,7 @@ def _add_timestamp(ledger: Ledger, record: StudyRecord, timestamp: bytes) -> Stu
             f"the timestamp is not of this study's hash: make it of the sha256 digest {record.hash}"
         )
     _refuse_late(ledger, record, Evidence.TIMESTAMP)
-    record = ledger.add_evidence(record.study, record.version, Evidence.TIMESTAMP, timestamp)
+    record = ledger.studies.add_evidence(record.study, record.version, Evidence.TIMESTAMP, timestamp)
     kept = record.of_kind(Evidence.TIMESTAMP)
     if kept is None or kept.content != timestamp:
         raise RegistrationError(f"version {record.version} has another timestamp on record, which stays")
@@ -88,6 +88,9 @@ def _add_timestamp(ledger: Ledger, record: StudyRecord, timestamp: bytes) -> Stu
 
 def _refuse_late(ledger: Ledger, record: StudyRecord, kind: Evidence) -> None:
     """Once answers may be there, nothing new can show what was fixed before them."""
-    if record.of_kind(kind) is None and ledger.job(job_name(record.study, record.version, 1)) is not None:
+    if (
+        record.of_kind(kind) is None
+        and ledger.jobs.named(job_name(record.study, record.version, 1)) is not None
+    ):
         what = kind.value.replace("_", " ")
         raise RegistrationError(f"version {record.version} is being asked already: a {what} comes too late")

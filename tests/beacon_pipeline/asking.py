@@ -25,8 +25,8 @@ SUCCEEDED = CallFacts(status=CallStatus.SUCCEEDED, replied=True)
 
 
 def a_job(ledger: Ledger, cells: Sequence[Cell] = CELLS, name: str = "job-1") -> Job:
-    job = ledger.ensure_job(name, source="launch", catalog="demo", catalog_digest="d")
-    ledger.ensure_executions(job.id, cells, actor="test")
+    job = ledger.jobs.ensure(name, source="launch", catalog="demo", catalog_digest="d")
+    ledger.executions.ensure(job.id, cells, actor="test")
     return job
 
 

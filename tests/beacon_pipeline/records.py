@@ -21,32 +21,32 @@ def a_sound_record(url: str, digest: str = CATALOG.digest) -> None:
     cancelled one, one in flight and one waiting."""
     with closing(Ledger(url)) as ledger:
         ledger.migrate()
-        job = ledger.ensure_job("job-1", source="launch", catalog="demo", catalog_digest=digest)
-        ledger.ensure_executions(job.id, CELLS, actor="test")
+        job = ledger.jobs.ensure("job-1", source="launch", catalog="demo", catalog_digest=digest)
+        ledger.executions.ensure(job.id, CELLS, actor="test")
         for region in ("us", "eu", "apac"):
-            executions = [e for e in ledger.executions(job.id) if e.region == region]
+            executions = [e for e in ledger.executions.of_job(job.id) if e.region == region]
             first, second, third, fourth = executions
-            call = ledger.open_call([first, second, third], a_request_for, provider="local", actor="test")
+            call = ledger.calls.open([first, second, third], a_request_for, provider="local", actor="test")
             assert call is not None
-            ledger.record_accepted(call.id, f"fc-{region}")
+            ledger.calls.accept(call.id, f"fc-{region}")
             outcomes = {
                 first.id: completed("fine", region),
                 second.id: completed("", region),
                 third.id: Retry(failure_code=LOST.code, message=LOST.message),
             }
-            ledger.settle_call(call.id, outcomes, SUCCEEDED, actor="test")
-            pending = [e for e in ledger.executions(job.id) if e.id in (third.id, fourth.id)]
-            call = ledger.open_call(pending[:1], a_request_for, provider="local", actor="test")
+            ledger.calls.settle(call.id, outcomes, SUCCEEDED, actor="test")
+            pending = [e for e in ledger.executions.of_job(job.id) if e.id in (third.id, fourth.id)]
+            call = ledger.calls.open(pending[:1], a_request_for, provider="local", actor="test")
             assert call is not None
-            ledger.record_accepted(call.id, f"fc-{region}-2")
+            ledger.calls.accept(call.id, f"fc-{region}-2")
             if region == "us":
-                ledger.cancel_pending([fourth.id], actor="test")
+                ledger.repairs.cancel_pending([fourth.id], actor="test")
                 dead = Unsuccessful(
                     status=Status.FAILED, failure_code=LOST.code, message="gone", dead_letter=True
                 )
-                ledger.settle_call(call.id, {third.id: dead}, FAILED, actor="test")
+                ledger.calls.settle(call.id, {third.id: dead}, FAILED, actor="test")
             elif region == "eu":
-                ledger.settle_call(call.id, {third.id: completed("late", region)}, SUCCEEDED, actor="test")
+                ledger.calls.settle(call.id, {third.id: completed("late", region)}, SUCCEEDED, actor="test")
 
 
 def damage(url: str, fault: str) -> None:

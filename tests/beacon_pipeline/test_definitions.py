@@ -84,8 +84,10 @@ def test_the_same_job_is_never_paid_twice_and_a_fresh_ask_is_a_new_job(instance:
     location.ask()
     assert len(location.provider.requests) == 3
     with LedgerResource().open() as ledger:
-        assert len(ledger.jobs()) == 3
-        assert all(ledger.counts(job.id).by_status == {"completed": 8} for job in ledger.jobs())
+        assert len(ledger.jobs.newest()) == 3
+        assert all(
+            ledger.aggregates.counts(job.id).by_status == {"completed": 8} for job in ledger.jobs.newest()
+        )
 
 
 def test_a_re_execution_belongs_to_the_job_of_the_run_it_repeats(instance: dg.DagsterInstance) -> None:
@@ -96,8 +98,8 @@ def test_a_re_execution_belongs_to_the_job_of_the_run_it_repeats(instance: dg.Da
     assert [len(request.items) for request in location.provider.requests] == [8, 1]
     assert location.green() == set(KEYS.values())
     with LedgerResource().open() as ledger:
-        (job,) = ledger.jobs()
-        assert ledger.counts(job.id).by_status == {"completed": 8}
+        (job,) = ledger.jobs.newest()
+        assert ledger.aggregates.counts(job.id).by_status == {"completed": 8}
 
 
 def test_checks_alone_ask_no_model_and_find_what_was_tampered_with(instance: dg.DagsterInstance) -> None:
@@ -117,14 +119,14 @@ def test_checks_alone_ask_no_model_and_find_what_was_tampered_with(instance: dg.
     assert "'us'" in str(region.metadata["seen"].value)
 
     with LedgerResource().open() as ledger:
-        (job,) = ledger.jobs()
+        (job,) = ledger.jobs.newest()
     Path(instance.root_directory, "ledger.db").unlink()
     run = location.run(CHECKS_JOB, KEYS["math_basic"])
     (unknown,) = location.checks(run.run_id).values()
     assert (unknown.check_name, unknown.passed) == ("status_consistency", False)
     assert "which the ledger does not have" in str(unknown.metadata["seen"].value)
     with LedgerResource().open() as ledger:
-        fresh = ledger.ensure_job("other", source="launch", catalog="demo", catalog_digest="d")
+        fresh = ledger.jobs.ensure("other", source="launch", catalog="demo", catalog_digest="d")
         assert fresh.id != job.id
 
 

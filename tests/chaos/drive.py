@@ -179,9 +179,9 @@ class _Chaos:
         ledger = Ledger(database_url(), clock=lambda: datetime.now(UTC) + skew)
 
         async def ask() -> None:
-            jobs = ledger.jobs()
+            jobs = ledger.jobs.newest()
             job = jobs[int(choice * len(jobs))]
-            found = ledger.executions(job.id)
+            found = ledger.executions.of_job(job.id)
             first = found[int(choice * len(found))]
             cells = [e.cell for e in found if (e.region, e.model) == (first.region, first.model)]
             providers = ChaosProviders().open(self._catalog)
@@ -208,11 +208,11 @@ class _Chaos:
                 return False
             call = answered[int(choice * len(answered))].newest_call
             assert call is not None
-            on_call = ledger.executions_on(call.id)
+            on_call = ledger.executions.on_call(call.id)
             outcomes = outcomes_of_failure(LATE_FAILURE, on_call, call.id, budget=1)
             facts = CallFacts(status=CallStatus.FAILED, replied=True, failure=LATE_FAILURE)
             completed = {e.id for e in on_call if e.status is Status.COMPLETED}
-            changed = ledger.settle_call(call.id, outcomes, facts, actor="late")
+            changed = ledger.calls.settle(call.id, outcomes, facts, actor="late")
             assert not completed.intersection(changed), "a late failure took an answer away"
         except LedgerUnavailable:
             return False
@@ -263,8 +263,8 @@ class _Chaos:
         ledger = Ledger(database_url())
         try:
             executions = _all_executions(ledger)
-            jobs = {job.id: job.jobspec_id for job in ledger.jobs()}
-            plans = {job.id: Plan.of(job.plan) for job in ledger.jobs()}
+            jobs = {job.id: job.jobspec_id for job in ledger.jobs.newest()}
+            plans = {job.id: Plan.of(job.plan) for job in ledger.jobs.newest()}
         finally:
             ledger.close()
         self._figures.executions = len(executions)
@@ -301,4 +301,4 @@ class _Chaos:
 
 
 def _all_executions(ledger: Ledger) -> list[Execution]:
-    return [execution for job in ledger.jobs() for execution in ledger.executions(job.id)]
+    return [execution for job in ledger.jobs.newest() for execution in ledger.executions.of_job(job.id)]

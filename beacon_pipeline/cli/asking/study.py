@@ -129,7 +129,7 @@ def status(named: str, as_json: bool) -> None:
         done = _on_record(ledger, named) or _registered(ledger, _read(Path(named))[0])
         looks = looks_of(ledger, done.study)
         found = what_stands(ledger, done.study)
-        versions = [record.version for record in ledger.studies(done.study.id)]
+        versions = [record.version for record in ledger.studies.versions(done.study.id)]
     if as_json:
         click.echo(json.dumps(_status_json(done, looks, found), indent=2))
         return
@@ -154,7 +154,7 @@ def _on_record(ledger: Ledger, name: str) -> Registration | None:
     from beacon_pipeline.catalog.study_plan import study_on_record
     from beacon_pipeline.studies.register import Registration
 
-    records = [] if Path(name).exists() else ledger.studies(name)
+    records = [] if Path(name).exists() else ledger.studies.versions(name)
     newest = max(records, key=lambda record: record.version, default=None)
     if newest is None and Path(name).name == name and not Path(name).suffix and not Path(name).exists():
         raise BadInput(f"no file is called {name}, and no study on record")
@@ -166,7 +166,7 @@ def _registered(ledger: Ledger, planned: Study) -> Registration:
 
     done = find(ledger, planned)
     if done is None:
-        versions = len(ledger.studies(planned.id))
+        versions = len(ledger.studies.versions(planned.id))
         known = f", which differs from the {versions} on record" if versions else ""
         raise RegistrationError(
             f"study {planned.id!r} is not registered as it is now{known}: `beacon study register` or "

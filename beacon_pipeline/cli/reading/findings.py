@@ -29,7 +29,7 @@ def findings(study: str | None, as_json: bool) -> None:
                 f"job {subject.name} is of no study, and only a study's claims are tested: "
                 "`beacon compare` sets its answers side by side"
             )
-        registered = ledger.studies(subject.study)
+        registered = ledger.studies.versions(subject.study)
         found = findings_of(ledger, subject)
     if as_json:
         click.echo(json.dumps([one.as_dict() for one in found], indent=2))

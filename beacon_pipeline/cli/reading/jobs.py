@@ -19,7 +19,7 @@ def jobs(limit: int, as_json: bool) -> None:
     from beacon_pipeline.catalog import load_catalog
 
     with open_ledger() as ledger, open_instance() as instance:
-        asked = ledger.jobs(limit)
+        asked = ledger.jobs.newest(limit)
         listed = list(zip(asked, reports_of(ledger, instance, load_catalog(), asked), strict=True))
     if as_json:
         click.echo(json.dumps([report.in_brief() for _, report in listed], indent=2))

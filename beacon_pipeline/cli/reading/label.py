@@ -109,7 +109,7 @@ def agreement(draw: str, as_json: bool) -> None:
     from beacon_pipeline.labels.work import ids_of_draw, people_of
 
     with open_ledger() as ledger:
-        labels = people_of(ledger.labels_of(ids_of_draw(ledger, draw)))
+        labels = people_of(ledger.labels.of_executions(ids_of_draw(ledger, draw)))
     found = agreements(labels)
     if as_json:
         click.echo(json.dumps([_as_json(one) for one in found], indent=2))

@@ -60,18 +60,18 @@ def _show_one(
 
     named = cell_of(partition)
     cell = Cell(load_catalog().read_region(named.region) or named.region, named.model, named.question)
-    found = ledger.executions(job.id, [cell])
+    found = ledger.executions.of_job(job.id, [cell])
     if not found:
-        if elsewhere := ledger.newest_executions([cell]):
+        if elsewhere := ledger.executions.newest([cell]):
             raise BadInput(_in_another_job(partition, job, ledger, elsewhere[0]))
-        say_nearest("partition", partition, [key_of(e.cell) for e in ledger.executions(job.id)])
+        say_nearest("partition", partition, [key_of(e.cell) for e in ledger.executions.of_job(job.id)])
     for name, value in chosen.items():
         kept = [e for e in found if getattr(e, name) == value]
         if not kept:
             say_nearest(name, str(value), sorted({str(getattr(e, name)) for e in found}))
         found = kept
     if as_json:
-        records = [record_of(job, e, ledger.transitions(e.id)) for e in found]
+        records = [record_of(job, e, ledger.executions.transitions(e.id)) for e in found]
         click.echo(json.dumps(records if len(records) > 1 else records[0], indent=2))
         return
     from rich.console import Console
@@ -80,19 +80,21 @@ def _show_one(
 
     one = len(found) == 1
     Console().print(
-        execution_panel(job, found[0], ledger.transitions(found[0].id)) if one else cell_panel(job, found)
+        execution_panel(job, found[0], ledger.executions.transitions(found[0].id))
+        if one
+        else cell_panel(job, found)
     )
 
 
 def _in_another_job(partition: str, job: Job, ledger: Ledger, there: Execution) -> str:
-    name = ledger.jobspec_ids([there.job_id])[there.job_id]
+    name = ledger.jobs.names([there.job_id])[there.job_id]
     return f"job {job.jobspec_id} does not ask {partition}: add --job {name}, the newest that does"
 
 
 def _show_question(ledger: Ledger, job: Job, question: str, model: str | None, as_json: bool) -> None:
     from beacon_pipeline.cli.report import record_of
 
-    executions = ledger.executions(job.id)
+    executions = ledger.executions.of_job(job.id)
     of_question = [e for e in executions if e.question == question]
     if not of_question:
         say_nearest("question", question, sorted({e.question for e in executions}))

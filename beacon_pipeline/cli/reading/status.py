@@ -18,7 +18,7 @@ def status(jobspec_id: str | None, as_json: bool, answers: bool) -> None:
     with open_ledger() as ledger, open_instance() as instance:
         job = find_job(ledger, jobspec_id)
         report = report_of(ledger, instance, load_catalog(), job, whole=jobspec_id is None)
-        executions = ledger.executions(job.id) if answers else []
+        executions = ledger.executions.of_job(job.id) if answers else []
     if answers and not as_json:
         raise BadInput("--answers goes with --json; `beacon show --question QUESTION` shows texts to read")
     print_report(report, as_json, executions)

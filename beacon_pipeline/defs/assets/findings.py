@@ -122,8 +122,8 @@ def _rows(
         for model, question in wanted
         if deployment.model == model
     ]
-    newest = {execution.cell: execution.job_id for execution in ledger.newest_executions(cells)}
-    names = ledger.jobspec_ids(newest.values())
+    newest = {execution.cell: execution.job_id for execution in ledger.executions.newest(cells)}
+    names = ledger.jobs.names(newest.values())
     of_cell = {cell: names[job_id] for cell, job_id in newest.items()}
     rows = answer_rows(ledger, sorted(set(names.values())))
     return None, (

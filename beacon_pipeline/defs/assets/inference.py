@@ -161,7 +161,7 @@ def _newest(
     context: dg.AssetExecutionContext, ledger: Ledger, completed: Sequence[Execution]
 ) -> list[Execution]:
     """Those that no newer job has asked again: a partition shows its newest execution."""
-    newest = {e.id for e in ledger.newest_executions([e.cell for e in completed])}
+    newest = {e.id for e in ledger.executions.newest([e.cell for e in completed])}
     older = sum(e.id not in newest for e in completed)
     if older:
         context.log.info(f"{older} executions are on record, and not shown: a newer job asked the same")
@@ -175,10 +175,10 @@ def _by_question(
     that it does not ask the newest job's that did."""
     wanted = {(e.model, e.question) for e in executions}
     cells = {Cell(region.id, model, question) for region in catalog.regions for model, question in wanted}
-    own = ledger.executions(job.id, sorted(cells)) if wanted else []
+    own = ledger.executions.of_job(job.id, sorted(cells)) if wanted else []
     elsewhere = cells - {e.cell for e in own}
     found: dict[tuple[str, str], list[Execution]] = {}
-    for execution in [*own, *(ledger.newest_executions(sorted(elsewhere)) if elsewhere else ())]:
+    for execution in [*own, *(ledger.executions.newest(sorted(elsewhere)) if elsewhere else ())]:
         found.setdefault((execution.model, execution.question), []).append(execution)
     return found
 

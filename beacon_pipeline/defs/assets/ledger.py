@@ -101,7 +101,7 @@ def ledger_checks_sensor(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     seen = datetime.fromisoformat(context.cursor) if context.cursor else datetime.min.replace(tzinfo=UTC)
     with ledger.open() as opened:
-        settled = opened.newest_settlement(after=seen, before=datetime.now(UTC) - QUIET)
+        settled = opened.jobs.newest_settlement(after=seen, before=datetime.now(UTC) - QUIET)
     if settled is None:
         yield dg.SkipReason("no job was settled since the last look")
         return

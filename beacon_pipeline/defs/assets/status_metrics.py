@@ -116,7 +116,7 @@ def take_metrics(instance: dg.DagsterInstance, ledger: Ledger, catalog: Catalog)
     overdue = now - timedelta(seconds=catalog.settings.deadline_seconds)
     queued = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
     shown_otherwise = _shown_otherwise(instance, ledger, catalog, now - WINDOW)
-    statistics = ledger.statistics(since=now - WINDOW, overdue=overdue)
+    statistics = ledger.aggregates.statistics(since=now - WINDOW, overdue=overdue)
     return metrics_of(statistics, catalog, shown_otherwise=shown_otherwise, queued_runs=queued)
 
 
@@ -128,8 +128,8 @@ def _shown_otherwise(instance: dg.DagsterInstance, ledger: Ledger, catalog: Cata
     shows an execution which is not on record counts too.
     """
     under_way = cells_under_way(instance, catalog)  # looked at first: what ends meanwhile is shown
-    cells = ledger.asked_cells(since).intersection(catalog.cells()) - under_way
-    newest = ledger.newest_executions(sorted(cells))
+    cells = ledger.executions.cells_since(since).intersection(catalog.cells()) - under_way
+    newest = ledger.executions.newest(sorted(cells))
     materialized = newest_materializations(instance, [key_of(execution.cell) for execution in newest])
     budget = catalog.settings.attempt_budget
     otherwise = set()

@@ -42,7 +42,7 @@ def findings_sensor(
         now = datetime.now(UTC)
         since = datetime.fromisoformat(context.cursor) if context.cursor else now - LOOKED_BACK
         with ledger.open() as opened:
-            ended = [job for job in map(opened.job, sorted(_ended(opened, since))) if job is not None]
+            ended = [job for job in map(opened.jobs.named, sorted(_ended(opened, since))) if job is not None]
             requests = [request for job in ended for request in _requests(opened, catalog, job)]
         studies = [key for job in ended if (key := _study_key(job)) is not None]
         cursor = (now - OVERLAP).isoformat()
@@ -60,14 +60,14 @@ def findings_sensor(
 
 def _ended(ledger: Ledger, since: datetime) -> set[str]:
     """The names of the jobs in which something was settled since then, and nothing is open."""
-    return ledger.jobs_moving(since) - ledger.open_job_names()
+    return ledger.jobs.moving(since) - ledger.jobs.open_names()
 
 
 def _requests(ledger: Ledger, catalog: Catalog, job: Job) -> Iterator[dg.RunRequest]:
     """One run for the rectangle of models and questions, and one for the study. The same end asks once."""
-    counts = ledger.counts(job.id)
+    counts = ledger.aggregates.counts(job.id)
     end = sha256(repr((job.id, counts)).encode()).hexdigest()[:16]
-    cells = ledger.cells_of(job.id)
+    cells = ledger.executions.cells_of(job.id)
     asked_models, asked_questions = {cell.model for cell in cells}, {cell.question for cell in cells}
     models = [model.id for model in catalog.models if model.id in asked_models]
     questions = [question.id for question in catalog.questions if question.id in asked_questions]

@@ -39,9 +39,11 @@ def metrics_sensor(
     ) -> dg.SensorResult | dg.SkipReason:
         last = Refresh(**json.loads(context.cursor)) if context.cursor else Refresh()
         with ledger.open() as opened:
-            unsettled = opened.unsettled()
+            unsettled = opened.executions.count_unsettled()
             shown = context.instance.fetch_materializations(INFERENCE, limit=1).records
-            now = Refresh(opened.newest_transition(), shown[0].storage_id if shown else 0, time.time())
+            now = Refresh(
+                opened.executions.newest_transition(), shown[0].storage_id if shown else 0, time.time()
+            )
             if not last.is_due(now, unsettled=unsettled, while_busy=while_busy_seconds):
                 return dg.SkipReason(f"{unsettled} executions unsettled, nothing ended since")
             events = list(metrics_events(context.instance, opened, catalog))

@@ -29,7 +29,7 @@ from beacon_pipeline.findings.frames import label_rows, transition_rows
 from beacon_pipeline.findings.page import page_of
 from beacon_pipeline.findings.rows import answer_rows
 from beacon_pipeline.findings.subject import Subject
-from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import StudyRecord
 
 FORMAT = 1
@@ -38,7 +38,7 @@ OTHER_ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")  # that a
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can name
 
 
-def export(ledger: LedgerReader, subject: Subject, target: str) -> None:
+def export(ledger: Ledger, subject: Subject, target: str) -> None:
     """Write the export of a subject to a new folder or zip file, on this machine or where fsspec reaches.
 
     Whole or not at all on this machine; elsewhere `SHA256SUMS` comes last. Holds one page of the ledger at
@@ -62,14 +62,14 @@ def export(ledger: LedgerReader, subject: Subject, target: str) -> None:
             _place(system, folder, path)
 
 
-def _fill(ledger: LedgerReader, subject: Subject, folder: Path) -> None:
+def _fill(ledger: Ledger, subject: Subject, folder: Path) -> None:
     count = write_table(folder, tables.ANSWERS, answer_rows(ledger, subject.jobs))
     if not count:
         raise ExportError(f"nothing was asked in {subject.name}: there is nothing to export")
     write_table(folder, tables.TRANSITIONS, transition_rows(ledger, subject.jobs))
     write_table(folder, tables.LABELS, label_rows(ledger, subject.jobs))
     record = _newest_record(ledger, subject)
-    catalogs = {job.catalog_digest: ledger.catalog_content(job.catalog_digest) for job in subject.jobs}
+    catalogs = {job.catalog_digest: ledger.jobs.catalog_content(job.catalog_digest) for job in subject.jobs}
     _write_json(folder / "plan.json", _plan(subject, record))
     _write_json(folder / "catalog.json", catalogs)
     _write_names(folder, catalogs.values())
@@ -94,8 +94,8 @@ def _describe(folder: Path, subject: Subject) -> None:
     _write_json(folder / CRATE, crate(folder, subject, ended, about))
 
 
-def _newest_record(ledger: LedgerReader, subject: Subject) -> StudyRecord | None:
-    records = ledger.studies(subject.study) if subject.study is not None else []
+def _newest_record(ledger: Ledger, subject: Subject) -> StudyRecord | None:
+    records = ledger.studies.versions(subject.study) if subject.study is not None else []
     return max(records, key=lambda record: record.version, default=None)
 
 

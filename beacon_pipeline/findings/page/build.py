@@ -23,7 +23,7 @@ from beacon_pipeline.findings.page import words
 from beacon_pipeline.findings.page.plots import plots_of
 from beacon_pipeline.findings.page.record import packed_rows, paths_of, record_of
 from beacon_pipeline.findings.summary import summarized
-from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job
 from beacon_pipeline.links import asset_path
 from beacon_pipeline.names import INFERENCE
@@ -48,7 +48,7 @@ def write_page(path: Path, html: str) -> None:
 
 
 def page_of(
-    ledger: LedgerReader,
+    ledger: Ledger,
     jobs: Sequence[Job],
     *,
     beside: Sequence[Job] = (),

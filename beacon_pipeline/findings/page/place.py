@@ -9,11 +9,11 @@ from beacon_pipeline import environment
 from beacon_pipeline.findings.finding import Finding
 from beacon_pipeline.findings.page.build import page_of, write_page
 from beacon_pipeline.findings.subject import Subject, findings_of
-from beacon_pipeline.ledger.labels import LedgerLabels
+from beacon_pipeline.ledger import Ledger
 
 
 def write_page_of(
-    ledger: LedgerLabels,
+    ledger: Ledger,
     subject: Subject,
     beside: Subject | None = None,
     output: Path | None = None,

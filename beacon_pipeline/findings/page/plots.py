@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from beacon_pipeline.findings.summary import Share, Side, Summary
-from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job
 
 ROUNDS = 20  # jobs that the timeline shows at most
@@ -31,7 +31,7 @@ class Plot:
     note: str
 
 
-def plots_of(ledger: LedgerReader, jobs: Sequence[Job], summary: Summary) -> list[Plot]:
+def plots_of(ledger: Ledger, jobs: Sequence[Job], summary: Summary) -> list[Plot]:
     """Every plot that has something to show."""
     sides = summary.sides[:ROWS]
     made = [_refusals(sides), _likeness(summary), _latency(sides), _balance(sides), _timeline(ledger, jobs)]
@@ -131,15 +131,15 @@ def _balance(sides: Sequence[Side]) -> Plot:
     )
 
 
-def _timeline(ledger: LedgerReader, jobs: Sequence[Job]) -> Plot:
+def _timeline(ledger: Ledger, jobs: Sequence[Job]) -> Plot:
     """Refusals by region over the jobs before, of the same study where they have one."""
     newest = jobs[-1]
     rounds = [
         job
-        for job in ledger.jobs(200)
+        for job in ledger.jobs.newest(200)
         if job.created_at <= newest.created_at and newest.study in (None, job.study)
     ][:ROUNDS]
-    kinds = ledger.kinds_by_region([job.id for job in rounds])
+    kinds = ledger.aggregates.kinds_by_region([job.id for job in rounds])
     rows = [
         _share(
             (f"{job.created_at:%Y-%m-%d %H:%M}", job.jobspec_id, region),

@@ -7,7 +7,7 @@ from typing import Any
 
 from beacon_pipeline.findings.packed import column, columns
 from beacon_pipeline.findings.rows import PROVENANCE, TEXTS, answer_rows
-from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job
 
 Row = dict[str, Any]
@@ -33,7 +33,7 @@ class Texts:
         return iter(self._places)
 
 
-def packed_rows(ledger: LedgerReader, jobs: Sequence[Job]) -> tuple[list[Row], Texts]:
+def packed_rows(ledger: Ledger, jobs: Sequence[Job]) -> tuple[list[Row], Texts]:
     """The rows of these jobs, with their texts' places among the texts.
 
     Answers to one question lie side by side there: they are alike, and alike texts pack small.
@@ -56,12 +56,12 @@ def record_of(rows: Sequence[Row], texts: Texts, about: Mapping[str, Any]) -> Ro
     return {"about": {**about, "provenance": ran}, "columns": packed, "texts": list(texts)}
 
 
-def paths_of(ledger: LedgerReader, jobs: Sequence[Job], rows: Sequence[Row]) -> Row:
+def paths_of(ledger: Ledger, jobs: Sequence[Job], rows: Sequence[Row]) -> Row:
     """How each execution came to its end: changes and attempts by the row's number, and the calls."""
     numbers = {row["execution"]: number for number, row in enumerate(rows)}
     calls: dict[str, int] = {}
     listed = []
-    for call in _all(ledger.call_pages, jobs):
+    for call in _all(ledger.pages.calls, jobs):
         calls[call["id"]] = len(calls)
         listed.append(
             {
@@ -73,7 +73,7 @@ def paths_of(ledger: LedgerReader, jobs: Sequence[Job], rows: Sequence[Row]) -> 
             }
         )
     transitions: list[list[Any]] = [[] for _ in rows]
-    for change in _all(ledger.transition_pages, jobs):
+    for change in _all(ledger.pages.transitions, jobs):
         transitions[numbers[change["execution_id"]]].append(
             [
                 _milliseconds(change["at"]),
@@ -81,7 +81,7 @@ def paths_of(ledger: LedgerReader, jobs: Sequence[Job], rows: Sequence[Row]) -> 
             ]
         )
     attempts: list[list[Any]] = [[] for _ in rows]
-    for attempt in _all(ledger.attempt_pages, jobs):
+    for attempt in _all(ledger.pages.attempts, jobs):
         attempts[numbers[attempt["execution_id"]]].append(
             [attempt["number"], calls[attempt["call_id"]], attempt["failure_code"]]
         )

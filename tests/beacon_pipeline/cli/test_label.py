@@ -27,12 +27,12 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
         ledger.migrate()
         for region in ("eu", "us"):
             job = a_job(ledger, [Cell(region, "tiny", f"q{n}") for n in range(7 if region == "eu" else 6)])
-            asked = [one for one in ledger.executions(job.id) if one.region == region]
-            call = ledger.open_call(asked, a_request_for, provider="local", actor="test")
+            asked = [one for one in ledger.executions.of_job(job.id) if one.region == region]
+            call = ledger.calls.open(asked, a_request_for, provider="local", actor="test")
             assert call is not None
             texts = [REFUSED if n < 2 else "" if n == 6 else ANSWERED for n in range(len(asked))]
             outcomes = {one.id: completed(text, region) for one, text in zip(asked, texts, strict=True)}
-            ledger.settle_call(call.id, outcomes, SUCCEEDED, actor="test")
+            ledger.calls.settle(call.id, outcomes, SUCCEEDED, actor="test")
         yield ledger
 
 
@@ -57,7 +57,7 @@ def test_rules_label_a_job_once(record: Ledger, shell: Shell) -> None:
             0,
             "labelled by rules, version 2: 8 complete, 0 evasive, 4 refusal\n",
         ), done.output
-    labels = record.labels(record.jobs()[0].id)
+    labels = record.labels.of_job(record.jobs.newest()[0].id)
     assert len(labels) == 12
     assert {label.reason for label in labels} == {None, "en/inability"}
 
@@ -89,7 +89,7 @@ def test_two_raters_and_an_adjudicator(record: Ledger, shell: Shell, tmp_path: P
     fill(sheet, lambda n, text: kind_of(text))
     assert "1 labels put on record" in shell("label", "import", sheet, "--adjudicator").output
     assert "to be decided" not in shell("label", "agreement", "d").output
-    people = [label for label in record.labels(record.jobs()[0].id) if label.method == "people"]
+    people = [label for label in record.labels.of_job(record.jobs.newest()[0].id) if label.method == "people"]
     assert sorted({label.chance for label in people if label.chance}) == [0.5, 1.0]
 
 
@@ -104,7 +104,7 @@ def test_what_cannot_be_done_is_said_in_a_line(record: Ledger, shell: Shell, tmp
     assert "is there already" in shell("label", "export", "d", "--rater", "anna", "--out", sheet).output
     fill(sheet, lambda n, text: "complete")
     shell("label", "import", sheet)
-    before = record.labels(record.jobs()[0].id)
+    before = record.labels.of_job(record.jobs.newest()[0].id)
     fill(sheet, lambda n, text: "evasive" if n == 3 else "complete")
     changed = shell("label", "import", sheet)
     assert changed.exit_code == 2
@@ -113,7 +113,7 @@ def test_what_cannot_be_done_is_said_in_a_line(record: Ledger, shell: Shell, tmp
     bad = tmp_path / "bad.csv"
     bad.write_text("execution,kind,labeller\nnowhere,refusal,anna\n")
     assert "row 2: no execution 'nowhere' on this record" in shell("label", "import", bad).output
-    assert record.labels(record.jobs()[0].id) == before
+    assert record.labels.of_job(record.jobs.newest()[0].id) == before
     for line, said in (
         (("agreement", "e"), "no draw 'e': there are d"),
         (("agreement", "d"), "no two people labelled the same two answers (anna)"),

@@ -90,8 +90,8 @@ def test_findings_are_by_study_and_version_and_the_scorecard_counts_them(
     study = a_study(a_claim("deployment", model="tiny-llama"), id="demo")
     with closing(Ledger(environment.database_url())) as ledger:
         ledger.migrate()
-        assert ledger.register_study("demo", study.content).version == 1
-        made = ledger.ensure_job(
+        assert ledger.studies.register("demo", study.content).version == 1
+        made = ledger.jobs.ensure(
             "study-demo",
             source="launch",
             catalog="demo",

@@ -55,7 +55,7 @@ class Planned:
         return self.location.run(INFERENCE_JOB, RANGE.start, RANGE.end, **{JOB_TAG: "mine"})
 
     def executions(self, key: str | None = None) -> list[Execution]:
-        return self.ledger.executions(self.job.id, None if key is None else [cell_of(key)])
+        return self.ledger.executions.of_job(self.job.id, None if key is None else [cell_of(key)])
 
     def shown(self, key: str) -> dict[str, object]:
         wanted = dg.AssetRecordsFilter(asset_key=INFERENCE, asset_partitions=[key])

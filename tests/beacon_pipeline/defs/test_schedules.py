@@ -85,7 +85,7 @@ def test_the_same_tick_has_the_same_run_keys_and_the_next_one_others() -> None:
 def test_a_preview_of_a_tick_asks_nobody(instance: dg.DagsterInstance) -> None:
     assert tick("control_hourly")
     with LedgerResource().open() as ledger:
-        assert ledger.jobs() == []
+        assert ledger.jobs.newest() == []
 
 
 def test_the_first_run_of_a_tick_puts_the_whole_tick_on_record(instance: dg.DagsterInstance) -> None:
@@ -94,10 +94,10 @@ def test_the_first_run_of_a_tick_puts_the_whole_tick_on_record(instance: dg.Dags
     keys = request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]
     location.run(INFERENCE_JOB, *keys, **dict(request.tags))
     with LedgerResource().open() as ledger:
-        (job,) = ledger.jobs()
+        (job,) = ledger.jobs.newest()
         assert (job.jobspec_id, job.source) == ("control_hourly-20261124T0800Z", "schedule")
         assert specified_cells(job.specification) == sorted(CONTROL)
-        assert ledger.counts(job.id).by_status == {"completed": 3, "pending": 24}
+        assert ledger.aggregates.counts(job.id).by_status == {"completed": 3, "pending": 24}
 
 
 def test_a_schedule_of_categories_that_no_question_has_asks_nothing() -> None:
@@ -154,16 +154,18 @@ def test_a_schedule_of_a_study_takes_its_looks_one_by_one(
         assert request is not None
         assert request.run_key == request.tags[JOB_TAG] == "study-scheduled-v1-look1"
         assert request.tags[BLOCKS_TAG] == "2"
-        assert ledger.jobs() == [], "a preview asks nobody"
+        assert ledger.jobs.newest() == [], "a preview asks nobody"
 
         cells = cells_of_run(with_study, request.tags)
         assert set(study.cells) <= set(cells)
         job, asked = job_for(ledger, with_study, asking_of(request.tags, "r"), cells, actor="test")
         assert (asked, job.plan) == (list(study.cells), plan_of(study, with_study, 1).kept())
-        assert ledger.counts(job.id).executions == 2 * 2 * 2
+        assert ledger.aggregates.counts(job.id).executions == 2 * 2 * 2
         assert told()[1] == "look 1 is not finished: `beacon study run` goes on with it"
 
-        ledger.cancel_pending([execution.id for execution in ledger.executions(job.id)], actor="test")
+        ledger.repairs.cancel_pending(
+            [execution.id for execution in ledger.executions.of_job(job.id)], actor="test"
+        )
         request, _ = told()
         assert request is not None
         assert request.run_key == "study-scheduled-v1-look2"

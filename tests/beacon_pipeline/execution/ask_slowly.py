@@ -30,8 +30,8 @@ def ask(folder: Path, seconds_an_item: float) -> None:
     """Bring the job ``j`` of the ledger in ``folder`` to its end."""
     ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
     ledger.migrate()
-    job = ledger.ensure_job("j", source="s", catalog="demo", catalog_digest="d", plan=PLAN.kept())
-    ledger.ensure_executions(job.id, CELLS, actor="test", slots_of=PLAN.executions_of)
+    job = ledger.jobs.ensure("j", source="s", catalog="demo", catalog_digest="d", plan=PLAN.kept())
+    ledger.executions.ensure(job.id, CELLS, actor="test", slots_of=PLAN.executions_of)
 
     async def work() -> None:
         provider = LocalProvider(folder, load=lambda _: SlowRuntime(seconds_an_item), batch_size=1)

@@ -52,7 +52,7 @@ class Watched(ScriptedProvider):
         self._ledger = ledger
 
     async def submit(self, request: Request) -> str:
-        open_calls = {call.id for call in self._ledger.open_calls()} - {request.id}
+        open_calls = {call.id for call in self._ledger.calls.unsettled()} - {request.id}
         self.open_at_submit.append(open_calls)
         return await super().submit(request)
 
@@ -64,8 +64,8 @@ def database_url(tmp_path: Path) -> str:
 
 
 def a_planned_job(ledger: Ledger, plan: Plan = PLAN) -> Job:
-    job = ledger.ensure_job("j", source="s", catalog="demo", catalog_digest="d", plan=plan.kept())
-    ledger.ensure_executions(job.id, CELLS, actor="test", slots_of=plan.executions_of)
+    job = ledger.jobs.ensure("j", source="s", catalog="demo", catalog_digest="d", plan=plan.kept())
+    ledger.executions.ensure(job.id, CELLS, actor="test", slots_of=plan.executions_of)
     return job
 
 
@@ -114,7 +114,7 @@ def test_equal_items_come_in_equal_order_in_every_region(ledger: Ledger) -> None
     job = a_planned_job(ledger)
     provider = ScriptedProvider([Behaviour()])
     materialize(ledger, job, provider)
-    slots = {e.id: e.slot for e in ledger.executions(job.id)}
+    slots = {e.id: e.slot for e in ledger.executions.of_job(job.id)}
 
     def items(request: Request) -> list[tuple[str, str, int]]:
         return [
@@ -136,7 +136,7 @@ def test_a_retry_is_a_call_of_its_own_and_can_be_told(ledger: Ledger) -> None:
     provider = ScriptedProvider(script)
     materialize(ledger, job, provider)
     assert len(provider.requests) == 10
-    executions = ledger.executions(job.id)
+    executions = ledger.executions.of_job(job.id)
     assert {e.status for e in executions} == {Status.COMPLETED}
     again = [e for e in executions if len(e.attempts) > 1]
     assert {(e.region, e.block) for e in again} == {(provider.requests[0].deployment.region, 1)}
@@ -174,9 +174,9 @@ def test_one_sample_that_fails_for_good_fails_alone(ledger: Ledger) -> None:
         wrong = item.seed is not None and item.seed == doomed.seed
         return fails(FailureCode.GENERATION_ERROR)(item) if wrong else says("fine")(item)
 
-    doomed = next(e for e in ledger.executions(job.id) if not e.is_probe)
+    doomed = next(e for e in ledger.executions.of_job(job.id) if not e.is_probe)
     materialize(ledger, job, ScriptedProvider([Behaviour(results=one_fails)]))
-    failed = [e for e in ledger.executions(job.id) if e.status is not Status.COMPLETED]
+    failed = [e for e in ledger.executions.of_job(job.id) if e.status is not Status.COMPLETED]
     assert [(e.id, e.status) for e in failed] == [(doomed.id, Status.FAILED)]
 
 
@@ -185,9 +185,11 @@ def test_what_a_person_cancels_meanwhile_is_not_asked(ledger: Ledger) -> None:
     provider = ScriptedProvider([Behaviour()])
 
     def cancel(_settled: Sequence[Execution]) -> None:
-        pending = [e.id for e in ledger.executions(job.id) if e.status is Status.PENDING and e.block > 1]
-        ledger.cancel_pending(pending, actor="a person")
+        pending = [
+            e.id for e in ledger.executions.of_job(job.id) if e.status is Status.PENDING and e.block > 1
+        ]
+        ledger.repairs.cancel_pending(pending, actor="a person")
 
     materialize(ledger, job, provider, on_settled=cancel)
     assert len(provider.requests) == 3
-    assert {e.status for e in ledger.executions(job.id) if e.block > 1} == {Status.CANCELLED}
+    assert {e.status for e in ledger.executions.of_job(job.id) if e.block > 1} == {Status.CANCELLED}

@@ -85,12 +85,12 @@ def test_killed_in_mid_block_and_asked_again(tmp_path: Path) -> None:
         first.kill()
         first.wait()
     with closing(Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
-        halfway = ledger.executions(ledger.jobs()[0].id)
+        halfway = ledger.executions.of_job(ledger.jobs.newest()[0].id)
         assert {e.status for e in halfway if e.block == 1} == {Status.COMPLETED}
         assert Status.DISPATCHED in {e.status for e in halfway if e.block == 2}
 
         ask_slowly.ask(tmp_path, 0)
-        after = ledger.executions(ledger.jobs()[0].id)
+        after = ledger.executions.of_job(ledger.jobs.newest()[0].id)
     assert [e.slot for e in after] == [e.slot for e in halfway]
     assert {(e.status, len(e.attempts)) for e in after} == {(Status.COMPLETED, 1)}
     for name in ("submissions", "generations"):

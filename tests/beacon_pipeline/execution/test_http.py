@@ -139,7 +139,7 @@ async def test_without_the_key_nothing_is_dispatched(
     job = a_job(ledger, [CELL])
     with pytest.raises(NotConfigured, match=f"set {KEY_VARIABLE}"):
         await materialize(ledger, a_catalog(tmp_path, server.url, "answer"), job.id)
-    assert [e.status for e in ledger.executions(job.id)] == [Status.PENDING]
+    assert [e.status for e in ledger.executions.of_job(job.id)] == [Status.PENDING]
     assert server.bodies == []
 
 
@@ -153,7 +153,7 @@ async def test_a_missing_key_holds_up_its_own_gateway_only(
     assert (execution.cell, execution.status) == (CELL, Status.COMPLETED)
     with pytest.raises(NotConfigured, match=f"eu:locked needs its API key: set {MISSING_VARIABLE}"):
         await materialize(ledger, catalog, job.id, locked)
-    assert {e.cell: e.status for e in ledger.executions(job.id)}[locked] is Status.PENDING
+    assert {e.cell: e.status for e in ledger.executions.of_job(job.id)}[locked] is Status.PENDING
     assert len(server.bodies) == 1
 
 
@@ -177,7 +177,7 @@ async def test_with_a_model_that_is_not_served_nothing_is_dispatched(
     job = a_job(ledger, [CELL])
     with pytest.raises(NotConfigured, match="lists other, served, not 'old': correct endpoint_model"):
         await materialize(ledger, a_catalog(tmp_path, server.url, "answer", endpoint_model="old"), job.id)
-    assert [e.status for e in ledger.executions(job.id)] == [Status.PENDING]
+    assert [e.status for e in ledger.executions.of_job(job.id)] == [Status.PENDING]
 
 
 def dead_process() -> int:
@@ -214,14 +214,14 @@ async def test_an_interrupted_call_is_asked_again_within_the_budget(
     catalog = a_catalog(tmp_path, server.url, "answer")
     job = a_job(ledger, [CELL])
     earlier = Ledger(database_url, clock=lambda: datetime.now(UTC) - timedelta(minutes=1))
-    call = earlier.open_call(
-        ledger.executions(job.id), lambda e: request_for(catalog, e), provider="http", actor="first"
+    call = earlier.calls.open(
+        ledger.executions.of_job(job.id), lambda e: request_for(catalog, e), provider="http", actor="first"
     )
     earlier.close()
     assert call is not None
     if process is not None:
         owner = dead_process() if process == "dead" else os.getppid()
-        ledger.record_accepted(call.id, call_of(owner))
+        ledger.calls.accept(call.id, call_of(owner))
 
     (execution,) = await materialize(ledger, catalog, job.id, unreachable_patience_seconds=0)
 
@@ -240,7 +240,7 @@ def ask_until_killed(url: str, folder: Path, job_id: str) -> None:
 
 def wait_for_the_request(server: Server, ledger: Ledger) -> None:
     def asked() -> bool:
-        return bool(server.bodies) and any(call.provider_call_id for call in ledger.open_calls())
+        return bool(server.bodies) and any(call.provider_call_id for call in ledger.calls.unsettled())
 
     wait_for("accepted call", asked, every=0.02)
 
@@ -259,7 +259,7 @@ def test_a_killed_process_costs_one_attempt_and_no_answer(
     finally:
         process.kill()
         process.join()
-    (halfway,) = ledger.executions(job.id)
+    (halfway,) = ledger.executions.of_job(job.id)
     assert halfway.status is Status.DISPATCHED
 
     server.released.set()
@@ -275,11 +275,11 @@ def test_two_runs_side_by_side_ask_once(ledger: Ledger, tmp_path: Path, server: 
 
     async def both() -> None:
         first = asyncio.create_task(materialize(ledger, catalog, job.id))
-        while not ledger.open_calls():
+        while not ledger.calls.unsettled():
             await asyncio.sleep(0)
         await materialize(ledger, catalog, job.id, unreachable_patience_seconds=0.1)
         await first
 
     asyncio.run(both())
-    assert [e.status for e in ledger.executions(job.id)] == [Status.COMPLETED]
+    assert [e.status for e in ledger.executions.of_job(job.id)] == [Status.COMPLETED]
     assert server.asked["busy"] == 1

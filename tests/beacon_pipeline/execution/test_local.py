@@ -59,7 +59,7 @@ async def test_a_qwen_answers_and_a_template_that_raises_costs_one_attempt(
     finally:
         await providers.close()
     assert len(reported) == 24
-    executions = ledger.executions(job.id)
+    executions = ledger.executions.of_job(job.id)
     refused = [e for e in executions if e.question == "hongkong_2019"]
     assert {(e.status, e.failure_code, len(e.attempts)) for e in refused} == {
         (Status.FAILED, FailureCode.GENERATION_ERROR, 1)

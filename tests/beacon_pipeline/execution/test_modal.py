@@ -69,7 +69,7 @@ class Asking:
         return reported
 
     def executions(self) -> list[Execution]:
-        return self.ledger.executions(self.job.id)
+        return self.ledger.executions.of_job(self.job.id)
 
     def spawns(self) -> int:
         """Calls that Modal accepted since this job began."""

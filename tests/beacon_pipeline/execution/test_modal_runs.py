@@ -141,7 +141,9 @@ def open_call_is_on_record(env: dict[str, str]) -> bool:
 
     ledger = Ledger(f"sqlite:///{Path(env['DAGSTER_HOME']) / 'ledger.db'}")
     try:
-        held = [call for call in ledger.open_calls() if (call.region, call.model) == ("eu", "tiny-llama")]
+        held = [
+            call for call in ledger.calls.unsettled() if (call.region, call.model) == ("eu", "tiny-llama")
+        ]
         return any(call.provider_call_id for call in held)
     finally:
         ledger.close()

@@ -19,9 +19,9 @@ NEVER = "I cannot answer."
 def outcome_of(ledger: Ledger, **answer: object) -> Completed:
     """What becomes of one answer, and is then read from the record again."""
     job = a_job(ledger, CELLS[:1])
-    call = ledger.open_call(ledger.executions(job.id), a_request_for, provider="local", actor="test")
+    call = ledger.calls.open(ledger.executions.of_job(job.id), a_request_for, provider="local", actor="test")
     assert call is not None
-    [execution] = ledger.executions_on(call.id)
+    [execution] = ledger.executions.on_call(call.id)
     values = {
         "id": execution.id,
         "finish_reason": FinishReason.STOP,

@@ -83,11 +83,11 @@ def test_without_a_plan_a_request_is_what_it_was() -> None:
 
 def test_what_was_asked_of_a_sample_is_on_record_with_it(ledger: Ledger) -> None:
     cells = CATALOG.cells(["eu"], ["tiny-qwen"], ["math_basic"])
-    job = ledger.ensure_job("j", source="s", catalog="demo", catalog_digest="d", plan=PLAN.kept())
-    ledger.ensure_executions(job.id, cells, actor="test", slots_of=PLAN.executions_of)
-    pending = ledger.executions(job.id)
-    ledger.open_call(pending, lambda some: request_for(CATALOG, some, PLAN), provider="local", actor="test")
-    for execution in ledger.executions(job.id):
+    job = ledger.jobs.ensure("j", source="s", catalog="demo", catalog_digest="d", plan=PLAN.kept())
+    ledger.executions.ensure(job.id, cells, actor="test", slots_of=PLAN.executions_of)
+    pending = ledger.executions.of_job(job.id)
+    ledger.calls.open(pending, lambda some: request_for(CATALOG, some, PLAN), provider="local", actor="test")
+    for execution in ledger.executions.of_job(job.id):
         assert execution.parameters is not None
         expected = (0, 1) if execution.greedy else (0.8, 0.95)
         assert (execution.parameters["temperature"], execution.parameters["top_p"]) == expected

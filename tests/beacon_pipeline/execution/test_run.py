@@ -71,7 +71,7 @@ class Asking:
         return reported
 
     def executions(self) -> list[Execution]:
-        return self.ledger.executions(self.job.id)
+        return self.ledger.executions.of_job(self.job.id)
 
 
 Ask = Callable[..., Asking]
@@ -240,13 +240,13 @@ def test_a_false_failure_is_healed_from_the_provider_without_paying(asking: Ask)
     """The incident: recorded as failed while the provider had succeeded, with an empty text."""
     work = asking(Behaviour(states=[UNREACHABLE], results=says("")))
     work.materialize(patience=0)
-    (call,) = work.ledger.open_calls()
+    (call,) = work.ledger.calls.unsettled()
     failure = CallFailure(code=FailureCode.WORKER_LOST, message="somebody gave up too early")
     falsely = Unsuccessful(
         status=Status.FAILED, failure_code=failure.code, message=failure.message, dead_letter=True
     )
     facts = CallFacts(status=CallStatus.FAILED, replied=False, failure=failure)
-    work.ledger.settle_call(call.id, {e.id: falsely for e in work.executions()}, facts, actor="router")
+    work.ledger.calls.settle(call.id, {e.id: falsely for e in work.executions()}, facts, actor="router")
     assert [e.status for e in work.executions()] == [Status.FAILED] * 2
 
     work.provider.script[0].states = [SUCCEEDED]
@@ -350,7 +350,7 @@ def test_a_cancel_that_comes_after_the_answer_keeps_the_answer(asking: Ask) -> N
 def test_the_path_of_an_execution_is_kept(asking: Ask) -> None:
     work = asking(Behaviour(states=[LOST_WORKER]), Behaviour())
     work.materialize()
-    path = [(t.to_status, t.cause) for t in work.ledger.transitions(work.executions()[0].id)]
+    path = [(t.to_status, t.cause) for t in work.ledger.executions.transitions(work.executions()[0].id)]
     assert path == [
         (Status.PENDING, Cause.ASKED),
         (Status.DISPATCHED, Cause.DISPATCH),

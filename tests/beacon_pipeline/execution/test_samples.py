@@ -39,10 +39,10 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[S
     ledger.migrate()
     found = {}
     for name, plan in {"first": PLAN, "again": PLAN, "other seed": other}.items():
-        job = ledger.ensure_job(name, source="s", catalog="demo", catalog_digest="d", plan=plan.kept())
-        ledger.ensure_executions(job.id, CELLS, actor="test", slots_of=plan.executions_of)
+        job = ledger.jobs.ensure(name, source="s", catalog="demo", catalog_digest="d", plan=plan.kept())
+        ledger.executions.ensure(job.id, CELLS, actor="test", slots_of=plan.executions_of)
         asyncio.run(ask(ledger, job.id, plan, folder / name))
-        found[name] = {e.slot: e for e in ledger.executions(job.id)}
+        found[name] = {e.slot: e for e in ledger.executions.of_job(job.id)}
     yield found
     ledger.close()
 

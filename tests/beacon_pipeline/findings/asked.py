@@ -20,22 +20,22 @@ CATALOG = {
 
 def an_answered_job(ledger: Ledger, answers: Mapping[Cell, str], name: str = "job-1") -> Job:
     """A job in which each cell got its text, one call for each region and model."""
-    job = ledger.ensure_job(name, source="launch", catalog="demo", catalog_digest="d")
-    ledger.ensure_executions(job.id, list(answers), actor="test")
-    executions = ledger.executions(job.id)
+    job = ledger.jobs.ensure(name, source="launch", catalog="demo", catalog_digest="d")
+    ledger.executions.ensure(job.id, list(answers), actor="test")
+    executions = ledger.executions.of_job(job.id)
     for region, model in sorted({(cell.region, cell.model) for cell in answers}):
         own = [e for e in executions if (e.region, e.model) == (region, model)]
-        call = ledger.open_call(own, a_request_for, provider="local", actor="test")
+        call = ledger.calls.open(own, a_request_for, provider="local", actor="test")
         assert call is not None
-        ledger.record_accepted(call.id, f"fc-{name}-{region}-{model}")
+        ledger.calls.accept(call.id, f"fc-{name}-{region}-{model}")
         outcomes = {e.id: _answer(answers[e.cell], region) for e in own}
-        ledger.settle_call(call.id, outcomes, SUCCEEDED, actor="test")
+        ledger.calls.settle(call.id, outcomes, SUCCEEDED, actor="test")
     return job
 
 
 def an_answered_study(ledger: Ledger, study: Study, answer: Callable[[Execution], str]) -> Job:
     """A registered study, asked in one job: in each block, a call for each region and model."""
-    record = ledger.register_study(study.id, study.content)
+    record = ledger.studies.register(study.id, study.content)
     plan = Plan(
         arms=study.arms,
         prompts=dict(study.prompts),
@@ -46,7 +46,7 @@ def an_answered_study(ledger: Ledger, study: Study, answer: Callable[[Execution]
         study=study.id,
         version=record.version,
     )
-    job = ledger.ensure_job(
+    job = ledger.jobs.ensure(
         "study-job",
         source="launch",
         catalog="demo",
@@ -54,14 +54,14 @@ def an_answered_study(ledger: Ledger, study: Study, answer: Callable[[Execution]
         plan=plan.kept(),
         catalog_content=CATALOG,
     )
-    ledger.ensure_executions(job.id, study.cells, actor="test", slots_of=plan.executions_of)
-    executions = ledger.executions(job.id)
+    ledger.executions.ensure(job.id, study.cells, actor="test", slots_of=plan.executions_of)
+    executions = ledger.executions.of_job(job.id)
     for place in sorted({(e.block, e.region, e.model) for e in executions}):
         own = [e for e in executions if (e.block, e.region, e.model) == place]
-        call = ledger.open_call(own, _sampling, provider="local", actor="test")
+        call = ledger.calls.open(own, _sampling, provider="local", actor="test")
         assert call is not None
-        ledger.record_accepted(call.id, "-".join(map(str, place)))
-        ledger.settle_call(
+        ledger.calls.accept(call.id, "-".join(map(str, place)))
+        ledger.calls.settle(
             call.id, {e.id: _answer(answer(e), e.region) for e in own}, SUCCEEDED, actor="test"
         )
     return job

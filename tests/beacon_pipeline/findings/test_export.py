@@ -61,7 +61,7 @@ def test_an_older_version_that_was_asked_before_is_no_late_registration(tmp_path
         ledger.migrate()
         an_answered_study(ledger, STUDY, planted)
         changed = a_study(a_claim("prompt"), questions=3, blocks=6, samples=2)
-        assert ledger.register_study("s", changed.content).version == 2
+        assert ledger.studies.register("s", changed.content).version == 2
         export(ledger, subject_named(ledger, "s"), str(tmp_path / "export"))
     assert verified(str(tmp_path / "export")) == []
 
@@ -225,7 +225,7 @@ def test_nothing_is_written_over_and_nothing_half(studied: Ledger, exported: Pat
     with pytest.raises(ExportError, match="nothing was asked"):
         export(
             studied,
-            Subject((studied.ensure_job("empty", source="launch", catalog="d", catalog_digest="d"),)),
+            Subject((studied.jobs.ensure("empty", source="launch", catalog="d", catalog_digest="d"),)),
             str(tmp_path / "e"),
         )
     assert list(tmp_path.iterdir()) == []

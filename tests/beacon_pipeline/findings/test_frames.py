@@ -16,7 +16,8 @@ from beacon_pipeline.findings.frames import (
     transitions,
 )
 from beacon_pipeline.findings.rows import COLUMNS
-from beacon_pipeline.ledger import Ledger, pages
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.parts import pages
 from tests.beacon_pipeline.asking import SUCCEEDED, a_job, a_request_for, completed
 from tests.beacon_pipeline.records import CELLS, a_sound_record
 
@@ -79,11 +80,13 @@ def test_transitions_and_calls_are_typed_and_whole(recorded: Ledger) -> None:
 
 def test_a_text_is_kept_character_for_character(ledger: Ledger) -> None:
     job = a_job(ledger)
-    call = ledger.open_call(ledger.executions(job.id)[:1], a_request_for, provider="local", actor="test")
+    call = ledger.calls.open(
+        ledger.executions.of_job(job.id)[:1], a_request_for, provider="local", actor="test"
+    )
     assert call is not None
-    ledger.record_accepted(call.id, "fc-1")
-    execution = ledger.executions(job.id)[0]
-    ledger.settle_call(call.id, {execution.id: completed(AWKWARD)}, SUCCEEDED, actor="test")
+    ledger.calls.accept(call.id, "fc-1")
+    execution = ledger.executions.of_job(job.id)[0]
+    ledger.calls.settle(call.id, {execution.id: completed(AWKWARD)}, SUCCEEDED, actor="test")
     assert answers(ledger, [job]).answer[0] == AWKWARD
 
 

@@ -15,7 +15,8 @@ from beacon_pipeline.findings.judge import Judged, NoJudge, check_judge, judge_j
 from beacon_pipeline.labels.judge import families, items, read, rubric
 from beacon_pipeline.labels.sheets import Asked
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.judge_calls import reply_of
+from beacon_pipeline.ledger.parts.judge_calls import JudgeCalls, reply_of
+from beacon_pipeline.ledger.parts.labels import Labels
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.ledger.status import LabelKind
 from inference.contract import CallStatus, FailureCode, Item, ItemResult
@@ -38,18 +39,20 @@ def record(database_url: str) -> Iterator[Ledger]:
         ledger.migrate()
         for region in ("eu", "us"):
             job = a_job(ledger, [Cell(region, JUDGED, f"q{n}") for n in range(QUESTIONS)])
-            asked = [one for one in ledger.executions(job.id) if one.region == region]
-            call = ledger.open_call(asked, a_request_for, provider="local", actor="test")
+            asked = [one for one in ledger.executions.of_job(job.id) if one.region == region]
+            call = ledger.calls.open(asked, a_request_for, provider="local", actor="test")
             assert call is not None
             texts = {one.id: f"{region} would say no {one.question}" for one in asked}
             outcomes = {one: completed(text, region) for one, text in texts.items()}
-            ledger.settle_call(call.id, outcomes, SUCCEEDED, actor="test")
+            ledger.calls.settle(call.id, outcomes, SUCCEEDED, actor="test")
         yield ledger
 
 
 def judged(ledger: Ledger, catalog: Catalog, provider: ScriptedProvider) -> Judged:
     providers = Providers(catalog, {"local": lambda _: provider})
-    return asyncio.run(judge_jobs(ledger, catalog, providers, ledger.jobs(), catalog.model(JUDGE), "eu"))
+    return asyncio.run(
+        judge_jobs(ledger, catalog, providers, ledger.jobs.newest(), catalog.model(JUDGE), "eu")
+    )
 
 
 def counts(found: Judged) -> tuple[int, int, int, int]:
@@ -67,11 +70,11 @@ def test_it_labels_each_answer_once_and_its_replies_are_on_record(record: Ledger
     assert (found.kinds[LabelKind.REFUSAL], found.kinds[LabelKind.COMPLETE]) == (6, 6)
     assert judged(record, catalog, provider) == found
     assert len(provider.requests) == 1  # not asked, nor paid for, again
-    (call,) = record.judge_calls(JUDGE, rubric().version)
+    (call,) = record.judge_calls.of(JUDGE, rubric().version)
     reply = reply_of(call)
     assert reply is not None
     assert {item.kind for item in reply.items} == {"answer"}
-    labels = record.labels(record.jobs()[0].id)
+    labels = record.labels.of_job(record.jobs.newest()[0].id)
     assert {(one.method.value, one.version, one.labeller) for one in labels} == {("judge", "1", JUDGE)}
 
 
@@ -82,7 +85,7 @@ def test_it_is_asked_greedily_and_blind_in_mixed_order(
     provider = ScriptedProvider([Behaviour(results=says("complete"))])
     assert counts(judged(record, catalog, provider)) == (12, 0, 0, 0)
     assert sorted(len(request.items) for request in provider.requests) == [2, 5, 5]
-    regions = {one.id: one.region for one in record.executions(record.jobs()[0].id)}
+    regions = {one.id: one.region for one in record.executions.of_job(record.jobs.newest()[0].id)}
     order = [regions[item.id] for request in provider.requests for item in request.items]
     assert order != sorted(order)
     for request in provider.requests:
@@ -137,16 +140,16 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("step", ["judge_accepted", "settle_judge_call", "add_labels"])
+@pytest.mark.parametrize(("part", "step"), [(JudgeCalls, "accept"), (JudgeCalls, "settle"), (Labels, "add")])
 def test_a_crash_at_each_step_loses_nothing_and_pays_nothing_twice(
-    record: Ledger, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, step: str
+    record: Ledger, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, part: type, step: str
 ) -> None:
     def dies(*_arguments: object, **_named: object) -> None:
         raise Killed
 
     provider = ScriptedProvider([Behaviour(results=says("complete"))])
     with monkeypatch.context() as patched:
-        patched.setattr(Ledger, step, dies)
+        patched.setattr(part, step, dies)
         with pytest.raises(Killed):
             judged(record, catalog, provider)
     assert counts(judged(record, catalog, provider)) == (12, 0, 0, 0)

@@ -10,12 +10,12 @@ from tests.beacon_pipeline.asking import CELLS, SUCCEEDED, a_request_for, comple
 
 def answered(ledger: Ledger, name: str, study: str | None) -> Job:
     plan = {"study": study, "version": 1} if study else None
-    job = ledger.ensure_job(name, source="study", catalog="demo", catalog_digest="d", plan=plan)
-    ledger.ensure_executions(job.id, CELLS, actor="test")
-    executions = ledger.executions(job.id)
-    call = ledger.open_call(executions, a_request_for, provider="local", actor="test")
+    job = ledger.jobs.ensure(name, source="study", catalog="demo", catalog_digest="d", plan=plan)
+    ledger.executions.ensure(job.id, CELLS, actor="test")
+    executions = ledger.executions.of_job(job.id)
+    call = ledger.calls.open(executions, a_request_for, provider="local", actor="test")
     assert call is not None
-    ledger.settle_call(call.id, {e.id: completed() for e in executions}, SUCCEEDED, actor="test")
+    ledger.calls.settle(call.id, {e.id: completed() for e in executions}, SUCCEEDED, actor="test")
     return job
 
 

@@ -143,8 +143,8 @@ class Life:
         self.wait_for(f"run of {job} in {statuses}", lambda: self.run(job).status in statuses)
 
     def by_status(self, job: str) -> dict[str, int]:
-        found = self.ledger.job(job)
-        return self.ledger.counts(found.id).by_status if found else {}
+        found = self.ledger.jobs.named(job)
+        return self.ledger.aggregates.counts(found.id).by_status if found else {}
 
 
 @pytest.mark.long
@@ -192,10 +192,10 @@ def terminating_in_the_ui_cancels_the_calls(life: Life) -> None:
     assert terminate_runs(life.instance, [life.run("terminated").run_id]) == {}
     life.wait_for_run("terminated", dg.DagsterRunStatus.CANCELED)
     assert life.by_status("terminated") == {"cancelled": 8}
-    job = life.ledger.job("terminated")
+    job = life.ledger.jobs.named("terminated")
     assert job is not None
     (call,) = {
-        e.newest_call.id: e.newest_call for e in life.ledger.executions(job.id) if e.newest_call
+        e.newest_call.id: e.newest_call for e in life.ledger.executions.of_job(job.id) if e.newest_call
     }.values()
     assert call.cancel_requested_at is not None
     assert call.status == "cancelled"
@@ -221,7 +221,7 @@ def a_tick_of_a_schedule_is_a_job(life: Life) -> None:
     subprocess.run([*switch, "start", *workspace], env=life.env, check=True, capture_output=True)
 
     def asked() -> list[str]:
-        return [job.jobspec_id for job in life.ledger.jobs() if job.source == "schedule"]
+        return [job.jobspec_id for job in life.ledger.jobs.newest() if job.source == "schedule"]
 
     life.wait_for("tick", lambda: bool(asked()))
     subprocess.run([*switch, "stop", *workspace], env=life.env, check=True, capture_output=True)
@@ -230,9 +230,9 @@ def a_tick_of_a_schedule_is_a_job(life: Life) -> None:
     life.wait_for("answers", lambda: life.by_status(first) == {"completed": 6})
     runs = life.instance.get_runs(dg.RunsFilter(tags={JOB_TAG: first, SCHEDULE_TAG: "every_minute"}))
     assert len(runs) == 2, "one run for each deployment"
-    job = life.ledger.job(first)
+    job = life.ledger.jobs.named(first)
     assert job is not None
-    assert specified_cells(job.specification) == [e.cell for e in life.ledger.executions(job.id)]
+    assert specified_cells(job.specification) == [e.cell for e in life.ledger.executions.of_job(job.id)]
     assert report(life.env, "--job", first)["mismatches"] == 0
 
 

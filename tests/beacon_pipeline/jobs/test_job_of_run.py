@@ -77,24 +77,24 @@ def asked_in(ledger: Ledger, asking: JobRef, cells: list = CELLS) -> tuple[str, 
 
 def test_a_fresh_run_makes_a_job_of_its_own(ledger: Ledger) -> None:
     assert asked_in(ledger, RUN) == ("run-r1", CELLS)
-    job = ledger.job("run-r1")
+    job = ledger.jobs.named("run-r1")
     assert job is not None
     assert (job.source, job.catalog, job.catalog_digest) == ("run", "demo", CATALOG.digest)
-    assert sorted(e.cell for e in ledger.executions(job.id)) == sorted(CELLS)
+    assert sorted(e.cell for e in ledger.executions.of_job(job.id)) == sorted(CELLS)
 
 
 def test_a_fresh_run_goes_on_with_what_is_unfinished_and_a_named_job_does_not(ledger: Ledger) -> None:
     asked_in(ledger, RUN)
     assert asked_in(ledger, JobRef("run-r2", "run", continues=True))[0] == "run-r1"
     assert asked_in(ledger, JobRef("named", "launch", continues=False))[0] == "named"
-    assert ledger.job("run-r2") is None
+    assert ledger.jobs.named("run-r2") is None
 
 
 def test_what_is_settled_is_asked_in_a_new_job(ledger: Ledger) -> None:
     asked_in(ledger, RUN)
-    job = ledger.job("run-r1")
+    job = ledger.jobs.named("run-r1")
     assert job is not None
-    ledger.cancel_pending([e.id for e in ledger.executions(job.id)], actor="test")
+    ledger.repairs.cancel_pending([e.id for e in ledger.executions.of_job(job.id)], actor="test")
     assert asked_in(ledger, JobRef("run-r2", "run", continues=True))[0] == "run-r2"
 
 
@@ -114,7 +114,7 @@ def test_a_named_job_asks_only_what_it_is_for(ledger: Ledger) -> None:
     made = make_job(ledger, CATALOG, "job-1", CELLS[:2], source="launch", actor="test")
     assert set(specified_cells(made.specification) or ()) == set(CELLS[:2])
     assert asked_in(ledger, JobRef("job-1", "launch", continues=False)) == ("job-1", sorted(CELLS[:2]))
-    assert len(ledger.executions(made.id)) == 2
+    assert len(ledger.executions.of_job(made.id)) == 2
 
 
 def test_a_fresh_run_that_goes_on_with_a_named_job_asks_all_that_it_brings(ledger: Ledger) -> None:
@@ -126,9 +126,9 @@ def test_a_backfill_asks_all_that_its_runs_bring(ledger: Ledger) -> None:
     backfill = JobRef("backfill-b", "backfill", continues=True)
     asked_in(ledger, backfill, CELLS[:1])
     assert asked_in(ledger, backfill, CELLS[1:]) == ("backfill-b", CELLS[1:])
-    job = ledger.job("backfill-b")
+    job = ledger.jobs.named("backfill-b")
     assert job is not None
-    assert len(ledger.executions(job.id)) == 3
+    assert len(ledger.executions.of_job(job.id)) == 3
 
 
 def test_the_first_run_of_a_tick_puts_the_whole_tick_on_record(ledger: Ledger) -> None:
@@ -136,18 +136,18 @@ def test_the_first_run_of_a_tick_puts_the_whole_tick_on_record(ledger: Ledger) -
     whole = CATALOG.cells_of(wanted)
     own = list(whole[:1])
     jobspec_id, asked = asked_in(ledger, JobRef("tick", "schedule", continues=False, schedule=name), own)
-    job = ledger.job("tick")
+    job = ledger.jobs.named("tick")
     assert job is not None
     assert (jobspec_id, asked, job.source) == ("tick", own, "schedule")
-    assert sorted(e.cell for e in ledger.executions(job.id)) == sorted(whole)
+    assert sorted(e.cell for e in ledger.executions.of_job(job.id)) == sorted(whole)
 
 
 def test_a_tick_of_a_schedule_that_left_the_catalog_asks_its_own_cells(ledger: Ledger) -> None:
     gone = JobRef("tick", "schedule", continues=False, schedule="no-such-schedule")
     assert asked_in(ledger, gone) == ("tick", CELLS)
-    job = ledger.job("tick")
+    job = ledger.jobs.named("tick")
     assert job is not None
-    assert len(ledger.executions(job.id)) == 3
+    assert len(ledger.executions.of_job(job.id)) == 3
 
 
 def test_what_is_on_record_is_not_made_again_nor_left_for_a_newer_job(ledger: Ledger) -> None:
@@ -155,7 +155,7 @@ def test_what_is_on_record_is_not_made_again_nor_left_for_a_newer_job(ledger: Le
     made = make_job(ledger, CATALOG, "tick", CELLS[:1], source="schedule", actor="test")
     tick = JobRef("tick", "schedule", continues=False, schedule=name)
     assert asked_in(ledger, tick) == ("tick", CELLS[:1]), "as the catalog was when it was made"
-    assert len(ledger.executions(made.id)) == 1
+    assert len(ledger.executions.of_job(made.id)) == 1
     make_job(ledger, CATALOG, "run-r1", CELLS, source="run", actor="test")
     make_job(ledger, CATALOG, "newer", CELLS, source="launch", actor="test")
     assert asked_in(ledger, RUN)[0] == "run-r1"
@@ -164,8 +164,8 @@ def test_what_is_on_record_is_not_made_again_nor_left_for_a_newer_job(ledger: Le
 def test_a_job_with_a_plan_asks_its_cells_by_it_and_no_others(ledger: Ledger) -> None:
     plan = Plan(arms=("regional", "mine"), prompts={"mine": "?"}, blocks=(1, 2), seed="feedbeef")
     made = make_job(ledger, CATALOG, "planned", CELLS[:2], source="launch", actor="test", plan=plan)
-    assert (Plan.of(made.plan), ledger.catalog_content(CATALOG.digest)) == (plan, CATALOG.content)
-    assert len(ledger.executions(made.id)) == 2 * 4
+    assert (Plan.of(made.plan), ledger.jobs.catalog_content(CATALOG.digest)) == (plan, CATALOG.content)
+    assert len(ledger.executions.of_job(made.id)) == 2 * 4
 
     other = make_job(ledger, CATALOG, "planned", CELLS[:2], source="launch", actor="test", plan=Plan())
     assert other == made, "it keeps its plan"
@@ -173,5 +173,5 @@ def test_a_job_with_a_plan_asks_its_cells_by_it_and_no_others(ledger: Ledger) ->
     assert asked_in(ledger, named) == ("planned", sorted(CELLS[:2]))
     for cells in (CELLS[:1], CELLS[:2]):
         assert asked_in(ledger, RUN, cells) == ("planned", sorted(cells)), "a fresh run goes on with it"
-    assert len(ledger.executions(made.id)) == 2 * 4
+    assert len(ledger.executions.of_job(made.id)) == 2 * 4
     assert asked_in(ledger, RUN)[0] == "run-r1", "but one that asks more is a job of its own"

@@ -68,7 +68,7 @@ def test_a_plan_is_one_run_over_its_rectangle(ledger: Ledger, launched: list[Lau
         assert run.tags[RANGE_START_TAG] == f"us:tiny-qwen|{first}"
         assert run.tags[RANGE_END_TAG] == f"apac:tiny-qwen|{last}"
         assert DEPLOYMENT_TAG not in run.tags
-        assert ledger.counts(asked.job.id).executions == len(CELLS) * 4
+        assert ledger.aggregates.counts(asked.job.id).executions == len(CELLS) * 4
 
         launched.clear()
         ask(ledger, instance, CATALOG, CELLS, new_job=True)

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
-from beacon_pipeline.ledger.labels import LabelsDiffer
+from beacon_pipeline.ledger.parts.labels import LabelsDiffer
 from beacon_pipeline.ledger.records import ADJUDICATION, Drawn, Label
 from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.ledger.status import LabelKind, LabelMethod
@@ -26,20 +26,20 @@ def test_labels_are_added_once_and_read_back(database_url: str) -> None:
     an_old_ledger(database_url)
     with closing(Ledger(database_url)) as ledger:
         ledger.migrate()
-        assert ledger.labels("job-1") == []
-        assert ledger.add_labels([RULES, ANNA, RULES]) == 2
-        assert ledger.add_labels([ANNA, BERT]) == 1
-        found = ledger.labels("job-1")
+        assert ledger.labels.of_job("job-1") == []
+        assert ledger.labels.add([RULES, ANNA, RULES]) == 2
+        assert ledger.labels.add([ANNA, BERT]) == 1
+        found = ledger.labels.of_job("job-1")
         assert [replace(label, at=None) for label in found] == [RULES, ANNA, BERT]
         assert all(label.at for label in found)
-        assert ledger.labels_of(["execution-1"]) == found
-        assert ledger.labels_of(["execution-2"]) == []
+        assert ledger.labels.of_executions(["execution-1"]) == found
+        assert ledger.labels.of_executions(["execution-2"]) == []
 
         changed = replace(ANNA, kind=LabelKind.COMPLETE)
         with pytest.raises(LabelsDiffer, match=r"anna \x00 labelled it evasive on .*, not complete"):
-            ledger.add_labels([replace(BERT, version="2"), changed])
-        assert ledger.labels("job-1") == found  # nothing half-written
-        assert ledger.add_labels([replace(changed, version="2")]) == 1
+            ledger.labels.add([replace(BERT, version="2"), changed])
+        assert ledger.labels.of_job("job-1") == found  # nothing half-written
+        assert ledger.labels.add([replace(changed, version="2")]) == 1
 
 
 def test_a_draw_is_kept_once(database_url: str) -> None:
@@ -47,14 +47,14 @@ def test_a_draw_is_kept_once(database_url: str) -> None:
     drawn = [Drawn("execution-1", ("m", "regional", "eu", "refusal"), 0.5)]
     with closing(Ledger(database_url)) as ledger:
         ledger.migrate()
-        assert ledger.add_draw("one", drawn)
-        assert not ledger.add_draw("one", [replace(drawn[0], chance=1.0)])
-        assert ledger.draw("one") == drawn
-        assert ledger.draw("two") == []
-        assert ledger.draws() == ["one"]
-        assert ledger.chances(["execution-1", "execution-2"]) == {"execution-1": 0.5}
-        assert ledger.add_draw("two", [replace(drawn[0], chance=1.0)])
-        assert ledger.chances(["execution-1"]) == {"execution-1": 1.0}
+        assert ledger.labels.add_draw("one", drawn)
+        assert not ledger.labels.add_draw("one", [replace(drawn[0], chance=1.0)])
+        assert ledger.labels.draw("one") == drawn
+        assert ledger.labels.draw("two") == []
+        assert ledger.labels.draws() == ["one"]
+        assert ledger.labels.chances(["execution-1", "execution-2"]) == {"execution-1": 0.5}
+        assert ledger.labels.add_draw("two", [replace(drawn[0], chance=1.0)])
+        assert ledger.labels.chances(["execution-1"]) == {"execution-1": 1.0}
 
 
 def test_many_that_add_at_once_add_each_label_once(database_url: str) -> None:
@@ -62,7 +62,7 @@ def test_many_that_add_at_once_add_each_label_once(database_url: str) -> None:
     with closing(Ledger(database_url)) as ledger:
         ledger.migrate()
         with ThreadPoolExecutor(4) as pool:
-            added = list(pool.map(lambda _: ledger.add_labels([RULES, ANNA]), range(8)))
+            added = list(pool.map(lambda _: ledger.labels.add([RULES, ANNA]), range(8)))
         assert sum(added) == 2
 
 
@@ -84,7 +84,7 @@ def test_what_can_never_be_of_a_label_is_refused(database_url: str) -> None:
     an_old_ledger(database_url)
     with closing(Ledger(database_url)) as ledger:
         ledger.migrate()
-        ledger.add_labels([RULES, ANNA])
+        ledger.labels.add([RULES, ANNA])
     with closing(Database(database_url)) as database:
         for damage in DAMAGES:
             with pytest.raises(sa.exc.IntegrityError):

@@ -32,57 +32,59 @@ FAILED = CallFacts(
 
 
 def dispatch(ledger: Ledger, executions: list[Execution]) -> str:
-    call = ledger.open_call(executions, a_request_for, provider="local", actor="test")
+    call = ledger.calls.open(executions, a_request_for, provider="local", actor="test")
     assert call is not None
     return call.id
 
 
 def statuses(ledger: Ledger, job_id: str) -> list[str]:
-    return [execution.status.value for execution in ledger.executions(job_id)]
+    return [execution.status.value for execution in ledger.executions.of_job(job_id)]
 
 
 def test_asking_twice_makes_one_row_each(ledger: Ledger) -> None:
     first, second = a_job(ledger), a_job(ledger)
     assert first == second
-    executions = ledger.executions(first.id)
+    executions = ledger.executions.of_job(first.id)
     assert [e.cell for e in executions] == CELLS
     for execution in executions:
-        assert [(t.from_status, t.to_status, t.cause) for t in ledger.transitions(execution.id)] == [
-            (None, Status.PENDING, Cause.ASKED)
-        ]
+        assert [
+            (t.from_status, t.to_status, t.cause) for t in ledger.executions.transitions(execution.id)
+        ] == [(None, Status.PENDING, Cause.ASKED)]
 
 
 def test_an_answer_is_kept_with_its_path(ledger: Ledger) -> None:
     job = a_job(ledger)
-    executions = ledger.executions(job.id)
+    executions = ledger.executions.of_job(job.id)
     call_id = dispatch(ledger, executions)
-    told = [
-        ledger.record_accepted(call_id, provider_call_id) for provider_call_id in ("fc-1", "fc-1", "fc-2")
-    ]
+    told = [ledger.calls.accept(call_id, provider_call_id) for provider_call_id in ("fc-1", "fc-1", "fc-2")]
     assert told == ["fc-1"] * 3, "the first one is kept"
     outcomes = {e.id: completed("" if n == 0 else "fine") for n, e in enumerate(executions)}
-    assert set(ledger.settle_call(call_id, outcomes, SUCCEEDED, actor="test")) == set(outcomes)
-    first = ledger.executions(job.id)[0]
+    assert set(ledger.calls.settle(call_id, outcomes, SUCCEEDED, actor="test")) == set(outcomes)
+    first = ledger.executions.of_job(job.id)[0]
     assert (first.status, first.answer, first.usable) == (Status.COMPLETED, "", True)
     assert first.prompt == "ask q0"
     assert first.provenance == completed().provenance
     assert first.started_at == completed().started_at
     assert first.newest_call is not None
     assert (first.newest_call.provider_call_id, first.newest_call.status) == ("fc-1", CallStatus.SUCCEEDED)
-    assert [t.to_status.value for t in ledger.transitions(first.id)] == ["pending", "dispatched", "completed"]
-    counts = ledger.counts(job.id)
+    assert [t.to_status.value for t in ledger.executions.transitions(first.id)] == [
+        "pending",
+        "dispatched",
+        "completed",
+    ]
+    counts = ledger.aggregates.counts(job.id)
     assert counts.by_status == {"completed": 3}
     assert counts.by_answer_kind == {"empty": 1, "substantive": 2}
 
 
 def test_what_the_database_cannot_hold_of_one_answer_costs_no_other(ledger: Ledger) -> None:
     job = a_job(ledger)
-    executions = ledger.executions(job.id)
+    executions = ledger.executions.of_job(job.id)
     call_id = dispatch(ledger, executions)
     outcomes = {e.id: completed("fine") for e in executions}
     outcomes[executions[1].id] = replace(completed("fine"), prompt_tokens=10**25)
-    ledger.judge_call(call_id, lambda _: outcomes, SUCCEEDED, actor="test")
-    kept, lost, also_kept = ledger.executions(job.id)
+    ledger.calls.settle_with(call_id, lambda _: outcomes, SUCCEEDED, actor="test")
+    kept, lost, also_kept = ledger.executions.of_job(job.id)
     assert (kept.status, also_kept.status) == (Status.COMPLETED, Status.COMPLETED)
     assert (lost.status, lost.failure_code) == (Status.FAILED, FailureCode.MALFORMED_REPLY)
     assert lost.dead_lettered_at is not None
@@ -94,7 +96,7 @@ def test_what_the_database_cannot_hold_of_one_answer_costs_no_other(ledger: Ledg
 def test_a_lost_connection_is_no_fault_of_an_answer(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """psycopg raises InterfaceError, no OperationalError, for a connection that is closed."""
     job = a_job(ledger)
-    executions = ledger.executions(job.id)
+    executions = ledger.executions.of_job(job.id)
     call_id = dispatch(ledger, executions)
     monkeypatch.setattr("beacon_pipeline.ledger.database.TRIES", 2)
 
@@ -103,23 +105,23 @@ def test_a_lost_connection_is_no_fault_of_an_answer(ledger: Ledger, monkeypatch:
         raise sa.exc.InterfaceError("UPDATE", {}, lost, connection_invalidated=True)
 
     with pytest.raises(LedgerUnavailable, match="the connection is closed"):
-        ledger.judge_call(call_id, judge, SUCCEEDED, actor="test")
-    assert {e.status for e in ledger.executions(job.id)} == {Status.DISPATCHED}
+        ledger.calls.settle_with(call_id, judge, SUCCEEDED, actor="test")
+    assert {e.status for e in ledger.executions.of_job(job.id)} == {Status.DISPATCHED}
 
 
 def test_late_and_repeated_reports_change_nothing(ledger: Ledger) -> None:
     job = a_job(ledger, CELLS[:1])
-    (execution,) = ledger.executions(job.id)
+    (execution,) = ledger.executions.of_job(job.id)
     call_id = dispatch(ledger, [execution])
-    assert ledger.settle_call(call_id, {execution.id: completed("first")}, SUCCEEDED, actor="test")
-    before = ledger.transitions(execution.id)
+    assert ledger.calls.settle(call_id, {execution.id: completed("first")}, SUCCEEDED, actor="test")
+    before = ledger.executions.transitions(execution.id)
     failed = Unsuccessful(
         status=Status.FAILED, failure_code=FailureCode.WORKER_LOST, message="", dead_letter=True
     )
     for late in (completed("second"), failed, Retry(failure_code=FailureCode.WORKER_LOST, message="")):
-        assert ledger.settle_call(call_id, {execution.id: late}, FAILED, actor="test") == []
-    assert ledger.transitions(execution.id) == before
-    (execution,) = ledger.executions(job.id)
+        assert ledger.calls.settle(call_id, {execution.id: late}, FAILED, actor="test") == []
+    assert ledger.executions.transitions(execution.id) == before
+    (execution,) = ledger.executions.of_job(job.id)
     assert execution.answer == "first"
     assert execution.newest_call is not None
     assert execution.newest_call.status is CallStatus.SUCCEEDED
@@ -127,51 +129,53 @@ def test_late_and_repeated_reports_change_nothing(ledger: Ledger) -> None:
 
 def test_an_answer_wins_over_a_failure_on_record_and_over_the_next_attempt(ledger: Ledger) -> None:
     job = a_job(ledger, CELLS[:1])
-    (execution,) = ledger.executions(job.id)
+    (execution,) = ledger.executions.of_job(job.id)
     first_call = dispatch(ledger, [execution])
     retry = Retry(failure_code=FailureCode.WORKER_LOST, message="gone")
-    ledger.settle_call(first_call, {execution.id: retry}, FAILED, actor="test")
+    ledger.calls.settle(first_call, {execution.id: retry}, FAILED, actor="test")
     assert statuses(ledger, job.id) == ["pending"]
-    second_call = dispatch(ledger, ledger.executions(job.id))
-    assert ledger.settle_call(first_call, {execution.id: completed()}, SUCCEEDED, actor="test")
-    (execution,) = ledger.executions(job.id)
+    second_call = dispatch(ledger, ledger.executions.of_job(job.id))
+    assert ledger.calls.settle(first_call, {execution.id: completed()}, SUCCEEDED, actor="test")
+    (execution,) = ledger.executions.of_job(job.id)
     assert execution.status is Status.COMPLETED
     assert [attempt.settled_at is None for attempt in execution.attempts] == [False, False]
     assert execution.attempts[0].failure_code is None, "its reply has an answer"
-    assert ledger.transitions(execution.id)[-1].cause is Cause.REPAIR
-    assert ledger.settle_call(second_call, {execution.id: retry}, FAILED, actor="test") == []
+    assert ledger.executions.transitions(execution.id)[-1].cause is Cause.REPAIR
+    assert ledger.calls.settle(second_call, {execution.id: retry}, FAILED, actor="test") == []
 
 
 def test_a_call_believed_ended_can_be_found_running(ledger: Ledger) -> None:
     job = a_job(ledger, CELLS[:1])
-    (execution,) = ledger.executions(job.id)
+    (execution,) = ledger.executions.of_job(job.id)
     call_id = dispatch(ledger, [execution])
     lost = Unsuccessful(
         status=Status.FAILED, failure_code=FailureCode.WORKER_LOST, message="x", dead_letter=True
     )
-    ledger.settle_call(call_id, {execution.id: lost}, FAILED, actor="test", cause=Cause.PROVIDER_REPORT)
-    (failed,) = ledger.executions(job.id)
+    ledger.calls.settle(call_id, {execution.id: lost}, FAILED, actor="test", cause=Cause.PROVIDER_REPORT)
+    (failed,) = ledger.executions.of_job(job.id)
     assert failed.dead_lettered_at is not None
-    assert ledger.reopen(call_id, [execution.id], actor="test") == [execution.id]
-    (running,) = ledger.executions(job.id)
+    assert ledger.repairs.reopen(call_id, [execution.id], actor="test") == [execution.id]
+    (running,) = ledger.executions.of_job(job.id)
     assert (running.status, running.failure_code, running.dead_lettered_at) == (Status.DISPATCHED, None, None)
-    assert [call.id for call in ledger.open_calls()] == [call_id]
-    assert ledger.settle_call(call_id, {execution.id: completed()}, SUCCEEDED, actor="test")
-    assert ledger.open_calls() == []
+    assert [call.id for call in ledger.calls.unsettled()] == [call_id]
+    assert ledger.calls.settle(call_id, {execution.id: completed()}, SUCCEEDED, actor="test")
+    assert ledger.calls.unsettled() == []
 
 
 def test_only_what_is_pending_is_claimed(ledger: Ledger) -> None:
     job = a_job(ledger)
-    executions = ledger.executions(job.id)
+    executions = ledger.executions.of_job(job.id)
     dispatch(ledger, executions[:1])
     call_id = dispatch(ledger, executions)
-    assert {e.id for e in ledger.executions_on(call_id)} == {e.id for e in executions[1:]}
-    assert ledger.open_call(executions, a_request_for, provider="local", actor="test") is None
+    assert {e.id for e in ledger.executions.on_call(call_id)} == {e.id for e in executions[1:]}
+    assert ledger.calls.open(executions, a_request_for, provider="local", actor="test") is None
 
 
 def claim(url: str, job_id: str) -> list[str]:
     with closing(Ledger(url)) as ledger:
-        call = ledger.open_call(ledger.executions(job_id), a_request_for, provider="local", actor="test")
+        call = ledger.calls.open(
+            ledger.executions.of_job(job_id), a_request_for, provider="local", actor="test"
+        )
     return [] if call is None else [item.id for item in call.request.items]
 
 
@@ -182,18 +186,18 @@ def test_twenty_writers_claim_each_execution_once(ledger: Ledger, database_url: 
         futures = [pool.submit(claim, database_url, job.id) for _ in range(4)]
         futures += [threads.submit(claim, database_url, job.id) for _ in range(16)]
         claimed = list(itertools.chain.from_iterable(future.result() for future in futures))
-    assert sorted(claimed) == sorted(e.id for e in ledger.executions(job.id))
-    assert all(len(e.attempts) == 1 for e in ledger.executions(job.id))
+    assert sorted(claimed) == sorted(e.id for e in ledger.executions.of_job(job.id))
+    assert all(len(e.attempts) == 1 for e in ledger.executions.of_job(job.id))
 
 
 @pytest.mark.parametrize("answer", ["a\x00b", "\ud800 \udfff", "\\u0000 \\", "line\r\n\t😀", "x" * 1_000_000])
 def test_any_text_comes_back_as_it_was(ledger: Ledger, answer: str) -> None:
     job = a_job(ledger, CELLS[:1])
-    (execution,) = ledger.executions(job.id)
-    ledger.settle_call(
+    (execution,) = ledger.executions.of_job(job.id)
+    ledger.calls.settle(
         dispatch(ledger, [execution]), {execution.id: completed(answer)}, SUCCEEDED, actor="test"
     )
-    assert ledger.executions(job.id)[0].answer == answer
+    assert ledger.executions.of_job(job.id)[0].answer == answer
 
 
 @given(st.text(st.characters(exclude_categories=[])))
@@ -208,7 +212,7 @@ def test_a_naive_time_is_refused(database_url: str) -> None:
     with closing(Ledger(database_url, clock=lambda: datetime(2026, 1, 1))) as ledger:  # noqa: DTZ001
         ledger.migrate()
         with pytest.raises(sa.exc.StatementError, match="naive"):
-            ledger.ensure_job("j", source="launch", catalog="c", catalog_digest="d")
+            ledger.jobs.ensure("j", source="launch", catalog="c", catalog_digest="d")
 
 
 def test_the_schema_refuses_illegal_rows(ledger: Ledger, database_url: str) -> None:
@@ -233,7 +237,7 @@ def test_the_schema_refuses_illegal_rows(ledger: Ledger, database_url: str) -> N
 
 def test_a_second_open_attempt_cannot_be_written(ledger: Ledger, database_url: str) -> None:
     job = a_job(ledger, CELLS[:1])
-    dispatch(ledger, ledger.executions(job.id))
+    dispatch(ledger, ledger.executions.of_job(job.id))
     engine = Database(database_url).engine
     with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:
         connection.execute(
@@ -294,7 +298,7 @@ def test_a_passing_lock_is_waited_for_and_nothing_is_half_written(ledger: Ledger
         blocker.exec_driver_sql("BEGIN IMMEDIATE")
         with ThreadPoolExecutor(1) as threads:
             job = threads.submit(a_job, ledger)
-            assert ledger.latest_job() is None
+            assert ledger.jobs.latest() is None
             blocker.exec_driver_sql("ROLLBACK")
             assert job.result().jobspec_id == "job-1"
     engine.dispose()
@@ -304,7 +308,7 @@ def test_a_killed_connection_is_retried_whole(ledger: Ledger, database_url: str)
     if database_url.startswith("sqlite"):
         pytest.skip("PostgreSQL's connections")
     job = a_job(ledger)
-    executions = ledger.executions(job.id)
+    executions = ledger.executions.of_job(job.id)
     killer = sa.create_engine(
         database_url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
     )
@@ -322,12 +326,12 @@ def test_a_killed_connection_is_retried_whole(ledger: Ledger, database_url: str)
                 killed.append(found.rowcount)
         return a_request_for(claimed)
 
-    call = ledger.open_call(executions, build, provider="local", actor="test")  # type: ignore[arg-type]
+    call = ledger.calls.open(executions, build, provider="local", actor="test")  # type: ignore[arg-type]
     killer.dispose()
     assert killed
     assert call is not None
-    assert [len(e.attempts) for e in ledger.executions(job.id)] == [1, 1, 1]
-    assert [len(ledger.transitions(e.id)) for e in executions] == [2, 2, 2]
+    assert [len(e.attempts) for e in ledger.executions.of_job(job.id)] == [1, 1, 1]
+    assert [len(ledger.executions.transitions(e.id)) for e in executions] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,12 @@ class TheRecord(RuleBasedStateMachine):
         self.answered: dict[str, str | None] = {}
 
     def executions(self) -> list[Execution]:
-        return self.ledger.executions(self.job.id)
+        return self.ledger.executions.of_job(self.job.id)
 
     @rule(chosen=st.sets(st.sampled_from(range(len(CELLS))), min_size=1))
     def dispatch(self, chosen: set[int]) -> None:
         some = [self.executions()[index] for index in sorted(chosen)]
-        call = self.ledger.open_call(some, a_request_for, provider="local", actor="test")
+        call = self.ledger.calls.open(some, a_request_for, provider="local", actor="test")
         assert (call is None) == all(e.status is not Status.PENDING for e in some)
         if call is not None:
             self.calls.append(call.id)
@@ -54,10 +54,10 @@ class TheRecord(RuleBasedStateMachine):
     @rule(data=st.data(), outcome=st.sampled_from(sorted(OUTCOMES)))
     def settle(self, data: st.DataObject, outcome: str) -> None:
         call_id = data.draw(st.sampled_from(self.calls))
-        on_call = self.ledger.executions_on(call_id)
+        on_call = self.ledger.executions.on_call(call_id)
         replied = outcome in ("answer", "empty", "retry")
         facts = SUCCEEDED if replied else CallFacts(status=CallStatus.FAILED, replied=False, failure=LOST)
-        self.ledger.settle_call(call_id, {e.id: OUTCOMES[outcome] for e in on_call}, facts, actor="test")
+        self.ledger.calls.settle(call_id, {e.id: OUTCOMES[outcome] for e in on_call}, facts, actor="test")
         if outcome in ("answer", "empty"):
             after = {e.id: e for e in self.executions()}
             assert all(after[e.id].status is Status.COMPLETED for e in on_call), "a success is never lost"
@@ -66,21 +66,21 @@ class TheRecord(RuleBasedStateMachine):
     @rule(data=st.data())
     def reopen(self, data: st.DataObject) -> None:
         call_id = data.draw(st.sampled_from(self.calls))
-        ids = [e.id for e in self.ledger.executions_on(call_id)]
-        self.ledger.reopen(call_id, ids, actor="test")
+        ids = [e.id for e in self.ledger.executions.on_call(call_id)]
+        self.ledger.repairs.reopen(call_id, ids, actor="test")
 
     @rule()
     def retry(self) -> None:
-        self.ledger.retry([e.id for e in self.executions()], actor="test")
+        self.ledger.repairs.retry([e.id for e in self.executions()], actor="test")
 
     @rule()
     def cancel(self) -> None:
-        self.ledger.cancel_pending([e.id for e in self.executions()], actor="test")
+        self.ledger.repairs.cancel_pending([e.id for e in self.executions()], actor="test")
 
     @invariant()
     def only_legal_steps_and_the_last_is_the_status(self) -> None:
         for execution in self.executions():
-            path = self.ledger.transitions(execution.id)
+            path = self.ledger.executions.transitions(execution.id)
             assert [t.from_status for t in path] == [None, *(t.to_status for t in path)][: len(path)]
             assert all(t.to_status in LEGAL_TRANSITIONS[t.from_status] for t in path)
             assert path[-1].to_status is execution.status

@@ -84,7 +84,7 @@ def test_an_old_ledger_is_read_and_goes_on(database_url: str) -> None:
     with closing(Ledger(database_url)) as ledger:
         ledger.migrate()
         ledger.migrate()
-        first, second = ledger.executions("job-1")
+        first, second = ledger.executions.of_job("job-1")
         assert (first.answer, first.answer_kind) == ("fine \\ and dandy", AnswerKind.SUBSTANTIVE)
         assert (first.rendered_prompt, first.reasoning) == (None, None)
         assert first.provenance is not None
@@ -94,8 +94,8 @@ def test_an_old_ledger_is_read_and_goes_on(database_url: str) -> None:
         outcome = replace(
             completed(""), answer_kind=AnswerKind.UNFINISHED, reasoning="hm", rendered_prompt="<|user|>?"
         )
-        ledger.settle_call("call-1", {second.id: outcome}, SUCCEEDED, actor="test")
-        second = ledger.executions("job-1")[1]
+        ledger.calls.settle("call-1", {second.id: outcome}, SUCCEEDED, actor="test")
+        second = ledger.executions.of_job("job-1")[1]
         assert (second.status, second.answer_kind) == (Status.COMPLETED, AnswerKind.UNFINISHED)
         assert (second.answer, second.reasoning, second.rendered_prompt) == ("", "hm", "<|user|>?")
 

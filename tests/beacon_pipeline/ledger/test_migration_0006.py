@@ -69,7 +69,7 @@ def test_an_old_ledger_is_read_and_goes_on(database_url: str) -> None:
     an_old_ledger(database_url)
     with closing(Ledger(database_url)) as ledger:
         ledger.migrate()
-        (execution,) = ledger.executions("job-1")
+        (execution,) = ledger.executions.of_job("job-1")
         call = execution.newest_call
         assert call is not None
         assert (call.provider_call_id, call.workspace, call.environment) == ("fc-1", None, None)
@@ -78,10 +78,10 @@ def test_an_old_ledger_is_read_and_goes_on(database_url: str) -> None:
             status=Status.FAILED, failure_code=failure.code, message=failure.message, dead_letter=True
         )
         facts = CallFacts(status=CallStatus.FAILED, replied=False, failure=failure)
-        ledger.settle_call(
+        ledger.calls.settle(
             "call-1", {execution.id: outcome}, facts, actor="test", cause=Cause.PROVIDER_REPORT
         )
-        (execution,) = ledger.executions("job-1")
+        (execution,) = ledger.executions.of_job("job-1")
         assert (execution.status, execution.failure_code) == (Status.FAILED, FailureCode.START_FAILED)
     with closing(Database(database_url)) as database:
         difference = database.read(lambda c: compare_metadata(MigrationContext.configure(c), Base.metadata))

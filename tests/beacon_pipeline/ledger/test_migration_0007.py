@@ -17,11 +17,11 @@ def test_an_old_ledger_takes_the_new_reasons(database_url: str, reason: FinishRe
     an_old_ledger(database_url)
     with closing(Ledger(database_url)) as ledger:
         ledger.migrate()
-        first, second = ledger.executions("job-1")
+        first, second = ledger.executions.of_job("job-1")
         assert (first.answer, first.finish_reason) == ("fine \\ and dandy", FinishReason.STOP)
         outcome = replace(completed("It is"), finish_reason=reason)
-        ledger.settle_call("call-1", {second.id: outcome}, SUCCEEDED, actor="test")
-        assert ledger.executions("job-1")[1].finish_reason is reason
+        ledger.calls.settle("call-1", {second.id: outcome}, SUCCEEDED, actor="test")
+        assert ledger.executions.of_job("job-1")[1].finish_reason is reason
 
 
 def test_an_unknown_reason_is_refused_still(database_url: str) -> None:

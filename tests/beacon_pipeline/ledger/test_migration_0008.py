@@ -20,18 +20,18 @@ def test_an_old_ledger_keeps_its_rows_and_takes_more_samples(database_url: str) 
     an_old_ledger(database_url)
     with closing(Ledger(database_url)) as ledger:
         ledger.migrate()
-        before = ledger.executions("job-1")
+        before = ledger.executions.of_job("job-1")
         assert [(e.arm, e.block, e.sample, e.seed) for e in before] == [("regional", 1, 1, None)] * 2
         assert before[0].answer == "fine \\ and dandy"
         assert before[0].attempts[0].call.id == "call-1"
-        job = ledger.latest_job()
+        job = ledger.jobs.latest()
         assert job is not None
-        assert (job.plan, ledger.catalog_content(job.catalog_digest)) == (None, None)
+        assert (job.plan, ledger.jobs.catalog_content(job.catalog_digest)) == (None, None)
 
-        ledger.ensure_executions(
+        ledger.executions.ensure(
             "job-1", [Cell("eu", "m", "q1")], actor="test", slots_of=two_samples
         )  # the first of them is there
-        after = ledger.executions("job-1", [Cell("eu", "m", "q1")])
+        after = ledger.executions.of_job("job-1", [Cell("eu", "m", "q1")])
         assert [e.slot for e in after] == [Slot(after[1].cell, "neutral", 2, 1, BIG_SEED), before[0].slot]
         assert after[1] == before[0]
 
@@ -54,8 +54,8 @@ def test_what_can_never_be_of_a_sample_is_refused(database_url: str, damage: str
 
 def test_a_job_keeps_its_plan_and_what_its_catalog_held(ledger: Ledger) -> None:
     kept = {"source": "s", "catalog": "c", "catalog_digest": "d", "catalog_content": {"regions": ["é\0"]}}
-    first = ledger.ensure_job("first", **kept, plan={"samples": 2})
-    again = ledger.ensure_job("first", **kept | {"catalog_content": {}}, plan={"samples": 3})
+    first = ledger.jobs.ensure("first", **kept, plan={"samples": 2})
+    again = ledger.jobs.ensure("first", **kept | {"catalog_content": {}}, plan={"samples": 3})
     assert (first.plan, again) == ({"samples": 2}, first)
-    assert ledger.catalog_content("d") == {"regions": ["é\0"]}
-    assert ledger.catalog_content("other") is None
+    assert ledger.jobs.catalog_content("d") == {"regions": ["é\0"]}
+    assert ledger.jobs.catalog_content("other") is None

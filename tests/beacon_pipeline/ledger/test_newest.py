@@ -24,15 +24,15 @@ def test_each_cells_newest_job_is_found_with_all_its_executions(database_url: st
     with closing(Ledger(database_url, clock=lambda: next(moments))) as ledger:
         ledger.migrate()
         for number in range(JOBS):
-            job = ledger.ensure_job(f"job-{number}", source="launch", catalog="c", catalog_digest="d")
+            job = ledger.jobs.ensure(f"job-{number}", source="launch", catalog="c", catalog_digest="d")
             # The first asks all but two cells, of which nothing is ever known; later ones a few.
             cells = CELLS[2:] if number == 0 else random.sample(CELLS[3:], 2)
             samples = random.choice((1, 3))
-            ledger.ensure_executions(job.id, cells, actor="test", slots_of=partial(slots_of, samples))
+            ledger.executions.ensure(job.id, cells, actor="test", slots_of=partial(slots_of, samples))
             for cell in cells:
-                expected[cell] = {e.id for e in ledger.executions(job.id, [cell])}
+                expected[cell] = {e.id for e in ledger.executions.of_job(job.id, [cell])}
         found: dict[Cell, set[str]] = {}
-        for execution in ledger.newest_executions(CELLS):
+        for execution in ledger.executions.newest(CELLS):
             found.setdefault(execution.cell, set()).add(execution.id)
     assert found == expected
     assert CELLS[0] not in found

@@ -332,13 +332,15 @@ def test_they_run_once_after_each_job(
         return [request.run_key for request in ticked.run_requests or []]
 
     def settle(ledger: Ledger, name: str) -> None:
-        job = ledger.ensure_job(name, source="launch", catalog="demo", catalog_digest="d")
-        ledger.ensure_executions(job.id, CELLS[:1], actor="test")
-        call = ledger.open_call(ledger.executions(job.id), a_request_for, provider="local", actor="test")
+        job = ledger.jobs.ensure(name, source="launch", catalog="demo", catalog_digest="d")
+        ledger.executions.ensure(job.id, CELLS[:1], actor="test")
+        call = ledger.calls.open(
+            ledger.executions.of_job(job.id), a_request_for, provider="local", actor="test"
+        )
         assert call is not None
         assert tick() == [], "not settled yet"
-        (execution,) = ledger.executions(job.id)
-        ledger.settle_call(call.id, {execution.id: completed(region="us")}, SUCCEEDED, actor="test")
+        (execution,) = ledger.executions.of_job(job.id)
+        ledger.calls.settle(call.id, {execution.id: completed(region="us")}, SUCCEEDED, actor="test")
 
     with closing(Ledger(database_url)) as ledger:
         ledger.migrate()

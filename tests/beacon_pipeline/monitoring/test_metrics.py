@@ -213,7 +213,7 @@ def test_the_sensor_takes_them_without_a_run_and_only_when_something_ended(
     assert isinstance(tick(instance, None), dg.SkipReason), "nothing was ever asked"
     with LedgerResource().open() as ledger:
         job = a_job(ledger, [Cell("eu", "tiny-qwen", "math_basic")])
-        ledger.cancel_pending([e.id for e in ledger.executions(job.id)], actor="test")
+        ledger.repairs.cancel_pending([e.id for e in ledger.executions.of_job(job.id)], actor="test")
     first = tick(instance, None)
     assert isinstance(first, dg.SensorResult)
     assert [type(event) for event in first.asset_events].count(dg.AssetMaterialization) == 1
@@ -243,9 +243,9 @@ def test_a_partition_that_shows_something_else_is_a_mismatch(instance: dg.Dagste
     location = Location(instance, Behaviour())
     location.ask()
     with LedgerResource().open() as ledger:
-        job = ledger.latest_job()
+        job = ledger.jobs.latest()
         assert job is not None
-        first, second, third, *_ = ledger.executions(job.id)
+        first, second, third, *_ = ledger.executions.of_job(job.id)
     told = [
         materialization_of([replace(first, status=Status.FAILED)], job),
         dg.AssetMaterialization(INFERENCE, partition=key_of(second.cell)),  # as by hand, in the UI

@@ -127,7 +127,7 @@ class Sequences(RuleBasedStateMachine):
         self.dagster: dict[str, Shown] = {}
 
     def executions(self) -> list[Execution]:
-        return self.ledger.executions(self.job.id)
+        return self.ledger.executions.of_job(self.job.id)
 
     def materialize(
         self, cells: Sequence[Cell], *, survives: int, attended_by: Attendance = Attendance.RUN
@@ -174,8 +174,8 @@ class Sequences(RuleBasedStateMachine):
         """One reconciliation; returns whether it found anything to do."""
         examined = self.examine()
         spent = [e.execution.id for e in examined if e.repair is Repair.DEAD_LETTER]
-        self.ledger.dead_letter(spent, actor="reconciliation", detail="the budget is spent")
-        self.ledger.confirm([call_id for one in examined for call_id in one.confirmed])
+        self.ledger.repairs.dead_letter(spent, actor="reconciliation", detail="the budget is spent")
+        self.ledger.repairs.confirm([call_id for one in examined for call_id in one.confirmed])
         runs = healing_runs(CATALOG, {self.job.id: self.job.jobspec_id}, examined)
         for run in runs:
             cells = [e.cell for e in run.executions]
@@ -200,10 +200,10 @@ class Sequences(RuleBasedStateMachine):
     def the_provider_goes_or_comes_back(self) -> None:
         self.world.reachable = not self.world.reachable
 
-    @precondition(lambda self: self.ledger.open_calls())
+    @precondition(lambda self: self.ledger.calls.unsettled())
     @rule(data=st.data(), dead_letter=st.booleans())
     def somebody_records_a_failure_that_is_none(self, data: st.DataObject, dead_letter: bool) -> None:
-        call = data.draw(st.sampled_from(self.ledger.open_calls()))
+        call = data.draw(st.sampled_from(self.ledger.calls.unsettled()))
         if call.provider_call_id is None:
             return
         failure = CallFailure(code=FailureCode.PROVIDER_ERROR, message="EMPTY_MODEL_RESPONSE")
@@ -211,8 +211,8 @@ class Sequences(RuleBasedStateMachine):
             status=Status.FAILED, failure_code=failure.code, message=failure.message, dead_letter=dead_letter
         )
         facts = CallFacts(status=CallStatus.FAILED, replied=False, failure=failure)
-        ids = [e.id for e in self.ledger.executions_on(call.id)]
-        self.ledger.settle_call(call.id, dict.fromkeys(ids, lie), facts, actor="router")
+        ids = [e.id for e in self.ledger.executions.on_call(call.id)]
+        self.ledger.calls.settle(call.id, dict.fromkeys(ids, lie), facts, actor="router")
 
     @precondition(lambda self: self.revisable())
     @rule(data=st.data(), how=st.sampled_from(["answer", "empty"]))

@@ -69,13 +69,13 @@ class Record:
 
     def intend(self, cells: Sequence[Cell] = CELLS, name: str = "mine") -> None:
         """A job whose run never came to do anything."""
-        job = self.ledger.ensure_job(name, source="launch", catalog="demo", catalog_digest="d")
-        self.ledger.ensure_executions(job.id, cells, actor="test")
+        job = self.ledger.jobs.ensure(name, source="launch", catalog="demo", catalog_digest="d")
+        self.ledger.executions.ensure(job.id, cells, actor="test")
 
     def executions(self, name: str = "mine") -> list[Execution]:
-        job = self.ledger.job(name)
+        job = self.ledger.jobs.named(name)
         assert job is not None
-        return self.ledger.executions(job.id)
+        return self.ledger.executions.of_job(job.id)
 
     def statuses(self, name: str = "mine") -> set[Status]:
         return {execution.status for execution in self.executions(name)}
@@ -112,9 +112,9 @@ class Record:
 
     def accept(self) -> None:
         """A call that the provider accepted from a process that was killed then."""
-        call = self.ledger.open_call(self.executions(), _build, provider="local", actor="killed")
+        call = self.ledger.calls.open(self.executions(), _build, provider="local", actor="killed")
         assert call is not None
-        self.ledger.record_accepted(call.id, asyncio.run(self.provider.submit(call.request)))
+        self.ledger.calls.accept(call.id, asyncio.run(self.provider.submit(call.request)))
 
     def sql(self, statement: str) -> None:
         """What other hands do to the record."""
@@ -150,10 +150,10 @@ def test_an_answer_that_nobody_read_is_read_and_not_paid_again(
 ) -> None:
     record = Record(instance, ledger, Behaviour(states=[ended(CallStatus.EXPIRED, FailureCode.EXPIRED)]))
     record.intend()
-    call = ledger.open_call(record.executions(), _build, provider="local", actor="killed")
+    call = ledger.calls.open(record.executions(), _build, provider="local", actor="killed")
     assert call is not None
     provider_call_id = asyncio.run(record.provider.submit(call.request))
-    ledger.record_accepted(call.id, provider_call_id)
+    ledger.calls.accept(call.id, provider_call_id)
     record.provider.script = [Behaviour(states=[SUCCEEDED], results=says(""))]
 
     early = record.tick(after=timedelta())
@@ -490,16 +490,16 @@ def test_rows_under_another_spelling_of_their_region_are_named(
     record.ask()
     record.sql("UPDATE executions SET region = 'EU' WHERE question = 'math_basic'")
     record.sql("UPDATE executions SET region = 'eu-west' WHERE question = 'taiwan_status'")
-    job = ledger.job("mine")
+    job = ledger.jobs.named("mine")
     assert job is not None
-    ledger.ensure_executions(job.id, [Cell("eu", "tiny-llama", "math_basic")], actor="a new client")
+    ledger.executions.ensure(job.id, [Cell("eu", "tiny-llama", "math_basic")], actor="a new client")
     record.tick()
     assert [e.region for e in record.executions()] == ["eu"] * len(CELLS)
     assert record.statuses() == {Status.COMPLETED}
     noted = {
         execution.question: note.detail
         for execution in record.executions()
-        for note in ledger.transitions(execution.id)
+        for note in ledger.executions.transitions(execution.id)
         if note.from_status is note.to_status
     }
     assert noted == {
@@ -552,12 +552,12 @@ def test_after_an_older_ledger_was_put_back_all_count_alike(
         "(SELECT id FROM jobs WHERE jobspec_id = 'newer'))"
     )
     record.sql("DELETE FROM executions WHERE job_id = (SELECT id FROM jobs WHERE jobspec_id = 'newer')")
-    job = ledger.job("older")
+    job = ledger.jobs.named("older")
     assert job is not None
     newest = newest_materializations(instance, list(KEYS.values()))
     unknown = {key: one.shown for key, one in shown_of_unknown(ledger, newest).items()}
     shown = {key: one.shown for key, one in newest.items()}
-    report = report_on(job, ledger.executions(job.id), shown, CATALOG, unknown=unknown)
+    report = report_on(job, ledger.executions.of_job(job.id), shown, CATALOG, unknown=unknown)
     assert report.mismatches == len(CELLS)
     assert {m.partition_key for m in report.mismatched} == set(KEYS.values())
     assert take_metrics(instance, ledger, CATALOG).mismatches == len(CELLS)
@@ -595,7 +595,7 @@ def test_an_execution_that_the_ledger_no_longer_has_is_counted_from_the_first_lo
 
 def test_a_job_that_lacks_executions_gets_them(instance: dg.DagsterInstance, ledger: Ledger) -> None:
     record = Record(instance, ledger, Behaviour())
-    ledger.ensure_job(
+    ledger.jobs.ensure(
         "mine",
         source="schedule",
         catalog="demo",

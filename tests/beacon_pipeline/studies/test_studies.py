@@ -64,9 +64,9 @@ def test_a_changed_file_is_a_new_version_with_new_seeds_and_the_old_one_stays(
     assert (again.record, again.new) == (first.record, False)
 
     of_first, of_second = (
-        ledger.executions(job.id)
+        ledger.executions.of_job(job.id)
         for version in (1, 2)
-        if (job := ledger.job(job_name("s", version, 1))) is not None
+        if (job := ledger.jobs.named(job_name("s", version, 1))) is not None
     )
     assert (len(of_first), len(of_second)) == (2 * 2 * 2 * 2, 2 * 2 * 3 * 2)
     seeds = [{execution.seed for execution in executions} for executions in (of_first, of_second)]
@@ -78,18 +78,18 @@ def test_whoever_comes_after_a_crash_finds_the_same_rows(ledger: Ledger, file: P
     planned = register(ledger, study(file)).study
     plan = plan_of(planned, CATALOG, 1)
     # It died between the job and its executions.
-    ledger.ensure_job(
+    ledger.jobs.ensure(
         job_name("s", 1, 1), source="study", catalog="demo", catalog_digest="d", plan=plan.kept()
     )
     assert look_to_run(looks_of(ledger, planned)).number == 1
     ask(ledger, planned, 1)
     before = looks_of(ledger, planned)[0]
     assert (before.executions, before.is_settled) == (16, False)
-    rows = [] if before.job is None else ledger.executions(before.job.id)
+    rows = [] if before.job is None else ledger.executions.of_job(before.job.id)
     ask(ledger, planned, 1)
     assert looks_of(ledger, planned)[0] == before
     assert before.job is not None
-    assert ledger.executions(before.job.id) == rows
+    assert ledger.executions.of_job(before.job.id) == rows
     with pytest.raises(LookError, match="look 1 is not finished: `beacon study run` goes on with it"):
         look_to_take(looks_of(ledger, planned))
     assert what_stands(ledger, planned) == ()  # no peeking
@@ -103,9 +103,9 @@ def test_looks_are_taken_in_order_and_no_unplanned_one(ledger: Ledger, file: Pat
         ask(ledger, planned, number)
         look = looks_of(ledger, planned)[number - 1]
         assert look.job is not None
-        executions = ledger.executions(look.job.id)
+        executions = ledger.executions.of_job(look.job.id)
         assert {execution.block for execution in executions} == blocks
-        ledger.cancel_pending([execution.id for execution in executions], actor="test")
+        ledger.repairs.cancel_pending([execution.id for execution in executions], actor="test")
         if number == 1:
             assert look_to_take(looks_of(ledger, planned)).number == 2
     with pytest.raises(LookError, match="all 2 planned looks are taken"):
@@ -143,7 +143,7 @@ def test_a_public_value_makes_the_seed_once_and_before_the_first_look(ledger: Le
 
 def test_another_job_of_the_name_is_not_taken_for_a_look(ledger: Ledger, file: Path) -> None:
     planned = register(ledger, study(file)).study
-    ledger.ensure_job(job_name("s", 1, 1), source="launch", catalog="demo", catalog_digest="d")
+    ledger.jobs.ensure(job_name("s", 1, 1), source="launch", catalog="demo", catalog_digest="d")
     with pytest.raises(LookError, match="on record with another plan"):
         ask(ledger, planned, 1)
 
@@ -181,13 +181,13 @@ def test_what_the_kind_on_record_does_not_know_is_labelled_before_it_is_counted(
     job = looks_of(ledger, planned)[0].job
     assert job is not None
     for region in ("us", "eu"):
-        asked = [one for one in ledger.executions(job.id) if one.region == region]
-        call = ledger.open_call(asked, a_request_for, provider="local", actor="test")
+        asked = [one for one in ledger.executions.of_job(job.id) if one.region == region]
+        call = ledger.calls.open(asked, a_request_for, provider="local", actor="test")
         assert call is not None
         answers = {one.id: completed("It is a complex and sensitive topic.", region) for one in asked}
-        ledger.settle_call(call.id, answers, SUCCEEDED, actor="test")
+        ledger.calls.settle(call.id, answers, SUCCEEDED, actor="test")
     assert len(what_stands(ledger, planned)) == 1
-    assert [label.kind.value for label in ledger.labels(job.id)] == ["evasive"] * labelled
+    assert [label.kind.value for label in ledger.labels.of_job(job.id)] == ["evasive"] * labelled
 
 
 def test_the_models_of_the_demo_study_were_trained_on_what_it_asks() -> None:

@@ -119,14 +119,14 @@ def rows_and_seeds_are_as_planned(database: str) -> None:
     catalog = load_catalog("demo")
     with closing(Ledger(database)) as ledger:
         seeds: list[int | None] = []
-        for record in ledger.studies("life"):
+        for record in ledger.studies.versions("life"):
             planned = study_on_record(record)
             for look in range(1, len(planned.looks) + 1):
-                job = ledger.job(job_name("life", record.version, look))
+                job = ledger.jobs.named(job_name("life", record.version, look))
                 assert job is not None
                 plan = plan_of(planned, catalog, look)
                 wanted = sorted(slot for cell in planned.cells for slot in plan.executions_of(cell))
-                executions = ledger.executions(job.id)
+                executions = ledger.executions.of_job(job.id)
                 assert sorted(execution.slot for execution in executions) == wanted
                 seeds += [execution.seed for execution in executions]
         assert (len(seeds), len(set(seeds))) == (LOOK_1 + 2 * LOOK_2, LOOK_1 + 2 * LOOK_2)

@@ -38,11 +38,11 @@ def read_record(
     Raises LedgerUnavailable, also when only writing is impossible.
     """
     ledger.check_writable()
-    ended = ledger.standings(
+    ended = ledger.executions.with_status(
         [Status.FAILED, Status.TIMED_OUT], since=now - WATCHED_FOR, until=now, limit=LOOKED_AT
     )
     failed_jobs = set(failed_jobs)
-    counts = ledger.statuses_by_region({e.jobspec_id for e in ended} | failed_jobs)
+    counts = ledger.aggregates.statuses_by_region({e.jobspec_id for e in ended} | failed_jobs)
     working = {job for job, regions in counts.items() if not is_finished(regions)}
     timed_out = [e for e in ended if e.status is Status.TIMED_OUT]
     dead = [e for e in ended if e.status is Status.FAILED and e.dead_lettered_at is not None]
@@ -57,10 +57,10 @@ def read_record(
 
 def _overdue(ledger: Ledger, settings: Settings, now: datetime) -> tuple[list[ExecutionSummary], set[str]]:
     deadline = now - timedelta(seconds=settings.deadline_seconds)
-    overdue = ledger.standings(
+    overdue = ledger.executions.with_status(
         [Status.PENDING, Status.DISPATCHED], since=now - WATCHED_FOR, until=deadline, limit=LOOKED_AT
     )
-    return overdue, ledger.jobs_moving(deadline) if overdue else set()
+    return overdue, ledger.jobs.moving(deadline) if overdue else set()
 
 
 def missing_of(overdue: Sequence[ExecutionSummary], moving: set[str]) -> list[Failing]:

@@ -37,10 +37,10 @@ def settle(ledger: Ledger, executions: list[Execution], outcomes: Mapping[Cell, 
     """Every execution gets its outcome, or an answer, in a call of its region."""
     for region in sorted({execution.region for execution in executions}):
         some = [execution for execution in executions if execution.region == region]
-        call = ledger.open_call(some, a_request_for, provider="local", actor="test")
+        call = ledger.calls.open(some, a_request_for, provider="local", actor="test")
         assert call is not None
         found = {e.id: outcomes.get(e.cell, completed(region=region)) for e in some}
-        ledger.settle_call(call.id, found, SUCCEEDED, actor="test")
+        ledger.calls.settle(call.id, found, SUCCEEDED, actor="test")
 
 
 def wrong(
@@ -59,7 +59,7 @@ def test_executions_without_an_answer_past_the_deadline(ledger: Ledger) -> None:
     job = a_job(ledger, CELLS)
     assert wrong(ledger)[MISSING] == []
     assert len(wrong(ledger, LATER)[MISSING]) == len(CELLS)
-    ledger.open_call(ledger.executions(job.id)[:2], a_request_for, provider="local", actor="test")
+    ledger.calls.open(ledger.executions.of_job(job.id)[:2], a_request_for, provider="local", actor="test")
     found = wrong(ledger, LATER)[MISSING]
     assert len(found) == len(CELLS)
     assert {f.detail.split()[0] for f in found} == {"pending", "dispatched"}
@@ -72,8 +72,8 @@ def test_waiting_for_its_turn_in_a_job_at_work_is_not_missing(database_url: str)
     ledger = Ledger(database_url, clock=lambda: clock[0])
     ledger.migrate()
     job = a_job(ledger, CELLS)
-    executions = ledger.executions(job.id)
-    stuck = ledger.open_call(executions[:1], a_request_for, provider="local", actor="test")
+    executions = ledger.executions.of_job(job.id)
+    stuck = ledger.calls.open(executions[:1], a_request_for, provider="local", actor="test")
     assert stuck is not None
     clock[0] = now
     settle(ledger, executions[1:2], {})
@@ -88,7 +88,7 @@ def test_over_their_time_and_given_up_and_healed_by_an_answer(ledger: Ledger) ->
     late, broken = CELLS[0], CELLS[4]
     settle(
         ledger,
-        ledger.executions(job.id),
+        ledger.executions.of_job(job.id),
         {late: ended(Status.TIMED_OUT), broken: ended(Status.FAILED, "no <@U1> \x1b[31m" + "x" * 999)},
     )
     found = wrong(ledger)
@@ -99,9 +99,9 @@ def test_over_their_time_and_given_up_and_healed_by_an_answer(ledger: Ledger) ->
     assert dead.detail.startswith("generation_error: no ‹＠U1› \\u{1b}[31mxxx")
     assert len(dead.detail) < 250
 
-    unsuccessful = [e for e in ledger.executions(job.id) if e.status is not Status.COMPLETED]
-    ledger.retry([e.id for e in unsuccessful], actor="test")
-    settle(ledger, ledger.executions(job.id, [late, broken]), {})
+    unsuccessful = [e for e in ledger.executions.of_job(job.id) if e.status is not Status.COMPLETED]
+    ledger.repairs.retry([e.id for e in unsuccessful], actor="test")
+    settle(ledger, ledger.executions.of_job(job.id, [late, broken]), {})
     read = read_record(ledger, SETTINGS, ["job-1", "never heard of"], datetime.now(UTC) + SOON)
     assert [level.found for level in read if isinstance(level, Snapshot)] == [(), (), (), ()]
     assert [o for o in read if isinstance(o, JobHealed)] == [JobHealed(RUN_FAILED, "job-1")]
@@ -109,7 +109,7 @@ def test_over_their_time_and_given_up_and_healed_by_an_answer(ledger: Ledger) ->
 
 def test_a_region_behind_the_others_in_a_finished_job_only(ledger: Ledger) -> None:
     job = a_job(ledger, CELLS)
-    executions = ledger.executions(job.id)
+    executions = ledger.executions.of_job(job.id)
     settle(ledger, executions[:5], {CELLS[0]: ended(Status.FAILED)})
     assert wrong(ledger)[REGION_IMBALANCE] == []
     settle(ledger, executions[5:], {})
@@ -155,7 +155,7 @@ def test_a_ledger_that_can_only_be_read_is_not_to_be_used(database_url: str) -> 
     name = database_url.partition("?")[0].rpartition("/")[2]
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-    assert ledger.jobs() == []
+    assert ledger.jobs.newest() == []
     with pytest.raises(LedgerUnavailable, match=r"cannot be written: .*read-only"):
         read_record(ledger, SETTINGS, [], datetime.now(UTC))
     ledger.close()

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from beacon_pipeline.errors import BeaconError
-from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger.parts.part import Part
 from beacon_pipeline.ledger.records import Drawn, Label
 from beacon_pipeline.ledger.rows import chunks, executions_table, labels_table
 from beacon_pipeline.ledger.schema import Base
@@ -37,17 +37,17 @@ def difference(old: Label, new: Label) -> str:
     )
 
 
-class LedgerLabels(LedgerReader):
-    """The part of the ledger that keeps labels. Every method is one transaction."""
+class Labels(Part):
+    """The labels on record, and the draws."""
 
-    def add_labels(self, labels: Sequence[Label]) -> int:
+    def add(self, labels: Sequence[Label]) -> int:
         """Add those that are not on record; gives how many. All or none.
 
         Raises LabelsDiffer where one on record, of the same execution, method, version and labeller,
         has another kind.
         """
 
-        def add(connection: sa.Connection) -> int:
+        def insert(connection: sa.Connection) -> int:
             self._database.lock_additions(connection, labels_table)
             known = {_key(one): one for one in _read(connection, [label.execution_id for label in labels])}
             new: dict[tuple[str, ...], Label] = {}
@@ -63,16 +63,16 @@ class LedgerLabels(LedgerReader):
                 connection.execute(sa.insert(labels_table), [_values(label) | {"at": now} for label in some])
             return len(new)
 
-        return self._database.write(add)
+        return self._database.write(insert)
 
-    def labels(self, job_id: str) -> list[Label]:
+    def of_job(self, job_id: str) -> list[Label]:
         """All labels of a job's answers, oldest first."""
         of_job = sa.select(executions_table.c.id).where(executions_table.c.job_id == job_id)
         query = sa.select(labels_table).where(labels_table.c.execution_id.in_(of_job))
         ordered = query.order_by(labels_table.c.at, labels_table.c.id)
         return self._database.read(lambda c: [_label(row) for row in c.execute(ordered).mappings()])
 
-    def labels_of(self, execution_ids: Sequence[str]) -> list[Label]:
+    def of_executions(self, execution_ids: Sequence[str]) -> list[Label]:
         """All labels of these answers, oldest first."""
         return self._database.read(lambda c: _read(c, execution_ids))
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from beacon_pipeline.ledger.apply_outcome import CLEARED
 from beacon_pipeline.ledger.attempts import newest_failures, open_attempts, supersede
-from beacon_pipeline.ledger.overdue import LedgerWatch
+from beacon_pipeline.ledger.parts.part import Part
 from beacon_pipeline.ledger.rows import (
     attempts_table,
     calls_table,
@@ -25,8 +25,8 @@ from inference.contract import FailureCode
 ENDED = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
 
 
-class LedgerRepairs(LedgerWatch):
-    """The repairing part of the ledger. Every method is one transaction."""
+class Repairs(Part):
+    """What a repair changes on record."""
 
     def reopen(self, call_id: str, execution_ids: Sequence[str], *, actor: str) -> list[str]:
         """Record that a call believed ended still runs: its executions are dispatched again.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
-from beacon_pipeline.ledger.reader import LedgerReader
+from beacon_pipeline.ledger.parts.part import Part
 from beacon_pipeline.ledger.records import JudgeCall
 from beacon_pipeline.ledger.schema import Base
 from inference.contract import Reply, Request
@@ -16,10 +16,10 @@ judge_calls_table = Base.metadata.tables["judge_calls"]
 Build = Callable[[set[str]], Sequence[Request]]
 
 
-class LedgerJudge(LedgerReader):
-    """The part of the ledger that keeps a judge's calls. Every method is one transaction."""
+class JudgeCalls(Part):
+    """The calls of judge models on record."""
 
-    def open_judge_calls(self, judge: str, version: str, build: Build, *, provider: str) -> list[JudgeCall]:
+    def open(self, judge: str, version: str, build: Build, *, provider: str) -> list[JudgeCall]:
         """Write the requests that ``build`` makes, given the ids of the items that are in this judge's
         open calls or were answered; gives all of its open calls. Two that ask at once ask each item once.
         """
@@ -44,20 +44,18 @@ class LedgerJudge(LedgerReader):
 
         return self._database.write(add)
 
-    def judge_calls(self, judge: str, version: str) -> list[JudgeCall]:
+    def of(self, judge: str, version: str) -> list[JudgeCall]:
         """All calls of a judge with a version of its prompt, oldest first."""
         return self._database.read(lambda c: _read(c, judge, version))
 
-    def judge_accepted(self, call_id: str, provider_call_id: str) -> None:
+    def accept(self, call_id: str, provider_call_id: str) -> None:
         """Keep under which id the provider runs a call; the first one stays."""
         table = judge_calls_table
         unknown = (table.c.id == call_id) & table.c.provider_call_id.is_(None)
         change = sa.update(table).where(unknown).values(provider_call_id=provider_call_id)
         self._database.write(lambda c: c.execute(change))
 
-    def settle_judge_call(
-        self, call_id: str, *, reply: Reply | None = None, failure: str | None = None
-    ) -> None:
+    def settle(self, call_id: str, *, reply: Reply | None = None, failure: str | None = None) -> None:
         """Keep how an open call ended: with a reply, or why without; an end on record stays."""
         table = judge_calls_table
         ended = {

@@ -13,20 +13,39 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from beacon_pipeline.ledger import Ledger, LedgerUnavailable, WriteCounts
+from beacon_pipeline.ledger.database import LedgerUnavailable, WriteCounts
+from beacon_pipeline.ledger.parts.part import Part
+from beacon_pipeline.ledger.rows import write_counts_table
 
 
-def keep_write_counts(ledger: Ledger, waiting: Path) -> None:
-    """Add this ledger's counts, and those in the folder ``waiting``, to what is on record. Never raises
+class Writes(Part):
+    """How writing goes."""
+
+    def take(self) -> WriteCounts:
+        """How the transactions of this object went since this was last asked."""
+        return self._database.take_counts()
+
+    def record(self, counts: WriteCounts) -> None:
+        """Add to what is kept of this hour."""
+        hour = self._clock().replace(minute=0, second=0, microsecond=0)
+        values = {"hour": hour, **asdict(counts)}
+        insert = self._database.insert(write_counts_table).values(values)
+        added = {name: write_counts_table.c[name] + insert.excluded[name] for name in asdict(counts)}
+        upsert = insert.on_conflict_do_update(index_elements=["hour"], set_=added)
+        self._database.write_uncounted(lambda c: c.execute(upsert))
+
+
+def keep_write_counts(writes: Writes, waiting: Path) -> None:
+    """Add these counts, and those in the folder ``waiting``, to what is on record. Never raises
     LedgerUnavailable: what cannot be written now waits."""
-    counts = ledger.take_write_counts()
+    counts = writes.take()
     claimed = _claim(waiting)
     for path in claimed:
         counts += _read(path)
     if counts == WriteCounts():
         return
     try:
-        ledger.record_write_counts(counts)
+        writes.record(counts)
     except LedgerUnavailable:
         waiting.mkdir(parents=True, exist_ok=True)
         path = waiting / f"{uuid.uuid4()}.new"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import fields
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from beacon_pipeline.ledger import rows
-from beacon_pipeline.ledger.reader import LedgerReader
-from beacon_pipeline.ledger.records import Execution, Job
+from beacon_pipeline.ledger.parts.part import Part
+from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.rows import (
     UNSETTLED,
     attempts_table,
@@ -23,16 +22,14 @@ from beacon_pipeline.ledger.status import Status
 
 ENDED = [Status.FAILED.value, Status.TIMED_OUT.value, Status.CANCELLED.value]
 
-JOB_FIELDS = [field.name for field in fields(Job)]
-
 Position = tuple[datetime, str]
 """Where a walk through executions by (updated_at, id) stands; it goes on past it."""
 
 
-class LedgerWatch(LedgerReader):
-    """The reading that looks for what is wrong. Every method is one transaction."""
+class Overdue(Part):
+    """The reading that looks for what is wrong."""
 
-    def overdue(self, before: datetime, *, after: Position | None = None, limit: int) -> list[Execution]:
+    def unsettled(self, before: datetime, *, after: Position | None = None, limit: int) -> list[Execution]:
         """Unsettled executions that nothing touched since ``before``, past ``after``."""
         table = executions_table
         return self._walk([table.c.status.in_(UNSETTLED), table.c.updated_at < before], after, limit)
@@ -84,19 +81,3 @@ class LedgerWatch(LedgerReader):
             .order_by(table.c.job_id, table.c.region)
         )
         return self._database.read(lambda c: [(row.job_id, row.region) for row in c.execute(query)])
-
-    def jobs_with_counts(self, *, since: datetime, until: datetime) -> list[tuple[Job, int]]:
-        """The jobs made between two moments, newest first, each with how many executions it has."""
-        table = executions_table
-        counted = sa.select(sa.func.count()).where(table.c.job_id == jobs_table.c.id).scalar_subquery()
-        query = (
-            sa.select(jobs_table, counted.label("executions"))
-            .where(jobs_table.c.created_at >= since, jobs_table.c.created_at < until)
-            .order_by(jobs_table.c.created_at.desc())
-        )
-
-        def read(connection: sa.Connection) -> list[tuple[Job, int]]:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
-            return [(Job(**{name: row[name] for name in JOB_FIELDS}), row["executions"]) for row in rows]
-
-        return self._database.read(read)
