@@ -58,8 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
 def pytest_xdist_auto_num_workers() -> int:
-    """How many processes ``-n auto`` starts: two more than cores, for some wait for daemons and runs."""
-    return (os.cpu_count() or 1) + 2
+    """How many processes ``-n auto`` starts: one more than cores, for some wait for daemons and runs."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

