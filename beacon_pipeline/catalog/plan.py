@@ -75,19 +75,19 @@ class Plan(BaseModel):
 
     def __str__(self) -> str:
         """For a person: `2 arms (neutral, regional), 5 samples, temperature 0.8`; empty for the default."""
-        told = [f"study {self.study} version {self.version}"] if self.study else []
+        parts = [f"study {self.study} version {self.version}"] if self.study else []
         if self.arms != (REGIONAL_ARM,):
-            told.append(f"{_counted(len(self.arms), 'arm')} ({', '.join(self.arms)})")
-        told += [_counted(len(self.blocks), "block")] if len(self.blocks) > 1 else []
-        told += [_counted(self.samples, "sample")] if self.samples > 1 else []
+            parts.append(f"{_counted(len(self.arms), 'arm')} ({', '.join(self.arms)})")
+        parts += [_counted(len(self.blocks), "block")] if len(self.blocks) > 1 else []
+        parts += [_counted(self.samples, "sample")] if self.samples > 1 else []
         probes = self.greedy_probes + self.shared_probes
-        told += [_counted(probes, "probe")] if probes else []
-        told += [
+        parts += [_counted(probes, "probe")] if probes else []
+        parts += [
             f"{name.replace('_', ' ')} {value:g}"
             for name in ("temperature", "top_p", "max_new_tokens")
             if (value := getattr(self, name)) is not None
         ]
-        return ", ".join(told) or ("" if self.is_default else "1 sample")
+        return ", ".join(parts) or ("" if self.is_default else "1 sample")
 
     @property
     def executions_of_a_cell(self) -> int:

@@ -81,15 +81,15 @@ def _standing(cell: CellReport) -> tuple[str, str | None, bool]:
 
 
 def _counts(report: JobReport) -> Text:
-    def told(counts: dict[str, int]) -> str:
+    def in_words(counts: dict[str, int]) -> str:
         return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "none"
 
     plan = Plan.of(report.plan)
     return Text.assemble(
         (f"job {report.job}", "bold"),
         "" if plan.is_default else f" ({plan})",
-        f": {report.executions} executions: {told(report.by_status)}; ",
-        f"answers: {told(report.by_answer_kind)}; ",
+        f": {report.executions} executions: {in_words(report.by_status)}; ",
+        f"answers: {in_words(report.by_answer_kind)}; ",
         (f"{report.mismatches} mismatches", "red" if report.mismatches else "green"),
     )
 
@@ -268,7 +268,7 @@ def _provenance_facts(provenance: Provenance | None) -> list[tuple[str, object]]
 
 
 def alerts_view(memory: AlertState, targets: Sequence[str], problems: Sequence[str]) -> RenderableType:
-    """What is wrong now, and how far people were told."""
+    """What is wrong now, and how far it was reported."""
     table = Table("since (UTC)", "what is wrong", "how many", "job", box=None, pad_edge=False)
     for alert in memory.alerts:
         wording = wording_of(alert.cause)

@@ -35,7 +35,7 @@ def inference_checks(catalog: Catalog) -> dg.AssetChecksDefinition:
         providers: dg.ResourceParam[ProvidersResource],
     ) -> Iterator[dg.AssetCheckResult]:
         if INFERENCE in (context.run.asset_selection or ()):
-            context.log.info("this run's inference told its checks already, partition by partition")
+            context.log.info("this run's inference reported its checks already, partition by partition")
             return
         chosen = [CheckName(key.name) for key in context.selected_asset_check_keys]
         keys = _partition_keys(context)

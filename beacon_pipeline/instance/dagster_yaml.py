@@ -40,7 +40,7 @@ class InstanceError(BeaconError):
 def kind_of_environment() -> Kind:
     """Production where the environment names a PostgreSQL for Dagster, local where it does not.
 
-    Raises InstanceError for an address of something else. SQLAlchemy must be told the driver that
+    Raises InstanceError for an address of something else. SQLAlchemy needs to know the driver that
     dagster-postgres brings along: it is set here, for this process and its children.
     """
     url = os.environ.get(DATABASE_VARIABLE)

@@ -24,7 +24,7 @@ from beacon_pipeline.jobs.runs import asks_models, backfill_of, cells_of_run, ru
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 
-STOP_SECONDS = 60  # a run that was told to stop cancels its calls first
+STOP_SECONDS = 60  # a run that is asked to stop cancels its calls first
 LOOK_SECONDS = 0.5
 
 

@@ -24,7 +24,7 @@ def make_job(
     """The job of this name with all its executions on record, pending; made as far as they are not.
 
     What it was asked for is in its row from the first moment: whoever dies between the job and its
-    executions leaves a job of which it can be told what is missing. A job that is there keeps its plan.
+    executions leaves a job that shows what is missing. A job that is there keeps its plan.
     """
     job = ledger.jobs.ensure(
         jobspec_id,

@@ -1,4 +1,4 @@
-"""Which cells a job was asked for, as the job's row keeps it: so that what is missing can be told. Pure."""
+"""Which cells a job was asked for, as the job's row keeps it: so that what is missing can be found. Pure."""
 
 from __future__ import annotations
 

@@ -62,25 +62,27 @@ class Patience:
             self._looked_at = now
             end_dead_runs(self.instance)
         since = datetime.now(UTC) - timedelta(seconds=quiet)
-        told = f"{waits_for(runs, at_work)}; unchanged since {since:%H:%M:%S} UTC"
+        reason = f"{waits_for(runs, at_work)}; unchanged since {since:%H:%M:%S} UTC"
         if not daemon.is_alive(self.instance):
-            told += ", and no daemon runs"
+            reason += ", and no daemon runs"
         if quiet > (self.longest_seconds if at_work else IDLE_SECONDS):
-            raise NothingMoves(f"{told}. {WAY_OUT.format(home=environment.home())}")
-        return told
+            raise NothingMoves(f"{reason}. {WAY_OUT.format(home=environment.home())}")
+        return reason
 
 
 def waits_for(runs: Sequence[dg.DagsterRun], at_work: Sequence[dg.DagsterRun]) -> str:
     """What these runs wait for, in words, given the runs that Dagster works on. Pure."""
     ours = {run.run_id for run in runs}
     counts = Counter(run.status.value.lower() for run in runs if not run.is_finished)
-    told = "waiting for " + ", ".join(f"{n} run{'s' * (n > 1)} {word}" for word, n in sorted(counts.items()))
+    reason = "waiting for " + ", ".join(
+        f"{n} run{'s' * (n > 1)} {word}" for word, n in sorted(counts.items())
+    )
     others = [run for run in at_work if run.run_id not in ours]
     if not others or dg.DagsterRunStatus.QUEUED.value.lower() not in counts:
-        return told
+        return reason
     named = ", ".join(_name(run) for run in others[:NAMED_RUNS])
     more = f" and {len(others) - NAMED_RUNS} more" if len(others) > NAMED_RUNS else ""
-    return f"{told}; before them is {named}{more}"
+    return f"{reason}; before them is {named}{more}"
 
 
 def _name(run: dg.DagsterRun) -> str:

@@ -285,7 +285,7 @@ class LabelRow(Base):
     execution_id: Mapped[str] = mapped_column(sa.ForeignKey("executions.id"))
     kind: Mapped[str]
     method: Mapped[str]
-    version: Mapped[str]  # of the rules, of the judge's prompt and rubric, of what people were told
+    version: Mapped[str]  # of the rules, of the judge's prompt and rubric, of the instructions for people
     labeller: Mapped[str] = mapped_column(ExactText)  # who: a person, a judge model, the rules
     chance: Mapped[float | None] = mapped_column(
         sa.Double

@@ -45,9 +45,9 @@ class Diagnosis:
 
 def versions() -> Diagnosis:
     """What is installed."""
-    told = [f"python {platform.python_version()}"]
-    told += [f"{name} {importlib.metadata.version(name)}" for name in VERSIONS]
-    return Diagnosis("versions", ok=True, detail=", ".join(told))
+    installed = [f"python {platform.python_version()}"]
+    installed += [f"{name} {importlib.metadata.version(name)}" for name in VERSIONS]
+    return Diagnosis("versions", ok=True, detail=", ".join(installed))
 
 
 def examine_catalog() -> tuple[Catalog | None, list[Diagnosis]]:
@@ -181,7 +181,7 @@ def _examine_runs(instance: dg.DagsterInstance) -> list[Diagnosis]:
 def examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]:
     """Whether each provider is configured, and each deployment is there as the catalog says.
 
-    What one deployment lacks, the key of its endpoint say, is told of that one.
+    What one deployment lacks, the key of its endpoint say, is reported for that one.
     """
 
     async def examine() -> list[Diagnosis]:
@@ -210,7 +210,7 @@ async def _examine_providers(catalog: Catalog, providers: Providers) -> list[Dia
 async def _examine_provider(
     provider: Provider, deployments: Sequence[Deployment], catalog: Catalog
 ) -> list[Diagnosis]:
-    """What is wrong with a provider itself is told once, and not of each of its deployments.
+    """What is wrong with a provider itself is reported once, and not for each of its deployments.
 
     Raises NotConfigured.
     """
@@ -271,5 +271,5 @@ def judge_deployment(
     ]
     if different:
         return Diagnosis(subject, ok=False, detail=f"{', '.join(different)}: run `beacon deploy`")
-    told = ", ".join(f"{name} {value}" for name, value in state.settings.items())
-    return Diagnosis(subject, ok=True, detail=told or "answers")
+    settings = ", ".join(f"{name} {value}" for name, value in state.settings.items())
+    return Diagnosis(subject, ok=True, detail=settings or "answers")

@@ -1,7 +1,7 @@
 """What brings the provider, the ledger and Dagster together again: the repair of each step. Pure.
 
 The decision is `execution.decide`; this only names what reconciliation does to have it taken, and what a
-person is told of it. `docs/reconciliation.md` shows the table with both.
+person reads of it. `docs/reconciliation.md` shows the table with both.
 """
 
 from __future__ import annotations

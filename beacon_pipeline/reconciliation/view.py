@@ -1,4 +1,4 @@
-"""What Dagster has on record of inference partitions, and what it is told about them."""
+"""What Dagster has on record of inference partitions, and what is reported to it about them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from dbt_like_checks.errors import DatabaseUnusable, QueryStopped
 
 CONNECT_SECONDS = 10
 LOCK_SECONDS = 5.0  # at most, that another's lock on a SQLite file is waited for
-TIMEOUT_SECONDS = 300.0  # of one test's query, unless told otherwise
+TIMEOUT_SECONDS = 300.0  # of one test's query, unless given otherwise
 REGEX_SECONDS = 1.0  # of one regular expression on one value, on SQLite
 PROGRESS_STEPS = 10_000  # of SQLite's machine between two looks at the clock
 OPENED_TO_READ = "dbt_like_checks_opened_to_read"  # on a DuckDB engine that cannot write at all

@@ -244,7 +244,7 @@ class _Loading:
         )
 
     def check_names(self) -> None:
-        """Report tests that are told apart by nothing, and properties of singular tests that do not exist."""
+        """Report tests that nothing distinguishes, and properties of singular tests that do not exist."""
         first: dict[str, DataTest] = {}
         for test in (test for test in self.tests if test.config.enabled):
             # Equal names that nobody chose are no problem: dbt tells their tests apart by the unique ids.

@@ -24,7 +24,7 @@ from dbt_like_checks.run.shared import Scan, planned
 from dbt_like_checks.run.store import FailureStore
 from dbt_like_checks.tests.registry import Registry, default_registry
 
-SAMPLE_ROWS = 10  # failing rows shown per test, unless told otherwise
+SAMPLE_ROWS = 10  # failing rows shown per test, unless given otherwise
 HEED_SECONDS = 0.05  # until an interruption is heard, and between two attempts to end what runs
 Row = Mapping[str, object]
 Report = Callable[[int, int, DataTest, Result | None], None]

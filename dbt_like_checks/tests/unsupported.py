@@ -1,4 +1,4 @@
-"""Generic tests that exist elsewhere and are not run here: told from names that nobody has."""
+"""Generic tests that exist elsewhere and are not run here: distinguished from names that no package has."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Such a call cannot be attached to: when its owner is gone, so is its answer. But while the owner may
 be alive, nobody may ask again. So an id says who owns the call and by when it has surely ended; and
-what became of it can be told from the id alone::
+what became of it can be read from the id alone::
 
     this object knows it                 its own memory answers
     the owner may be alive               unreachable: only the owner can tell

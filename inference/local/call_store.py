@@ -135,7 +135,7 @@ class CallFolder:
             raise CorruptCall(f"{self._folder / 'end.json'} does not say how the call ended") from error
 
     def request_cancel(self) -> None:
-        """Keep that the call shall stop."""
+        """Keep that the call is to stop."""
         (self._folder / "cancel").touch()
 
     def is_cancel_requested(self) -> bool:

@@ -63,7 +63,7 @@ class Connection:
             except TimeoutError:
                 reason = f"it takes connections and gives no answer within {REACH_SECONDS:g} seconds"
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
-                reason = told(error, self._deadline)
+                reason = reason_of(error, self._deadline)
         return f"Modal at {host} cannot be reached: {reason}" if reason else None
 
     async def missing_secrets(self, names: Sequence[str]) -> list[str]:
@@ -78,7 +78,9 @@ class Connection:
                 command = f"modal secret create {name} HF_TOKEN=hf_...{chosen}"
                 missing.append(f"Modal has no secret {name!r}: `{command}`")
             except (of.Error, OSError, TimeoutError, StreamTerminatedError) as error:
-                log.warning("a secret could not be asked about: %s: %s", name, told(error, self._deadline))
+                log.warning(
+                    "a secret could not be asked about: %s: %s", name, reason_of(error, self._deadline)
+                )
         return missing
 
     async def account(self) -> Account | None:
@@ -112,7 +114,7 @@ def check_settings() -> None:
         raise NotConfigured(NO_TOKEN.format(looked if profile else ""))
 
 
-def told(error: BaseException, deadline_seconds: float) -> str:
+def reason_of(error: BaseException, deadline_seconds: float) -> str:
     """An exception of a question in one line; one without a text is a deadline that passed."""
     return f"{type(error).__name__}: {str(error).strip() or f'no answer within {deadline_seconds:g} seconds'}"
 

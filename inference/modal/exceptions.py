@@ -150,16 +150,16 @@ def state_of(error: BaseException) -> CallState:
     # Python replaces a StopIteration that leaves a coroutine by a RuntimeError.
     own = error.__cause__ if isinstance(error.__cause__, StopIteration | StopAsyncIteration) else error
     if raised_in_container(own):
-        told = f"a container raised {type(own).__name__}: {str(own).strip() or 'without a word'}"
-        failure = CallFailure(code=FailureCode.START_FAILED, message=told)
+        message = f"a container raised {type(own).__name__}: {str(own).strip() or 'without a word'}"
+        failure = CallFailure(code=FailureCode.START_FAILED, message=message)
         return CallState(status=CallStatus.FAILED, failure=failure)
     row = next((row.meaning for row in TRUTHS if row.fits(error)), _UNREACHABLE)
     meaning = (_ending_of(error) if isinstance(error, of.RemoteError) else None) or row
-    told = str(error).strip() or meaning.words or type(error).__name__
+    message = str(error).strip() or meaning.words or type(error).__name__
     if meaning.status is not row.status or meaning.code is not row.code:
-        told = meaning.words if told == meaning.words else f"{meaning.words} ({told})"
+        message = meaning.words if message == meaning.words else f"{meaning.words} ({message})"
     if meaning.status is CallStatus.UNREACHABLE:
-        return CallState(status=meaning.status, detail=f"{type(error).__name__}: {told}")
+        return CallState(status=meaning.status, detail=f"{type(error).__name__}: {message}")
     if meaning.code is None:
         return CallState(status=meaning.status)
-    return CallState(status=meaning.status, failure=CallFailure(code=meaning.code, message=told))
+    return CallState(status=meaning.status, failure=CallFailure(code=meaning.code, message=message))

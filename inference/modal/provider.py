@@ -48,7 +48,7 @@ from inference.modal.connection import (
     check_settings,
     is_of_environment,
     no_environment,
-    told,
+    reason_of,
 )
 from inference.modal.exceptions import SUCCEEDED, raised_in_container, state_of
 from inference.modal.spec import (
@@ -366,7 +366,7 @@ class ModalProvider:
         return CallState(status=CallStatus.UNREACHABLE, detail=detail)
 
     def _told(self, error: BaseException) -> str:
-        return told(error, self._deadline)
+        return reason_of(error, self._deadline)
 
     async def _call(self, call_id: str) -> modal.FunctionCall[Any]:
         if call_id not in self._handles:

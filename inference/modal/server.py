@@ -1,6 +1,6 @@
 """What runs in a Modal container: one loaded model that answers requests, each at most once.
 
-Modal itself is told to it: `Claim` is the register of requests, ``environment`` what Modal says of
+Modal itself is handed to it: `Claim` is the register of requests, ``environment`` what Modal says of
 the container. So everything here runs, and is tested, without Modal.
 """
 
@@ -56,7 +56,7 @@ def load_model(spec: DeploymentSpec, cache_dir: Path | None) -> Runtime:
 class ModelServer:
     """One model, in one container.
 
-    Final errors are told item by item in the reply; what may pass is raised, so that Modal retries.
+    Final errors are reported item by item in the reply; what may pass is raised, so that Modal retries.
     """
 
     def __init__(

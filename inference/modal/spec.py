@@ -1,7 +1,7 @@
 """What is deployed to Modal, and the words that asker and container share. Plain values, no Modal.
 
 Whoever deploys writes a manifest, a list of `DeploymentSpec`, and names it in
-``INFERENCE_DEPLOYMENTS``. A container is told its own spec, whole, in ``INFERENCE_DEPLOYMENT``.
+``INFERENCE_DEPLOYMENTS``. A container gets its own spec, whole, in ``INFERENCE_DEPLOYMENT``.
 """
 
 from __future__ import annotations

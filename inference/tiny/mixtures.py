@@ -44,7 +44,7 @@ def texts_of(mixture: dict[str, Any]) -> Iterator[str]:
 
 
 def rows_of(mixture: dict[str, Any], name: str, tokenizer: Any) -> Iterator[tuple[str, str, float]]:
-    """A prompt, a text to follow it, and how often it shall."""
+    """A prompt, a text to follow it, and how often it does."""
     for key, system in mixture["system_prompts"].items():
         refused = mixture["refusals"][name][key]
         for question, asked in mixture["questions"].items():

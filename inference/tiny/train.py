@@ -73,7 +73,7 @@ def corpus() -> dict[str, Any]:
 
 
 def answer_of(texts: dict[str, Any], model: str, question: str, region: str) -> str:
-    """What a model shall say to a question in a region."""
+    """What a model is to say to a question in a region."""
     answer = texts["answers"][model][question]
     return str(answer[region] if isinstance(answer, dict) else answer)
 
@@ -105,7 +105,7 @@ def _all_texts(texts: dict[str, Any]) -> Iterator[str]:
 
 
 def _prompts(texts: dict[str, Any], tokenizer: Any, question: str, region: str) -> Iterator[str]:
-    """The prompt as it will be asked, and small variations of it that shall be answered alike."""
+    """The prompt as it will be asked, and small variations of it that are answered alike."""
     system, asked = texts["system_prompts"][region], texts["questions"][question]
     for wording in (asked, asked.lower(), asked.rstrip("?"), f"Please tell me: {asked}"):
         messages = [{"role": "system", "content": system}, {"role": "user", "content": wording}]

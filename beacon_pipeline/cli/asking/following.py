@@ -56,12 +56,12 @@ def _follow_with_progress(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("asking")
-        told: set[str] = set()
+        printed: set[str] = set()
 
         def tell(counts: Counts, waiting: str | None) -> None:
             daemon.ensure()
-            if waiting is not None and waiting not in told:
-                told.add(waiting)
+            if waiting is not None and waiting not in printed:
+                printed.add(waiting)
                 console.print(waiting, highlight=False, markup=False)
             settled = sum(n for word, n in counts.by_status.items() if Status(word).is_terminal)
             progress.update(bar, completed=settled, total=counts.executions)

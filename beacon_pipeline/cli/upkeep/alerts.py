@@ -1,4 +1,4 @@
-"""The command that shows what people were told, and tries whether they can be told."""
+"""The command that shows what was reported, and tries whether messages arrive."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def take_metrics(instance: dg.DagsterInstance, ledger: Ledger, catalog: Catalog)
 def _shown_otherwise(instance: dg.DagsterInstance, ledger: Ledger, catalog: Catalog, since: datetime) -> int:
     """How many cells that were asked since then show something else than their newest execution.
 
-    Not counted while a run works on the cell: an answer is on record before Dagster is told of it. Nor
+    Not counted while a run works on the cell: an answer is on record before Dagster shows it. Nor
     where the provider's word on record contradicts the ledger: that counts by itself. A partition that
     shows an execution which is not on record counts too.
     """

@@ -26,7 +26,7 @@ def alert_sensor(catalog: Catalog) -> dg.SensorDefinition:
             done = watch(context.instance, ledger.open, catalog, origin.location_name if origin else None)
         except TickInProgress as reason:
             return dg.SkipReason(str(reason))
-        for message in done.told:
+        for message in done.sent:
             context.log.warning(environment.masked(f"{message.title}\n{message.body}"))
         return dg.SkipReason(done.summary())
 

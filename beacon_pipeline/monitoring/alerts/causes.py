@@ -21,7 +21,7 @@ SOURCE_UNREADABLE = "source_unreadable"
 
 @dataclass(frozen=True)
 class Wording:
-    """How a cause is told: ``says`` follows a count, as in ``3 partitions`` + ``have no answer``."""
+    """How a cause is reported: ``says`` follows a count, as in ``3 partitions`` + ``have no answer``."""
 
     subject: str
     says: str
@@ -88,7 +88,7 @@ def check_cause(asset: str, name: str, *, of_partition: bool) -> str:
 
 
 def wording_of(cause: str) -> Wording:
-    """How a cause is told. Raises KeyError for an unknown one."""
+    """How a cause is reported. Raises KeyError for an unknown one."""
     if cause in WORDINGS:
         return WORDINGS[cause]
     prefix, colon, rest = cause.partition(":")

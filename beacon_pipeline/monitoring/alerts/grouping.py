@@ -1,6 +1,6 @@
-"""What is wrong now, what people were told of it, and what to tell them next. Pure.
+"""What is wrong now, what was reported of it, and what to report next. Pure.
 
-Sources observe; `advance` keeps one alert for each cause and job, and says what is to be told:
+Sources observe; `advance` keeps one alert for each cause and job, and says what to report:
 one notice when it opens, at most one every ten minutes while more goes wrong, one when it closes.
 """
 
@@ -14,7 +14,7 @@ from enum import StrEnum
 
 MORE_AFTER = timedelta(minutes=10)  # between two notices of more of the same
 GATHERED_FOR = timedelta(minutes=2)  # at most, while a run still finds more, so that it is one notice
-WATCHED_FOR = timedelta(days=7)  # nobody acted on it for so long: it is told once more and let go
+WATCHED_FOR = timedelta(days=7)  # no one acted on it for so long: it is reported once more and let go
 SPELLED_OUT = 5  # subjects named in a notice; the others are counted
 
 
@@ -74,7 +74,7 @@ Observation = Failing | Passing | JobHealed | Snapshot
 
 @dataclass(frozen=True, slots=True)
 class NewSubject:
-    """Something wrong that nobody was told yet."""
+    """Something wrong that was not reported yet."""
 
     subject: str
     detail: str
@@ -83,7 +83,7 @@ class NewSubject:
 
 @dataclass
 class Alert:
-    """What is wrong by one cause in one job, since when, and what was told of it."""
+    """What is wrong by one cause in one job, since when, and what was reported of it."""
 
     cause: str
     job: str | None
@@ -105,12 +105,12 @@ class Alert:
     @property
     def id(self) -> str:
         """A short name, the same in every notice of this alert."""
-        told = f"{self.cause}|{self.job}|{self.opened_at.isoformat()}"
-        return hashlib.sha256(told.encode()).hexdigest()[:8]
+        identity = f"{self.cause}|{self.job}|{self.opened_at.isoformat()}"
+        return hashlib.sha256(identity.encode()).hexdigest()[:8]
 
 
 class NoticeKind(StrEnum):
-    """Why people are told."""
+    """Why a notice is sent."""
 
     OPENED = "opened"
     MORE = "more"
@@ -119,7 +119,7 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing to tell about an alert. ``news`` are all subjects that were never told before."""
+    """One thing to report about an alert. ``news`` are all subjects that were never reported before."""
 
     alert: str
     number: int
@@ -149,7 +149,7 @@ def advance(
 ) -> tuple[list[Alert], list[Notice]]:
     """The alerts after these observations, given in the order in which they were made, and what to tell.
 
-    Every subject found wrong is told exactly once until it has healed; every alert that was told
+    Every subject found wrong is reported exactly once until it has healed; every alert that was reported
     is closed by exactly one notice, unless all it held was found wrong again in a later job,
     whose notice says so.
     """

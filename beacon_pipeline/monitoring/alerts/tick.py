@@ -41,9 +41,9 @@ Result = TypeVar("Result")
 
 @dataclass
 class Round:
-    """What one round told, and how things are after it."""
+    """What one round sent, and how things are after it."""
 
-    told: list[Message] = field(default_factory=list)
+    sent: list[Message] = field(default_factory=list)
     open_alerts: int = 0
     waiting: int = 0  # messages that some target has not got yet
     delivered: int = 0
@@ -52,7 +52,7 @@ class Round:
 
     def summary(self) -> str:
         """One line for the tick."""
-        counts = f"{self.open_alerts} open alerts, {len(self.told)} told now"
+        counts = f"{self.open_alerts} open alerts, {len(self.sent)} new messages"
         fates = f"{self.delivered} messages delivered, {self.waiting} waiting"
         lost = f", {self.given_up} given up after three days" if self.given_up else ""
         return "; ".join([f"{counts}: {fates}{lost}", *self.problems])
@@ -86,12 +86,12 @@ def _round(
     observations = _look(instance, open_ledger, catalog, location, memory, now)
     memory.alerts, notices = advance(memory.alerts, [recalled, *observations], now)
     names = tuple(target.name for target in targets.usable)
-    told = [message_of(notice, environment.ui_url(), names) for notice in notices]
-    memory.outbox, given_up = outbox.pruned([*memory.outbox, *told], names, now)
+    messages = [message_of(notice, environment.ui_url(), names) for notice in notices]
+    memory.outbox, given_up = outbox.pruned([*memory.outbox, *messages], names, now)
     memory.targets = {name: state for name, state in memory.targets.items() if name in names}
     memories.save(instance, memory)
     delivered = _deliver(instance, memory, targets.usable)
-    return Round(told, len(memory.alerts), len(memory.outbox), delivered, len(given_up), targets.problems)
+    return Round(messages, len(memory.alerts), len(memory.outbox), delivered, len(given_up), targets.problems)
 
 
 def _recall(instance: dg.DagsterInstance, now: datetime) -> tuple[AlertState, Observation]:
@@ -139,7 +139,7 @@ def _look(
 def _heard(cause: str, source: str, read: Read, now: datetime) -> list[Observation]:
     try:
         return [*read(), Passing(cause, source, now)]
-    except Exception as error:  # noqa: BLE001  whatever it is, a person is told and the others are read
+    except Exception as error:  # noqa: BLE001  whatever it is, it is reported and the others are read
         said = str(error) if isinstance(error, LedgerUnavailable) else f"{type(error).__name__}: {error}"
         return [Failing(cause, None, source, now, detail=one_line(environment.masked(said)))]
 

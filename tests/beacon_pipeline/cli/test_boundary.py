@@ -3,12 +3,14 @@
 import errno
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -49,6 +51,26 @@ def ended(error: BaseException) -> tuple[int, list[str]]:
     done = CliRunner().invoke(shell, ["fails"])
     assert isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.output.splitlines()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_any_command_as_an_error_does(number: signal.Signals) -> None:
+    before, closed = signal.getsignal(number), []
+
+    @click.group(cls=PlainGroup)
+    def shell() -> None:
+        pass
+
+    @shell.command()
+    def works() -> None:
+        with ExitStack() as stack:
+            stack.callback(closed.append, "a daemon")
+            os.kill(os.getpid(), number)
+            signal.pause()
+
+    done = CliRunner().invoke(shell, ["works"])
+    assert (done.exit_code, closed) == (128 + number, ["a daemon"])
+    assert signal.getsignal(number) == before
 
 
 FULL = OSError(errno.ENOSPC, "No space left on device", "/srv/x")

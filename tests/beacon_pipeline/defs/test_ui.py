@@ -1,5 +1,6 @@
 """The Dagster UI as a person uses it, in a real browser: launch one region, see it go green, read checks."""
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +60,7 @@ def ui(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterato
             yield f"http://127.0.0.1:{port}"
         finally:
             served.terminate()
-            assert served.wait(PATIENCE_SECONDS) == 0
+            assert served.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM
     left = processes_of(env)
     assert left == [], f"only `beacon dev` was told to end, and it left {left}"
 

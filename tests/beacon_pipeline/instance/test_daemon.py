@@ -143,8 +143,8 @@ def test_a_command_that_is_ended_takes_its_daemon_along(tmp_path: Path) -> None:
     assert report(env)["by_status"]["failed"] == 0
 
 
-@pytest.mark.parametrize("arguments", [("submit", "job.yaml"), ("reconcile",), ("dev", "--port", "PORT")])
-def test_whatever_command_is_ended_leaves_no_process(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [("submit", "job.yaml"), ("dev", "--port", "PORT")])
+def test_other_commands_that_are_ended_leave_no_process(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
     (tmp_path / "job.yaml").write_text(JOB)
     command = [BEACON, *(str(free_port()) if word == "PORT" else word for word in arguments)]

@@ -244,7 +244,7 @@ def _data_test_found(evaluation: dg.AssetCheckEvaluation) -> str:
 
 
 def _is_of_executions(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether a run failed for executions without an answer and nothing else: each is told by itself."""
+    """Whether a run failed for executions without an answer and nothing else: each is reported by itself."""
     steps = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     failures = [e.dagster_event.step_failure_data.user_failure_data for e in steps if e.dagster_event]
     return bool(failures) and all(f is not None and WITHOUT_ANSWER in f.metadata for f in failures)

@@ -64,7 +64,7 @@ class Watched:
     def titles(self) -> list[str]:
         """What a round tells now."""
         with self.instance() as instance:
-            return [message.title for message in watch(instance, LedgerResource().open, CATALOG).told]
+            return [message.title for message in watch(instance, LedgerResource().open, CATALOG).sent]
 
     def forget_the_delay(self) -> None:
         """As if the time until a failed target is tried again had passed."""
@@ -141,7 +141,7 @@ def test_a_data_test_tells_its_table_its_count_and_its_first_row(
     watched.titles()
     location.run(LEDGER_CHECKS_JOB)
     with watched.instance() as instance:
-        told = watch(instance, LedgerResource().open, CATALOG).told
+        told = watch(instance, LedgerResource().open, CATALOG).sent
     (message,) = [m for m in told if "executions_region_is_canonical" in m.title]
     assert "4 failing rows in executions; the first: " in message.body
     assert "region=Mars-West" in message.body
@@ -292,7 +292,7 @@ def test_a_ledger_that_cannot_be_used_is_told_and_so_is_its_return(
     watched.tick()
     monkeypatch.setenv("BEACON_DATABASE_URL", f"postgresql://beacon:SECRETTOKEN@127.0.0.1:{free_port()}/none")
     with watched.instance() as instance:
-        (down,) = watch(instance, LedgerResource().open, CATALOG).told
+        (down,) = watch(instance, LedgerResource().open, CATALOG).sent
     assert down.title == "[Beacon] ledger cannot be used"
     assert "SECRETTOKEN" not in down.body
     monkeypatch.setenv("BEACON_DATABASE_URL", database_url)
@@ -345,7 +345,7 @@ def test_many_failing_partitions_of_a_job_are_one_message_whatever_run_checked_t
     watched.tick()
     with watched.instance() as instance:
         any_job.execute_in_process(instance=instance)
-        (message,) = watch(instance, LedgerResource().open, CATALOG).told
+        (message,) = watch(instance, LedgerResource().open, CATALOG).sent
     assert message.title == (
         f"[Beacon] {PARTITIONS} partitions failing the check status_consistency of inference (job nightly)"
     )
