@@ -58,7 +58,7 @@ def started_server(folder: Path, *, cleanup_mode: str) -> Any:
         folder, cleanup_mode=cleanup_mode, start=False
     )
     for attempt in tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type((subprocess.TimeoutExpired, psycopg.OperationalError)),
+        retry=_goes_on_starting,
         stop=tenacity.stop_after_delay(START_SECONDS),
         wait=tenacity.wait_fixed(0.5),
         reraise=True,
@@ -67,6 +67,15 @@ def started_server(folder: Path, *, cleanup_mode: str) -> Any:
             server.start()
             psycopg.connect(server.get_uri()).close()
     return server
+
+
+def _goes_on_starting(state: tenacity.RetryCallState) -> bool:
+    """Whether the server may yet come up: pgserver reads a log that is not there yet, and a second
+    `pg_ctl start` fails beside a first one that goes on."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, subprocess.CalledProcessError):
+        return state.attempt_number > 1
+    return isinstance(error, subprocess.TimeoutExpired | FileNotFoundError | psycopg.OperationalError)
 
 
 def _ensure_database(server_url: str) -> str:
