@@ -45,7 +45,7 @@ class NoJudge(BeaconError):
 
 @dataclass(frozen=True)
 class Judged:
-    """``kinds`` of all labels by this judge; ``unreadable``: what it said that is none of the words;
+    """``kinds`` of all labels by this judge; ``unreadable``: its replies that are none of the labels;
     ``failures``: why other answers have no label, one line for each call or item; ``open_calls`` go on."""
 
     kinds: Counter[LabelKind]

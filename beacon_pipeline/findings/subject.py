@@ -9,12 +9,12 @@ from beacon_pipeline.catalog import UnknownName
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.labels.work import RULES, label_by_rules
 from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.parts.jobs import JOBS_LOOKED_AT
 from beacon_pipeline.ledger.records import Job
 
 if TYPE_CHECKING:
     from beacon_pipeline.findings.finding import Finding
 
-JOBS_LOOKED_AT = 10_000
 # The kind of answer on record knows refusals only: what else a claim counts, the rules have to label first.
 BEYOND_THE_KIND = ("evasive", "complete")
 

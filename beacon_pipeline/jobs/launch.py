@@ -31,11 +31,11 @@ from beacon_pipeline.jobs.runs import all_ended
 from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.jobs.waiting import Patience
 from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.parts.jobs import JOBS_LOOKED_AT
 from beacon_pipeline.ledger.records import Cell, Counts, Job
 from beacon_pipeline.names import CATALOG_DIGEST, JOB_TAG, MODELS, QUESTIONS
 
 FOLLOW_SECONDS = 0.5
-JOBS_LOOKED_AT = 10_000
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The newest job of each cell: looked for from the newest job backwards, for most cells are in the last few.
 
-What it costs does not grow with the record, as ranking all that was ever asked of a cell would.
+For those it costs the same however long the record is. One that was never asked is looked for in every job.
 """
 
 from __future__ import annotations

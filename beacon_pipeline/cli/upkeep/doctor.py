@@ -33,7 +33,7 @@ def doctor(as_json: bool) -> None:
     catalog, diagnoses = examine_catalog()
     faults = examine_environment()
     diagnoses = [versions(), *faults, *diagnoses, examine_database(environment.database_url())]
-    if not faults:  # else it has said why Dagster cannot be opened
+    if not faults:  # else they name why Dagster cannot be opened
         diagnoses += examine_instance(environment.home())
     if catalog is not None:
         diagnoses += examine_own_checks(catalog)

@@ -16,6 +16,7 @@ from beacon_pipeline.ledger.rows import UNSETTLED, catalogs_table, chunks, execu
 from beacon_pipeline.ledger.status import Status
 
 JOB_FIELDS = [field.name for field in fields(Job)]
+JOBS_LOOKED_AT = 10_000  # newest ones, where jobs are looked for by what their plans say
 
 
 class Jobs(Part):
