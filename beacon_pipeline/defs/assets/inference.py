@@ -206,7 +206,7 @@ def _show(
 def _summary(unsuccessful: Sequence[Execution], asked: int) -> str:
     lines = [
         f"{key_of(e.cell)}: {e.status.value}"
-        + (f" ({e.failure_code.value})" if e.failure_code else "")
+        + (f" ({e.failure_code.value})" if e.failure_code and e.failure_code.value != e.status.value else "")
         # Messages of providers are untrusted and may be long; the ledger has them whole.
         + (f": {visible(e.failure_message)[:200]}" if e.failure_message else "")
         for e in unsuccessful[:NAMED_FAILURES]
