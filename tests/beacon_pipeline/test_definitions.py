@@ -167,7 +167,7 @@ def test_the_code_location_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(("jobs", "where"), [(("mine", "mine"), ""), (("older", "mine"), ", in another job")])
+@pytest.mark.parametrize(("jobs", "where"), [(("mine", "mine"), ""), (("older", "mine"), ", in job older")])
 def test_a_partition_shows_what_was_asked_and_what_other_regions_answered(
     instance: dg.DagsterInstance, jobs: tuple[str, str], where: str
 ) -> None:

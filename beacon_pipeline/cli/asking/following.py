@@ -20,16 +20,36 @@ if TYPE_CHECKING:
     from beacon_pipeline.ledger.records import Counts, Job
 
 
+SAME_COMMAND = "the same command"
+
+
 def launch_and_follow(
-    launch: Callable[[], LaunchedJob], ledger: Ledger, instance: DagsterInstance, catalog: Catalog
+    launch: Callable[[], LaunchedJob],
+    ledger: Ledger,
+    instance: DagsterInstance,
+    catalog: Catalog,
+    *,
+    goes_on: str = SAME_COMMAND,
 ) -> LaunchedJob:
-    """Launch a job's runs, say which job it is, and follow it to its end; with a daemon meanwhile."""
+    """Launch a job's runs, say which job it is, and follow it to its end; with a daemon meanwhile.
+
+    ``goes_on``: the command that goes on with the job when a person interrupts this one.
+    """
     from beacon_pipeline.instance.daemon import Daemon
 
     with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
         asked = launch()
         announce(asked)
-        _follow_with_progress(asked, ledger, instance, catalog, daemon)
+        try:
+            _follow_with_progress(asked, ledger, instance, catalog, daemon)
+        except KeyboardInterrupt:
+            job = asked.job.jobspec_id
+            click.echo(
+                f"stopped watching job {job}; nothing is lost: {goes_on} goes on with it, "
+                f"`beacon cancel {job}` gives it up",
+                err=True,
+            )
+            sys.exit(1)
     return asked
 
 
@@ -66,13 +86,7 @@ def _follow_with_progress(
             settled = sum(n for word, n in counts.by_status.items() if Status(word).is_terminal)
             progress.update(bar, completed=settled, total=counts.executions)
 
-        try:
-            follow(asked, ledger, instance, catalog, tell)
-        except KeyboardInterrupt:
-            console.print(
-                f"stopped watching; nothing is lost: the same command goes on with {asked.job.jobspec_id}"
-            )
-            sys.exit(1)
+        follow(asked, ledger, instance, catalog, tell)
 
 
 def report_and_exit(

@@ -35,6 +35,7 @@ from beacon_pipeline.names import (
     WITHOUT_ANSWER,
 )
 from beacon_pipeline.reconciliation.consistency import by_cell
+from beacon_pipeline.reconciliation.metadata import Neighbours
 from beacon_pipeline.reconciliation.view import evaluations_of, materialization_of, newest_materializations
 from inference.contract import Deployment
 
@@ -192,10 +193,12 @@ def _show(
 ) -> Events:
     """Materialize the partitions of these executions, then tell what the checks find on them."""
     by_question = _by_question(ledger, catalog, job, completed)
+    elsewhere = {e.job_id for alike in by_question.values() for e in alike} - {job.id}
+    jobs = ledger.jobs.names(elsewhere) if elsewhere else {}
     cells = by_cell(completed)
     for cell, of_cell in cells.items():
-        alike = by_question.get((cell.model, cell.question), [])
-        yield materialization_of(of_cell, job, [e for e in alike if e.cell != cell])
+        alike = [e for e in by_question.get((cell.model, cell.question), ()) if e.cell != cell]
+        yield materialization_of(of_cell, job, Neighbours(alike, jobs))
     materialized = newest_materializations(context.instance, [key_of(cell) for cell in cells])
     for cell, of_cell in cells.items():
         shown, budget = materialized.get(key_of(cell)), catalog.settings.attempt_budget
@@ -206,7 +209,7 @@ def _show(
 def _summary(unsuccessful: Sequence[Execution], asked: int) -> str:
     lines = [
         f"{key_of(e.cell)}: {e.status.value}"
-        + (f" ({e.failure_code.value})" if e.failure_code else "")
+        + (f" ({e.failure_code.value})" if e.failure_code and e.failure_code.value != e.status.value else "")
         # Messages of providers are untrusted and may be long; the ledger has them whole.
         + (f": {visible(e.failure_message)[:200]}" if e.failure_message else "")
         for e in unsuccessful[:NAMED_FAILURES]
