@@ -39,7 +39,7 @@ def launch_and_follow(
 
     with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
         asked = launch()
-        announce(asked)
+        announce(asked, catalog)
         try:
             _follow_with_progress(asked, ledger, instance, catalog, daemon)
         except KeyboardInterrupt:
@@ -53,7 +53,7 @@ def launch_and_follow(
     return asked
 
 
-def announce(asked: LaunchedJob) -> None:
+def announce(asked: LaunchedJob, catalog: Catalog) -> None:
     from beacon_pipeline.catalog.plan import Plan
 
     verb = "continuing" if asked.continued else "new"
@@ -61,6 +61,10 @@ def announce(asked: LaunchedJob) -> None:
     plan = Plan.of(asked.job.plan)
     how = "" if plan.is_default else f" ({plan}; seed {plan.seed})"
     click.echo(f"{verb} job {asked.job.jobspec_id}{how}: {runs}", err=True)
+    if asked.continued and asked.job.catalog_digest != catalog.digest:
+        click.echo(
+            "the catalog has changed since: this job asks as it did, a new one asks as it is now", err=True
+        )
 
 
 def _follow_with_progress(
