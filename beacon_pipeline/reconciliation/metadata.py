@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -53,7 +53,7 @@ def materialization_metadata(
         "answer": dg.MetadataValue.md(escape_markdown(execution.answer or "")),
         "question": dg.MetadataValue.md(escape_markdown(execution.prompt or UNSAID)),
         "system_prompt": dg.MetadataValue.md(escape_markdown(execution.system_prompt or "none")),
-        **_other_regions(_side_by_side, neighbours, job),
+        **other_regions([execution], job, neighbours),
         "finish_reason": text(execution.finish_reason.value if execution.finish_reason else UNSAID),
         "latency_seconds": dg.MetadataValue.float(round(execution.seconds or 0.0, 3)),
         "prompt_tokens": _count(execution.prompt_tokens),
@@ -86,7 +86,7 @@ def summary_metadata(
         "distinct_answers": dg.MetadataValue.int(len({e.answer for e in executions})),
         "question": dg.MetadataValue.md(escape_markdown(first.prompt or UNSAID)),
         "answers": dg.MetadataValue.md(_by_arm(executions)),
-        **_other_regions(_kinds_by_region, neighbours, job),
+        **other_regions(executions, job, neighbours),
         "plan": text(str(Plan.of(job.plan))),
         "requested_region": text(first.region),
         "executed_region": text(_all_of(e.executed_region for e in executions)),
@@ -115,10 +115,14 @@ def _by_arm(executions: Sequence[Execution]) -> str:
     return "\n".join(rows)
 
 
-def _other_regions(
-    table: Callable[[Neighbours, Job], str], neighbours: Neighbours, job: Job
+def other_regions(
+    executions: Sequence[Execution], job: Job, neighbours: Neighbours
 ) -> dict[str, dg.MetadataValue]:
-    return {"other_regions": dg.MetadataValue.md(table(neighbours, job))} if neighbours.executions else {}
+    """What a partition with these executions shows of other regions: a table, or nothing without any."""
+    if not neighbours.executions:
+        return {}
+    table = _side_by_side if len(executions) == 1 else _kinds_by_region
+    return {"other_regions": dg.MetadataValue.md(table(neighbours, job))}
 
 
 def _kinds_by_region(neighbours: Neighbours, job: Job) -> str:

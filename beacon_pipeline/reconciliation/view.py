@@ -26,6 +26,7 @@ from beacon_pipeline.reconciliation.metadata import (
     NO_NEIGHBOURS,
     Neighbours,
     materialization_metadata,
+    other_regions,
     shown_by,
     summary_metadata,
 )
@@ -59,6 +60,15 @@ def materialization_of(
         else materialization_metadata(first, job, neighbours)
     )
     return dg.AssetMaterialization(INFERENCE, partition=key_of(first.cell), metadata=metadata)
+
+
+def observation_of_neighbours(
+    executions: Sequence[Execution], job: Job, neighbours: Neighbours
+) -> dg.AssetObservation:
+    """The event by which Dagster shows, with a partition's newest materialization, what other regions have
+    answered since; it takes the place of the table there."""
+    metadata = other_regions(executions, job, neighbours)
+    return dg.AssetObservation(INFERENCE, partition=key_of(executions[0].cell), metadata=metadata)
 
 
 def shown_of_unknown(ledger: Ledger, materialized: Mapping[str, Materialized]) -> dict[str, Materialized]:
