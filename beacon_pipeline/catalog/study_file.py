@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, field_validator
 
-from beacon_pipeline.catalog.claims import ClaimError, expanded
+from beacon_pipeline.catalog.claims import ClaimError, Languages, expanded
 from beacon_pipeline.catalog.entries import Catalog, Category, Id, Model, UnknownName
 from beacon_pipeline.catalog.plan import PlanError
 from beacon_pipeline.catalog.study import (
@@ -76,6 +76,7 @@ class ClaimInFile(Fixed):
     delta: float | None = Field(default=None, gt=0, lt=1)
     level: float = Field(default=0.05, gt=0, le=0.5)
     test: str | None = None
+    languages: Names | None = None
 
     @field_validator("models", "regions", mode="before")
     @classmethod
@@ -184,15 +185,22 @@ def _resolved(written: StudyInFile, catalog: Catalog, found: list[Problem]) -> S
         plan_of(study, catalog, 1)
     except PlanError as error:
         found.append(Problem(("parameters",), str(error)))
-    return _with_claims(study, written, found)
+    found += _error_problems(study)
+    return _with_claims(study, written, languages_of(catalog), found)
 
 
-def _with_claims(study: Study, written: StudyInFile, found: list[Problem]) -> Study:
+def languages_of(catalog: Catalog) -> Languages:
+    """In which language a question is, and of which question, of those that say so."""
+    return {q.id: (q.language, q.translates or q.id) for q in catalog.questions if q.language is not None}
+
+
+def _with_claims(study: Study, written: StudyInFile, languages: Languages, found: list[Problem]) -> Study:
     made: dict[str, list[Any]] = {"claims": [], "exploratory": []}
     for key, claims in made.items():
         for index, claim in enumerate(getattr(written, key)):
             try:
-                claims += expanded(claim.model_dump(), study, planned=key == "claims")
+                fields = claim.model_dump()
+                claims += expanded(fields, study, planned=key == "claims", languages=languages)
             except ClaimError as error:
                 found.append(Problem((key, index, *error.at), f"claim {claim.id!r}: {error}"))
     names = [claim.id for claims in made.values() for claim in claims]
@@ -276,6 +284,22 @@ def _labeller_problems(labellers: Sequence[Labeller], catalog: Catalog) -> Itera
                 catalog.model(labeller.model)
             except UnknownName as unknown:
                 yield Problem((*at, "model"), str(unknown))
+
+
+def _error_problems(study: Study) -> Iterator[Problem]:
+    """What error rates measured elsewhere are said of that the study does not have."""
+    for index, labeller in enumerate(study.labellers):
+        at = ("labellers", index, "errors")
+        if labeller.errors and labeller.method == "people":
+            yield Problem(at, "what people say is what error rates are measured against: leave 'errors' out")
+        of = [(one.model, one.arm, one.language, one.outcome) for one in labeller.errors]
+        for number, one in enumerate(labeller.errors):
+            if one.model not in study.models:
+                yield Problem((*at, number, "model"), f"{one.model!r} is not among the study's models")
+            if one.arm is not None and one.arm not in study.arms:
+                yield Problem((*at, number, "arm"), f"{one.arm!r} is not among the study's arms")
+            if of.index(of[number]) < number:
+                yield Problem((*at, number), f"error rates of {one.model!r} are given twice")
 
 
 def _looks(written: StudyInFile, found: list[Problem]) -> tuple[int, ...]:

@@ -94,6 +94,17 @@ def filled(frame: pd.DataFrame, alike: bool) -> pd.DataFrame:
     )
 
 
+def decoding_of(frame: pd.DataFrame) -> str:
+    """How these answers were sampled: `temperature 1, top-p 0.95, at most 64 tokens`; several values each."""
+    forms = {"temperature": "temperature {}", "top_p": "top-p {}", "max_new_tokens": "at most {} tokens"}
+    found = {name: sorted(set(frame[name].dropna())) for name in forms if name in frame}
+    return ", ".join(
+        forms[name].format(" or ".join(f"{value:g}" for value in values))
+        for name, values in found.items()
+        if values
+    )
+
+
 def _hits(labels: pd.Series, outcome: str, whole: pd.Series) -> pd.Series:
     hit = (labels == outcome).fillna(False).astype(float)
     return hit.where(whole & labels.notna())
