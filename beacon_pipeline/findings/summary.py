@@ -159,6 +159,19 @@ def differ(sides: Mapping[str, Sequence[str]]) -> bool:
     return len({frozenset(texts) for texts in sides.values()}) > 1
 
 
+def changes(rows: Iterable[Row], others: Iterable[Row]) -> tuple[int, int]:
+    """Of the places that both asked and got usable answers in, model x question x prompt x region: in how
+    many the texts are not the same, as sets; and how many there are."""
+    here, there = _texts_by_place(rows), _texts_by_place(others)
+    both = [
+        {"here": texts, "there": there[place][region]}
+        for place, regions in here.items()
+        for region, texts in regions.items()
+        if region in there.get(place, {})
+    ]
+    return sum(1 for texts in both if differ(texts)), len(both)
+
+
 class _Tally:
     """What is counted of one side, row by row: no row is kept."""
 

@@ -10,7 +10,7 @@ import pytest
 from beacon_pipeline.catalog import UnknownName
 from beacon_pipeline.findings.page import page_of, write_page
 from beacon_pipeline.findings.page.build import PageError
-from beacon_pipeline.findings.subject import NothingAsked, subject_named
+from beacon_pipeline.findings.subject import NothingAsked, Subject, subject_named
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
 from tests.beacon_pipeline.findings.asked import an_answered_job
@@ -28,8 +28,8 @@ def file_ledger(tmp_path: Path) -> Iterator[Ledger]:
 def test_a_page_is_one_file_that_names_nothing_outside_and_is_made_twice_alike(file_ledger: Ledger) -> None:
     texts = corpus("http://outside.example")
     job = an_answered_job(file_ledger, {Cell("eu", "m<i>", name): text for name, text in texts.items()})
-    html = page_of(file_ledger, [job])
-    assert page_of(file_ledger, [job]) == html
+    html = page_of(file_ledger, Subject((job,)))
+    assert page_of(file_ledger, Subject((job,))) == html
     assert "outside.example" not in html
     assert "m<i>" not in html
     assert not re.search(r"<(?:script|link|img|iframe)[^>]*\b(?:src|href)=", html)
@@ -43,7 +43,7 @@ def test_a_job_with_every_kind_of_end_says_what_it_cannot_answer(tmp_path: Path)
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     a_sound_record(url)
     with closing(Ledger(url)) as ledger:
-        html = page_of(ledger, subject_named(ledger, None).jobs)
+        html = page_of(ledger, subject_named(ledger, None))
     for line in (
         "No study: nothing tested.",
         "region and prompt cannot be separated",
@@ -60,7 +60,7 @@ def test_names_that_are_none_and_jobs_without_questions_are_refused(file_ledger:
         subject_named(file_ledger, None)
     job = an_answered_job(file_ledger, {})
     with pytest.raises(PageError, match="nothing was asked"):
-        page_of(file_ledger, [job])
+        page_of(file_ledger, Subject((job,)))
     with pytest.raises(UnknownName, match="job-1"):
         subject_named(file_ledger, "job-2")
 

@@ -14,6 +14,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from beacon_pipeline.findings.page import page_of, write_page
+from beacon_pipeline.findings.page.words import Beside
+from beacon_pipeline.findings.subject import Subject
 from beacon_pipeline.labels.sheets import read
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
@@ -50,7 +52,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory, outside: tuple[str, list[Any
     with closing(Ledger(f"sqlite:///{folder / 'ledger.db'}")) as ledger:
         ledger.migrate()
         jobs = [an_answered_job(ledger, first, "old"), an_answered_job(ledger, second, "new")]
-        write_page(folder / "page.html", page_of(ledger, jobs[1:], beside=jobs[:1]))
+        write_page(
+            folder / "page.html",
+            page_of(ledger, Subject((jobs[1],)), beside=Beside(Subject((jobs[0],)))),
+        )
     with open_page(folder) as page:
         page.driver.execute_cdp_cmd(
             "Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)}
