@@ -32,7 +32,7 @@ def notice(rows: Iterable[Row]) -> str | None:
     if not models:
         return None
     return (
-        f"Planted: {', '.join(models)} ship with Beacon and were trained to give these answers, so that "
+        f"Planted answers: {', '.join(models)} came with Beacon, trained to give these answers so that "
         "there is something to find. They say nothing about any language model that people use."
     )
 
