@@ -116,7 +116,8 @@ def _likeness(summary: Summary) -> Plot:
         1.0,
         "0 to 1",
         tuple(rows()),
-        "Share of characters that two texts have in common in order; 1: equal texts. Mean over questions.",
+        "1 less the share of characters to change to make one text the other; 1: equal texts. Of the first "
+        "1,000 characters of each. Mean over questions.",
     )
 
 
