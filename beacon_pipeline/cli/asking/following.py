@@ -99,9 +99,10 @@ def report_and_exit(
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.findings.page import write_page_of
     from beacon_pipeline.findings.subject import Subject
+    from beacon_pipeline.monitoring.alerts.tick import reported
 
     report_metrics(instance, ledger, catalog)
     report = report_of(ledger, instance, catalog, job)
     print_report(report, as_json)
-    click.echo(f"page: {write_page_of(ledger, Subject((job,)))}", err=as_json)
+    click.echo(f"page: {write_page_of(ledger, Subject((job,)), alerts=reported(instance))}", err=as_json)
     sys.exit(0 if report.all_completed else 1)
