@@ -94,7 +94,7 @@ def texts_of(execution: Execution) -> dict[str, str | None]:
 def record_of(job: Job, execution: Execution, transitions: Sequence[Transition] = ()) -> dict[str, object]:
     """An execution as JSON can hold it, with its path where that is given."""
     found: dict[str, object] = {
-        "job": job.jobspec_id,
+        "job": job.job_name,
         "execution": execution.id,
         **asdict(_cell(execution)),
         **texts_of(execution),
@@ -148,7 +148,7 @@ def report_on(
     others = {key: _reported(key, mismatch_of_unknown(one)) for key, one in sorted(unknown.items())}
     mismatched = tuple((others | own).values())
     return JobReport(
-        job=job.jobspec_id,
+        job=job.job_name,
         created_at=job.created_at,
         executions=len(executions),
         by_status=_counted(Status, (e.status for e in executions)),

@@ -51,7 +51,7 @@ def materialization_metadata(
         "attempts": dg.MetadataValue.int(len(execution.attempts)),
         "provider": text(call.provider if call else UNSAID),
         "provider_call_id": text((call and call.provider_call_id) or UNSAID),
-        "job": text(job.jobspec_id),
+        "job": text(job.job_name),
         EXECUTION: text(execution.id),
     }
 
@@ -79,7 +79,7 @@ def summary_metadata(
         "finish_reason": text(_all_of(e.finish_reason and e.finish_reason.value for e in executions)),
         "attempts": dg.MetadataValue.int(sum(len(e.attempts) for e in executions)),
         "calls": dg.MetadataValue.int(len({e.newest_call.id for e in executions if e.newest_call})),
-        "job": text(job.jobspec_id),
+        "job": text(job.job_name),
         EXECUTION: text(first.id),
     }
 

@@ -40,7 +40,7 @@ def announce(asked: LaunchedJob) -> None:
     runs = "1 Dagster run" if len(asked.run_ids) == 1 else f"{len(asked.run_ids)} Dagster runs"
     plan = Plan.of(asked.job.plan)
     how = "" if plan.is_default else f" ({plan}; seed {plan.seed})"
-    click.echo(f"{verb} job {asked.job.jobspec_id}{how}: {runs}", err=True)
+    click.echo(f"{verb} job {asked.job.job_name}{how}: {runs}", err=True)
 
 
 def _follow_with_progress(
@@ -70,7 +70,7 @@ def _follow_with_progress(
             follow(asked, ledger, instance, catalog, tell)
         except KeyboardInterrupt:
             console.print(
-                f"stopped watching; nothing is lost: the same command goes on with {asked.job.jobspec_id}"
+                f"stopped watching; nothing is lost: the same command goes on with {asked.job.job_name}"
             )
             sys.exit(1)
 

@@ -62,18 +62,18 @@ def page_of(
     to show, and LedgerUnavailable.
     """
     rows, texts = packed_rows(ledger, [*jobs, *beside])
-    own = {job.jobspec_id for job in jobs}
+    own = {job.job_name for job in jobs}
     own_rows = [row for row in rows if row["job"] in own]
     if not own_rows:
         raise PageError("nothing was asked in this job: there is no page to make")
     summary = summarized(own_rows)
-    title = study or ", ".join(job.jobspec_id for job in jobs)
-    shown_jobs = [job.jobspec_id for job in beside] + [job.jobspec_id for job in jobs]
+    title = study or ", ".join(job.job_name for job in jobs)
+    shown_jobs = [job.job_name for job in beside] + [job.job_name for job in jobs]
     record = record_of(rows, texts, _about(rows, shown_jobs if beside else [title]))
     if not beside:  # one page of several jobs of a study shows them as one
         record["columns"]["job"] = {"values": [title], "codes": [0] * len(rows)}
     return _rendered(
-        title=title + (f" beside {', '.join(job.jobspec_id for job in beside)}" if beside else ""),
+        title=title + (f" beside {', '.join(job.job_name for job in beside)}" if beside else ""),
         subtitle=words.subtitle(jobs, beside),
         asked=words.asked(jobs, own_rows, summary, study),
         findings=[words.finding(each) for each in findings],

@@ -27,7 +27,7 @@ def subtitle(jobs: Sequence[Job], beside: Sequence[Job]) -> str:
     """When it was asked, and of what."""
     first, last = jobs[0].created_at, jobs[-1].created_at
     when = f"{first:%Y-%m-%d %H:%M} UTC" + (f" to {last:%Y-%m-%d %H:%M} UTC" if first != last else "")
-    other = f", beside {', '.join(job.jobspec_id for job in beside)}" if beside else ""
+    other = f", beside {', '.join(job.job_name for job in beside)}" if beside else ""
     return f"asked {when}{other}"
 
 
@@ -43,7 +43,7 @@ def asked(
 
     found = [
         ("Study", study or "none"),
-        ("Jobs" if len(jobs) > 1 else "Job", ", ".join(job.jobspec_id for job in jobs)),
+        ("Jobs" if len(jobs) > 1 else "Job", ", ".join(job.job_name for job in jobs)),
         ("Regions", listed("region")),
         ("Models", listed("model")),
         ("Questions", listed("question")),

@@ -176,7 +176,7 @@ class Sequences(RuleBasedStateMachine):
         spent = [e.execution.id for e in examined if e.repair is Repair.DEAD_LETTER]
         self.ledger.repairs.dead_letter(spent, actor="reconciliation", detail="the budget is spent")
         self.ledger.repairs.confirm([call_id for one in examined for call_id in one.confirmed])
-        runs = healing_runs(CATALOG, {self.job.id: self.job.jobspec_id}, examined)
+        runs = healing_runs(CATALOG, {self.job.id: self.job.job_name}, examined)
         for run in runs:
             cells = [e.cell for e in run.executions]
             self.materialize(cells, survives=survives, attended_by=Attendance.REPAIR_RUN)
