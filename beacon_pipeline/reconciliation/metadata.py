@@ -11,7 +11,7 @@ from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.escaping import escape_markdown, visible
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.links import asset_path
-from beacon_pipeline.reconciliation.consistency import Shown, by_cell, summary_of_kinds
+from beacon_pipeline.reconciliation.consistency import MaterializedState, by_cell, summary_of_kinds
 
 EXECUTION = "execution"
 STATUS = "status"
@@ -119,14 +119,14 @@ def _all_of(values: Iterable[str | None]) -> str:
     return ", ".join(visible(value) for value in sorted({value or UNSAID for value in values}))
 
 
-def shown_by(metadata: Mapping[str, dg.MetadataValue]) -> Shown:
+def shown_by(metadata: Mapping[str, dg.MetadataValue]) -> MaterializedState:
     """What a materialization's metadata says of its execution."""
 
     def said(key: str) -> str | None:
         value = metadata[key].value if key in metadata else None
         return value if isinstance(value, str) else None
 
-    return Shown(execution_id=said(EXECUTION), status=said(STATUS), answer_kind=said(ANSWER_KIND))
+    return MaterializedState(execution_id=said(EXECUTION), status=said(STATUS), answer_kind=said(ANSWER_KIND))
 
 
 def _side_by_side(neighbours: Sequence[Execution], job: Job) -> str:
