@@ -32,7 +32,7 @@ class Subject:
 
     @property
     def name(self) -> str:
-        return self.study or self.jobs[0].jobspec_id
+        return self.study or self.jobs[0].job_name
 
 
 def subject_named(ledger: Ledger, name: str | None) -> Subject:
@@ -51,7 +51,7 @@ def subject_named(ledger: Ledger, name: str | None) -> Subject:
     if of_study := jobs_of_study(ledger, name):
         return Subject(of_study, name)
     jobs = ledger.jobs.newest(JOBS_LOOKED_AT)
-    known = [job.jobspec_id for job in jobs] + sorted({job.study for job in jobs if job.study})
+    known = [job.job_name for job in jobs] + sorted({job.study for job in jobs if job.study})
     raise UnknownName("job or study", name, known)
 
 

@@ -205,7 +205,7 @@ class Reconciliation:
             plan = Plan.of(job.plan)
             wanted = len(asked) * plan.executions_of_a_cell
             if count < wanted:
-                log.warning("a job lacks executions", job=job.jobspec_id, asked=wanted, on_record=count)
+                log.warning("a job lacks executions", job=job.job_name, asked=wanted, on_record=count)
                 self._ledger.executions.ensure(job.id, asked, actor=ACTOR, slots_of=plan.executions_of)
 
     def _ended_runs(self, since: datetime | None) -> Sequence[dg.RunRecord]:
@@ -251,10 +251,10 @@ class Reconciliation:
         """
         run = record.dagster_run
         asking = asking_of_run(run)
-        if self._ledger.jobs.named(asking.jobspec_id) is None:
+        if self._ledger.jobs.named(asking.job_name) is None:
             oldest = self._ledger.jobs.oldest()
             if oldest is None or record.create_timestamp < oldest.created_at:
-                log.warning("a failed run is older than the record", run=run.run_id, job=asking.jobspec_id)
+                log.warning("a failed run is older than the record", run=run.run_id, job=asking.job_name)
                 return []
         job, asked = job_for(self._ledger, self._catalog, asking, cells, actor=f"run:{run.run_id}")
         left = self._ledger.executions.of_job(job.id, asked)
@@ -329,7 +329,7 @@ class Reconciliation:
         """Runs changed nothing. What was never dispatched ends; of the rest the alerts tell a person."""
         ids = [execution.id for execution in run.executions]
         tick.gave_up.update(ids)
-        log.error("healing gave up", job=run.jobspec_id, healing=run.repair.value, first=run.keys.start)
+        log.error("healing gave up", job=run.job_name, healing=run.repair.value, first=run.keys.start)
         if run.repair is Repair.REDISPATCH:
             self._ledger.repairs.dead_letter(
                 ids, actor=ACTOR, detail=f"{HEALING_RUNS} runs did not dispatch it"
@@ -337,7 +337,7 @@ class Reconciliation:
         else:
             tick.troubled[run.keys.start] = (
                 f"{HEALING_RUNS} runs to {run.repair.value.replace('_', ' ')} changed nothing "
-                f"(job {run.jobspec_id}, {len(ids)} partitions)"
+                f"(job {run.job_name}, {len(ids)} partitions)"
             )
 
     def _find_unknown(

@@ -13,41 +13,57 @@ import gc
 import inspect
 import json
 import os
+import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FrameType, FunctionType
 
 import pytest
 
-Wait = Callable[[dict[int, float], float], tuple[int, bool]]
+Wait = Callable[[dict[int, float], float], tuple[int, int]]
+TOO_SLOW = -9  # it was killed
 # A mutant that runs for ever is found too: but not one that is only slow on a busy machine.
 LEAST_SECONDS, TIMES_SLOWER = 20.0, 10
 
 
 class TrySwapped:
-    """A plugin that runs the tests once for each mutant; writes the indices of those found to a file."""
+    """A plugin that runs, for each mutant, the tests that call what it changes, and keeps which were found.
 
-    def __init__(self, path: Path, source: str, mutants: Sequence[str], at_once: int, wait: Wait) -> None:
-        self.path, self.at_once, self.wait = path, at_once, wait
+    ``calls``: a file for which test calls which functions.
+    """
+
+    def __init__(
+        self, path: Path, source: str, mutants: Sequence[str], at_once: int, wait: Wait, calls: Path
+    ) -> None:
+        self.path, self.at_once, self.wait, self.calls = path, at_once, wait, calls
         original = _compiled(source, path)
         self.swaps = [_changed_functions(original, _compiled(mutant, path)) for mutant in mutants]
         self.found: list[int] = []
         self.seconds = 0.0
+        self.called: dict[str, list[str]] | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """None in a fork, where the tests then run; True in the process that forks."""
         functions = _functions_of(self.path)
+        gc.freeze()
         begun = time.monotonic()
-        pid = _fork()
-        if not pid:
+        if not (pid := _fork()):
+            self.called = {}
             return None
-        if not self.wait({pid: begun}, 3600.0)[1]:
+        if self.wait({pid: begun}, 3600.0)[1] != 0:
             session.testsfailed = 1
             return True
         self.seconds = time.monotonic() - begun
-        waiting = [(i, swap) for i, swap in enumerate(self.swaps) if _can_swap(swap, functions)]
+        tests = {test: set(names) for test, names in json.loads(self.calls.read_text("utf-8")).items()}
+        covered = set[str]().union(*tests.values())
+        waiting = [
+            (i, swap)
+            for i, swap in enumerate(self.swaps)
+            if _can_swap(swap, functions) and covered & set(swap or ())
+        ]
         running: dict[int, tuple[int, float]] = {}
         while waiting or running:
             while waiting and len(running) < self.at_once:
@@ -56,14 +72,40 @@ class TrySwapped:
                     for name, code in (swap or {}).items():
                         for function in functions[name]:
                             function.__code__ = code
+                    chosen = [item for item in session.items if tests[item.nodeid] & set(swap or ())]
+                    session.items[:] = chosen
                     return None
                 running[pid] = index, time.monotonic()
             limit = max(LEAST_SECONDS, TIMES_SLOWER * self.seconds * self.at_once)
-            pid, passed = self.wait({pid: begun for pid, (_, begun) in running.items()}, limit)
+            pid, code = self.wait({pid: begun for pid, (_, begun) in running.items()}, limit)
             index, _ = running.pop(pid)
-            if not passed:
+            if code in (pytest.ExitCode.TESTS_FAILED, TOO_SLOW):
                 self.found.append(index)
         return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """In the run of the module as it is: which of its functions each test calls."""
+        if self.called is None:
+            return (yield)
+        names: set[str] = set()
+
+        def note(frame: FrameType, event: str, _: object) -> None:
+            if event == "call" and frame.f_code.co_filename == str(self.path):
+                names.add(frame.f_code.co_qualname.partition(".<locals>")[0])
+
+        threading.setprofile(note)
+        sys.setprofile(note)
+        try:
+            return (yield)
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)  # type: ignore[arg-type]
+            self.called[item.nodeid] = sorted(names)
+
+    def pytest_sessionfinish(self) -> None:
+        if self.called is not None:
+            self.calls.write_text(json.dumps(self.called), encoding="utf-8")
 
     def written(self) -> str:
         return json.dumps({"seconds": self.seconds, "found": self.found})

@@ -9,6 +9,7 @@ reaches which function, and leaves tables, guards and conditions as they are.
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -28,7 +29,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.mutation.mutants import Mutant
-from tests.mutation.swapping import LEAST_SECONDS, TIMES_SLOWER, TrySwapped
+from tests.mutation.swapping import LEAST_SECONDS, TIMES_SLOWER, TOO_SLOW, TrySwapped
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("beacon_pipeline", "inference", "dbt_like_checks", "tests", "benchmarks", "examples")
@@ -97,11 +98,17 @@ def survivors(module: str, tests: tuple[str, ...], mutants: Sequence[Mutant], at
     """
     source = ast.unparse(ast.parse(path_of(module).read_text(encoding="utf-8")))
     _import_libraries(module, tests, source)
-    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as written:
-        swapped = TrySwapped(path_of(module), source, [m.source for m in mutants], at_once, _first_done)
-        if not _passes(_start(module, tests, source, _writing(written.name, swapped.written), swapped)):
+    gc.freeze()  # the forks then share these objects' pages
+    with tempfile.TemporaryDirectory() as folder:
+        result_path, calls = Path(folder, "result"), Path(folder, "calls")
+        swapped = TrySwapped(
+            path_of(module), source, [m.source for m in mutants], at_once, _first_done, calls
+        )
+        if not _passes(
+            _start(module, tests, source, lambda: _write(result_path, swapped.written()), swapped)
+        ):
             raise SystemExit(f"{module}: its tests fail once the libraries are imported")
-        result = json.loads(written.read())
+        result = json.loads(result_path.read_text("utf-8"))
     waiting = [mutant for index, mutant in enumerate(mutants) if index not in result["found"]]
     limit = max(LEAST_SECONDS, TIMES_SLOWER * result["seconds"] * at_once)
     running: dict[int, tuple[Mutant, float]] = {}
@@ -110,19 +117,20 @@ def survivors(module: str, tests: tuple[str, ...], mutants: Sequence[Mutant], at
         while waiting and len(running) < at_once:
             mutant = waiting.pop(0)
             running[_start(module, tests, mutant.source)] = mutant, time.monotonic()
-        pid, passed = _first_done({pid: begun for pid, (_, begun) in running.items()}, limit)
+        pid, code = _first_done({pid: begun for pid, (_, begun) in running.items()}, limit)
         mutant, _ = running.pop(pid)
-        if passed:
+        if code == 0:
             alive.append(mutant)
     return sorted(alive, key=lambda mutant: (mutant.line, mutant.change))
 
 
 def _import_libraries(module: str, tests: tuple[str, ...], source: str) -> None:
     """Run the tests once on the module as it is, and import here the libraries that they import."""
-    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as written:
-        if not _passes(_start(module, tests, source, _writing(written.name, lambda: "\n".join(sys.modules)))):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "modules")
+        if not _passes(_start(module, tests, source, lambda: _write(path, "\n".join(sys.modules)))):
             raise SystemExit(f"{module}: its tests fail as it is: {' '.join(tests)}")
-        names = written.read().split()
+        names = path.read_text("utf-8").split()
     if module not in names:
         raise SystemExit(f"{module}: its tests do not import it: {' '.join(tests)}")
     for name in names:
@@ -144,11 +152,8 @@ def _import(name: str) -> None:
             return
 
 
-def _writing(path: str, text: Callable[[], str]) -> Callable[[], None]:
-    def write() -> None:
-        Path(path).write_text(text(), encoding="utf-8")
-
-    return write
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _passes(pid: int) -> bool:
@@ -181,15 +186,15 @@ def _start(
         os._exit(status)
 
 
-def _first_done(running: dict[int, float], limit: float) -> tuple[int, bool]:
-    """Wait for one of these processes; returns its id, and whether its tests passed."""
+def _first_done(running: dict[int, float], limit: float) -> tuple[int, int]:
+    """Wait for one of these processes; returns its id and its exit code, `TOO_SLOW` where it was killed."""
     while True:
         for pid, begun in running.items():
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
-                return pid, os.waitstatus_to_exitcode(status) == 0
+                return pid, os.waitstatus_to_exitcode(status)
             if time.monotonic() - begun > limit:
                 os.killpg(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-                return pid, False
+                return pid, TOO_SLOW
         time.sleep(0.01)

@@ -43,7 +43,7 @@ def launch_and_follow(
         try:
             _follow_with_progress(asked, ledger, instance, catalog, daemon)
         except KeyboardInterrupt:
-            job = asked.job.jobspec_id
+            job = asked.job.job_name
             click.echo(
                 f"stopped watching job {job}; nothing is lost: {goes_on} goes on with it, "
                 f"`beacon cancel {job}` gives it up",
@@ -60,7 +60,7 @@ def announce(asked: LaunchedJob, catalog: Catalog) -> None:
     runs = "1 Dagster run" if len(asked.run_ids) == 1 else f"{len(asked.run_ids)} Dagster runs"
     plan = Plan.of(asked.job.plan)
     how = "" if plan.is_default else f" ({plan}; seed {plan.seed})"
-    click.echo(f"{verb} job {asked.job.jobspec_id}{how}: {runs}", err=True)
+    click.echo(f"{verb} job {asked.job.job_name}{how}: {runs}", err=True)
     if asked.continued and asked.job.catalog_digest != catalog.digest:
         click.echo(
             "the catalog has changed since: this job asks as it did, a new one asks as it is now", err=True

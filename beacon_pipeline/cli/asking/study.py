@@ -233,7 +233,7 @@ def _look_lines(looks: list[Look]) -> Iterator[str]:
             yield f"look {look.number}: {blocks}, not taken"
         else:
             counts = ", ".join(f"{count} {word}" for word, count in sorted(look.by_status.items()))
-            yield f"look {look.number}: {blocks}, job {look.job.jobspec_id}: {counts}"
+            yield f"look {look.number}: {blocks}, job {look.job.job_name}: {counts}"
 
 
 def _finding_lines(found: Sequence[Finding]) -> Iterator[str]:
@@ -292,7 +292,7 @@ def _status_json(done: Registration, looks: list[Look], found: Sequence[Finding]
             {
                 "look": look.number,
                 "blocks": list(look.blocks),
-                "job": look.job.jobspec_id if look.job else None,
+                "job": look.job.job_name if look.job else None,
                 "by_status": look.by_status,
             }
             for look in looks
