@@ -70,6 +70,8 @@ def run(
             plan, before = asked_with_seed(ledger, seed) or (plan, ())
             if before and not (regions or models or questions):
                 cells = tuple(cell for cell in before if cell in set(cells))
+                if not cells:
+                    raise BadInput(f"the job with seed {seed} asked nothing that this catalog asks")
         how: dict[str, Any] = {"new_job": new_job, "plan": plan, "same_seed": seed is not None}
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, **how)
         launch = partial(ask, ledger, instance, catalog, cells, **how)

@@ -12,6 +12,7 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
 from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.defs.assets.partitions_shown import PartitionsShown
+from beacon_pipeline.defs.where import code_and_guide
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.execution.decide import Attendance
 from beacon_pipeline.execution.event_bridge import stream
@@ -62,6 +63,7 @@ def inference_asset(catalog: Catalog) -> dg.AssetsDefinition:
                 "A partition is green when there is an answer on record, an empty one included; its newest "
                 "materialization shows question, system prompt, answer, and what other regions answered. "
                 "The README explains the terms, `docs/looking.md` the checks.",
+                metadata=code_and_guide(inference_asset, "looking.md"),
             )
         ],
         partitions_def=partitions,

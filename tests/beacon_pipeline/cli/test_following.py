@@ -67,3 +67,15 @@ def test_what_was_cancelled_says_so_once(env: dict[str, str]) -> None:
     assert beacon_here(env, "cancel", first.split()[2].rstrip(":")).exit_code == 0
     shown = beacon_here(env, "status").stdout
     assert " ".join(shown.splitlines()[1].split()) == "tiny-qwen math_basic – cancelled"
+
+
+def test_a_seed_whose_questions_left_the_catalog_is_told(env: dict[str, str], tmp_path: Path) -> None:
+    seed = "00" * 16
+    stopped(env, "run", *CELL, "--samples", "2", "--temperature", "1", "--seed", seed)
+    other = tmp_path / "other"
+    assert beacon_here(env, "catalog", "init", str(other)).exit_code == 0
+    questions = other / "questions.yaml"
+    questions.write_text(questions.read_text().replace("id: math_basic", "id: math_renamed"))
+    done = beacon_here(env | {"BEACON_CATALOG": str(other)}, "run", "--seed", seed)
+    assert done.stderr == f"Error: the job with seed {seed} asked nothing that this catalog asks\n"
+    assert done.exit_code == 2
