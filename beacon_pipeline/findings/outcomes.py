@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import pandas as pd
 from beacon_pipeline.catalog.study import Labeller
 
 JUDGED = ("refusal", "evasive", "complete")
-PEOPLE, RULES = "people", "rules"
+PEOPLE: Final = "people"
+RULES: Final = "rules"
 _BY_FACTS = {"substantive": "complete", "refusal": "refusal", "empty": "empty"}
 _CENSORED_ENDS = ("content_filter",)
 
