@@ -18,6 +18,7 @@ from beacon_pipeline.findings.shown import of_comparison, of_findings, of_scorec
 from beacon_pipeline.findings.subject import findings_of, subject_named
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
+from beacon_pipeline.monitoring.alerts.tick import reported
 from beacon_pipeline.names import (
     COMPARED_TAG,
     COMPARISONS,
@@ -167,7 +168,8 @@ def findings_and_page(
         if FINDINGS in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=FINDINGS, metadata=_shown(of_findings(found)))
         if PAGE in context.selected_asset_keys:
-            path = write_page_of(opened, subject, findings=found)
+            alerts = reported(context.instance)
+            path = write_page_of(opened, subject, findings=found, alerts=alerts)
             shown = {"page": dg.MetadataValue.path(path), "open": dg.MetadataValue.url(path.as_uri())}
             yield dg.MaterializeResult(asset_key=PAGE, metadata={**shown, "bytes": path.stat().st_size})
 
