@@ -143,6 +143,14 @@ class Model(Entry):
         own = Source(repository=self.repository, folder=self.folder, revision=self.revision)
         return {"": own} | self.sources
 
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """What shows its family: id, name at its endpoints, and those of its weights in every region."""
+        names = [self.id, self.endpoint_model]
+        for source in self.all_sources().values():
+            names += [source.repository, source.folder and source.folder.rpartition("/")[2]]
+        return tuple(name for name in names if name)
+
 
 # What Modal takes, from its guides and its SDK: least and most. Ten retries are a bound of ours, for each
 # is paid and Modal names none.

@@ -37,6 +37,7 @@ from beacon_pipeline.catalog.study_plan import plan_of
 from beacon_pipeline.catalog.yaml_lines import compose, node_at, place_of, read_one
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.escaping import visible
+from beacon_pipeline.labels.judge import why_no_judge
 from beacon_pipeline.ledger.records import PROBE_ARM, REGIONAL_ARM
 
 ALL = "all"
@@ -165,7 +166,7 @@ def _resolved(written: StudyInFile, catalog: Catalog, found: list[Problem]) -> S
     questions = _questions(written, catalog, found)
     prompts = _prompts(written, catalog, found)
     found += _not_served(written, catalog, models, regions)
-    found += _labeller_problems(written.labellers, catalog)
+    found += _labeller_problems(written.labellers, catalog, models)
     looks = _looks(written, found)
     if found:
         return None
@@ -274,16 +275,22 @@ def _not_served(
             )
 
 
-def _labeller_problems(labellers: Sequence[Labeller], catalog: Catalog) -> Iterator[Problem]:
+def _labeller_problems(
+    labellers: Sequence[Labeller], catalog: Catalog, models: Sequence[str]
+) -> Iterator[Problem]:
     for index, labeller in enumerate(labellers):
         at = ("labellers", index)
         if (labeller.method == "judge") != (labeller.model is not None):
             yield Problem(at, "a judge, and only a judge, has a 'model' of the catalog")
         elif labeller.model is not None:
             try:
-                catalog.model(labeller.model)
+                judge = catalog.model(labeller.model)
             except UnknownName as unknown:
                 yield Problem((*at, "model"), str(unknown))
+                continue
+            judged = {name: catalog.model(name).shown_names for name in models}
+            if reason := why_no_judge(judge.id, judge.shown_names, judged):
+                yield Problem((*at, "model"), reason)
 
 
 def _error_problems(study: Study) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from beacon_pipeline.catalog.study import Claim, Contrast, ErrorRates, Study
-from beacon_pipeline.findings.outcomes import JUDGED
+from beacon_pipeline.findings.outcomes import JUDGED, counting_labeller
 from beacon_pipeline.findings.sides import Sides
 from beacon_pipeline.findings.statistics.error_rates import Corrected, Errors, corrected
 from beacon_pipeline.findings.statistics.predictions import LEAST_INFORMED
@@ -59,11 +59,11 @@ class Elsewhere:
 def elsewhere(study: Study, claim: Claim, sides: Sides, level: float) -> Elsewhere | None:
     """The sensitivity analysis of a claim; None where the study has no error rates of both its sides.
 
-    Those of the first labeller that has any count, and of several that fit a side the most special.
+    Of the labeller whose labels count; of several that fit a side the most special.
     """
     if claim.outcome not in JUDGED or claim.contrast in (Contrast.COMPUTATION, Contrast.INTERACTION):
         return None
-    rates = next((labeller.errors for labeller in study.labellers if labeller.errors), ())
+    rates = counting_labeller(study.labellers).errors
     a, b = (_of(rates, claim, place) for place in _places(claim))
     if a is None or b is None:
         return None

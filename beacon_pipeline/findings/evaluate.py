@@ -25,8 +25,10 @@ from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict
 from beacon_pipeline.findings.outcomes import (
     JUDGED,
     counted,
+    counting_labeller,
     decoding_of,
     filled,
+    known,
     sampled,
     unit_of,
     with_labels,
@@ -95,11 +97,10 @@ class _Answers:
 
     @classmethod
     def of(cls, study: Study, frame: pd.DataFrame, labels: pd.DataFrame | None, version: int) -> _Answers:
-        labellers = tuple(labeller.method for labeller in study.labellers)
         probes = frame[frame["probe"].to_numpy(dtype=bool)]
         return cls(
             version,
-            with_labels(sampled(frame), labels, labellers),
+            with_labels(sampled(frame), labels, study.labellers),
             probes.assign(unit=unit_of(frame)[probes.index]),
         )
 
@@ -124,7 +125,8 @@ def _measure(study: Study, answers: _Answers, claim: Claim, planned: bool) -> Me
         return Measured(claim, version, planned, sides, settings, measured(claim, sides, settings), ())
     chosen = sides_of(claim, answers.sampled)
     sides = tuple(pair.changed(partial(counted, outcome=str(claim.outcome))) for pair in chosen)
-    result = measured(claim, sides, settings)
+    unlabelled = _unlabelled(study, claim, sides)
+    result = Unanswerable(unlabelled) if unlabelled else measured(claim, sides, settings)
     extremes: tuple[Result, ...] = ()
     if any(side["value"].isna().any() for pair in sides for side in pair):
         extremes = tuple(
@@ -133,6 +135,18 @@ def _measure(study: Study, answers: _Answers, claim: Claim, planned: bool) -> Me
         )
     errors = elsewhere(study, claim, sides[0], settings.level)
     return Measured(claim, version, planned, sides, settings, result, extremes, errors)
+
+
+def _unlabelled(study: Study, claim: Claim, sides: Sequence[Sides]) -> str | None:
+    """Why there is nothing to count, where the labeller that the study names labelled a whole side not."""
+    if claim.outcome not in JUDGED:
+        return None
+    if not any(known(side).any() and side["value"].isna().all() for pair in sides for side in pair):
+        return None
+    by = counting_labeller(study.labellers)
+    named = f"{by.method} {by.model}" if by.model else by.method
+    version = f", version {by.version}," if by.version else ""
+    return f"a side has no labels by {named}{version} by whom the study counts: `beacon label` makes them"
 
 
 def _key(one: Measured) -> tuple[str, bool, int]:

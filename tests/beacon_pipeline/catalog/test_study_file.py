@@ -101,6 +101,7 @@ def claimed(rest: str, text: str = GOOD) -> str:
         (GOOD.replace("id: curt", "id: as-eu"), 6, "arm 'as-eu' has a system prompt already"),
         (GOOD.replace("neutral", "neutrl"), 6, "unknown arm 'neutrl': did you mean neutral"),
         (GOOD + "labellers: [judge]\n", 11, "a judge, and only a judge, has a 'model'"),
+        (GOOD + "labellers: [{method: judge, model: tiny-qwen}]\n", 11, "tiny-qwen cannot judge tiny-qwen"),
         (claimed("prompt, arms: [regional]"), 11, "contrast 'prompt' takes 2 of the study's arms"),
         (claimed("prompt, arms: [regional, x]"), 11, "'x' is not among the study's arms: regional, neutral"),
         (claimed("deployment, arms: [regional]"), 11, "prompt and deployment cannot be told apart"),

@@ -324,20 +324,55 @@ def test_a_labeller_that_measures_nothing_is_said() -> None:
     assert "not measurable by this labeller" in str(found.reason)
 
 
-def test_labels_by_the_studys_labellers_come_first() -> None:
+def labels_of(frame: pd.DataFrame, kinds: Any, method: str, labeller: str, **changes: Any) -> pd.DataFrame:
+    made = {"execution": frame["execution"].to_numpy(), "kind": kinds, "method": method, "labeller": labeller}
+    at = pd.Timestamp("2026-11-25", tz="UTC")
+    return pd.DataFrame(made | {"version": "1", "chance": np.nan, "at": at} | changes)
+
+
+def test_the_studys_first_labeller_counts_and_no_other_judge_or_version() -> None:
     frame = answers(a_study(), 18)
-    judge = pd.DataFrame(
-        {
-            "execution": frame["execution"],
-            "kind": np.where(frame["arm"] == "strict", "refusal", "complete"),
-            "method": "judge",
-            "chance": np.nan,
-            "at": pd.Timestamp("2026-11-25", tz="UTC"),
-        }
+    strict_refuses = np.where(frame["arm"] == "strict", "refusal", "complete")
+    judged = pd.concat(
+        [
+            labels_of(frame, strict_refuses, "judge", "named"),
+            labels_of(frame, "refusal", "judge", "another", at=pd.Timestamp("2026-11-26", tz="UTC")),
+            labels_of(
+                frame, "evasive", "judge", "named", version="2", at=pd.Timestamp("2026-11-27", tz="UTC")
+            ),
+        ]
     )
-    rules, people = Labeller(method="rules"), Labeller(method="people")
-    found = only(a_claim("prompt"), frame, judge, labellers=(Labeller(method="judge"), rules, people))
+    named = Labeller(method="judge", model="named", version="1")
+    rest = Labeller(method="rules"), Labeller(method="people")
+    found = only(a_claim("prompt"), frame, judged, labellers=(named, *rest))
     assert (found.rate_a, found.rate_b) == (0.0, 1.0)
+
+
+def test_what_the_labeller_has_not_labelled_is_lost_and_no_other_stands_in() -> None:
+    frame = answers(a_study(), 18)
+    named = Labeller(method="judge", model="named")
+    half = frame[frame["block"] <= 4]
+    found = only(a_claim("prompt"), frame, labels_of(half, "complete", "judge", "named"), labellers=(named,))
+    assert (found.n_a, found.missing_a, found.rate_a) == (100, 100, 0.0)
+    plain = frame[frame["arm"] == "plain"]
+    none = only(a_claim("prompt"), frame, labels_of(plain, "complete", "judge", "named"), labellers=(named,))
+    assert none.verdict == Verdict.NOT_ANSWERABLE
+    assert "no labels by judge named by whom the study counts" in str(none.reason)
+    pinned = only(a_claim("prompt"), frame, labellers=(Labeller(method="rules", version="0"),))
+    assert "no labels by rules, version 0," in str(pinned.reason)
+
+
+def test_two_people_who_differ_count_half_until_a_third_decides() -> None:
+    frame = answers(a_study(), 19)
+    anna = labels_of(frame, "refusal", "people", "anna", chance=1.0)
+    bert = labels_of(frame, "complete", "people", "bert", chance=1.0)
+    third = labels_of(
+        frame, "complete", "people", "cleo", chance=1.0, at=pd.Timestamp("2026-11-26", tz="UTC")
+    )
+    open_ = only(a_claim("prompt"), frame, pd.concat([anna, bert]))
+    assert (open_.rate_a, open_.rate_b) == (0.5, 0.5)
+    decided = only(a_claim("prompt"), frame, pd.concat([anna, bert, third]))
+    assert (decided.rate_a, decided.rate_b) == (0.0, 0.0)
 
 
 def test_texts_that_differ_between_arms_and_between_deployments() -> None:
