@@ -25,6 +25,7 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.parts.overdue import Position
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.names import RECORDED_TAG
 from beacon_pipeline.reconciliation.inspect import LOOK_SECONDS, Inspection, Inspector
 from beacon_pipeline.reconciliation.reconcile import Repair
 from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
@@ -246,15 +247,19 @@ class Reconciliation:
     def _left_by(self, record: dg.RunRecord, cells: Sequence[Cell]) -> list[str]:
         """The executions of a failed run, made now if it died before it could.
 
-        Of a run from before anything on record (the ledger was wiped or replaced) it is not known
-        what was paid for: a person decides whether that is asked again.
+        Of a run from before anything on record, or whose job was on record and is no more (the ledger was
+        wiped, or an older one restored), it is not known what was paid for: a person decides whether that is
+        asked again.
         """
         run = record.dagster_run
         asking = asking_of_run(run)
         if self._ledger.jobs.named(asking.job_name) is None:
             oldest = self._ledger.jobs.oldest()
-            if oldest is None or record.create_timestamp < oldest.created_at:
-                log.warning("a failed run is older than the record", run=run.run_id, job=asking.job_name)
+            before_the_record = oldest is None or record.create_timestamp < oldest.created_at
+            if before_the_record or RECORDED_TAG in run.tags:
+                log.warning(
+                    "the ledger no longer has the job of a failed run", run=run.run_id, job=asking.job_name
+                )
                 return []
         job, asked = job_for(self._ledger, self._catalog, asking, cells, actor=f"run:{run.run_id}")
         left = self._ledger.executions.of_job(job.id, asked)

@@ -34,6 +34,7 @@ from beacon_pipeline.names import (
     OWNER,
     POOL,
     QUESTIONS,
+    RECORDED_TAG,
     WITHOUT_ANSWER,
 )
 from inference.contract import Deployment
@@ -133,11 +134,11 @@ def _bring_to_true_state(
 
 
 def _told_tags(job: Job, cells: Sequence[Cell], blocks: int) -> dict[str, str]:
-    """What a run launched in the UI does not say of itself before it starts: the job it works for, how
-    many blocks that has, for each may take as long as a run without; and its deployment where it has one,
-    so that the limits of the run queue count it."""
+    """What a run launched in the UI does not say of itself before it starts: the job it works for, on record
+    now; how many blocks that has, for each may take as long as a run without; and its deployment where
+    it has one, so that the limits of the run queue count it."""
     deployments = {Deployment(region=cell.region, model=cell.model) for cell in cells}
-    tags = {JOB_TAG: job.job_name} | ({BLOCKS_TAG: str(blocks)} if blocks > 1 else {})
+    tags = {JOB_TAG: job.job_name, RECORDED_TAG: "yes"} | ({BLOCKS_TAG: str(blocks)} if blocks > 1 else {})
     return tags | deployment_tags(deployments.pop()) if len(deployments) == 1 else tags
 
 

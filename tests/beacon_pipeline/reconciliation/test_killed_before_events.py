@@ -5,26 +5,22 @@ A real process on the shipped storages, on both databases, which ends at the ver
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 
 from beacon_pipeline.defs.sensors.reconciliation import reconciliation_sensor
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB
-from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.names import INFERENCE, JOB_TAG
 from beacon_pipeline.reconciliation.checks import CheckName
 from beacon_pipeline.reconciliation.view import newest_materializations
+from tests.beacon_pipeline.homes import make_home, opened
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted
 from tests.beacon_pipeline.scripted import Behaviour
-from tests.databases import fresh_postgresql_database
 
 EVERY_CHECK = {name.value for name in CheckName}
 FIRST, SECOND = [KEYS[question.id] for question in CATALOG.questions[:2]]
@@ -36,30 +32,8 @@ MOMENTS = {
 
 
 @pytest.fixture
-def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of an instance on the shipped storage, and an environment with its ledger."""
-    if request.param == "sqlite":
-        ledger, storage = f"sqlite:///{tmp_path / 'ledger.db'}", ("PooledSqliteStorage", "base_dir", tmp_path)
-    else:
-        ledger = fresh_postgresql_database(request.getfixturevalue("postgresql_url"))
-        storage = ("PooledPostgresStorage", "postgres_url", ledger)
-    name, setting, value = storage
-    config = {
-        "module": "beacon_pipeline.instance.pooled_storage",
-        "class": name,
-        "config": {setting: str(value)},
-    }
-    settings = {"storage": {"custom": config}, "telemetry": {"enabled": False}}
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings))
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setenv("BEACON_DATABASE_URL", ledger)
-    return tmp_path
-
-
-@contextmanager
-def opened(home: Path) -> Iterator[tuple[dg.DagsterInstance, Ledger]]:
-    with dg.DagsterInstance.from_config(str(home)) as instance, LedgerResource().open() as ledger:
-        yield instance, ledger
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return make_home(request.param, tmp_path, request)
 
 
 def ask_and_die(home: Path, event_type: dg.DagsterEventType, number: int) -> None:
