@@ -76,6 +76,26 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch, folder: Path) 
         load_catalog()
 
 
+def test_the_environment_chooses_who_serves_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = load_catalog("production")
+    monkeypatch.setenv("BEACON_PROVIDER", "local:mistral-7b,no-such-model")
+    chosen = load_catalog("production")
+    assert {model.id: model.provider.value for model in chosen.models} == {
+        "llama3.2-1b": "modal",
+        "mistral-7b": "local",
+        "qwen2.5-1.5b": "modal",
+    }
+    assert chosen.digest != own.digest, "it is on record with the job"
+    monkeypatch.setenv("BEACON_PROVIDER", "modal")
+    assert load_catalog("production").digest == own.digest
+    monkeypatch.setenv("BEACON_PROVIDER", "http:mistral-7b")
+    with pytest.raises(CatalogError, match=r"models.yaml \(mistral-7b\): no endpoint for region 'apac'"):
+        load_catalog("production")
+    monkeypatch.setenv("BEACON_PROVIDER", "nowhere")
+    with pytest.raises(CatalogError, match="no provider 'nowhere': known are http, local, modal"):
+        load_catalog("production")
+
+
 @pytest.mark.parametrize(
     ("name", "region"),
     [
