@@ -174,8 +174,10 @@ def findings_and_page(
         if PAGE in context.selected_asset_keys:
             path = write_page_of(opened, subject, findings=found, alerts=reported(context.instance))
             # A path and no link: a browser opens no file from a page that came by HTTP.
-            shown = {"page": dg.MetadataValue.path(path), "bytes": path.stat().st_size}
-            yield dg.MaterializeResult(asset_key=PAGE, metadata=shown)
+            size = path.stat().st_size
+            yield dg.MaterializeResult(
+                asset_key=PAGE, metadata={"page": dg.MetadataValue.path(path), "bytes": size}
+            )
 
 
 @dg.asset(
