@@ -279,7 +279,7 @@ class _Chaos:
         ledger = Ledger(database_url())
         try:
             executions = _all_executions(ledger)
-            jobs = {job.id: job.jobspec_id for job in ledger.jobs.newest()}
+            jobs = {job.id: job.job_name for job in ledger.jobs.newest()}
             plans = {job.id: Plan.of(job.plan) for job in ledger.jobs.newest()}
         finally:
             ledger.close()

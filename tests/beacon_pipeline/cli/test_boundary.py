@@ -212,8 +212,13 @@ def text(content: bytes) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("command", "file", "damage", "said"),
     [
-        ("jobs", "ledger.db", cut_off, "ledger.db cannot be used: database disk image is malformed"),
-        ("jobs", "ledger.db", overwrite, "ledger.db cannot be used: file is not a database"),
+        (
+            "jobs",
+            "ledger.db",
+            cut_off,
+            "ledger.db cannot be used: database disk image is malformed: put a",
+        ),
+        ("jobs", "ledger.db", overwrite, "ledger.db cannot be used: file is not a database: put a back"),
         ("jobs", "ledger.db", from_the_future, "has schema 9999, unknown to this version: use a newer one"),
         ("jobs", "ledger.db", a_folder, "ledger.db cannot be used: unable to open database file"),
         ("alerts", "history/runs.db", cut_off, "history/runs.db cannot be used: database disk image is mal"),

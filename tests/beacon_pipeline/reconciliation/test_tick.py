@@ -396,7 +396,7 @@ def test_a_run_that_failed_leaves_its_executions_to_the_next_tick(
     run = record.run()
     instance.report_run_failed(run)
     tick = record.tick(after=timedelta(seconds=1))
-    assert [(r.jobspec_id, r.repair.value, len(r.executions)) for r in tick.runs] == [
+    assert [(r.job_name, r.repair.value, len(r.executions)) for r in tick.runs] == [
         ("mine", "redispatch", len(CELLS))
     ], "it had not even put them on record"
 
@@ -413,7 +413,7 @@ def test_a_failed_run_of_a_backfill_leaves_its_executions_too(
     )
     instance.report_run_failed(run)
     tick = record.tick(after=timedelta(seconds=1))
-    assert [(r.jobspec_id, r.repair.value, len(r.executions)) for r in tick.runs] == [
+    assert [(r.job_name, r.repair.value, len(r.executions)) for r in tick.runs] == [
         ("backfill-abcd", "redispatch", len(CELLS))
     ]
 
@@ -428,7 +428,7 @@ def test_what_ran_before_the_ledger_was_wiped_is_not_paid_again(
     ledger.migrate()
     assert record.tick(after=timedelta(seconds=1)).runs == [], "nothing is on record at all"
     record.intend(CELLS[:1], "after")
-    assert [run.jobspec_id for run in record.tick().runs] == ["after"]
+    assert [run.job_name for run in record.tick().runs] == ["after"]
 
 
 def test_asked_again_after_a_cancel_it_is_left_to_whoever_asks(
@@ -709,7 +709,7 @@ def test_many_at_once_are_healed_in_bounded_ticks_oldest_first(
         assert len(tick.runs) <= 3
         if not tick.runs:
             break
-        healed += [run.jobspec_id for run in tick.runs]
+        healed += [run.job_name for run in tick.runs]
         record.heal(tick)
     assert healed == [f"in {region}" for region in regions for _ in ALL[::2]]
     for region in regions:
