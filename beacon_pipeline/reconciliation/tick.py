@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.catalog.plan import Plan
+from beacon_pipeline.execution.collect import Collector
 from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.jobs.cancel import left_by_cancelled
 from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
@@ -24,7 +26,7 @@ from beacon_pipeline.ledger.parts.overdue import Position
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.names import RECORDED_TAG
-from beacon_pipeline.reconciliation.inspect import Inspection, Inspector
+from beacon_pipeline.reconciliation.inspect import LOOK_SECONDS, Inspection, Inspector
 from beacon_pipeline.reconciliation.reconcile import Repair
 from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
 from beacon_pipeline.reconciliation.unchecked import unchecked_partitions
@@ -123,6 +125,7 @@ class Reconciliation:
         self._ledger = ledger
         self._instance = instance
         self._catalog = catalog
+        self._providers = providers
         self._examiner = Inspector(
             ledger,
             catalog,
@@ -154,7 +157,7 @@ class Reconciliation:
             list(executions.values()), untouched_since=self._untouched_since, abandoned=abandoned
         )
         tick = Tick(cursor, unchecked=self._unchecked(records))
-        self._end_unservable(overdue)
+        self._settle_unserved([*overdue, *unconfirmed], tick)
         self._settle(examined, tick)
         self._request(examined, tick)
         tick.cursor = tick.cursor.model_copy(
@@ -203,7 +206,7 @@ class Reconciliation:
             plan = Plan.of(job.plan)
             wanted = len(asked) * plan.executions_of_a_cell
             if count < wanted:
-                log.warning("a job lacks executions", job=job.jobspec_id, asked=wanted, on_record=count)
+                log.warning("a job lacks executions", job=job.job_name, asked=wanted, on_record=count)
                 self._ledger.executions.ensure(job.id, asked, actor=ACTOR, slots_of=plan.executions_of)
 
     def _ended_runs(self, since: datetime | None) -> Sequence[dg.RunRecord]:
@@ -250,12 +253,12 @@ class Reconciliation:
         """
         run = record.dagster_run
         asking = asking_of_run(run)
-        if self._ledger.jobs.named(asking.jobspec_id) is None:
+        if self._ledger.jobs.named(asking.job_name) is None:
             oldest = self._ledger.jobs.oldest()
             before_the_record = oldest is None or record.create_timestamp < oldest.created_at
             if before_the_record or RECORDED_TAG in run.tags:
                 log.warning(
-                    "the ledger no longer has the job of a failed run", run=run.run_id, job=asking.jobspec_id
+                    "the ledger no longer has the job of a failed run", run=run.run_id, job=asking.job_name
                 )
                 return []
         job, asked = job_for(self._ledger, self._catalog, asking, cells, actor=f"run:{run.run_id}")
@@ -264,17 +267,28 @@ class Reconciliation:
             left = [execution for execution in left if execution.status is not Status.COMPLETED]
         return [execution.id for execution in left]
 
-    def _end_unservable(self, overdue: Sequence[Execution]) -> None:
-        """End what waits to be asked and is no longer in the catalog: no run can work on its partition.
+    def _settle_unserved(self, executions: Sequence[Execution], tick: Tick) -> None:
+        """Settle what the catalog no longer has, here and now: no run can work on its partition.
 
-        What was dispatched stays so: the provider may have its answer, and the entry may come back.
+        What the provider has of it is read, and nothing is asked anew.
         """
         served = set(self._catalog.cells())
-        gone = [e for e in overdue if e.status is Status.PENDING and e.cell not in served]
-        for execution in gone:
-            log.warning("no longer in the catalog", partition=key_of(execution.cell), job=execution.job_id)
-            detail = f"the catalog no longer has {key_of(execution.cell)}"
-            self._ledger.repairs.dead_letter([execution.id], actor=ACTOR, detail=detail)
+        gone = [e for e in executions if e.cell not in served and e.status is not Status.COMPLETED]
+        if not gone:
+            return
+        log.warning("no longer in the catalog", partitions=sorted({key_of(e.cell) for e in gone}))
+
+        async def collect() -> list[Execution]:
+            providers = self._providers.open(self._catalog)
+            try:
+                collector = Collector(
+                    self._ledger, self._catalog, providers, actor=ACTOR, look_seconds=LOOK_SECONDS
+                )
+                return await collector.collect(gone)
+            finally:
+                await providers.close()
+
+        tick.waiting.update(execution.id for execution in asyncio.run(collect()))
 
     def _settle(self, examined: Sequence[Inspection], tick: Tick) -> None:
         confirmed = {call_id for one in examined for call_id in one.confirmed}
@@ -320,7 +334,7 @@ class Reconciliation:
         """Runs changed nothing. What was never dispatched ends; of the rest the alerts tell a person."""
         ids = [execution.id for execution in run.executions]
         tick.gave_up.update(ids)
-        log.error("healing gave up", job=run.jobspec_id, healing=run.repair.value, first=run.keys.start)
+        log.error("healing gave up", job=run.job_name, healing=run.repair.value, first=run.keys.start)
         if run.repair is Repair.REDISPATCH:
             self._ledger.repairs.dead_letter(
                 ids, actor=ACTOR, detail=f"{HEALING_RUNS} runs did not dispatch it"
@@ -328,7 +342,7 @@ class Reconciliation:
         else:
             tick.troubled[run.keys.start] = (
                 f"{HEALING_RUNS} runs to {run.repair.value.replace('_', ' ')} changed nothing "
-                f"(job {run.jobspec_id}, {len(ids)} partitions)"
+                f"(job {run.job_name}, {len(ids)} partitions)"
             )
 
     def _find_unknown(

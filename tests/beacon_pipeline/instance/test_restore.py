@@ -117,7 +117,7 @@ def test_an_older_backup_is_put_back(home: Path) -> None:
         assert set(tick.unknown) == {THIRD}
         assert looking.shows() == {FIRST: "older", SECOND: "older"}
         assert looking.mismatches == 1, "the answer that is gone stays reported"
-        assert [job.jobspec_id for job in ledger.jobs.newest()] == ["older"]
+        assert [job.job_name for job in ledger.jobs.newest()] == ["older"]
 
     backup.run("both")
     with opened(home) as (instance, ledger):
