@@ -26,6 +26,8 @@ from dbt_like_checks.database.secrets import reason_of, secrets_of, shown_addres
 MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = "beacon"  # of the ledger's tables on PostgreSQL
 TRIES = 6  # of one transaction, over about 6 seconds
+# On PostgreSQL, of one process: deployments that are worked on side by side share these.
+POOL = {"pool_size": 1, "max_overflow": 3}
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
 WAY_OUT = ": put a backup of the file back, or move it away to begin a new record"
@@ -66,7 +68,8 @@ class Database:
             if self.is_sqlite and self.url.database:
                 _make_private_file(Path(self.url.database))
             # Connections are not pinged first: a transaction that finds its own lost begins again anyway.
-            self.engine = sa.create_engine(self.url, connect_args=arguments)
+            pool = {} if self.is_sqlite else POOL
+            self.engine = sa.create_engine(self.url, connect_args=arguments, **pool)
         except (OSError, ValueError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
             raise self._unusable(error) from None
         if self.is_sqlite:
@@ -167,8 +170,9 @@ class Database:
             return self.engine.connect()
         except sa.exc.OperationalError:
             raise  # may pass
-        except (sa.exc.DBAPIError, sa.exc.ArgumentError, TypeError, ValueError) as error:
-            # Options of the URL that the driver does not know, or values that it does not take.
+        except (sa.exc.TimeoutError, sa.exc.DBAPIError, sa.exc.ArgumentError, TypeError, ValueError) as error:
+            # None of the pool's came free; options of the URL that the driver does not know, or values that
+            # it does not take.
             raise self._unusable(error) from None
 
     def _unusable(self, error: Exception) -> LedgerUnavailable:
