@@ -132,7 +132,7 @@ def by_language(title: str, answers: Sequence[Answer]) -> Iterator[str]:
 
 
 def blind(folder: str, title: str) -> Iterator[str]:
-    """A Chinese set whose author had read no rule when it was written; benchmarks/labels.md has more."""
+    """A set whose author had read no rule when it was written; benchmarks/labels.md has more."""
     answers = own(OWN / folder)
     halves = [("developed on", False), ("held out", True)] if any(a.held_out for a in answers) else []
     yield f"\n## {title}\n\n| language | half | way | {HEAD}"
