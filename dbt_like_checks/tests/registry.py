@@ -39,9 +39,10 @@ class GenericTest:
     """A generic test: its name, the function that selects failing rows, and how they are counted.
 
     ``column`` says whether it is on a column. ``count`` is the SQL of the failure count over the
-    failing rows, dbt's ``fail_calc``. ``in_pass``, called as ``function`` is, gives that count as an
-    aggregate over the table, to be asked for together with others; None where there is none. ``key``: the
-    rows are those whose values of some columns repeat, selected first.
+    failing rows, dbt's ``fail_calc``. ``in_pass``, called as ``function`` is but with the whole table as
+    its rows, gives that count as an aggregate over the table, to be asked for together with others, of the
+    rows that meet the test's ``conditions``; None where there is none. ``key``: the rows are those whose
+    values of some columns repeat, selected first.
     """
 
     name: str

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from dbt_like_checks.database.dialects import literal, matches, unescaped, written
 from dbt_like_checks.errors import CannotCompile
-from dbt_like_checks.tests.generic.tested import OneOrMore, Sql, Tested
+from dbt_like_checks.tests.generic.tested import OneOrMore, Sql, Tested, one_if
 from dbt_like_checks.tests.generic.utils import GroupBy
 from dbt_like_checks.tests.registry import generic_test
 
@@ -114,9 +114,9 @@ def _row_count_in_pass(
     row_condition: str | None,
     strictly: bool,
 ) -> sa.ColumnElement[Any] | None:
-    if group_by or row_condition is not None:
+    if group_by or tested.conditions or row_condition is not None:
         return None
-    return sa.case((sa.not_(_between(sa.func.count(), min_value, max_value, strictly)), 1), else_=0)
+    return one_if(sa.not_(_between(sa.func.count(), min_value, max_value, strictly)))
 
 
 @generic_test(package=PACKAGE, column="none", in_pass=_row_count_in_pass)
