@@ -65,7 +65,7 @@ def expect_column_values_to_match_regex_list(
 ) -> sa.Select[Any]:
     """Every text matches any, or all, of a list; NULL may be. Fails once per row."""
     found = [_matching(tested, flags)(regex) for regex in regex_list]
-    return not_holding(tested, _combined(match_on, found), row_condition)
+    return not_holding(tested, combined(match_on, found), row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -80,7 +80,7 @@ def expect_column_values_to_not_match_regex_list(
 ) -> sa.Select[Any]:
     """Every text is without any, or all, of a list; NULL may be. Fails once per row."""
     absent = [sa.not_(_matching(tested, flags)(regex)) for regex in regex_list]
-    return not_holding(tested, _combined(match_on, absent), row_condition)
+    return not_holding(tested, combined(match_on, absent), row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -167,7 +167,8 @@ def _matching(tested: Tested, flags: str) -> Callable[[str], sa.ColumnElement[An
     return lambda pattern: matches(tested.dialect, tested.column, unescaped(pattern), flags)
 
 
-def _combined(match_on: MatchOn, conditions: list[sa.ColumnElement[Any]]) -> sa.ColumnElement[Any]:
+def combined(match_on: MatchOn, conditions: list[sa.ColumnElement[Any]]) -> sa.ColumnElement[Any]:
+    """Any of the conditions, or all."""
     return sa.and_(*conditions) if match_on == "all" else sa.or_(*conditions)
 
 

@@ -476,7 +476,8 @@ def test_tests_of_a_table_share_a_pass(make_database: NewDatabase, write: Write)
     fill(url, PLANTED)
     path = write(
         "models: [{name: orders, columns: [{name: id, tests: [not_null]}, {name: total, tests: [not_null]},"
-        " {name: customer, tests: [dbt_utils.not_null_proportion: {at_least: 0.1}, not_null: {where: id > 2}]}]}]"
+        " {name: customer,"
+        " tests: [dbt_utils.not_null_proportion: {at_least: 0.1}, not_null: {where: id > 2}]}]}]"
     )
     engine, sent = open_engine(url), []
 
