@@ -60,12 +60,12 @@ def modal_manifest() -> Path:
 def workspace_file() -> Path:
     """The Dagster workspace that names the code location: ``BEACON_WORKSPACE``, or the project's own.
 
-    Raises FileNotFoundError with the way out when there is none.
+    Raises SettingsError with the way out when there is none.
     """
     chosen = os.environ.get("BEACON_WORKSPACE")
     path = Path(chosen) if chosen else Path(__file__).parents[1] / "workspace.yaml"
     if not path.is_file():
-        raise FileNotFoundError(f"no Dagster workspace at {path}: set BEACON_WORKSPACE to a workspace.yaml")
+        raise SettingsError(f"no Dagster workspace at {path}: set BEACON_WORKSPACE to a workspace.yaml")
     return path.absolute()
 
 
@@ -90,7 +90,7 @@ def alert_interval_seconds() -> int:
 
 
 def check_launchable() -> None:
-    """Raises SettingsError or FileNotFoundError where a run that is launched now could not start."""
+    """Raises SettingsError where a run that is launched now could not start."""
     _check_workspace(workspace_file())
     alert_interval_seconds()
 

@@ -65,6 +65,10 @@ class PlainGroup(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        if (
+            os.environ.get("COLUMNS", "").strip("0") == ""
+        ):  # no width, or none that anything could be written in
+            os.environ.pop("COLUMNS", None)
         before = os.umask(0o077)  # what a command, or a process that it starts, makes is its owner's alone
         try:
             with ended_by_signals():

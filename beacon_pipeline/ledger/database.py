@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +67,8 @@ class Database:
             if self.is_sqlite and self.url.database:
                 _make_private_file(Path(self.url.database))
             # Connections are not pinged first: a transaction that finds its own lost begins again anyway.
-            self.engine = sa.create_engine(self.url, connect_args=arguments)
-        except (OSError, ValueError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
+            self.engine = _engine(self.url, arguments)
+        except (OSError, ValueError, sa.exc.SAWarning, sa.exc.ArgumentError) as error:
             raise self._unusable(error) from None
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
@@ -253,6 +254,11 @@ def _parsed(url: str) -> sa.URL:
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
         raise LedgerUnavailable(f"the ledger runs on sqlite and postgresql, not on {backend!r}")
+    if parsed.database in (None, "", ":memory:"):
+        raise LedgerUnavailable(
+            "BEACON_DATABASE_URL names no file, and a ledger in memory ends with its process: write for example "
+            "sqlite:////srv/beacon/ledger.db"
+        )
     return parsed.set(drivername="sqlite")
 
 
@@ -260,6 +266,13 @@ def _make_private_file(path: Path) -> None:
     # SQLite gives its -wal and -shm files the permissions of the database.
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600, exist_ok=True)
+
+
+def _engine(url: sa.URL, arguments: dict[str, int]) -> sa.Engine:
+    """Raises sa.exc.SAWarning for an option of the address that would be ignored."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sa.exc.SAWarning)
+        return sa.create_engine(url, connect_args=arguments)
 
 
 def _is_damaged(error: BaseException) -> bool:

@@ -231,6 +231,7 @@ def text(content: bytes) -> Callable[[Path], None]:
             text(b"run_launcher: {module: nope, class: N}"),
             "Couldn't import module nope",
         ),
+        ("alerts", "dagster.yaml", text(b"a: !!bool maybe"), "a value in it is of the wrong kind: 'maybe'"),
         ("alerts", "dagster.yaml", text(b"\xff\xfe"), "dagster.yaml is not UTF-8 text"),
         ("alerts", "dagster.yaml", a_folder, "dagster.yaml cannot be used: Is a directory"),
     ],
@@ -276,13 +277,15 @@ def test_a_damaged_file_is_named_in_one_line(
         ("BEACON_DATABASE_URL", "postgresql://127.0.0.1:1/d?host=a&host=b&port=1", "jobs", "multihost"),
         ("BEACON_CATALOG", f"postgresql://u:{SECRET}@h/d", "jobs", "no catalog 'postgresql://u:***@h/d'"),
         ("BEACON_DATABASE_URL", "sqlite:////proc/no/x.db", "jobs", "No such file or directory"),
+        ("BEACON_DATABASE_URL", "sqlite://", "jobs", "names no file, and a ledger in memory ends with its"),
+        ("BEACON_DATABASE_URL", "sqlite:////tmp/x.db?mode=ro", "jobs", "argument(s) 'mode' are not accepted"),
         ("BEACON_DATABASE_URL", f"host=h password={SECRET}", "jobs", "is not a database URL"),
         ("DAGSTER_POSTGRES_URL", f"host=h password={SECRET}", "alerts", "is not an address like"),
         ("BEACON_CATALOG", "x" * 5000, "jobs", "no catalog 'xxx"),
         ("BEACON_CATALOG", "a\udcffb", "jobs", "no catalog 'a\\udcffb'"),
         ("BEACON_ALERT_INTERVAL_SECONDS", "often", "run", "is 'often': give a whole number of seconds, 1 to"),
         ("BEACON_ALERT_INTERVAL_SECONDS", "9" * 5000, "run", "give a whole number of seconds, 1 to 86400"),
-        ("BEACON_WORKSPACE", "/nope", "run", "no Dagster workspace at /nope: set BEACON_WORKSPACE to"),
+        ("BEACON_WORKSPACE", "/nope", "run", "Error: no Dagster workspace at /nope: set BEACON_WORKSPACE to"),
     ],
 )
 def test_a_bad_variable_is_one_line_without_its_secret(
@@ -394,6 +397,20 @@ def test_the_doctor_names_what_keeps_runs_from_starting(home: Path, monkeypatch:
     assert done.exit_code == 1
     assert "history/runs.db cannot be used: file is not a database" in done.output
     assert "BEACON_ALERT_INTERVAL_SECONDS is 'often'" in done.output
+
+
+def test_the_doctor_looks_at_the_name_of_the_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(home.parent / "a%41b"))
+    done = CliRunner().invoke(main, ["doctor"])
+    assert done.exit_code == 1
+    assert "a folder with % in its name" in " ".join(done.output.split())
+
+
+def test_a_terminal_that_says_it_has_no_width_is_written_to(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert "nothing is wrong" in CliRunner().invoke(main, ["alerts"]).output
 
 
 @pytest.mark.parametrize("output", ["ascii", "/dev/full"])
