@@ -256,8 +256,8 @@ def _parsed(url: str) -> sa.URL:
         raise LedgerUnavailable(f"the ledger runs on sqlite and postgresql, not on {backend!r}")
     if parsed.database in (None, "", ":memory:"):
         raise LedgerUnavailable(
-            "BEACON_DATABASE_URL names no file, and a ledger in memory ends with its process: write for example "
-            "sqlite:////srv/beacon/ledger.db"
+            "BEACON_DATABASE_URL names no file, and a ledger in memory ends with its process: write for "
+            "example sqlite:////srv/beacon/ledger.db"
         )
     return parsed.set(drivername="sqlite")
 

@@ -10,8 +10,10 @@ import base64
 import csv
 import hashlib
 import json
+import lzma
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -33,6 +35,8 @@ from beacon_pipeline.ledger.records import EvidenceRecord, StudyRecord
 from beacon_pipeline.ledger.status import Evidence
 
 NAMED = 20  # differing lines of one file that are named
+# What zipfile raises of a file that is none, is damaged, encrypted, or packed in a way that it does not know.
+UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
 LARGEST = 64 * 2**30  # bytes that a zip file may unpack to
 
 
@@ -85,7 +89,7 @@ def _unpack(system: Any, path: str, folder: Path) -> None:
             if named := [entry.filename for entry in entries if not _is_plain(entry.filename)]:
                 raise NoExport(f"{path} is no export: it holds {named[0]!r}")
             packed.extractall(folder)
-    except zipfile.BadZipFile as error:
+    except UNREADABLE_ZIP as error:
         raise NoExport(f"{path} is no zip file that can be read: {error}") from None
 
 

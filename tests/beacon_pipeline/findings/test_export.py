@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import io
 import json
 import shutil
 import subprocess
@@ -207,6 +208,16 @@ def test_what_is_no_export_is_said_in_a_line(tmp_path: Path, copy: Path) -> None
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04")
     with pytest.raises(NoExport, match="no zip file"):
         verified(str(tmp_path / "broken.zip"))
+    for name, flags in (("damaged", 0), ("encrypted", 1)):
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.writestr("SHA256SUMS", "0123456789" * 100)
+        content = bytearray(made.getvalue())
+        content[40:44] = b"\xff" * 4 if not flags else content[40:44]
+        content[content.index(b"PK\x01\x02") + 8] |= flags
+        (tmp_path / f"{name}.zip").write_bytes(content)
+        with pytest.raises(NoExport, match="no zip file that can be read"):
+            verified(str(tmp_path / f"{name}.zip"))
     with zipfile.ZipFile(tmp_path / "slip.zip", "w") as packed:
         packed.writestr("../out.txt", "out")
     with pytest.raises(NoExport, match=r"holds '\.\./out\.txt'"):
