@@ -21,6 +21,7 @@ from alembic.util import CommandError
 from filelock import FileLock
 from sqlalchemy.dialects import postgresql, sqlite
 
+from beacon_pipeline.environment import disk_is_full
 from beacon_pipeline.errors import BeaconError
 from dbt_like_checks.database.secrets import reason_of, secrets_of, shown_address
 
@@ -173,8 +174,10 @@ class Database:
             raise self._unusable(error) from None
 
     def _unusable(self, error: Exception) -> LedgerUnavailable:
-        reason = reason_of(error, self._secrets)
+        reason = (isinstance(error, OSError) and error.strerror) or reason_of(error, self._secrets)
         way_out = WAY_OUT if _is_damaged(error) else ""
+        if self.is_sqlite and self.url.database and disk_is_full(Path(self.url.database)):
+            way_out = ": the disk is full, make room"
         return LedgerUnavailable(f"the ledger at {self.place} cannot be used: {reason}{way_out}")
 
     @property

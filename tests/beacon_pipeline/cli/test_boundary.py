@@ -439,6 +439,28 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     assert [(path.name, path.stat().st_size) for path in left] == [("instance.lock", 0)]
 
 
+def test_a_full_disk_is_said_where_sqlite_says_only_that_it_failed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_folder(home / "ledger.db")
+    monkeypatch.setattr("beacon_pipeline.environment.LEAST_FREE_BYTES", 2**80)
+    done = CliRunner().invoke(main, ["jobs"])
+    assert done.output.endswith(
+        "ledger.db cannot be used: unable to open database file: the disk is full, make room\n"
+    )
+
+
+def test_dagsters_files_that_can_only_be_read_are_said_before_a_job_is_made(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = home / "history" / "runs.db"  # who runs the tests may be root, who may write anything
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != runs)
+    done = CliRunner().invoke(main, ["run"])
+    assert (done.exit_code, len(done.output.splitlines())) == (2, 1)
+    assert f"Dagster's file {runs} can only be read: give its owner the right to write" in done.output
+    assert "no job yet" in CliRunner().invoke(main, ["jobs"]).output
+
+
 def open_to_others(folder: Path) -> list[str]:
     return [str(path) for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077]
 
