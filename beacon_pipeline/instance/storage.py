@@ -69,7 +69,7 @@ def _problem_of_sqlite(path: Path) -> str | None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raises InstanceError where Dagster could only read its files: it would fail half-way through a launch."""
+    """Raises InstanceError where Dagster could only read its files: a launch would fail half-way."""
     if not os.environ.get(DATABASE_VARIABLE):
         for path in _sqlite_files(folder):
             if not os.access(path, os.W_OK):

@@ -12,7 +12,7 @@ from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.escaping import escape_markdown, visible
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.links import asset_path
-from beacon_pipeline.reconciliation.consistency import Shown, by_cell, summary_of_kinds
+from beacon_pipeline.reconciliation.consistency import MaterializedState, by_cell, summary_of_kinds
 
 EXECUTION = "execution"
 STATUS = "status"
@@ -66,7 +66,7 @@ def materialization_metadata(
         "attempts": dg.MetadataValue.int(len(execution.attempts)),
         "provider": text(call.provider if call else UNSAID),
         "provider_call_id": text((call and call.provider_call_id) or UNSAID),
-        "job": text(job.jobspec_id),
+        "job": text(job.job_name),
         EXECUTION: text(execution.id),
     }
 
@@ -94,7 +94,7 @@ def summary_metadata(
         "finish_reason": text(_all_of(e.finish_reason and e.finish_reason.value for e in executions)),
         "attempts": dg.MetadataValue.int(sum(len(e.attempts) for e in executions)),
         "calls": dg.MetadataValue.int(len({e.newest_call.id for e in executions if e.newest_call})),
-        "job": text(job.jobspec_id),
+        "job": text(job.job_name),
         EXECUTION: text(first.id),
     }
 
@@ -144,14 +144,14 @@ def _all_of(values: Iterable[str | None]) -> str:
     return ", ".join(visible(value) for value in sorted({value or UNSAID for value in values}))
 
 
-def shown_by(metadata: Mapping[str, dg.MetadataValue]) -> Shown:
+def shown_by(metadata: Mapping[str, dg.MetadataValue]) -> MaterializedState:
     """What a materialization's metadata says of its execution."""
 
     def said(key: str) -> str | None:
         value = metadata[key].value if key in metadata else None
         return value if isinstance(value, str) else None
 
-    return Shown(execution_id=said(EXECUTION), status=said(STATUS), answer_kind=said(ANSWER_KIND))
+    return MaterializedState(execution_id=said(EXECUTION), status=said(STATUS), answer_kind=said(ANSWER_KIND))
 
 
 def _side_by_side(neighbours: Neighbours, job: Job) -> str:

@@ -39,11 +39,11 @@ def launch_and_follow(
 
     with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
         asked = launch()
-        announce(asked)
+        announce(asked, catalog)
         try:
             _follow_with_progress(asked, ledger, instance, catalog, daemon)
         except KeyboardInterrupt:
-            job = asked.job.jobspec_id
+            job = asked.job.job_name
             click.echo(
                 f"stopped watching job {job}; nothing is lost: {goes_on} goes on with it, "
                 f"`beacon cancel {job}` gives it up",
@@ -53,14 +53,18 @@ def launch_and_follow(
     return asked
 
 
-def announce(asked: LaunchedJob) -> None:
+def announce(asked: LaunchedJob, catalog: Catalog) -> None:
     from beacon_pipeline.catalog.plan import Plan
 
     verb = "continuing" if asked.continued else "new"
     runs = "1 Dagster run" if len(asked.run_ids) == 1 else f"{len(asked.run_ids)} Dagster runs"
     plan = Plan.of(asked.job.plan)
     how = "" if plan.is_default else f" ({plan}; seed {plan.seed})"
-    click.echo(f"{verb} job {asked.job.jobspec_id}{how}: {runs}", err=True)
+    click.echo(f"{verb} job {asked.job.job_name}{how}: {runs}", err=True)
+    if asked.continued and asked.job.catalog_digest != catalog.digest:
+        click.echo(
+            "the catalog has changed since: this job asks as it did, a new one asks as it is now", err=True
+        )
 
 
 def _follow_with_progress(
@@ -95,9 +99,10 @@ def report_and_exit(
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.findings.page import write_page_of
     from beacon_pipeline.findings.subject import Subject
+    from beacon_pipeline.monitoring.alerts.tick import reported
 
     report_metrics(instance, ledger, catalog)
     report = report_of(ledger, instance, catalog, job)
     print_report(report, as_json)
-    click.echo(f"page: {write_page_of(ledger, Subject((job,)))}", err=as_json)
+    click.echo(f"page: {write_page_of(ledger, Subject((job,)), alerts=reported(instance))}", err=as_json)
     sys.exit(0 if report.all_completed else 1)

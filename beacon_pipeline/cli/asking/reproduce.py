@@ -41,7 +41,7 @@ def reproduce(target: str) -> None:
             job = _ask_again(ledger, instance, old)
             before = (row for row in read_rows(folder, ANSWERS) if row["job"] == old.job)
             found = compared(before, answer_rows(ledger, [job]))
-            click.echo(f"{visible(old.job)} against {job.jobspec_id}")
+            click.echo(f"{visible(old.job)} against {job.job_name}")
             for line in lines(found):
                 click.echo(visible(line))
             differs |= any(one.differing or one.without for one in found.values())

@@ -179,6 +179,7 @@ def _take(file: Path, ledger: Ledger, catalog: Catalog, done: Registration, look
     """Ask a look where something of it is not answered, and say what stands."""
     from beacon_pipeline.findings.page import write_page_of
     from beacon_pipeline.findings.subject import subject_named
+    from beacon_pipeline.monitoring.alerts.tick import reported
     from beacon_pipeline.studies.findings import what_stands
     from beacon_pipeline.studies.looks import looks_of
 
@@ -191,7 +192,9 @@ def _take(file: Path, ledger: Ledger, catalog: Catalog, done: Registration, look
     for line in (*_look_lines(looks), "", *_finding_lines(found)):
         click.echo(line)
     subject = subject_named(ledger, done.study.id)
-    click.echo(f"page: {write_page_of(ledger, subject, findings=found)}")
+    with open_instance() as instance:
+        path = write_page_of(ledger, subject, findings=found, alerts=reported(instance))
+    click.echo(f"page: {path}")
     taken = looks[look.number - 1]
     sys.exit(0 if taken.is_answered else 1)
 
@@ -230,7 +233,7 @@ def _look_lines(looks: list[Look]) -> Iterator[str]:
             yield f"look {look.number}: {blocks}, not taken"
         else:
             counts = ", ".join(f"{count} {word}" for word, count in sorted(look.by_status.items()))
-            yield f"look {look.number}: {blocks}, job {look.job.jobspec_id}: {counts}"
+            yield f"look {look.number}: {blocks}, job {look.job.job_name}: {counts}"
 
 
 def _finding_lines(found: Sequence[Finding]) -> Iterator[str]:
@@ -289,7 +292,7 @@ def _status_json(done: Registration, looks: list[Look], found: Sequence[Finding]
             {
                 "look": look.number,
                 "blocks": list(look.blocks),
-                "job": look.job.jobspec_id if look.job else None,
+                "job": look.job.job_name if look.job else None,
                 "by_status": look.by_status,
             }
             for look in looks

@@ -19,6 +19,7 @@ from beacon_pipeline.findings.shown import of_comparison, of_findings, of_scorec
 from beacon_pipeline.findings.subject import findings_of, subject_named
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
+from beacon_pipeline.monitoring.alerts.tick import reported
 from beacon_pipeline.names import (
     COMPARED_TAG,
     COMPARISONS,
@@ -171,10 +172,12 @@ def findings_and_page(
         if FINDINGS in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=FINDINGS, metadata=_shown(of_findings(found)))
         if PAGE in context.selected_asset_keys:
-            path = write_page_of(opened, subject, findings=found)
+            path = write_page_of(opened, subject, findings=found, alerts=reported(context.instance))
             # A path and no link: a browser opens no file from a page that came by HTTP.
-            shown = {"page": dg.MetadataValue.path(path), "bytes": path.stat().st_size}
-            yield dg.MaterializeResult(asset_key=PAGE, metadata=shown)
+            size = path.stat().st_size
+            yield dg.MaterializeResult(
+                asset_key=PAGE, metadata={"page": dg.MetadataValue.path(path), "bytes": size}
+            )
 
 
 @dg.asset(

@@ -34,6 +34,7 @@ from beacon_pipeline.names import (
     OWNER,
     POOL,
     QUESTIONS,
+    RECORDED_TAG,
     WITHOUT_ANSWER,
 )
 from inference.contract import Deployment
@@ -93,14 +94,12 @@ def _bring_to_true_state(
     actor = f"run:{context.run.run_id}"
     job, asked = job_for(ledger, catalog, asking_of_run(context.run), cells, actor=actor)
     if not_asked := len(cells) - len(asked):
-        context.log.info(
-            f"{not_asked} partitions came into the catalog after job {job.jobspec_id}: not asked"
-        )
+        context.log.info(f"{not_asked} partitions came into the catalog after job {job.job_name}: not asked")
     cells = asked
     plan = Plan.of(job.plan)
     context.instance.add_run_tags(context.run.run_id, _told_tags(job, cells, len(plan.blocks)))
     asked_in_all = len(cells) * plan.executions_of_a_cell
-    context.log.info(f"job {job.jobspec_id}: {asked_in_all} executions")
+    context.log.info(f"job {job.job_name}: {asked_in_all} executions")
 
     attended_by = Attendance.REPAIR_RUN if HEALING_TAG in context.run.tags else Attendance.RUN
 
@@ -135,11 +134,11 @@ def _bring_to_true_state(
 
 
 def _told_tags(job: Job, cells: Sequence[Cell], blocks: int) -> dict[str, str]:
-    """What a run launched in the UI does not say of itself before it starts: the job it works for, how
-    many blocks that has, for each may take as long as a run without; and its deployment where it has one,
-    so that the limits of the run queue count it."""
+    """What a run launched in the UI does not say of itself before it starts: the job it works for, on record
+    now; how many blocks that has, for each may take as long as a run without; and its deployment where
+    it has one, so that the limits of the run queue count it."""
     deployments = {Deployment(region=cell.region, model=cell.model) for cell in cells}
-    tags = {JOB_TAG: job.jobspec_id} | ({BLOCKS_TAG: str(blocks)} if blocks > 1 else {})
+    tags = {JOB_TAG: job.job_name, RECORDED_TAG: "yes"} | ({BLOCKS_TAG: str(blocks)} if blocks > 1 else {})
     return tags | deployment_tags(deployments.pop()) if len(deployments) == 1 else tags
 
 

@@ -71,7 +71,7 @@ class PartitionsShown:
         materialized = newest_materializations(self._context.instance, [key_of(cell) for cell in cells])
         budget = self._catalog.settings.attempt_budget
         for cell, of_cell in cells.items():
-            shown, job = materialized.get(key_of(cell)), self._job.jobspec_id
+            shown, job = materialized.get(key_of(cell)), self._job.job_name
             for evaluation in evaluations_of(of_cell, on_record, shown, job=job, budget=budget):
                 self._context.log_event(evaluation)
 

@@ -21,7 +21,7 @@ from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.monitoring.metrics import HOURS, WINDOW, MetricCheck, Metrics, judge, metrics_of
 from beacon_pipeline.names import GROUP, LEDGER, OWNER, STATUS_METRICS
 from beacon_pipeline.reconciliation.consistency import (
-    Shown,
+    MaterializedState,
     by_cell,
     mismatch_with_dagster,
     mismatch_with_provider,
@@ -145,7 +145,7 @@ def _shown_otherwise(instance: dg.DagsterInstance, ledger: Ledger, catalog: Cata
     return len(otherwise | (shown_of_unknown(ledger, recent).keys() & at_rest))
 
 
-def _is_shown_otherwise(execution: Execution, shown: Shown | None, budget: int) -> bool:
+def _is_shown_otherwise(execution: Execution, shown: MaterializedState | None, budget: int) -> bool:
     if mismatch_with_provider(execution, on_record, budget=budget):
         return False
     # It is the newest of its partition: an answer that is not shown there is shown nowhere.

@@ -53,8 +53,10 @@ def ended(error: BaseException) -> tuple[int, list[str]]:
     return done.exit_code, done.output.splitlines()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_any_command_as_an_error_does(number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 1)]
+)
+def test_a_signal_ends_any_command_as_an_error_does(number: signal.Signals, code: int) -> None:
     before, closed = signal.getsignal(number), []
 
     @click.group(cls=PlainGroup)
@@ -69,7 +71,7 @@ def test_a_signal_ends_any_command_as_an_error_does(number: signal.Signals) -> N
             signal.pause()
 
     done = CliRunner().invoke(shell, ["works"])
-    assert (done.exit_code, closed) == (128 + number, ["a daemon"])
+    assert (done.exit_code, closed) == (code, ["a daemon"])
     assert signal.getsignal(number) == before
 
 

@@ -27,7 +27,8 @@ from beacon_pipeline.defs.assets.ledger import (
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.schema import Base
-from beacon_pipeline.ledger.status import LEGAL_TRANSITIONS, AnswerKind, Cause, Status
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
+from beacon_pipeline.ledger.transitions import LEGAL_TRANSITIONS
 from beacon_pipeline.monitoring.data_tests.project import OWN_CHECKS_LOAD, ledger_checks, ledger_target
 from dbt_like_checks import RunOptions, RunResults, run_tests
 from dbt_like_checks import Status as Verdict

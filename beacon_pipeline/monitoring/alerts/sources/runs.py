@@ -188,7 +188,7 @@ def first_positions(instance: dg.DagsterInstance, now: datetime) -> Positions:
 def job_of(run: dg.DagsterRun) -> str:
     """The name of the job that a run works for: Beacon's where it has one, or else Dagster's own."""
     if JOB_TAG in run.tags or INFERENCE in (run.asset_selection or ()):
-        return asking_of_run(run).jobspec_id
+        return asking_of_run(run).job_name
     return run.job_name
 
 

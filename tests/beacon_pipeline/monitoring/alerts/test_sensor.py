@@ -23,7 +23,7 @@ from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.monitoring.alerts import state as memories
 from beacon_pipeline.monitoring.alerts.grouping import Failing, Passing
 from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read_runs
-from beacon_pipeline.monitoring.alerts.tick import watch
+from beacon_pipeline.monitoring.alerts.tick import reported, watch
 from beacon_pipeline.names import INFERENCE, JOB_TAG, PARTITION_TAG
 from beacon_pipeline.reconciliation.tick import Cursor, Trouble
 from tests.beacon_pipeline.instances import ROOT, environment, tell_sensor
@@ -127,6 +127,13 @@ def test_each_alert_arrives_exactly_once_and_is_resolved_exactly_once(
         assert "1 open alerts" in watched.tick(), "the finding stays one, whatever comes later"
         healed = [f"[Beacon] resolved: executions given up after the last attempt {job}"]
         assert hook.titles == mailbox.titles == first + healed
+    with watched.instance() as instance:
+        spans = {(one.cause, one.job, one.subject): one for one in reported(instance)}
+    assert set(spans) == {
+        ("dead_lettered", f"run-{run.run_id}", KEYS["math_basic"]),
+        ("check:inference:non_empty_output", None, KEYS["identity_basic"]),
+    }, "a page shows what was reported, also when it has ended"
+    assert all(one.until is not None and one.since < one.until for one in spans.values())
 
 
 @on_files
@@ -236,7 +243,7 @@ def test_killed_between_two_messages_the_first_is_not_sent_again(
     watched.tick()
     location.ask()
     one_round = (
-        "import dagster as dg; from beacon_pipeline.monitoring.alerts.tick import watch;"
+        "import dagster as dg; from beacon_pipeline.monitoring.alerts.tick import reported, watch;"
         "from beacon_pipeline.catalog import load_catalog;"
         "from beacon_pipeline.execution.resources import LedgerResource;"
         "watch(dg.DagsterInstance.get(), LedgerResource().open, load_catalog('demo'))"
