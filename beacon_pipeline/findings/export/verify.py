@@ -24,7 +24,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pydantic
 
+from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.catalog.study import Study
 from beacon_pipeline.catalog.study_plan import study_on_record
 from beacon_pipeline.errors import BeaconError
@@ -65,7 +67,8 @@ def verified(target: str) -> list[str]:
             plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
             record = _record(plan)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            return [*wrong, f"plan.json cannot be read: {type(error).__name__}: {error}"]
+            reason = " ".join(str(error).split())[:200]
+            return [*wrong, f"plan.json cannot be read: {type(error).__name__}: {reason}"]
         formula = FORMULAS.get(plan.get("format"), FORMULA)
         return wrong + list(_plan(folder, plan, record)) + list(_figures(folder, record, formula))
 
@@ -140,6 +143,13 @@ def _as_written(folder: Path, table: tables.Table) -> tables.Table | None:
 
 
 def _record(plan: Mapping[str, Any]) -> StudyRecord | None:
+    """The registered study. Raises KeyError, TypeError and ValueError where plan.json is another thing."""
+    if not isinstance(plan["format"], int):
+        raise TypeError("its format is no number")
+    for job in plan["jobs"]:
+        if not isinstance(job["job"], str):
+            raise TypeError("a job has no name")
+        Plan.of(job["plan"])
     kept = plan["study"]
     if kept is None:
         return None
@@ -152,14 +162,10 @@ def _record(plan: Mapping[str, Any]) -> StudyRecord | None:
         )
         for one in kept["evidence"]
     ]
-    return StudyRecord(
-        kept["study"],
-        kept["version"],
-        kept["hash"],
-        kept["content"],
-        datetime.fromisoformat(kept["registered_at"]),
-        tuple(evidence),
-    )
+    names = ("study", "version", "hash", "content")
+    values = {name: kept[name] for name in names}
+    values |= {"registered_at": datetime.fromisoformat(kept["registered_at"]), "evidence": tuple(evidence)}
+    return pydantic.TypeAdapter(StudyRecord).validate_python(values)
 
 
 def _plan(folder: Path, plan: Mapping[str, Any], record: StudyRecord | None) -> Iterator[str]:

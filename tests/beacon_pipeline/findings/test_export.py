@@ -186,6 +186,32 @@ def test_a_change_is_named(copy: Path, change: Callable[[Path], None], named: st
     assert any(named in line for line in found), found
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("format",), {}),
+        (("jobs",), None),
+        (("jobs", 0), 5),
+        (("jobs", 0, "job"), {}),
+        (("jobs", 0, "plan"), {"arms": 3}),
+        (("study",), []),
+        (("study", "content"), True),
+        (("study", "registered_at"), 5),
+        (("study", "evidence"), [3]),
+    ],
+)
+def test_a_plan_of_another_shape_is_a_line(copy: Path, place: tuple[str | int, ...], value: object) -> None:
+    content = inside = json.loads((copy / "plan.json").read_text())
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = value
+    (copy / "plan.json").write_text(json.dumps(content))
+    write_sums(copy)
+    (found,) = verified(str(copy))
+    assert found.startswith("plan.json cannot be read: ")
+    assert len(found.splitlines()) == 1
+
+
 def test_an_export_of_a_version_that_keeps_other_provenance_holds(copy: Path) -> None:
     types = {name: kind for name, kind in ANSWERS.types.items() if name != "provenance_cuda"}
     other = replace(ANSWERS, types=types | {"provenance_new": "str"})
