@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import sqlalchemy as sa
-import yaml
 from pydantic import SecretStr
 
 from beacon_pipeline.errors import BeaconError
@@ -112,11 +111,12 @@ def check_launchable() -> None:
 
 
 def _check_workspace(path: Path) -> None:
+    from dbt_like_checks.parse.document import plain_yaml
+
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(f"{path} is no Dagster workspace, it cannot be read: {reason}") from None
+        content = plain_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of text that is not UTF-8 too
+        raise SettingsError(f"{path} is no Dagster workspace, it cannot be read: {error}") from None
     if not isinstance(content, dict) or not content.get("load_from"):
         raise SettingsError(f"{path} is no Dagster workspace: it lists nothing under 'load_from'")
 

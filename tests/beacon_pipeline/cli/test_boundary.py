@@ -357,6 +357,17 @@ def test_a_bad_argument_is_told(home: Path, arguments: tuple[str, ...]) -> None:
     [
         (b"load_from: [\n", "is no Dagster workspace, it cannot be read: while parsing"),
         (b"\xff", "is no Dagster workspace, it cannot be read: 'utf-8' codec"),
+        *(
+            (b"load_from: " + value, "is no Dagster workspace, it cannot be read: ")
+            for value in (
+                b"!!bool maybe",
+                b"!!int x",
+                b"!!float x",
+                b"!!timestamp x",
+                b"!!int ''",
+                b"2026-13-45",
+            )
+        ),
         (b"", "is no Dagster workspace: it lists nothing under 'load_from'"),
         (b"- a", "is no Dagster workspace: it lists nothing under 'load_from'"),
     ],
