@@ -34,7 +34,7 @@ COPIED = {
     "attempts": (("id", "execution_id"), "execution_id"),
     "transitions": (("execution_id",), "execution_id"),
 }
-HEAD = "| answers | written in | its CPU | its memory | read again by `verify` in | its CPU | its memory | files |"
+HEAD = "| answers | written in | its CPU | its memory | verified in | its CPU | its memory | files |"
 
 
 def main() -> None:
