@@ -99,7 +99,7 @@ def one(database: str, executions: int, instance: dg.DagsterInstance) -> Measure
         executions,
         run=min(beacon("run", "--region", "eu", "--model", "tiny-llama", "--new-job") for _ in range(2)),
         jobs=min(beacon("jobs") for _ in range(3)),
-        status=min(beacon("status", "--job", job.jobspec_id) for _ in range(3)),
+        status=min(beacon("status", "--job", job.job_name) for _ in range(3)),
         refresh=refresh,
         tick=tick,
         megabytes=megabytes(),

@@ -78,6 +78,7 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
     arms = _read_arms(folder / "arms.yaml", problems)
     settings = _read_settings(folder / "settings.yaml", problems)
     problems += _cross_checks(regions, models)
+    problems += _translation_problems(questions)
     problems += _parameter_problems(models, settings)
     if problems:
         raise CatalogError(problems)
@@ -198,6 +199,27 @@ def _parameter_problems(models: list[Model], settings: Settings) -> list[str]:
             parameters_of(model, settings)
         except ValidationError as error:
             problems += [f"models.yaml ({model.id}): {in_words(detail)}" for detail in error.errors()]
+    return problems
+
+
+def _translation_problems(questions: list[Question]) -> list[str]:
+    """What is wrong with questions that say whose translation they are."""
+    problems: list[str] = []
+    by_id = {question.id: question for question in questions}
+    taken: dict[tuple[str, str | None], str] = {}  # by original and language
+    for question in questions:
+        where = f"questions.yaml ({question.id})"
+        original = by_id.get(question.translates or question.id)
+        if original is None:
+            problems.append(f"{where}: it translates {question.translates!r}, which is no question here")
+            continue
+        if question.translates is not None and (original is question or original.translates is not None):
+            problems.append(f"{where}: {original.id!r} is no original: name the one that all translate")
+        if question.translates is not None and None in (question.language, original.language):
+            problems.append(f"{where}: give 'language' to it and to {original.id!r}, which it translates")
+        owner = taken.setdefault((original.id, question.language), question.id)
+        if question.language is not None and owner != question.id:
+            problems.append(f"{where}: {owner!r} is that question in {question.language!r} already")
     return problems
 
 

@@ -54,6 +54,6 @@ def plan_of(study: Study, catalog: Catalog, look: int) -> Plan:
     )
 
 
-def job_name(study: str, version: int, look: int) -> str:
+def look_job_name(study: str, version: int, look: int) -> str:
     """The name of the job of a look: the same for whoever goes on with it."""
     return f"study-{study}-v{version}-look{look}"

@@ -59,12 +59,12 @@ def open_instance() -> Iterator[DagsterInstance]:
         yield instance
 
 
-def find_job(ledger: Ledger, jobspec_id: str | None) -> Job:
-    job = ledger.jobs.latest() if jobspec_id is None else ledger.jobs.named(jobspec_id)
+def find_job(ledger: Ledger, job_name: str | None) -> Job:
+    job = ledger.jobs.latest() if job_name is None else ledger.jobs.named(job_name)
     if job is None:
-        if jobspec_id is None:
+        if job_name is None:
             raise BadInput("no job yet: `beacon run` asks")
-        say_nearest("job", jobspec_id, [job.jobspec_id for job in ledger.jobs.newest()])
+        say_nearest("job", job_name, [job.job_name for job in ledger.jobs.newest()])
     return job
 
 

@@ -68,7 +68,7 @@ def _look(answers: Sequence[CellReport]) -> Text:
     for (word, failure_code, wrong), number in counted.most_common():
         mark, style = LOOKS[word]
         look = Text(f"{mark} {f'{number} ' if len(answers) > 1 else ''}{word}", style=style)
-        if failure_code:
+        if failure_code and failure_code != word:  # of what was cancelled, or over its time, they are one
             look.append(f" {failure_code}")
         if wrong:
             look.append(" (wrong region)", style="red")
@@ -108,7 +108,7 @@ def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
     are left out. ``a cell``: how many answers each of its cells gets."""
     table = Table(box=None, pad_edge=False)
     columns: dict[str, list[str]] = {
-        "job": [job.jobspec_id for job, _ in jobs],
+        "job": [job.job_name for job, _ in jobs],
         "asked (UTC)": [f"{job.created_at:%Y-%m-%d %H:%M}" for job, _ in jobs],
         "source": [job.source for job, _ in jobs],
         "catalog": [job.catalog for job, _ in jobs],
@@ -149,7 +149,7 @@ def question_panel(job: Job, executions: Sequence[Execution]) -> RenderableType:
             name = model if len({e.arm for e in executions}) == 1 else f"{model} ({arm})"
             table.add_row(name, *map(_answer_text, answers))
     asked = Text(visible("\n".join(sorted(prompts))) or executions[0].question, "bold")
-    return Group(Text(f"job {job.jobspec_id}", "dim"), asked, table)
+    return Group(Text(f"job {job.job_name}", "dim"), asked, table)
 
 
 def _answer_text(executions: Sequence[Execution]) -> Text:
@@ -184,7 +184,7 @@ def cell_panel(job: Job, executions: Sequence[Execution]) -> RenderableType:
         table.add_row(*place, Text(*_text_of(execution)))
     prompts = {e.prompt for e in executions if e.prompt}
     asked = Text(visible("\n".join(sorted(prompts))) or executions[0].question, "bold")
-    return Group(Text(f"job {job.jobspec_id} ({Plan.of(job.plan)})", "dim"), asked, table)
+    return Group(Text(f"job {job.job_name} ({Plan.of(job.plan)})", "dim"), asked, table)
 
 
 def execution_panel(job: Job, execution: Execution, transitions: Sequence[Transition]) -> RenderableType:
@@ -212,7 +212,7 @@ def _facts(job: Job, execution: Execution) -> list[tuple[str, str]]:
     call, provenance = execution.newest_call, execution.provenance
     asked_once = Plan.of(job.plan).is_default
     facts: list[tuple[str, object]] = [
-        ("job", job.jobspec_id),
+        ("job", job.job_name),
         ("execution", execution.id),
         ("status", execution.status.value),
         ("answer kind", execution.answer_kind and execution.answer_kind.value),

@@ -14,8 +14,8 @@ from beacon_pipeline.execution.decide import on_record
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.reconciliation.consistency import (
+    MaterializedState,
     Mismatch,
-    Shown,
     by_cell,
     find_mismatch,
     mismatch_of_unknown,
@@ -94,7 +94,7 @@ def texts_of(execution: Execution) -> dict[str, str | None]:
 def record_of(job: Job, execution: Execution, transitions: Sequence[Transition] = ()) -> dict[str, object]:
     """An execution as JSON can hold it, with its path where that is given."""
     found: dict[str, object] = {
-        "job": job.jobspec_id,
+        "job": job.job_name,
         "execution": execution.id,
         **asdict(_cell(execution)),
         **texts_of(execution),
@@ -129,10 +129,10 @@ def record_of(job: Job, execution: Execution, transitions: Sequence[Transition] 
 def report_on(
     job: Job,
     executions: Sequence[Execution],
-    shown: Mapping[str, Shown],
+    shown: Mapping[str, MaterializedState],
     catalog: Catalog,
     *,
-    unknown: Mapping[str, Shown],
+    unknown: Mapping[str, MaterializedState],
 ) -> JobReport:
     """The report on a job, from its executions and what Dagster shows, by partition key.
 
@@ -148,7 +148,7 @@ def report_on(
     others = {key: _reported(key, mismatch_of_unknown(one)) for key, one in sorted(unknown.items())}
     mismatched = tuple((others | own).values())
     return JobReport(
-        job=job.jobspec_id,
+        job=job.job_name,
         created_at=job.created_at,
         executions=len(executions),
         by_status=_counted(Status, (e.status for e in executions)),
@@ -183,7 +183,7 @@ def _cell(execution: Execution) -> CellReport:
 
 
 def _mismatch(
-    execution: Execution, of_cell: Sequence[Execution], shown: Mapping[str, Shown], budget: int
+    execution: Execution, of_cell: Sequence[Execution], shown: Mapping[str, MaterializedState], budget: int
 ) -> MismatchReport | None:
     key = key_of(execution.cell)
     of_it = shown_of(execution, of_cell, shown.get(key))

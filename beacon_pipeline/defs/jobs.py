@@ -44,8 +44,8 @@ def _job(catalog: Catalog, name: str, what: str, cells: Sequence[Cell]) -> dg.Jo
         with ledger.open() as opened:
             check_can_ask(opened, catalog, providers.open(catalog), cells, new_job=True)
             asked = ask(opened, context.instance, catalog, cells, new_job=True, actor=f"run:{context.run_id}")
-        context.log.info(f"job {asked.job.jobspec_id}: {len(cells)} executions in {len(asked.run_ids)} runs")
-        return {"job": asked.job.jobspec_id, "runs": list(asked.run_ids)}
+        context.log.info(f"job {asked.job.job_name}: {len(cells)} executions in {len(asked.run_ids)} runs")
+        return {"job": asked.job.job_name, "runs": list(asked.run_ids)}
 
     @dg.job(name=name, description=f"Ask {what}, in a new job.")
     def ask_by_one_press() -> None:

@@ -15,7 +15,7 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.entries import Schedule
 from beacon_pipeline.catalog.partitions import key_ranges, rectangle
-from beacon_pipeline.catalog.study_plan import job_name
+from beacon_pipeline.catalog.study_plan import look_job_name
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, run_tags
 from beacon_pipeline.jobs.look_of_tick import scheduled_study
@@ -33,7 +33,7 @@ def catalog_schedules(catalog: Catalog) -> list[dg.ScheduleDefinition]:
     ]
 
 
-def tick_jobspec_id(name: str, at: datetime) -> str:
+def tick_job_name(name: str, at: datetime) -> str:
     """The name of the job that a tick asks: the same for the same tick."""
     return f"{name}-{at.astimezone(UTC):%Y%m%dT%H%MZ}"
 
@@ -50,14 +50,14 @@ def _of_categories(catalog: Catalog, name: str, wanted: Schedule) -> dg.Schedule
         description=f"Ask {asked} questions of every model in every region, as a new job each time.",
     )
     def tick(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        jobspec_id = tick_jobspec_id(name, context.scheduled_execution_time)
+        job_name = tick_job_name(name, context.scheduled_execution_time)
         ranges = key_ranges(catalog, catalog.cells_of(wanted))
         if not ranges:
             return dg.SkipReason(f"the catalog has no questions of the categories {asked}")
         return [
             dg.RunRequest(
-                run_key=f"{jobspec_id}:{keys.start}..{keys.end}",
-                tags=run_tags(catalog, jobspec_id, keys) | {SCHEDULE_TAG: name},
+                run_key=f"{job_name}:{keys.start}..{keys.end}",
+                tags=run_tags(catalog, job_name, keys) | {SCHEDULE_TAG: name},
             )
             for keys in ranges
         ]
@@ -85,9 +85,9 @@ def _of_study(catalog: Catalog, name: str, wanted: Schedule, file: str) -> dg.Sc
                 look = next_look(looks_of(opened, study))
             except LookError as error:
                 return dg.SkipReason(str(error))
-        jobspec_id = job_name(study.id, study.version, look.number)
-        tags = run_tags(catalog, jobspec_id, rectangle(catalog, study.cells))
+        job_name = look_job_name(study.id, study.version, look.number)
+        tags = run_tags(catalog, job_name, rectangle(catalog, study.cells))
         more = {SCHEDULE_TAG: name, BLOCKS_TAG: str(len(look.blocks))}
-        return dg.RunRequest(run_key=jobspec_id, tags=tags | more)
+        return dg.RunRequest(run_key=job_name, tags=tags | more)
 
     return tick

@@ -31,7 +31,7 @@ class CallStage(StrEnum):
     REFUSED = "refused"  # the reply, or the refusal, on record is this execution's failure: final
 
 
-class MaterializedState(StrEnum):
+class MaterializationMatch(StrEnum):
     """What Dagster shows of an execution's partition."""
 
     MISSING = "missing"  # the partition is not materialized
@@ -85,7 +85,7 @@ class ExecutionState:
     durable: bool = True
     submitting: bool = False
     attended_by: Attendance = Attendance.RUN
-    shown: MaterializedState = MaterializedState.MISSING
+    shown: MaterializationMatch = MaterializationMatch.MISSING
     newest: bool = True
     acknowledged: bool = False
 
@@ -130,7 +130,7 @@ TABLE: tuple[Rule, ...] = (
         Action.NOTHING,
         "ledger and Dagster agree",
         status=Status.COMPLETED,
-        shown=MaterializedState.AGREES,
+        shown=MaterializationMatch.AGREES,
     ),
     _rule(Action.NOTHING, "the partition shows a newer job", status=Status.COMPLETED, newest=False),
     _rule(Action.SHOW, "the ledger is right, the partition is not", status=Status.COMPLETED),
@@ -238,7 +238,7 @@ def state_of(
     durable: bool = True,
     submitting: bool = False,
     attended_by: Attendance = Attendance.RUN,
-    shown: MaterializedState = MaterializedState.MISSING,
+    shown: MaterializationMatch = MaterializationMatch.MISSING,
     newest: bool = True,
 ) -> ExecutionState:
     """What the table looks at of an execution, given the call that decides."""

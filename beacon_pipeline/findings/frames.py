@@ -118,7 +118,7 @@ def label_rows(ledger: Ledger, jobs: Iterable[Job | str]) -> Iterator[dict[str, 
             for stored in page:
                 for label in stored["labels"]:
                     yield {name: label.get(name) for name in LABEL_TYPES} | {
-                        "job": job.jobspec_id,
+                        "job": job.job_name,
                         "execution": stored["id"],
                     }
 
@@ -128,7 +128,7 @@ def transition_rows(ledger: Ledger, jobs: Iterable[Job | str]) -> Iterator[dict[
     for job in jobs_named(ledger, jobs):
         for page in ledger.pages.transitions(job.id):
             for stored in page:
-                yield stored | {"job": job.jobspec_id, "execution": stored["execution_id"]}
+                yield stored | {"job": job.job_name, "execution": stored["execution_id"]}
 
 
 def call_rows(ledger: Ledger, jobs: Iterable[Job | str]) -> Iterator[dict[str, Any]]:
@@ -137,7 +137,7 @@ def call_rows(ledger: Ledger, jobs: Iterable[Job | str]) -> Iterator[dict[str, A
         for page in ledger.pages.calls(job.id):
             for stored in page:
                 yield stored | {
-                    "job": job.jobspec_id,
+                    "job": job.job_name,
                     "call": stored["id"],
                     "provider_status": stored["truth"],
                 }

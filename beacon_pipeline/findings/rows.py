@@ -44,7 +44,7 @@ def jobs_named(ledger: Ledger, jobs: Iterable[Job | str]) -> list[Job]:
     for named in jobs:
         job = named if isinstance(named, Job) else ledger.jobs.named(named)
         if job is None:
-            raise UnknownName("job", str(named), [known.jobspec_id for known in ledger.jobs.newest()])
+            raise UnknownName("job", str(named), [known.job_name for known in ledger.jobs.newest()])
         found.setdefault(job.id, job)
     return list(found.values())
 
@@ -79,7 +79,7 @@ def _row(
     label = _label_of(stored["labels"])
     values = {
         "execution": stored["id"],
-        "job": job.jobspec_id,
+        "job": job.job_name,
         "study": job.study,
         "version": job.study_version,
         "probe": stored["arm"] == PROBE_ARM,

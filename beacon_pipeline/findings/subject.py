@@ -32,7 +32,7 @@ class Subject:
 
     @property
     def name(self) -> str:
-        return self.study or self.jobs[0].jobspec_id
+        return self.study or self.jobs[0].job_name
 
 
 def subject_named(ledger: Ledger, name: str | None) -> Subject:
@@ -51,7 +51,7 @@ def subject_named(ledger: Ledger, name: str | None) -> Subject:
     if of_study := jobs_of_study(ledger, name):
         return Subject(of_study, name)
     jobs = ledger.jobs.newest(JOBS_LOOKED_AT)
-    known = [job.jobspec_id for job in jobs] + sorted({job.study for job in jobs if job.study})
+    known = [job.job_name for job in jobs] + sorted({job.study for job in jobs if job.study})
     raise UnknownName("job or study", name, known)
 
 
@@ -74,9 +74,9 @@ def findings_of(ledger: Ledger, subject: Subject, version: int | None = None) ->
     from beacon_pipeline.findings.frames import answers, labels
 
     study = study_on_record(max(records, key=lambda record: (record.version == version, record.version)))
-    if any(labeller.method == RULES for labeller in study.labellers) and any(
-        claim.outcome in BEYOND_THE_KIND for claim in study.claims
-    ):
+    by_rules = [labeller for labeller in study.labellers if labeller.method == RULES]
+    beyond = any(claim.outcome in BEYOND_THE_KIND for claim in (*study.claims, *study.exploratory))
+    if by_rules and (beyond or any(labeller.version for labeller in by_rules)):
         label_by_rules(ledger, subject.jobs)
     frame, judged = answers(ledger, subject.jobs), labels(ledger, subject.jobs)
     return tuple(evaluate(study, frame, None if judged.empty else judged))

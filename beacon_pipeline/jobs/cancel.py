@@ -87,7 +87,7 @@ def cancel_executions_of(
     """Cancel what a cancelled run leaves open; how many executions that were."""
     left = left_by_cancelled(run, ledger, catalog, instance)
     if left:
-        job = ledger.jobs.named(asking_of_run(run).jobspec_id)
+        job = ledger.jobs.named(asking_of_run(run).job_name)
         assert job is not None, "executions belong to a job"
         cells = [execution.cell for execution in left]
         cancel_cells(ledger, catalog, providers, job, cells, actor=f"run:{run.run_id}")
@@ -102,7 +102,7 @@ def left_by_cancelled(
     A run that was still queued never heard of it, and one whose process was killed cannot. What
     another run of the same job works on, or was asked for after the cancel, is that one's.
     """
-    job = ledger.jobs.named(asking_of_run(run).jobspec_id)
+    job = ledger.jobs.named(asking_of_run(run).job_name)
     cells = cells_of_run(catalog, run.tags) if asks_models(run) else []
     record = instance.get_run_record_by_id(run.run_id)
     if job is None or not cells or record is None:

@@ -75,7 +75,7 @@ class Launch:
     tags: Mapping[str, str]
 
 
-def run_tags(catalog: Catalog, jobspec_id: str, keys: KeyRange) -> dict[str, str]:
+def run_tags(catalog: Catalog, job_name: str, keys: KeyRange) -> dict[str, str]:
     """The tags of a run that works on a range of partitions for a job, whoever launches it.
 
     They say which partitions and which job, let a person filter, start runs of models with a
@@ -83,7 +83,7 @@ def run_tags(catalog: Catalog, jobspec_id: str, keys: KeyRange) -> dict[str, str
     """
     priority = max(catalog.model(deployment.model).priority for deployment in keys.deployments)
     tags = {
-        JOB_TAG: jobspec_id,
+        JOB_TAG: job_name,
         RANGE_START_TAG: keys.start,
         RANGE_END_TAG: keys.end,
         PRIORITY_TAG: str(priority),

@@ -14,7 +14,7 @@ from beacon_pipeline.ledger.records import Cell, Job
 def make_job(
     ledger: Ledger,
     catalog: Catalog,
-    jobspec_id: str,
+    job_name: str,
     cells: Collection[Cell],
     *,
     source: str,
@@ -27,7 +27,7 @@ def make_job(
     executions leaves a job that shows what is missing. A job that is there keeps its plan.
     """
     job = ledger.jobs.ensure(
-        jobspec_id,
+        job_name,
         source=source,
         catalog=catalog.name,
         catalog_digest=catalog.digest,

@@ -28,7 +28,7 @@ class JobRef:
     ``schedule`` is the catalog's schedule that a tick asked for.
     """
 
-    jobspec_id: str
+    job_name: str
     source: str
     continues: bool
     schedule: str | None = None
@@ -67,13 +67,13 @@ def job_for(
     that job, because its calls may be running or done: attaching costs nothing, asking again does.
     The first run of a schedule's tick puts the whole tick on record, not only its own cells.
     """
-    existing = ledger.jobs.named(asking.jobspec_id)
+    existing = ledger.jobs.named(asking.job_name)
     if existing is None and asking.schedule in catalog.settings.schedules:
         existing = _job_of_tick(ledger, catalog, asking, catalog.settings.schedules[asking.schedule], actor)
     if existing is None and asking.continues:
         existing = _continued(ledger, cells)
     job = existing or ledger.jobs.ensure(
-        asking.jobspec_id,
+        asking.job_name,
         source=asking.source,
         catalog=catalog.name,
         catalog_digest=catalog.digest,
@@ -91,10 +91,10 @@ def _job_of_tick(
     ledger: Ledger, catalog: Catalog, asking: JobRef, wanted: Schedule, actor: str
 ) -> Job | None:
     if wanted.study is not None:
-        name = asking.jobspec_id
+        name = asking.job_name
         return make_look(ledger, catalog, wanted.study, name, source=asking.source, actor=actor)
     whole = catalog.cells_of(wanted)
-    return make_job(ledger, catalog, asking.jobspec_id, whole, source=asking.source, actor=actor)
+    return make_job(ledger, catalog, asking.job_name, whole, source=asking.source, actor=actor)
 
 
 def _continued(ledger: Ledger, cells: Sequence[Cell]) -> Job | None:

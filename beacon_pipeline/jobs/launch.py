@@ -96,7 +96,7 @@ def ask(
     """
     unfinished = None if new_job else _goes_on(ledger, cells, plan, same_seed)
     if unfinished is None:
-        job = make_job(ledger, catalog, new_jobspec_id(), cells, source="launch", actor=actor, plan=plan)
+        job = make_job(ledger, catalog, new_job_name(), cells, source="launch", actor=actor, plan=plan)
     else:
         job = unfinished
         ledger.executions.ensure(job.id, cells, actor=actor, slots_of=Plan.of(job.plan).executions_of)
@@ -139,7 +139,7 @@ def submit(
     if existing is not None and specified_cells(existing.specification) != sorted(set(cells)):
         raise JobNameTaken(f"job {name!r} is on record with other executions: give the file another name")
     job = make_job(
-        ledger, catalog, name or new_jobspec_id("submit"), cells, source="submit", actor="beacon submit"
+        ledger, catalog, name or new_job_name("submit"), cells, source="submit", actor="beacon submit"
     )
     return LaunchedJob(job, existing is not None, launch_job(instance, catalog, job, cells))
 
@@ -153,12 +153,10 @@ def launch_job(
     blocks are asked at the same time in all regions. Where the catalog changed since Dagster showed it, the
     run that shows it goes first. Raises LaunchError.
     """
-    launches = (
-        [] if _catalog_is_shown(instance, catalog) else [Launch(CATALOG_JOB, {JOB_TAG: job.jobspec_id})]
-    )
+    launches = [] if _catalog_is_shown(instance, catalog) else [Launch(CATALOG_JOB, {JOB_TAG: job.job_name})]
     plan = Plan.of(job.plan)
     ranges = key_ranges(catalog, cells) if plan.is_default else [rectangle(catalog, cells)]
-    launches += [Launch(INFERENCE_JOB, run_tags(catalog, job.jobspec_id, keys)) for keys in ranges]
+    launches += [Launch(INFERENCE_JOB, run_tags(catalog, job.job_name, keys)) for keys in ranges]
     return tuple(launch_runs(launches))
 
 
@@ -177,7 +175,7 @@ def _catalog_is_shown(instance: dg.DagsterInstance, catalog: Catalog) -> bool:
     return True
 
 
-def new_jobspec_id(prefix: str = "ask", now: datetime | None = None) -> str:
+def new_job_name(prefix: str = "ask", now: datetime | None = None) -> str:
     """A name for a fresh job that sorts by time."""
     return f"{prefix}-{now or datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.study import Study
 from beacon_pipeline.catalog.study_file import read_study
-from beacon_pipeline.catalog.study_plan import job_name, plan_of, study_on_record
+from beacon_pipeline.catalog.study_plan import look_job_name, plan_of, study_on_record
 from beacon_pipeline.jobs.job_making import make_job
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job
@@ -22,7 +22,7 @@ def scheduled_study(ledger: Ledger, catalog: Catalog, file: str) -> Study | None
 
 
 def make_look(
-    ledger: Ledger, catalog: Catalog, file: str, jobspec_id: str, *, source: str, actor: str
+    ledger: Ledger, catalog: Catalog, file: str, job_name: str, *, source: str, actor: str
 ) -> Job | None:
     """The job of the look that this name stands for, whole; None where the study has none of this name.
 
@@ -31,7 +31,7 @@ def make_look(
     study = scheduled_study(ledger, catalog, file)
     for look in range(1, len(study.looks) + 1) if study else ():
         assert study is not None
-        if job_name(study.id, study.version, look) == jobspec_id:
+        if look_job_name(study.id, study.version, look) == job_name:
             plan = plan_of(study, catalog, look)
-            return make_job(ledger, catalog, jobspec_id, study.cells, source=source, actor=actor, plan=plan)
+            return make_job(ledger, catalog, job_name, study.cells, source=source, actor=actor, plan=plan)
     return None

@@ -32,7 +32,7 @@ BACKFILL_PREFIX = "backfill-"
 
 def backfill_of(job: Job) -> str | None:
     """The id of the Dagster backfill that asked a job, or None."""
-    return job.jobspec_id.removeprefix(BACKFILL_PREFIX) if job.source == "backfill" else None
+    return job.job_name.removeprefix(BACKFILL_PREFIX) if job.source == "backfill" else None
 
 
 def unfinished_runs(instance: dg.DagsterInstance, job: Job) -> list[dg.DagsterRun]:
@@ -41,7 +41,7 @@ def unfinished_runs(instance: dg.DagsterInstance, job: Job) -> list[dg.DagsterRu
     Every run has the job's tag once it has started; those of a backfill that still wait have only
     the backfill's.
     """
-    tags = [{JOB_TAG: job.jobspec_id}]
+    tags = [{JOB_TAG: job.job_name}]
     if backfill := backfill_of(job):
         tags.append({BACKFILL_TAG: backfill})
     found = [instance.get_runs(dg.RunsFilter(tags=wanted, statuses=UNFINISHED)) for wanted in tags]
@@ -50,7 +50,7 @@ def unfinished_runs(instance: dg.DagsterInstance, job: Job) -> list[dg.DagsterRu
 
 def runs_after(instance: dg.DagsterInstance, job: Job, moment: datetime) -> list[dg.DagsterRun]:
     """The runs that work for a job and were made after a moment, ended ones too."""
-    wanted = dg.RunsFilter(tags={JOB_TAG: job.jobspec_id}, created_after=moment)
+    wanted = dg.RunsFilter(tags={JOB_TAG: job.job_name}, created_after=moment)
     return list(instance.get_runs(wanted))
 
 

@@ -55,7 +55,7 @@ class Job:
     """One round of asking. ``plan`` as JSON, None where every cell is asked once."""
 
     id: str
-    jobspec_id: str
+    job_name: str
     source: str
     catalog: str
     catalog_digest: str
@@ -285,7 +285,7 @@ class Counts:
 class ExecutionSummary:
     """How an execution stands, without what was asked and answered."""
 
-    jobspec_id: str
+    job_name: str
     cell: Cell
     status: Status
     updated_at: datetime  # when it took this status

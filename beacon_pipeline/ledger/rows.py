@@ -46,7 +46,8 @@ def chunks(items: Sequence[Item], size: int = CHUNK) -> Iterable[Sequence[Item]]
 
 
 def job_from(row: sa.RowMapping) -> Job:
-    return Job(**row)
+    values = dict(row)
+    return Job(job_name=values.pop("jobspec_id"), **values)  # the column keeps the name that it was made with
 
 
 def call_from(row: sa.RowMapping | dict[str, Any]) -> Call:

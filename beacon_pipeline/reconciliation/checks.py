@@ -11,7 +11,7 @@ from beacon_pipeline.execution.classify_answer import reasoning_unfinished
 from beacon_pipeline.execution.decide import StatusOf
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import AnswerKind, Status
-from beacon_pipeline.reconciliation.consistency import Shown, deployment_problem, find_mismatch
+from beacon_pipeline.reconciliation.consistency import MaterializedState, deployment_problem, find_mismatch
 from inference.contract import CallStatus
 
 
@@ -33,7 +33,7 @@ class CheckInput:
 
     execution: Execution
     status_of: StatusOf
-    shown: Shown | None
+    shown: MaterializedState | None
     budget: int
 
     @property

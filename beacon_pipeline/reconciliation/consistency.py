@@ -13,7 +13,7 @@ from beacon_pipeline.execution.decide import (
     Action,
     Attendance,
     ExecutionState,
-    MaterializedState,
+    MaterializationMatch,
     StatusOf,
     decide,
     deciding_call,
@@ -26,7 +26,7 @@ from inference.contract import CallStatus
 
 
 @dataclass(frozen=True)
-class Shown:
+class MaterializedState:
     """What Dagster shows of a partition: its newest materialization's metadata."""
 
     execution_id: str | None
@@ -57,8 +57,8 @@ def summary_of_kinds(answers: Sequence[Sibling | Execution]) -> str | None:
 
 
 def shown_of(
-    execution: Execution, of_cell: Sequence[Sibling | Execution], shown: Shown | None
-) -> Shown | None:
+    execution: Execution, of_cell: Sequence[Sibling | Execution], shown: MaterializedState | None
+) -> MaterializedState | None:
     """What a partition shows of one of the executions ``of_cell``: all that the job asked of it, in order.
 
     A partition sums its executions up, under the id of the first, as soon as all are completed. Until then
@@ -67,14 +67,14 @@ def shown_of(
     if len(of_cell) <= 1:
         return shown
     kind = execution.answer_kind.value if execution.answer_kind else None
-    itself = Shown(execution.id, execution.status.value, kind)
+    itself = MaterializedState(execution.id, execution.status.value, kind)
     ours = shown is not None and shown.execution_id in {one.id for one in of_cell}
     if any(one.status is not Status.COMPLETED for one in of_cell) and not ours:
         return itself if execution.status is Status.COMPLETED else None
     if shown is None or not ours:
         return shown
     agrees = (shown.status, shown.answer_kind) == (Status.COMPLETED.value, summary_of_kinds(of_cell))
-    return itself if agrees else Shown(execution.id, shown.status, shown.answer_kind)
+    return itself if agrees else MaterializedState(execution.id, shown.status, shown.answer_kind)
 
 
 def by_cell(executions: Iterable[Execution]) -> dict[Cell, list[Execution]]:
@@ -85,19 +85,19 @@ def by_cell(executions: Iterable[Execution]) -> dict[Cell, list[Execution]]:
     return found
 
 
-def materialized_state(execution: Execution, shown: Shown | None) -> MaterializedState:
+def materialization_match(execution: Execution, shown: MaterializedState | None) -> MaterializationMatch:
     """What Dagster shows of an execution's partition; ``shown`` is None where it is not materialized."""
     if shown is None:
-        return MaterializedState.MISSING
+        return MaterializationMatch.MISSING
     if shown.execution_id != execution.id:
-        return MaterializedState.OTHER
+        return MaterializationMatch.OTHER
     kind = execution.answer_kind.value if execution.answer_kind else None
     agrees = (shown.status, shown.answer_kind) == (execution.status.value, kind)
-    return MaterializedState.AGREES if agrees else MaterializedState.DIFFERS
+    return MaterializationMatch.AGREES if agrees else MaterializationMatch.DIFFERS
 
 
 def find_mismatch(
-    execution: Execution, shown: Shown | None, status_of: StatusOf, *, budget: int
+    execution: Execution, shown: MaterializedState | None, status_of: StatusOf, *, budget: int
 ) -> Mismatch | None:
     """What disagrees about an execution, if anything; with the provider first, to which an answer is lost."""
     return mismatch_with_provider(execution, status_of, budget=budget) or mismatch_with_dagster(
@@ -139,7 +139,7 @@ def contradicts(state: ExecutionState, *, answered: bool) -> bool:
 
 
 def _unattended(
-    execution: Execution, shown: Shown | None, status_of: StatusOf, budget: int
+    execution: Execution, shown: MaterializedState | None, status_of: StatusOf, budget: int
 ) -> ExecutionState:
     """An execution as reconciliation would look at it."""
     deciding = deciding_call(execution, status_of)
@@ -150,12 +150,12 @@ def _unattended(
         deciding,
         budget=budget,
         attended_by=Attendance.NOBODY,
-        shown=materialized_state(execution, shown),
+        shown=materialization_match(execution, shown),
     )
 
 
 def mismatch_with_dagster(
-    execution: Execution, shown: Shown | None, status_of: StatusOf, *, budget: int
+    execution: Execution, shown: MaterializedState | None, status_of: StatusOf, *, budget: int
 ) -> Mismatch | None:
     """Whether Dagster shows of this execution's partition what the ledger says.
 
@@ -166,14 +166,14 @@ def mismatch_with_dagster(
     state = _unattended(execution, shown, status_of, budget)
     remedy = REMEDIES[decide(state)]
     match state.shown:
-        case MaterializedState.MISSING if completed:
+        case MaterializationMatch.MISSING if completed:
             return Mismatch(
                 f"the ledger says {status}, Dagster shows the partition as not materialized", remedy
             )
-        case MaterializedState.OTHER if shown is not None and shown.execution_id is None:
+        case MaterializationMatch.OTHER if shown is not None and shown.execution_id is None:
             found = f"the ledger says {status}, Dagster shows a materialization of no execution"
             return Mismatch(found, remedy if completed else REPORTED_BY_HAND)
-        case MaterializedState.DIFFERS if shown is not None:
+        case MaterializationMatch.DIFFERS if shown is not None:
             kind = execution.answer_kind.value if execution.answer_kind else "no answer"
             return Mismatch(
                 f"the ledger says {status} ({kind}), "
@@ -183,7 +183,7 @@ def mismatch_with_dagster(
     return None
 
 
-def mismatch_of_unknown(shown: Shown) -> Mismatch:
+def mismatch_of_unknown(shown: MaterializedState) -> Mismatch:
     """A partition that shows an execution which the ledger does not have: its row was deleted, or an
     older ledger was put back. Or it shows none: it was reported by hand."""
     if shown.execution_id is None:

@@ -13,7 +13,7 @@ from beacon_pipeline.execution.call_status import states_of
 from beacon_pipeline.execution.decide import (
     Attendance,
     ExecutionState,
-    MaterializedState,
+    MaterializationMatch,
     StatusOf,
     calls_to_poll,
     deciding_call,
@@ -25,9 +25,9 @@ from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Call, Cell, Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.reconciliation.consistency import materialized_state, shown_of
+from beacon_pipeline.reconciliation.consistency import materialization_match, shown_of
 from beacon_pipeline.reconciliation.reconcile import Repair, reconcile
-from beacon_pipeline.reconciliation.view import Materialized
+from beacon_pipeline.reconciliation.view import Materialization
 from inference.contract import CallState, CallStatus, Deployment, NotConfigured
 
 LOOK_SECONDS = 10.0  # for all of a tick's questions to providers together
@@ -63,7 +63,7 @@ class Inspection:
         return self.waits_for is not None
 
 
-ShownBy = Callable[[Sequence[str]], Mapping[str, Materialized]]
+ShownBy = Callable[[Sequence[str]], Mapping[str, Materialization]]
 """Partition keys -> their newest materializations, for those that have one."""
 
 
@@ -119,7 +119,7 @@ class Inspector:
                     states,
                     durable,
                     attended_by=self._attended_by(execution, unattended),
-                    shown=materialized_state(execution, shown),
+                    shown=materialization_match(execution, shown),
                     newest=execution.id in newest,
                 )
             )
@@ -137,7 +137,7 @@ class Inspector:
         durable: Mapping[str, bool],
         *,
         attended_by: Attendance,
-        shown: MaterializedState,
+        shown: MaterializationMatch,
         newest: bool,
     ) -> Inspection:
         deciding = deciding_call(execution, _status_of(states))

@@ -37,7 +37,7 @@ class HealingRun:
     ``tries`` counts the runs that were launched before for the same fingerprint.
     """
 
-    jobspec_id: str
+    job_name: str
     repair: Repair
     keys: KeyRange
     executions: tuple[Execution, ...]
@@ -63,7 +63,7 @@ class HealingRun:
 
     def launch(self, catalog: Catalog) -> Launch:
         """The run, with tags that say why it is there."""
-        tags = run_tags(catalog, self.jobspec_id, self.keys)
+        tags = run_tags(catalog, self.job_name, self.keys)
         why = {
             HEALING_TAG: self.repair.value,
             HEALING_REASON_TAG: REASONS[self.repair],
@@ -74,12 +74,12 @@ class HealingRun:
 
 def healing_runs(
     catalog: Catalog,
-    jobspec_ids: Mapping[str, str],
+    job_names: Mapping[str, str],
     examined: Iterable[Inspection],
     *,
     with_plan: Collection[str] = (),
 ) -> list[HealingRun]:
-    """The fewest runs that heal these, oldest first. Pure. ``jobspec_ids`` is by the job's id.
+    """The fewest runs that heal these, oldest first. Pure. ``job_names`` is by the job's id.
 
     Of a job that is among those ``with_plan`` one run does all that there is to do, block by block in all
     regions, as its first did; it is named by the repair that comes first.
@@ -100,7 +100,7 @@ def healing_runs(
         for keys in ranges:
             cells = cells_between(catalog, keys.start, keys.end)
             found = tuple(execution for cell in cells for execution in executions.get(cell, ()))
-            runs.append(HealingRun(jobspec_ids[job_id], repair, keys, found))
+            runs.append(HealingRun(job_names[job_id], repair, keys, found))
     return sorted(runs, key=lambda run: run.oldest)
 
 
@@ -109,4 +109,4 @@ _ORDER = (Repair.ATTACH, Repair.REDISPATCH, Repair.CORRECT_DAGSTER)  # of the re
 
 def tries_so_far(instance: dg.DagsterInstance, run: HealingRun) -> int:
     """How many runs have been launched for exactly this fingerprint."""
-    return instance.get_runs_count(dg.RunsFilter(tags={WRONG_TAG: run.fingerprint, JOB_TAG: run.jobspec_id}))
+    return instance.get_runs_count(dg.RunsFilter(tags={WRONG_TAG: run.fingerprint, JOB_TAG: run.job_name}))

@@ -21,8 +21,15 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.names import INFERENCE
 from beacon_pipeline.reconciliation.checks import CHECKS, CheckInput, CheckName, CheckOutcome, of_cell
-from beacon_pipeline.reconciliation.consistency import Shown, mismatch_of_unknown, shown_of
-from beacon_pipeline.reconciliation.metadata import materialization_metadata, shown_by, summary_metadata
+from beacon_pipeline.reconciliation.consistency import MaterializedState, mismatch_of_unknown, shown_of
+from beacon_pipeline.reconciliation.metadata import (
+    NO_NEIGHBOURS,
+    Neighbours,
+    materialization_metadata,
+    other_regions,
+    shown_by,
+    summary_metadata,
+)
 
 FETCHED_AT_ONCE = 500
 JOB_METADATA = "job"  # of a check evaluation: the job of the execution it looked at
@@ -35,21 +42,17 @@ SEVERITIES: Mapping[CheckName, dg.AssetCheckSeverity] = {
 
 
 @dataclass(frozen=True)
-class Materialized:
+class Materialization:
     """The newest materialization of a partition."""
 
-    shown: Shown
+    shown: MaterializedState
     target: TargetMaterialization
 
 
 def materialization_of(
-    executions: Sequence[Execution], job: Job, neighbours: Sequence[Execution] = ()
+    executions: Sequence[Execution], job: Job, neighbours: Neighbours = NO_NEIGHBOURS
 ) -> dg.AssetMaterialization:
-    """The event that makes a partition green: all its executions in a job are completed.
-
-    ``neighbours`` are the same question's executions of the same model in other regions, each region's of
-    this job or else of another, which is named as such.
-    """
+    """The event that makes a partition green: all its executions in a job are completed."""
     first, *others = executions
     metadata = (
         summary_metadata(executions, job, neighbours)
@@ -59,7 +62,18 @@ def materialization_of(
     return dg.AssetMaterialization(INFERENCE, partition=key_of(first.cell), metadata=metadata)
 
 
-def shown_of_unknown(ledger: Ledger, materialized: Mapping[str, Materialized]) -> dict[str, Materialized]:
+def observation_of_neighbours(
+    executions: Sequence[Execution], job: Job, neighbours: Neighbours
+) -> dg.AssetObservation:
+    """The event by which Dagster shows, with a partition's newest materialization, what other regions have
+    answered since; it takes the place of the table there."""
+    metadata = other_regions(executions, job, neighbours)
+    return dg.AssetObservation(INFERENCE, partition=key_of(executions[0].cell), metadata=metadata)
+
+
+def shown_of_unknown(
+    ledger: Ledger, materialized: Mapping[str, Materialization]
+) -> dict[str, Materialization]:
     """Of these partitions those that show no execution, or one which the ledger does not have, by key."""
     ids = {m.shown.execution_id for m in materialized.values() if m.shown.execution_id}
     unknown = {None, *ledger.executions.unknown(ids)}
@@ -68,14 +82,14 @@ def shown_of_unknown(ledger: Ledger, materialized: Mapping[str, Materialized]) -
 
 def newest_materializations(
     instance: dg.DagsterInstance, partition_keys: Sequence[str]
-) -> dict[str, Materialized]:
+) -> dict[str, Materialization]:
     """The newest materialization of each of these partitions that has one, by partition key."""
     if not partition_keys:
         return {}  # Dagster reads an empty choice as all partitions
     return _fetched(instance, _newest_ids(instance, set(partition_keys)))
 
 
-def materializations_since(instance: dg.DagsterInstance, since: datetime) -> dict[str, Materialized]:
+def materializations_since(instance: dg.DagsterInstance, since: datetime) -> dict[str, Materialization]:
     """The newest materialization of each partition that has had one since then, by partition key."""
     wanted = dg.AssetRecordsFilter(asset_key=INFERENCE, after_timestamp=since.timestamp())
     first = instance.fetch_materializations(wanted, limit=1, ascending=True).records
@@ -92,8 +106,8 @@ def _newest_ids(instance: dg.DagsterInstance, partition_keys: set[str] | None = 
     return sorted(newest.values())
 
 
-def _fetched(instance: dg.DagsterInstance, storage_ids: Sequence[int]) -> dict[str, Materialized]:
-    found: dict[str, Materialized] = {}
+def _fetched(instance: dg.DagsterInstance, storage_ids: Sequence[int]) -> dict[str, Materialization]:
+    found: dict[str, Materialization] = {}
     for start in range(0, len(storage_ids), FETCHED_AT_ONCE):
         some = storage_ids[start : start + FETCHED_AT_ONCE]
         wanted = dg.AssetRecordsFilter(asset_key=INFERENCE, storage_ids=some)
@@ -101,9 +115,9 @@ def _fetched(instance: dg.DagsterInstance, storage_ids: Sequence[int]) -> dict[s
     return found
 
 
-def _by_partition(records: Sequence[dg.EventLogRecord]) -> dict[str, Materialized]:
+def _by_partition(records: Sequence[dg.EventLogRecord]) -> dict[str, Materialization]:
     return {
-        record.partition_key: Materialized(
+        record.partition_key: Materialization(
             shown=shown_by(record.asset_materialization.metadata),
             target=TargetMaterialization(
                 storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
@@ -117,7 +131,7 @@ def _by_partition(records: Sequence[dg.EventLogRecord]) -> dict[str, Materialize
 def evaluations_of(
     executions: Sequence[Execution],
     status_of: StatusOf,
-    newest: Materialized | None,
+    newest: Materialization | None,
     names: Iterable[CheckName] = CheckName,
     *,
     job: str,
@@ -143,7 +157,7 @@ def evaluations_of(
 
 
 def unknown_evaluation(
-    partition_key: str, newest: Materialized, execution: Execution | None
+    partition_key: str, newest: Materialization, execution: Execution | None
 ) -> dg.AssetCheckEvaluation:
     """The failing check of a partition that Dagster shows from what the ledger does not have.
 
@@ -167,7 +181,7 @@ def unknown_evaluation(
 
 
 def _check_metadata(
-    looked_at: Sequence[CheckInput], shown: Shown | None, outcome: CheckOutcome
+    looked_at: Sequence[CheckInput], shown: MaterializedState | None, outcome: CheckOutcome
 ) -> dict[str, str]:
     first = looked_at[0]
     statuses = Counter(one.execution.status.value for one in looked_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from beacon_pipeline.catalog.study import Study
-from beacon_pipeline.catalog.study_plan import job_name
+from beacon_pipeline.catalog.study_plan import look_job_name
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job
@@ -49,7 +49,7 @@ def looks_of(ledger: Ledger, study: Study) -> list[Look]:
     """All planned looks of a registered study, in order."""
     looks = []
     for number in range(1, len(study.looks) + 1):
-        job = ledger.jobs.named(job_name(study.id, study.version, number))
+        job = ledger.jobs.named(look_job_name(study.id, study.version, number))
         by_status = {} if job is None else dict(ledger.aggregates.counts(job.id).by_status)
         looks.append(Look(number, study.blocks_of(number), job, by_status))
     return looks

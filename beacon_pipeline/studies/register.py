@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from beacon_pipeline.catalog.study import Study
-from beacon_pipeline.catalog.study_plan import job_name, study_on_record
+from beacon_pipeline.catalog.study_plan import look_job_name, study_on_record
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import StudyRecord
@@ -90,7 +90,7 @@ def _refuse_late(ledger: Ledger, record: StudyRecord, kind: Evidence) -> None:
     """Once answers may be there, nothing new can show what was fixed before them."""
     if (
         record.of_kind(kind) is None
-        and ledger.jobs.named(job_name(record.study, record.version, 1)) is not None
+        and ledger.jobs.named(look_job_name(record.study, record.version, 1)) is not None
     ):
         what = kind.value.replace("_", " ")
         raise RegistrationError(f"version {record.version} is being asked already: a {what} comes too late")

@@ -6,7 +6,7 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.study import Study
-from beacon_pipeline.catalog.study_plan import job_name, plan_of
+from beacon_pipeline.catalog.study_plan import look_job_name, plan_of
 from beacon_pipeline.jobs.job_making import make_job
 from beacon_pipeline.jobs.launch import LaunchedJob, launch_job
 from beacon_pipeline.ledger import Ledger
@@ -21,7 +21,7 @@ def job_of_look(ledger: Ledger, catalog: Catalog, study: Study, look: Look, *, a
     LookError for a job of this name that is no look of this study.
     """
     plan = plan_of(study, catalog, look.number)
-    name = job_name(study.id, study.version, look.number)
+    name = look_job_name(study.id, study.version, look.number)
     job = make_job(ledger, catalog, name, study.cells, source="study", actor=actor, plan=plan)
     if job.plan != plan.kept():
         raise LookError(f"job {name!r} is on record with another plan: give the study another id")

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from tests.mutation.modules import EQUIVALENT, MODULES
 from tests.mutation.mutants import Mutant, mutants_of, sample
-from tests.mutation.trying import ROOT, path_of, trial
+from tests.mutation.trying import ROOT, path_of, survivors
 
 DOCUMENT = ROOT / "docs" / "mutation.md"
 REQUIRED = 0.9
@@ -50,7 +50,7 @@ def examine(module: str, options: argparse.Namespace) -> Found:
         raise SystemExit(f"{module}: listed as equivalent, but no mutant of it: {sorted(unknown)}")
     chosen = sample(every, options.most, f"{module} {options.seed}")
     tried = [mutant for mutant in chosen if mutant.key not in equivalent]
-    alive = trial(module, MODULES[module]).survivors(tried, options.at_once)
+    alive = survivors(module, MODULES[module], tried, options.at_once)
     found = Found(module, len(every), len(tried), len(chosen) - len(tried), tuple(alive))
     print(f"{module}: {found.found} of {found.tried} found", flush=True)
     for mutant in alive:

@@ -66,7 +66,12 @@ MODULES: dict[str, tuple[str, ...]] = {
     "dbt_like_checks.tests.generic.expectations": (f"{DATA_TESTS}/tests/test_expectations.py",),
     "dbt_like_checks.tests.generic.tested": (f"{DATA_TESTS}/tests/test_tested.py",),
     "dbt_like_checks.tests.thresholds": (f"{DATA_TESTS}/tests/test_thresholds.py",),
-    "inference.contract": (f"{INFERENCE}/test_contract.py",),
+    "inference.contract.call_state": (f"{INFERENCE}/test_contract.py",),
+    "inference.contract.errors": (f"{INFERENCE}/test_contract.py",),
+    "inference.contract.reply": (f"{INFERENCE}/test_contract.py",),
+    "inference.contract.request": (f"{INFERENCE}/test_contract.py",),
+    "inference.contract.status": (f"{INFERENCE}/test_contract.py",),
+    "inference.contract.values": (f"{INFERENCE}/test_contract.py",),
     "inference.reasoning": (f"{INFERENCE}/test_reasoning.py",),
 }
 

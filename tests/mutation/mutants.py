@@ -68,9 +68,10 @@ def mutants_of(source: str) -> list[Mutant]:
 
 
 def sample(mutants: list[Mutant], most: int, seed: str) -> list[Mutant]:
-    """At most so many of them, the same ones for the same seed."""
-    chosen = random.Random(seed).sample(mutants, min(most, len(mutants)))
-    return sorted(chosen, key=lambda mutant: (mutant.line, mutant.change))
+    """At most so many of them, the same ones for the same seed; a larger sample holds the smaller one."""
+    order = list(mutants)
+    random.Random(seed).shuffle(order)
+    return sorted(order[:most], key=lambda mutant: (mutant.line, mutant.change))
 
 
 Make = Callable[[ast.AST], ast.AST | None]

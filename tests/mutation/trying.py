@@ -8,18 +8,20 @@ reaches which function, and leaves tables, guards and conditions as they are.
 
 from __future__ import annotations
 
+import ast
+import gc
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import json
 import os
 import signal
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -27,6 +29,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.mutation.mutants import Mutant
+from tests.mutation.swapping import LEAST_SECONDS, TIMES_SLOWER, TOO_SLOW, TrySwapped
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("beacon_pipeline", "inference", "dbt_like_checks", "tests", "benchmarks", "examples")
@@ -37,8 +40,6 @@ PYTEST = (
     "--hypothesis-profile=mutation",
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of plugins imported before
 )
-# A mutant that runs for ever is found too: but not one that is only slow on a busy machine.
-LEAST_SECONDS, TIMES_SLOWER = 20.0, 10
 
 # Nothing of a mutant's failure is kept, and none is made smaller.
 settings.register_profile(
@@ -90,49 +91,51 @@ class _Finder(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, self.path, loader=self.loader)
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A module's test files, and how many seconds they take on it as it is."""
+def survivors(module: str, tests: tuple[str, ...], mutants: Sequence[Mutant], at_once: int) -> list[Mutant]:
+    """Those of these mutants with which the tests pass.
 
-    module: str
-    tests: tuple[str, ...]
-    seconds: float
-
-    def survivors(self, mutants: Sequence[Mutant], at_once: int) -> list[Mutant]:
-        """Those of these mutants with which the tests pass."""
-        waiting, running, alive = list(mutants), dict[int, tuple[Mutant, float]](), []
-        limit = max(LEAST_SECONDS, TIMES_SLOWER * self.seconds * at_once)
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                mutant = waiting.pop(0)
-                running[_start(self.module, self.tests, mutant.source)] = mutant, time.monotonic()
-            pid, passed = _first_done(running, limit)
-            mutant, _ = running.pop(pid)
-            if passed:
-                alive.append(mutant)
-        return alive
-
-
-def trial(module: str, tests: tuple[str, ...]) -> Trial:
-    """Run the tests once on the module as it is, and import here the libraries that they import.
-
-    Raises SystemExit where they fail, or do not import the module.
+    Raises SystemExit where the tests fail on the module as it is, or do not import it.
     """
-    source = path_of(module).read_text(encoding="utf-8")
-    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as imported:
-        pid = _start(module, tests, source, imported.name)
-        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
+    source = ast.unparse(ast.parse(path_of(module).read_text(encoding="utf-8")))
+    _import_libraries(module, tests, source)
+    gc.freeze()  # the forks then share these objects' pages
+    with tempfile.TemporaryDirectory() as folder:
+        result_path, calls = Path(folder, "result"), Path(folder, "calls")
+        swapped = TrySwapped(
+            path_of(module), source, [m.source for m in mutants], at_once, _first_done, calls
+        )
+        if not _passes(
+            _start(module, tests, source, lambda: _write(result_path, swapped.written()), swapped)
+        ):
+            raise SystemExit(f"{module}: its tests fail once the libraries are imported")
+        result = json.loads(result_path.read_text("utf-8"))
+    waiting = [mutant for index, mutant in enumerate(mutants) if index not in result["found"]]
+    limit = max(LEAST_SECONDS, TIMES_SLOWER * result["seconds"] * at_once)
+    running: dict[int, tuple[Mutant, float]] = {}
+    alive = []
+    while waiting or running:
+        while waiting and len(running) < at_once:
+            mutant = waiting.pop(0)
+            running[_start(module, tests, mutant.source)] = mutant, time.monotonic()
+        pid, code = _first_done({pid: begun for pid, (_, begun) in running.items()}, limit)
+        mutant, _ = running.pop(pid)
+        if code == 0:
+            alive.append(mutant)
+    return sorted(alive, key=lambda mutant: (mutant.line, mutant.change))
+
+
+def _import_libraries(module: str, tests: tuple[str, ...], source: str) -> None:
+    """Run the tests once on the module as it is, and import here the libraries that they import."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "modules")
+        if not _passes(_start(module, tests, source, lambda: _write(path, "\n".join(sys.modules)))):
             raise SystemExit(f"{module}: its tests fail as it is: {' '.join(tests)}")
-        names = imported.read().split()
+        names = path.read_text("utf-8").split()
     if module not in names:
         raise SystemExit(f"{module}: its tests do not import it: {' '.join(tests)}")
     for name in names:
         if name.split(".")[0] not in OURS and name not in sys.modules:
             _import(name)
-    begun = time.monotonic()
-    if os.waitstatus_to_exitcode(os.waitpid(_start(module, tests, source), 0)[1]) != 0:
-        raise SystemExit(f"{module}: its tests fail once the libraries are imported")
-    return Trial(module, tests, time.monotonic() - begun)
 
 
 def path_of(module: str) -> Path:
@@ -149,15 +152,26 @@ def _import(name: str) -> None:
             return
 
 
-def _start(module: str, tests: tuple[str, ...], source: str, imported: str | None = None) -> int:
-    """Fork a process that runs the tests on this source; returns its id.
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
-    It writes the names of all that it imported into the file ``imported``.
-    """
+
+def _passes(pid: int) -> bool:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def _start(
+    module: str,
+    tests: tuple[str, ...],
+    source: str,
+    at_end: Callable[[], None] = lambda: None,
+    *plugins: object,
+) -> int:
+    """Fork a process that runs the tests on this source, and calls ``at_end``; returns its id."""
     pid = os.fork()
     if pid:
         return pid
-    status = 70
+    status, own = 70, os.getpid()
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
@@ -165,22 +179,22 @@ def _start(module: str, tests: tuple[str, ...], source: str, imported: str | Non
             os.dup2(null, descriptor)
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         sys.meta_path.insert(0, _Finder(module, source))
-        status = int(pytest.main([*PYTEST, *tests], plugins=[_OnSqlite()]))
-        if imported:
-            Path(imported).write_text("\n".join(sys.modules), encoding="utf-8")
+        status = int(pytest.main([*PYTEST, *tests], plugins=[_OnSqlite(), *plugins]))
+        if os.getpid() == own:
+            at_end()
     finally:
         os._exit(status)
 
 
-def _first_done(running: dict[int, tuple[Mutant, float]], limit: float) -> tuple[int, bool]:
-    """Wait for one of these processes; returns its id, and whether its tests passed."""
+def _first_done(running: dict[int, float], limit: float) -> tuple[int, int]:
+    """Wait for one of these processes; returns its id and its exit code, `TOO_SLOW` where it was killed."""
     while True:
-        for pid, (_, begun) in running.items():
+        for pid, begun in running.items():
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
-                return pid, os.waitstatus_to_exitcode(status) == 0
+                return pid, os.waitstatus_to_exitcode(status)
             if time.monotonic() - begun > limit:
                 os.killpg(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-                return pid, False
+                return pid, TOO_SLOW
         time.sleep(0.01)

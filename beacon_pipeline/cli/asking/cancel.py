@@ -29,7 +29,7 @@ def cancel(job: str) -> None:
     left = sum(count for word, count in done.after.items() if not Status(word).is_terminal)
     completed = done.after.get(Status.COMPLETED, 0)
     click.echo(
-        f"job {found.jobspec_id}: {done.stopped_runs} runs stopped; {newly} executions cancelled, "
+        f"job {found.job_name}: {done.stopped_runs} runs stopped; {newly} executions cancelled, "
         f"{completed} completed, {left} still open"
     )
     for run_id, reason in done.not_stopped.items():

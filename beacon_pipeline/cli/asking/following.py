@@ -22,27 +22,51 @@ if TYPE_CHECKING:
 TOLD = 3  # lines on what came, below the matrix; the page has all
 
 
+SAME_COMMAND = "the same command"
+
+
 def launch_and_follow(
-    launch: Callable[[], LaunchedJob], ledger: Ledger, instance: DagsterInstance, catalog: Catalog
+    launch: Callable[[], LaunchedJob],
+    ledger: Ledger,
+    instance: DagsterInstance,
+    catalog: Catalog,
+    *,
+    goes_on: str = SAME_COMMAND,
 ) -> LaunchedJob:
-    """Launch a job's runs, say which job it is, and follow it to its end; with a daemon meanwhile."""
+    """Launch a job's runs, say which job it is, and follow it to its end; with a daemon meanwhile.
+
+    ``goes_on``: the command that goes on with the job when a person interrupts this one.
+    """
     from beacon_pipeline.instance.daemon import Daemon
 
     with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
         asked = launch()
-        announce(asked)
-        _follow_with_progress(asked, ledger, instance, catalog, daemon)
+        announce(asked, catalog)
+        try:
+            _follow_with_progress(asked, ledger, instance, catalog, daemon)
+        except KeyboardInterrupt:
+            job = asked.job.job_name
+            click.echo(
+                f"stopped watching job {job}; nothing is lost: {goes_on} goes on with it, "
+                f"`beacon cancel {job}` gives it up",
+                err=True,
+            )
+            sys.exit(1)
     return asked
 
 
-def announce(asked: LaunchedJob) -> None:
+def announce(asked: LaunchedJob, catalog: Catalog) -> None:
     from beacon_pipeline.catalog.plan import Plan
 
     verb = "continuing" if asked.continued else "new"
     runs = "1 Dagster run" if len(asked.run_ids) == 1 else f"{len(asked.run_ids)} Dagster runs"
     plan = Plan.of(asked.job.plan)
     how = "" if plan.is_default else f" ({plan}; seed {plan.seed})"
-    click.echo(f"{verb} job {asked.job.jobspec_id}{how}: {runs}", err=True)
+    click.echo(f"{verb} job {asked.job.job_name}{how}: {runs}", err=True)
+    if asked.continued and asked.job.catalog_digest != catalog.digest:
+        click.echo(
+            "the catalog has changed since: this job asks as it did, a new one asks as it is now", err=True
+        )
 
 
 def _follow_with_progress(
@@ -68,13 +92,7 @@ def _follow_with_progress(
             settled = sum(n for word, n in counts.by_status.items() if Status(word).is_terminal)
             progress.update(bar, completed=settled, total=counts.executions)
 
-        try:
-            follow(asked, ledger, instance, catalog, tell)
-        except KeyboardInterrupt:
-            console.print(
-                f"stopped watching; nothing is lost: the same command goes on with {asked.job.jobspec_id}"
-            )
-            sys.exit(1)
+        follow(asked, ledger, instance, catalog, tell)
 
 
 def report_and_exit(

@@ -58,7 +58,7 @@ def sample(jobs: tuple[str, ...], size: int, seed: str, name: str | None) -> Non
 
     with open_ledger() as ledger:
         chosen = _jobs(ledger, jobs)
-        name = name or f"{chosen[0].jobspec_id}-{seed}"
+        name = name or f"{chosen[0].job_name}-{seed}"
         drawn = draw_answers(ledger, chosen, size, name=name, seed=seed)
     strata = len({one.stratum for one in drawn})
     click.echo(f"drew {len(drawn)} answers of {strata} strata: {name}")

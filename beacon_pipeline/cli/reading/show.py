@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--arm", help="With a PARTITION: answers of this arm only.")
 @click.option("--block", type=int, help="With a PARTITION: answers of this block only.")
 @click.option("--sample", type=int, help="With a PARTITION: this sample only.")
-@click.option("--job", "jobspec_id", help="A job; default: the newest.")
+@click.option("--job", "job_name", help="A job; default: the newest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; of several answers, a list.")
 def show(
     partition: str | None,
@@ -31,7 +31,7 @@ def show(
     arm: str | None,
     block: int | None,
     sample: int | None,
-    jobspec_id: str | None,
+    job_name: str | None,
     as_json: bool,
 ) -> None:
     """Show what is on record of one PARTITION, such as eu:tiny-mistral|identity_basic, or of a question."""
@@ -43,7 +43,7 @@ def show(
     if chosen and partition is None:
         raise BadInput(f"--{next(iter(chosen))} goes with a PARTITION")
     with open_ledger() as ledger:
-        job = find_job(ledger, jobspec_id)
+        job = find_job(ledger, job_name)
         if partition is not None:
             _show_one(ledger, job, partition, chosen, as_json)
         else:
@@ -88,7 +88,7 @@ def _show_one(
 
 def _in_another_job(partition: str, job: Job, ledger: Ledger, there: Execution) -> str:
     name = ledger.jobs.names([there.job_id])[there.job_id]
-    return f"job {job.jobspec_id} does not ask {partition}: add --job {name}, the newest that does"
+    return f"job {job.job_name} does not ask {partition}: add --job {name}, the newest that does"
 
 
 def _show_question(ledger: Ledger, job: Job, question: str, model: str | None, as_json: bool) -> None:

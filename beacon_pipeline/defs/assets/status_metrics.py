@@ -11,6 +11,7 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.defs.where import code_and_guide
 from beacon_pipeline.execution.decide import on_record
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.runs import cells_under_way
@@ -20,7 +21,7 @@ from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.monitoring.metrics import HOURS, WINDOW, MetricCheck, Metrics, judge, metrics_of
 from beacon_pipeline.names import GROUP, LEDGER, OWNER, STATUS_METRICS
 from beacon_pipeline.reconciliation.consistency import (
-    Shown,
+    MaterializedState,
     by_cell,
     mismatch_with_dagster,
     mismatch_with_provider,
@@ -84,6 +85,7 @@ def metrics_asset(catalog: Catalog) -> dg.AssetsDefinition:
         kinds={"metrics"},
         description=f"How well it goes: figures of what was asked in the last {HOURS} hours.\n\n"
         + FIGURES_IN_WORDS,
+        metadata=code_and_guide(metrics_asset, "looking.md"),
         check_specs=[
             dg.AssetCheckSpec(name.value, asset=STATUS_METRICS, description=DESCRIPTIONS[name])
             for name in MetricCheck
@@ -143,7 +145,7 @@ def _shown_otherwise(instance: dg.DagsterInstance, ledger: Ledger, catalog: Cata
     return len(otherwise | (shown_of_unknown(ledger, recent).keys() & at_rest))
 
 
-def _is_shown_otherwise(execution: Execution, shown: Shown | None, budget: int) -> bool:
+def _is_shown_otherwise(execution: Execution, shown: MaterializedState | None, budget: int) -> bool:
     if mismatch_with_provider(execution, on_record, budget=budget):
         return False
     # It is the newest of its partition: an answer that is not shown there is shown nowhere.

@@ -76,14 +76,14 @@ def _requests(ledger: Ledger, catalog: Catalog, job: Job) -> Iterator[dg.RunRequ
         yield dg.RunRequest(
             job_name=COMPARISONS_JOB,
             run_key=f"comparisons:{end}",
-            tags={COMPARED_TAG: job.jobspec_id, RANGE_START_TAG: ends[0], RANGE_END_TAG: ends[1]},
+            tags={COMPARED_TAG: job.job_name, RANGE_START_TAG: ends[0], RANGE_END_TAG: ends[1]},
         )
     if key := _study_key(job):
         yield dg.RunRequest(
             job_name=FINDINGS_JOB,
             run_key=f"findings:{end}",
             partition_key=key,
-            tags={COMPARED_TAG: job.jobspec_id},
+            tags={COMPARED_TAG: job.job_name},
         )
 
 

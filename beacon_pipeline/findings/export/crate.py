@@ -63,11 +63,11 @@ def crate(folder: Path, subject: Subject, ended: datetime, about: Mapping[str, s
     for job in subject.jobs:
         action = made.add_action(
             beacon,
-            identifier=f"#job-{job.jobspec_id}",
+            identifier=f"#job-{job.job_name}",
             object=asked,
             result=answered,
             properties={
-                "name": f"Asking: {job.jobspec_id}",
+                "name": f"Asking: {job.job_name}",
                 "description": "The questions were put to the models, and their answers recorded.",
                 "startTime": job.created_at.isoformat(timespec="seconds"),
                 "endTime": max(ended, job.created_at).isoformat(timespec="seconds"),
@@ -87,7 +87,7 @@ def _title(subject: Subject) -> str:
 
 
 def _description(subject: Subject) -> str:
-    jobs = ", ".join(job.jobspec_id for job in subject.jobs)
+    jobs = ", ".join(job.job_name for job in subject.jobs)
     study = f"the study {subject.study}, " if subject.study else ""
     return (
         f"Answers of the same language models to the same questions in several regions: {study}jobs {jobs}. "

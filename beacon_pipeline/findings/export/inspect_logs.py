@@ -80,7 +80,7 @@ def log_of(subject: Subject, region: str, model: str, rows: Sequence[Row]) -> Ev
             dataset=EvalDataset(name=subject.name, samples=len(names), sample_ids=names),
             config=EvalConfig(epochs=epochs),
             packages={"beacon-pipeline": _own_version()},
-            metadata={"region": region, "model": model, "jobs": [job.jobspec_id for job in subject.jobs]},
+            metadata={"region": region, "model": model, "jobs": [job.job_name for job in subject.jobs]},
         ),
         plan=EvalPlan(config=_config(rows)),
         results=_results(rows),

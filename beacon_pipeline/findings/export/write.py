@@ -103,7 +103,7 @@ def _plan(subject: Subject, record: StudyRecord | None) -> dict[str, Any]:
     """What was planned, as it is on record: the jobs, and the study with what vouches for it."""
     jobs = [
         {
-            "job": job.jobspec_id,
+            "job": job.job_name,
             "source": job.source,
             "created_at": job.created_at.isoformat(),
             "catalog": job.catalog,

@@ -67,7 +67,7 @@ def page_of(
     _require_apart(subject, others)
     jobs = [*subject.jobs, *(others.jobs if others else ())]
     rows, texts = packed_rows(ledger, jobs)
-    own = {job.jobspec_id for job in subject.jobs}
+    own = {job.job_name for job in subject.jobs}
     own_rows = [row for row in rows if row["job"] in own]
     other_rows = [row for row in rows if row["job"] not in own]
     if not own_rows:

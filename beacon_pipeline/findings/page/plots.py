@@ -167,7 +167,7 @@ def _timeline(ledger: Ledger, jobs: Sequence[Job]) -> Plot:
     kinds = ledger.aggregates.kinds_by_region([job.id for job in rounds])
     rows = [
         _share(
-            (f"{job.created_at:%Y-%m-%d %H:%M}", job.jobspec_id, region),
+            (f"{job.created_at:%Y-%m-%d %H:%M}", job.job_name, region),
             Share(counts.get("refusal", 0), sum(counts.values())),
         )
         for job in reversed(rounds)

@@ -63,7 +63,7 @@ def asked(subject: Subject, rows: Sequence[Row], summary: Summary) -> list[tuple
 
     found = [
         ("Study", subject.study or "none"),
-        ("Jobs" if len(subject.jobs) > 1 else "Job", ", ".join(job.jobspec_id for job in subject.jobs)),
+        ("Jobs" if len(subject.jobs) > 1 else "Job", ", ".join(job.job_name for job in subject.jobs)),
         ("Regions", listed("region")),
         ("Models", listed("model")),
         ("Questions", listed("question")),

@@ -50,13 +50,13 @@ class Aggregates(Part):
         """
         return self._database.read(lambda c: read_statistics(c, since=since, overdue=overdue))
 
-    def statuses_by_region(self, jobspec_ids: Iterable[str]) -> dict[str, dict[str, dict[Status, int]]]:
+    def statuses_by_region(self, job_names: Iterable[str]) -> dict[str, dict[str, dict[Status, int]]]:
         """How many executions of these jobs have which status: job, then region, then status."""
         table = executions_table
 
         def read(connection: sa.Connection) -> dict[str, dict[str, dict[Status, int]]]:
             found: dict[str, dict[str, dict[Status, int]]] = {}
-            for some in chunks(sorted(set(jobspec_ids))):
+            for some in chunks(sorted(set(job_names))):
                 query = (
                     sa.select(jobs_table.c.jobspec_id, table.c.region, table.c.status, sa.func.count())
                     .join(jobs_table, jobs_table.c.id == table.c.job_id)

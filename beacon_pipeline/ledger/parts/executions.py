@@ -166,7 +166,7 @@ class Executions(Part):
         table = executions_table
         query = (
             sa.select(
-                jobs_table.c.jobspec_id,
+                jobs_table.c.jobspec_id.label("job_name"),
                 *(table.c.region, table.c.model, table.c.question, table.c.status, table.c.updated_at),
                 *(table.c.failure_code, table.c.failure_message, table.c.dead_lettered_at),
             )

@@ -24,7 +24,7 @@ class Jobs(Part):
 
     def ensure(
         self,
-        jobspec_id: str,
+        job_name: str,
         *,
         source: str,
         catalog: str,
@@ -33,14 +33,14 @@ class Jobs(Part):
         plan: dict[str, Any] | None = None,
         catalog_content: dict[str, Any] | None = None,
     ) -> Job:
-        """The job with this ``jobspec_id``, made now if there is none.
+        """The job with this ``job_name``, made now if there is none.
 
         What the catalog held is kept too, once for each digest.
         """
         now = self._clock()
         values = {
             "id": new_id(),
-            "jobspec_id": jobspec_id,
+            "jobspec_id": job_name,
             "source": source,
             "catalog": catalog,
             "catalog_digest": catalog_digest,
@@ -54,14 +54,14 @@ class Jobs(Part):
             self._database.insert_missing(connection, jobs_table, [values])
             if catalog_content is not None:
                 self._database.insert_missing(connection, catalogs_table, [content])
-            found = sa.select(jobs_table).where(jobs_table.c.jobspec_id == jobspec_id)
+            found = sa.select(jobs_table).where(jobs_table.c.jobspec_id == job_name)
             return rows.job_from(connection.execute(found).mappings().one())
 
         return self._database.write(ensure)
 
-    def named(self, jobspec_id: str) -> Job | None:
-        """The job with this ``jobspec_id``, or None."""
-        return self._one_job(sa.select(jobs_table).where(jobs_table.c.jobspec_id == jobspec_id))
+    def named(self, job_name: str) -> Job | None:
+        """The job with this ``job_name``, or None."""
+        return self._one_job(sa.select(jobs_table).where(jobs_table.c.jobspec_id == job_name))
 
     def newest(self, limit: int = 50) -> list[Job]:
         """The newest jobs, newest first."""
@@ -105,7 +105,7 @@ class Jobs(Part):
         return self._database.read(lambda c: set(c.scalars(query)))
 
     def moving(self, since: datetime) -> set[str]:
-        """The ``jobspec_id`` of each job in which an execution took its status since then."""
+        """The ``job_name`` of each job in which an execution took its status since then."""
         table = executions_table
         query = (
             sa.select(jobs_table.c.jobspec_id)
@@ -117,7 +117,7 @@ class Jobs(Part):
         return self._database.read(lambda c: set(c.scalars(query)))
 
     def names(self, job_ids: Iterable[str]) -> dict[str, str]:
-        """The ``jobspec_id`` of each of these jobs, by the job's id."""
+        """The ``job_name`` of each of these jobs, by the job's id."""
         columns = jobs_table.c.id, jobs_table.c.jobspec_id
 
         def read(connection: sa.Connection) -> dict[str, str]:
@@ -166,6 +166,12 @@ class Jobs(Part):
         newest = sa.select(sa.func.max(done.c.at)).where(done.c.at > after, done.c.at < before)
         found: datetime | None = self._database.read(lambda c: c.execute(newest).scalar())
         return found
+
+    def content_unlike(self, job_id: str, digest: str) -> dict[str, Any] | None:
+        """What the catalog of a job held, where it has another digest than this one, and was kept."""
+        own = sa.select(jobs_table.c.catalog_digest).where(jobs_table.c.id == job_id)
+        found: str | None = self._database.read(lambda c: c.scalar(own))
+        return None if found in (None, digest) else self.catalog_content(str(found))
 
     def catalog_content(self, digest: str) -> dict[str, Any] | None:
         """What the catalog with this digest held, or None: older jobs kept the digest alone."""

@@ -327,6 +327,27 @@ def test_other_weights_are_read_strictly(folder: Path, sources: str, told: str) 
     assert told in problems(folder)[0]
 
 
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        ("language: zh-hans, translates: nothing", "it translates 'nothing', which is no question here"),
+        ("language: zh-hans, translates: new", "'new' is no original: name the one that all translate"),
+        ("translates: taiwan_status", "give 'language' to it and to 'taiwan_status'"),
+        ("language: Chinese", "language"),
+    ],
+)
+def test_translations_are_read_strictly(folder: Path, added: str, told: str) -> None:
+    file = folder / "questions.yaml"
+    entry = "{id: new, text: Q?, category: control, sensitivity: low%s}\n"
+    file.write_text(file.read_text() + "  - " + entry % f", {added}")
+    assert told in problems(folder)[0]
+
+
+def test_questions_without_a_language_are_in_the_content_as_they_were() -> None:
+    listed = load_catalog("demo").content["questions"]
+    assert {key for question in listed for key in question} == {"id", "text", "category", "sensitivity"}
+
+
 def test_what_is_asked_decides_the_digest(folder: Path) -> None:
     before = load_catalog(str(folder)).digest
     edit(folder, "questions.yaml", "What is 7 times 8?", "What is 7 times 9?")

@@ -98,7 +98,7 @@ def test_findings_are_by_study_and_version_and_the_scorecard_counts_them(
             catalog_digest=CATALOG.digest,
             plan={"study": "demo", "version": 1},
         )
-        assert made.jobspec_id == "study-demo"
+        assert made.job_name == "study-demo"
     location.ask(**{JOB_TAG: "study-demo"})
     found = sensed(location)
     assert isinstance(found, dg.SensorResult)

@@ -13,7 +13,7 @@ from beacon_pipeline.catalog.new import make_catalog
 from beacon_pipeline.catalog.study_file import read_study
 from beacon_pipeline.catalog.study_plan import plan_of
 from beacon_pipeline.definitions import build_definitions
-from beacon_pipeline.defs.schedules import catalog_schedules, tick_jobspec_id
+from beacon_pipeline.defs.schedules import catalog_schedules, tick_job_name
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.jobs.job_of_run import JobRef, asking_of, job_for
@@ -79,7 +79,7 @@ def test_the_same_tick_has_the_same_run_keys_and_the_next_one_others() -> None:
     keys = [r.run_key for r in tick("control_hourly")]
     assert keys == [r.run_key for r in tick("control_hourly")]
     assert len(set(keys)) == len(keys)
-    assert tick_jobspec_id("a", AT) != tick_jobspec_id("a", AT.replace(minute=1))
+    assert tick_job_name("a", AT) != tick_job_name("a", AT.replace(minute=1))
 
 
 def test_a_preview_of_a_tick_asks_nobody(instance: dg.DagsterInstance) -> None:
@@ -95,7 +95,7 @@ def test_the_first_run_of_a_tick_puts_the_whole_tick_on_record(instance: dg.Dags
     location.run(INFERENCE_JOB, *keys, **dict(request.tags))
     with LedgerResource().open() as ledger:
         (job,) = ledger.jobs.newest()
-        assert (job.jobspec_id, job.source) == ("control_hourly-20261124T0800Z", "schedule")
+        assert (job.job_name, job.source) == ("control_hourly-20261124T0800Z", "schedule")
         assert specified_cells(job.specification) == sorted(CONTROL)
         assert ledger.aggregates.counts(job.id).by_status == {"completed": 3, "pending": 24}
 

@@ -11,7 +11,7 @@ from beacon_pipeline.execution.decide import (
     Attendance,
     CallStage,
     ExecutionState,
-    MaterializedState,
+    MaterializationMatch,
     calls_to_poll,
     decide,
     deciding_call,
@@ -38,7 +38,7 @@ EVERY_STATE = [
         [True, False],  # durable
         [True, False],  # submitting
         Attendance,
-        MaterializedState,
+        MaterializationMatch,
         [True, False],  # newest
         [True, False],  # acknowledged
     )

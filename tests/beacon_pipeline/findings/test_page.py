@@ -93,7 +93,7 @@ def test_the_path_of_an_execution_has_its_alerts(file_ledger: Ledger) -> None:
     asked, later = rows[0]["queued_at"], rows[0]["queued_at"] + timedelta(minutes=1)
     check = "check:inference:non_empty_output"
     alerts = [
-        AlertSpan("timed_out", job.jobspec_id, "eu:m|a", asked, later),
+        AlertSpan("timed_out", job.job_name, "eu:m|a", asked, later),
         AlertSpan("timed_out", "another job", "eu:m|a", asked),
         AlertSpan(check, None, "eu:m|b", later),
         AlertSpan(check, None, "eu:m|b", asked - timedelta(minutes=1)),

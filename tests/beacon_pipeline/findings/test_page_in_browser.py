@@ -194,7 +194,7 @@ def test_prompts_that_differ_are_marked_found_and_shown_side_by_side(shown: Page
         job = an_answered_study(
             ledger, study, lambda e: "No." if (e.arm, e.question) == ("strict", "q01") else "Yes."
         )
-        spans = [AlertSpan("timed_out", job.jobspec_id, "eu:m|q01", job.created_at)]
+        spans = [AlertSpan("timed_out", job.job_name, "eu:m|q01", job.created_at)]
         write_page(tmp_path / "page.html", page_of(ledger, subject_named(ledger, "s"), alerts=spans))
     page.open((tmp_path / "page.html").as_uri())
     until(page, "return document.documentElement.dataset.ready")

@@ -221,7 +221,7 @@ def a_tick_of_a_schedule_is_a_job(life: Life) -> None:
     subprocess.run([*switch, "start", *workspace], env=life.env, check=True, capture_output=True)
 
     def asked() -> list[str]:
-        return [job.jobspec_id for job in life.ledger.jobs.newest() if job.source == "schedule"]
+        return [job.job_name for job in life.ledger.jobs.newest() if job.source == "schedule"]
 
     life.wait_for("tick", lambda: bool(asked()))
     subprocess.run([*switch, "stop", *workspace], env=life.env, check=True, capture_output=True)

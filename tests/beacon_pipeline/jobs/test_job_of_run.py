@@ -54,7 +54,7 @@ def test_tags_name_the_job(tags: dict[str, str], expected: JobRef) -> None:
 
 
 @pytest.mark.parametrize(
-    ("root", "tags", "jobspec_id"),
+    ("root", "tags", "job_name"),
     [
         (None, {}, "run-r1"),
         (None, {ROOT_RUN_TAG: "r9"}, "run-r9"),
@@ -64,15 +64,15 @@ def test_tags_name_the_job(tags: dict[str, str], expected: JobRef) -> None:
     ],
 )
 def test_a_run_that_repeats_another_belongs_to_its_job(
-    root: str | None, tags: dict[str, str], jobspec_id: str
+    root: str | None, tags: dict[str, str], job_name: str
 ) -> None:
     run = dg.DagsterRun(job_name="any", run_id="r1", root_run_id=root, parent_run_id=root, tags=tags)
-    assert asking_of_run(run).jobspec_id == jobspec_id
+    assert asking_of_run(run).job_name == job_name
 
 
 def asked_in(ledger: Ledger, asking: JobRef, cells: list = CELLS) -> tuple[str, list]:
     job, asked = job_for(ledger, CATALOG, asking, cells, actor="test")
-    return job.jobspec_id, asked
+    return job.job_name, asked
 
 
 def test_a_fresh_run_makes_a_job_of_its_own(ledger: Ledger) -> None:
@@ -135,10 +135,10 @@ def test_the_first_run_of_a_tick_puts_the_whole_tick_on_record(ledger: Ledger) -
     name, wanted = next(iter(CATALOG.settings.schedules.items()))
     whole = CATALOG.cells_of(wanted)
     own = list(whole[:1])
-    jobspec_id, asked = asked_in(ledger, JobRef("tick", "schedule", continues=False, schedule=name), own)
+    job_name, asked = asked_in(ledger, JobRef("tick", "schedule", continues=False, schedule=name), own)
     job = ledger.jobs.named("tick")
     assert job is not None
-    assert (jobspec_id, asked, job.source) == ("tick", own, "schedule")
+    assert (job_name, asked, job.source) == ("tick", own, "schedule")
     assert sorted(e.cell for e in ledger.executions.of_job(job.id)) == sorted(whole)
 
 

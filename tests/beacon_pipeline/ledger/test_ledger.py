@@ -19,7 +19,8 @@ from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import CallFacts, Execution, Outcome, Retry, Unsuccessful
 from beacon_pipeline.ledger.schema import Base
-from beacon_pipeline.ledger.status import LEGAL_TRANSITIONS, Cause, IllegalTransition, Status, require_legal
+from beacon_pipeline.ledger.status import Cause, Status
+from beacon_pipeline.ledger.transitions import LEGAL_TRANSITIONS, IllegalTransition, require_legal
 from beacon_pipeline.ledger.types import escape_exact, unescape_exact
 from inference.contract import CallFailure, CallStatus, FailureCode
 from tests.beacon_pipeline.asking import CELLS, SUCCEEDED, a_job, a_request_for, completed
@@ -274,7 +275,7 @@ def test_nine_first_starts_at_once(database_url: str) -> None:
     with ThreadPoolExecutor(9) as threads:
         list(threads.map(first_start, range(9)))
     with closing(Ledger(database_url)) as ledger:
-        assert a_job(ledger).jobspec_id == "job-1"
+        assert a_job(ledger).job_name == "job-1"
 
 
 def test_the_ledger_lives_beside_dagsters_tables_in_one_database(database_url: str) -> None:
@@ -287,7 +288,7 @@ def test_the_ledger_lives_beside_dagsters_tables_in_one_database(database_url: s
         connection.execute("INSERT INTO public.alembic_version VALUES ('29b539ebc72a')")
     with closing(Ledger(database_url)) as ledger:
         ledger.migrate()
-        assert a_job(ledger).jobspec_id == "job-1"
+        assert a_job(ledger).job_name == "job-1"
 
 
 def test_a_passing_lock_is_waited_for_and_nothing_is_half_written(ledger: Ledger, database_url: str) -> None:
@@ -300,7 +301,7 @@ def test_a_passing_lock_is_waited_for_and_nothing_is_half_written(ledger: Ledger
             job = threads.submit(a_job, ledger)
             assert ledger.jobs.latest() is None
             blocker.exec_driver_sql("ROLLBACK")
-            assert job.result().jobspec_id == "job-1"
+            assert job.result().job_name == "job-1"
     engine.dispose()
 
 

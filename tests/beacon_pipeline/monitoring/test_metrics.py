@@ -254,7 +254,7 @@ def test_a_partition_that_shows_something_else_is_a_mismatch(instance: dg.Dagste
     for wrong, materialization in enumerate(told, start=1):
         instance.report_runless_asset_event(materialization)
         assert mismatches(instance) == wrong
-    location.ask(**{JOB_TAG: job.jobspec_id})
+    location.ask(**{JOB_TAG: job.job_name})
     assert mismatches(instance) == 0
 
 

@@ -16,7 +16,7 @@ from beacon_pipeline.reconciliation.checks import (
     of_cell,
 )
 from beacon_pipeline.reconciliation.checks import status_consistency as consistent
-from beacon_pipeline.reconciliation.consistency import Shown
+from beacon_pipeline.reconciliation.consistency import MaterializedState
 from beacon_pipeline.reconciliation.reconcile import REMEDIES
 from inference.contract import CallStatus, FinishReason
 from tests.beacon_pipeline.executions import MOMENT, a_call, an_execution, attempts
@@ -82,7 +82,7 @@ def test_the_region_and_the_model_are_those_asked() -> None:
     assert "flagged unusable" in elsewhere.remedy
 
 
-SHOWN = Shown("e1", "completed", "substantive")
+SHOWN = MaterializedState("e1", "completed", "substantive")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,12 @@ SHOWN = Shown("e1", "completed", "substantive")
     ],
 )
 def test_the_three_truths(
-    status: Status, call_status: CallStatus | None, shown: Shown | None, passed: bool, seen: str, remedy: str
+    status: Status,
+    call_status: CallStatus | None,
+    shown: MaterializedState | None,
+    passed: bool,
+    seen: str,
+    remedy: str,
 ) -> None:
     ended = attempts(a_call(settled_at=MOMENT)) if call_status else ()
     execution = an_execution(status, attempts=ended)

@@ -9,19 +9,19 @@ from beacon_pipeline.execution.decide import (
     Action,
     CallStage,
     ExecutionState,
-    MaterializedState,
+    MaterializationMatch,
     on_record,
 )
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.reconciliation.consistency import (
     REPORTED_BY_HAND,
+    MaterializedState,
     Mismatch,
-    Shown,
     by_cell,
     contradicts,
     deployment_problem,
     find_mismatch,
-    materialized_state,
+    materialization_match,
     mismatch_of_unknown,
     mismatch_with_dagster,
     mismatch_with_provider,
@@ -131,8 +131,8 @@ def test_an_answer_of_an_earlier_call_is_lost_whatever_became_of_the_newest() ->
 @pytest.mark.parametrize(
     ("status", "shown", "found", "remedy"),
     [
-        (Status.COMPLETED, Shown("e1", "completed", "substantive"), None, None),
-        (Status.COMPLETED, Shown("another", "failed", None), None, None),
+        (Status.COMPLETED, MaterializedState("e1", "completed", "substantive"), None, None),
+        (Status.COMPLETED, MaterializedState("another", "failed", None), None, None),
         (Status.FAILED, None, None, None),
         (
             Status.COMPLETED,
@@ -142,46 +142,46 @@ def test_an_answer_of_an_earlier_call_is_lost_whatever_became_of_the_newest() ->
         ),
         (
             Status.COMPLETED,
-            Shown(None, None, None),
+            MaterializedState(None, None, None),
             "the ledger says completed, Dagster shows a materialization of no execution",
             REMEDIES[Action.SHOW],
         ),
         (
             Status.FAILED,
-            Shown(None, None, None),
+            MaterializedState(None, None, None),
             "the ledger says failed, Dagster shows a materialization of no execution",
             REPORTED_BY_HAND,
         ),
         (
             Status.COMPLETED,
-            Shown("e1", "completed", "refusal"),
+            MaterializedState("e1", "completed", "refusal"),
             "the ledger says completed (substantive), Dagster shows completed (refusal)",
             REMEDIES[Action.SHOW],
         ),
         (
             Status.COMPLETED,
-            Shown("e1", "failed", "substantive"),
+            MaterializedState("e1", "failed", "substantive"),
             "the ledger says completed (substantive), Dagster shows failed (substantive)",
             REMEDIES[Action.SHOW],
         ),
         (
             Status.FAILED,
-            Shown("e1", "completed", None),
+            MaterializedState("e1", "completed", None),
             "the ledger says failed (no answer), Dagster shows completed (no answer)",
             REMEDIES[Action.DISPATCH],
         ),
-        (Status.FAILED, Shown("e1", "failed", None), None, None),
+        (Status.FAILED, MaterializedState("e1", "failed", None), None, None),
     ],
 )
 def test_what_dagster_shows(
-    status: Status, shown: Shown | None, found: str | None, remedy: str | None
+    status: Status, shown: MaterializedState | None, found: str | None, remedy: str | None
 ) -> None:
     mismatch = mismatch_with_dagster(an_execution(status), shown, on_record, budget=3)
     assert mismatch == (Mismatch(found, remedy) if found and remedy else None)
 
 
 def test_the_remedy_of_what_dagster_shows_knows_the_budget_and_the_acknowledged() -> None:
-    shown = Shown("e1", "completed", None)
+    shown = MaterializedState("e1", "completed", None)
     failed = an_execution(Status.FAILED)
     spent = mismatch_with_dagster(failed, shown, on_record, budget=0)
     assert spent is not None
@@ -193,7 +193,7 @@ def test_the_remedy_of_what_dagster_shows_knows_the_budget_and_the_acknowledged(
 
 def test_the_provider_comes_before_dagster() -> None:
     execution = an_execution(Status.FAILED, attempts=(replace(attempts(a_call())[0], settled_at=MOMENT),))
-    shown = Shown("e1", "completed", None)
+    shown = MaterializedState("e1", "completed", None)
     with_provider = find_mismatch(execution, shown, lambda _: CallStatus.SUCCEEDED, budget=3)
     with_dagster = find_mismatch(execution, shown, lambda _: CallStatus.FAILED, budget=3)
     assert with_provider is not None
@@ -206,24 +206,26 @@ def test_the_provider_comes_before_dagster() -> None:
 @pytest.mark.parametrize(
     ("shown", "state"),
     [
-        (None, MaterializedState.MISSING),
-        (Shown("e1", "completed", "substantive"), MaterializedState.AGREES),
-        (Shown("e1", "completed", "empty"), MaterializedState.DIFFERS),
-        (Shown("e1", "failed", "substantive"), MaterializedState.DIFFERS),
-        (Shown("e2", "completed", "substantive"), MaterializedState.OTHER),
-        (Shown(None, None, None), MaterializedState.OTHER),
+        (None, MaterializationMatch.MISSING),
+        (MaterializedState("e1", "completed", "substantive"), MaterializationMatch.AGREES),
+        (MaterializedState("e1", "completed", "empty"), MaterializationMatch.DIFFERS),
+        (MaterializedState("e1", "failed", "substantive"), MaterializationMatch.DIFFERS),
+        (MaterializedState("e2", "completed", "substantive"), MaterializationMatch.OTHER),
+        (MaterializedState(None, None, None), MaterializationMatch.OTHER),
     ],
 )
-def test_what_a_partition_shows_of_an_execution(shown: Shown | None, state: MaterializedState) -> None:
-    assert materialized_state(an_execution(), shown) is state
+def test_what_a_partition_shows_of_an_execution(
+    shown: MaterializedState | None, state: MaterializationMatch
+) -> None:
+    assert materialization_match(an_execution(), shown) is state
 
 
 def test_what_dagster_shows_and_the_ledger_does_not_have() -> None:
-    deleted = mismatch_of_unknown(Shown("e9", "completed", "empty"))
+    deleted = mismatch_of_unknown(MaterializedState("e9", "completed", "empty"))
     assert "execution e9, which the ledger does not have" in deleted.found
     assert "restore" in deleted.remedy
     assert "ask anew in a new job" in deleted.remedy
-    by_hand = mismatch_of_unknown(Shown(None, None, None))
+    by_hand = mismatch_of_unknown(MaterializedState(None, None, None))
     assert by_hand == Mismatch("Dagster shows a materialization of no execution", REPORTED_BY_HAND)
     assert "wipe it in the UI, or ask again in a new job" in REPORTED_BY_HAND
 
@@ -240,8 +242,14 @@ def test_an_answer_of_another_region_or_model_is_a_problem() -> None:
 
 def test_an_empty_answer_is_a_completed_one() -> None:
     empty = an_execution(answer="", answer_kind=AnswerKind.EMPTY)
-    assert mismatch_with_dagster(empty, Shown("e1", "completed", "empty"), on_record, budget=3) is None
-    assert mismatch_with_dagster(empty, Shown("e1", "completed", None), on_record, budget=3) is not None
+    assert (
+        mismatch_with_dagster(empty, MaterializedState("e1", "completed", "empty"), on_record, budget=3)
+        is None
+    )
+    assert (
+        mismatch_with_dagster(empty, MaterializedState("e1", "completed", None), on_record, budget=3)
+        is not None
+    )
 
 
 OTHERS = "another execution", "completed", "substantive"
@@ -279,13 +287,17 @@ def test_what_a_partition_shows_of_one_of_its_executions(
     ]
     if of_cell[2].status is Status.COMPLETED:
         of_cell[2] = replace(of_cell[2], answer_kind=AnswerKind.REFUSAL)
-    found = shown_of(of_cell[1], of_cell, shown and Shown(*shown))
-    assert found == (expected and Shown(*expected))
+    found = shown_of(of_cell[1], of_cell, shown and MaterializedState(*shown))
+    assert found == (expected and MaterializedState(*expected))
 
 
-@pytest.mark.parametrize("shown", [None, Shown(*OTHERS), Shown("e1", "completed", "refusal")])
+@pytest.mark.parametrize(
+    "shown", [None, MaterializedState(*OTHERS), MaterializedState("e1", "completed", "refusal")]
+)
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
-def test_a_partition_of_one_execution_is_taken_as_it_is(status: Status, shown: Shown | None) -> None:
+def test_a_partition_of_one_execution_is_taken_as_it_is(
+    status: Status, shown: MaterializedState | None
+) -> None:
     alone = an_execution(status)
     assert shown_of(alone, [alone], shown) == shown
 

@@ -36,7 +36,7 @@ def examined(execution: Execution, repair: Repair = Repair.ATTACH) -> Inspection
 
 def planned(*looked_at: Inspection) -> list[tuple[str, Repair, list[str]]]:
     return [
-        (run.jobspec_id, run.repair, [e.id for e in run.executions])
+        (run.job_name, run.repair, [e.id for e in run.executions])
         for run in healing_runs(CATALOG, JOBS, looked_at)
     ]
 
@@ -152,6 +152,6 @@ def test_a_job_with_a_plan_is_healed_by_one_run_at_a_time_over_all_that_is_wrong
     assert (first.repair, [e.id for e in first.executions]) == (Repair.ATTACH, ["a2"])
     assert first.keys.start == f"us:tiny-qwen|{QUESTIONS[0]}"
     assert first.keys.end == f"eu:tiny-qwen|{QUESTIONS[3]}"
-    assert [run.jobspec_id for run in others] == ["job-2", "job-2"]
+    assert [run.job_name for run in others] == ["job-2", "job-2"]
     (second,) = healing_runs(CATALOG, JOBS, [looked_at[0], looked_at[2]], with_plan={"j1"})
     assert (second.repair, [e.id for e in second.executions]) == (Repair.REDISPATCH, ["a1"])

@@ -25,11 +25,11 @@ from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Unsuccessful
 from beacon_pipeline.ledger.rows import executions_table
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.reconciliation.consistency import Shown
+from beacon_pipeline.reconciliation.consistency import MaterializedState
 from beacon_pipeline.reconciliation.inspect import Inspection, Inspector
 from beacon_pipeline.reconciliation.reconcile import Repair
 from beacon_pipeline.reconciliation.repair_runs import healing_runs
-from beacon_pipeline.reconciliation.view import Materialized, TargetMaterialization
+from beacon_pipeline.reconciliation.view import Materialization, TargetMaterialization
 from inference.contract import (
     CallFailure,
     CallState,
@@ -124,7 +124,7 @@ class Sequences(RuleBasedStateMachine):
         self.ledger.migrate()
         self.job = a_job(self.ledger, CELLS)
         self.world = World()
-        self.dagster: dict[str, Shown] = {}
+        self.dagster: dict[str, MaterializedState] = {}
 
     def executions(self) -> list[Execution]:
         return self.ledger.executions.of_job(self.job.id)
@@ -145,7 +145,7 @@ class Sequences(RuleBasedStateMachine):
             for e in settled:
                 if e.status is Status.COMPLETED:
                     kind = e.answer_kind.value if e.answer_kind else None
-                    self.dagster[key_of(e.cell)] = Shown(e.id, e.status.value, kind)
+                    self.dagster[key_of(e.cell)] = MaterializedState(e.id, e.status.value, kind)
 
         providers = Providers(CATALOG, {"local": lambda _: self.world})
         work = Materializer(
@@ -163,9 +163,9 @@ class Sequences(RuleBasedStateMachine):
             pass
 
     def examine(self) -> list[Inspection]:
-        def shown(keys: Sequence[str]) -> dict[str, Materialized]:
+        def shown(keys: Sequence[str]) -> dict[str, Materialization]:
             target = TargetMaterialization(storage_id=1, run_id="run", timestamp=0.0)
-            return {key: Materialized(self.dagster[key], target) for key in keys if key in self.dagster}
+            return {key: Materialization(self.dagster[key], target) for key in keys if key in self.dagster}
 
         examiner = Inspector(self.ledger, CATALOG, Scripted(self.world), shown=shown, under_way=())
         return examiner.examine(self.executions(), untouched_since=AT_ANY_AGE)
@@ -176,7 +176,7 @@ class Sequences(RuleBasedStateMachine):
         spent = [e.execution.id for e in examined if e.repair is Repair.DEAD_LETTER]
         self.ledger.repairs.dead_letter(spent, actor="reconciliation", detail="the budget is spent")
         self.ledger.repairs.confirm([call_id for one in examined for call_id in one.confirmed])
-        runs = healing_runs(CATALOG, {self.job.id: self.job.jobspec_id}, examined)
+        runs = healing_runs(CATALOG, {self.job.id: self.job.job_name}, examined)
         for run in runs:
             cells = [e.cell for e in run.executions]
             self.materialize(cells, survives=survives, attended_by=Attendance.REPAIR_RUN)
@@ -244,7 +244,7 @@ class Sequences(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.dagster)))
         del self.dagster[key]
         if by_hand:
-            self.dagster[key] = Shown(None, None, None)
+            self.dagster[key] = MaterializedState(None, None, None)
 
     @rule()
     def a_person_cancels(self) -> None:

@@ -9,7 +9,7 @@ import yaml
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.catalog.study import Study
 from beacon_pipeline.catalog.study_file import read_study
-from beacon_pipeline.catalog.study_plan import job_name, plan_of, seed_of
+from beacon_pipeline.catalog.study_plan import look_job_name, plan_of, seed_of
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.status import Evidence
 from beacon_pipeline.studies.check import check
@@ -66,7 +66,7 @@ def test_a_changed_file_is_a_new_version_with_new_seeds_and_the_old_one_stays(
     of_first, of_second = (
         ledger.executions.of_job(job.id)
         for version in (1, 2)
-        if (job := ledger.jobs.named(job_name("s", version, 1))) is not None
+        if (job := ledger.jobs.named(look_job_name("s", version, 1))) is not None
     )
     assert (len(of_first), len(of_second)) == (2 * 2 * 2 * 2, 2 * 2 * 3 * 2)
     seeds = [{execution.seed for execution in executions} for executions in (of_first, of_second)]
@@ -79,7 +79,7 @@ def test_whoever_comes_after_a_crash_finds_the_same_rows(ledger: Ledger, file: P
     plan = plan_of(planned, CATALOG, 1)
     # It died between the job and its executions.
     ledger.jobs.ensure(
-        job_name("s", 1, 1), source="study", catalog="demo", catalog_digest="d", plan=plan.kept()
+        look_job_name("s", 1, 1), source="study", catalog="demo", catalog_digest="d", plan=plan.kept()
     )
     assert look_to_run(looks_of(ledger, planned)).number == 1
     ask(ledger, planned, 1)
@@ -143,7 +143,7 @@ def test_a_public_value_makes_the_seed_once_and_before_the_first_look(ledger: Le
 
 def test_another_job_of_the_name_is_not_taken_for_a_look(ledger: Ledger, file: Path) -> None:
     planned = register(ledger, study(file)).study
-    ledger.jobs.ensure(job_name("s", 1, 1), source="launch", catalog="demo", catalog_digest="d")
+    ledger.jobs.ensure(look_job_name("s", 1, 1), source="launch", catalog="demo", catalog_digest="d")
     with pytest.raises(LookError, match="on record with another plan"):
         ask(ledger, planned, 1)
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from beacon_pipeline.catalog import load_catalog
-from beacon_pipeline.catalog.study_plan import job_name, plan_of, study_on_record
+from beacon_pipeline.catalog.study_plan import look_job_name, plan_of, study_on_record
 from beacon_pipeline.ledger import Ledger
 from tests.beacon_pipeline.instances import BEACON, ROOT, SLOWLY, beacon, environment, witness
 from tests.databases import fresh_postgresql_database
@@ -122,7 +122,7 @@ def rows_and_seeds_are_as_planned(database: str) -> None:
         for record in ledger.studies.versions("life"):
             planned = study_on_record(record)
             for look in range(1, len(planned.looks) + 1):
-                job = ledger.jobs.named(job_name("life", record.version, look))
+                job = ledger.jobs.named(look_job_name("life", record.version, look))
                 assert job is not None
                 plan = plan_of(planned, catalog, look)
                 wanted = sorted(slot for cell in planned.cells for slot in plan.executions_of(cell))

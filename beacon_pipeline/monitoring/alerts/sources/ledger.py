@@ -42,7 +42,7 @@ def read_record(
         [Status.FAILED, Status.TIMED_OUT], since=now - WATCHED_FOR, until=now, limit=LOOKED_AT
     )
     failed_jobs = set(failed_jobs)
-    counts = ledger.aggregates.statuses_by_region({e.jobspec_id for e in ended} | failed_jobs)
+    counts = ledger.aggregates.statuses_by_region({e.job_name for e in ended} | failed_jobs)
     working = {job for job, regions in counts.items() if not is_finished(regions)}
     timed_out = [e for e in ended if e.status is Status.TIMED_OUT]
     dead = [e for e in ended if e.status is Status.FAILED and e.dead_lettered_at is not None]
@@ -71,7 +71,7 @@ def missing_of(overdue: Sequence[ExecutionSummary], moving: set[str]) -> list[Fa
     return [
         _failing(MISSING, standing)
         for standing in overdue
-        if standing.status is Status.DISPATCHED or standing.jobspec_id not in moving
+        if standing.status is Status.DISPATCHED or standing.job_name not in moving
     ]
 
 
@@ -106,12 +106,12 @@ def _failing(cause: str, standing: ExecutionSummary, working: Collection[str] = 
     key = key_of(standing.cell)
     return Failing(
         cause,
-        standing.jobspec_id,
+        standing.job_name,
         key,
         standing.updated_at,
         detail=_detail(standing),
         link=asset_path(ASSET, key),
-        more_may_come=standing.jobspec_id in working,
+        more_may_come=standing.job_name in working,
     )
 
 
