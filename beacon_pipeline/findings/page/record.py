@@ -99,14 +99,19 @@ def paths_of(
 
 
 def _alerts(alerts: Iterable[AlertSpan], rows: Sequence[Row]) -> dict[int, list[list[Any]]]:
-    """Of the rows that were reported on: since when, until when, and what. A partition's are its rows';
-    one of no job is about whatever had been asked by then."""
-    of_partition: dict[str, list[AlertSpan]] = {}
+    """Of the rows that were reported on: since when, until when, and what.
+
+    A partition's alerts are its rows', and so are those about its model and question in whatever region; one
+    of no job is about what had been asked by then.
+    """
+    of_subject: dict[str, list[AlertSpan]] = {}
     for alert in alerts:
-        of_partition.setdefault(alert.subject, []).append(alert)
+        of_subject.setdefault(alert.subject, []).append(alert)
     found: dict[int, list[list[Any]]] = {}
-    for number, row in enumerate(rows) if of_partition else ():
-        for one in of_partition.get(key_of(Cell(row["region"], row["model"], row["question"])), ()):
+    for number, row in enumerate(rows) if of_subject else ():
+        key = key_of(Cell(row["region"], row["model"], row["question"]))
+        subjects = key, key.partition(":")[2]
+        for one in (alert for subject in subjects for alert in of_subject.get(subject, ())):
             if one.job == row["job"] or (one.job is None and one.since >= row["queued_at"]):
                 what = wording_of(one.cause)
                 found.setdefault(number, []).append(

@@ -162,6 +162,12 @@ def unanswerable(summary: Summary, findings: Sequence[Finding]) -> list[str]:
         for each in findings
         if each.verdict == Verdict.NOT_ANSWERABLE and Qualifier.OLDER_ANSWERS not in each.qualifiers
     ]
+    open_claims = [each for each in findings if each.verdict == Verdict.INCONCLUSIVE]
+    lines += [
+        f"{each.claim}, {each.model}: whether there is a difference or none; it was inconclusive."
+        for each in open_claims
+        if Qualifier.OLDER_ANSWERS not in each.qualifiers
+    ]
     arms = {side.arm for side in summary.sides}
     if not findings:
         lines.append("Whether any difference is more than chance: nothing was planned, so nothing is tested.")
@@ -177,6 +183,7 @@ def unanswerable(summary: Summary, findings: Sequence[Finding]) -> list[str]:
         lines.append(f"Anything about other questions: {few}.")
     if summary.lost:
         lines.append(f"What the {summary.lost} lost answers would have been.")
+    lines.append("Anything about other models, regions, prompts, languages or times than these.")
     return lines
 
 

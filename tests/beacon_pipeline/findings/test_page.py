@@ -95,14 +95,14 @@ def test_the_path_of_an_execution_has_its_alerts(file_ledger: Ledger) -> None:
     alerts = [
         AlertSpan("timed_out", job.job_name, "eu:m|a", asked, later),
         AlertSpan("timed_out", "another job", "eu:m|a", asked),
-        AlertSpan(check, None, "eu:m|b", later),
-        AlertSpan(check, None, "eu:m|b", asked - timedelta(minutes=1)),
+        AlertSpan(check, None, "m|b", later),
+        AlertSpan(check, None, "m|b", asked - timedelta(minutes=1)),
     ]
     found = paths_of(file_ledger, [job], rows, alerts)["alerts"]
     at = {row["question"]: number for number, row in enumerate(rows)}
     assert {number: [(one[1] is None, one[2]) for one in of_row] for number, of_row in found.items()} == {
         at["a"]: [(False, "execution over the model's time limit")],
-        at["b"]: [(True, "partition failing the check non_empty_output of inference")],
+        at["b"]: [(True, "question that a model answered without any text")],
     }
 
 
