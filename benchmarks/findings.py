@@ -30,7 +30,7 @@ from beacon_pipeline.findings.statistics.intervals import wilson
 from beacon_pipeline.findings.statistics.multiplicity import holm
 from beacon_pipeline.findings.statistics.population import over_questions, over_questions_and_blocks
 from beacon_pipeline.findings.statistics.predictions import Side, prediction_powered
-from beacon_pipeline.findings.statistics.replication import Replication, replication
+from beacon_pipeline.findings.statistics.replication import Effect, Replication, replication
 from beacon_pipeline.findings.statistics.stratified import stratified
 from benchmarks.report import keep
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study, answers, probes
@@ -239,8 +239,13 @@ def whole_study(rng: np.random.Generator) -> bool:
 def false_and_replicated(rng: np.random.Generator, studies: list[Estimate]) -> bool:
     """A first study that found what is not there, and a second with fresh seeds and blocks."""
     first = studies[int(rng.integers(len(studies)))]
-    found = replication(first, null_study(rng), delta=0.1, same_seeds=False)
+    again = null_study(rng)
+    found = replication(_effect(first), _effect(again), differs=again.p <= 1 - again.level, delta=0.1)
     return found == Replication.REPLICATED
+
+
+def _effect(found: Estimate) -> Effect:
+    return Effect(found.effect, found.low, found.high, found.level)
 
 
 def null_study(rng: np.random.Generator) -> Estimate:
