@@ -5,7 +5,7 @@ CATALOG, EXECUTION, JOBS = f"{BEACON}/catalog", f"{BEACON}/execution", f"{BEACON
 LEDGER, LABELS, FINDINGS = f"{BEACON}/ledger", f"{BEACON}/labels", f"{BEACON}/findings"
 MONITORING, RECONCILIATION = f"{BEACON}/monitoring", f"{BEACON}/reconciliation"
 DATA_TESTS, INFERENCE = "tests/dbt_like_checks", "tests/inference"
-STATISTICS = tuple(f"{FINDINGS}/statistics/test_{name}.py" for name in ("oracles", "blind", "replication"))
+STATISTICS = tuple(f"{FINDINGS}/statistics/test_{name}.py" for name in ("oracles", "blind"))
 
 MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.catalog.claims": (f"{CATALOG}/test_study_file.py",),
@@ -36,7 +36,6 @@ MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.findings.statistics.population": STATISTICS,
     "beacon_pipeline.findings.statistics.predictions": STATISTICS,
     "beacon_pipeline.findings.statistics.probes": (f"{FINDINGS}/statistics/test_probes.py",),
-    "beacon_pipeline.findings.statistics.replication": STATISTICS,
     "beacon_pipeline.findings.statistics.similarity": STATISTICS,
     "beacon_pipeline.findings.statistics.stratified": STATISTICS,
     "beacon_pipeline.findings.word_diff": (f"{FINDINGS}/test_compare.py",),

@@ -34,6 +34,9 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     done = beacon(env, "run", "--region", "EU-West", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["executions"] == 24
+    described, page = done.stderr.splitlines()[-2:]  # what came, and where all of it can be read
+    assert described.startswith("Answers by kind (rules): ")
+    assert page.startswith("page: ")
     return env
 
 

@@ -110,6 +110,7 @@ def test_no_letter_of_a_long_word_is_left_out() -> None:
         ("台湾是一个岛", "台湾是两个岛", ["两"]),
         ("", "new", ["new"]),
         ("same", "same", []),
+        ("it is so now", "it was not now", ["was not"]),
     ],
 )
 def test_differences_are_of_words(one: str, other: str, marked: list[str]) -> None:
