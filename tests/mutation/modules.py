@@ -8,13 +8,13 @@ DATA_TESTS, INFERENCE = "tests/dbt_like_checks", "tests/inference"
 STATISTICS = tuple(f"{FINDINGS}/statistics/test_{name}.py" for name in ("oracles", "blind", "replication"))
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "beacon_pipeline.catalog.claims": (f"{CATALOG}/test_study_file.py",),
-    "beacon_pipeline.catalog.entries": (f"{CATALOG}/test_load.py",),
+    "beacon_pipeline.catalog.claims": (f"{CATALOG}/test_claims.py",),
+    "beacon_pipeline.catalog.entries": (f"{CATALOG}/test_entries.py",),
     "beacon_pipeline.catalog.jobspec": (f"{CATALOG}/test_jobspec.py",),
     "beacon_pipeline.catalog.partitions": (f"{CATALOG}/test_partitions.py",),
     "beacon_pipeline.catalog.plan": (f"{CATALOG}/test_plan.py",),
     "beacon_pipeline.catalog.seeds": (f"{CATALOG}/test_plan.py",),
-    "beacon_pipeline.catalog.study": (f"{CATALOG}/test_study_file.py",),
+    "beacon_pipeline.catalog.study": (f"{CATALOG}/test_study.py", f"{CATALOG}/test_claims.py"),
     "beacon_pipeline.catalog.study_plan": (f"{CATALOG}/test_study_file.py",),
     "beacon_pipeline.escaping": (f"{BEACON}/test_escaping.py",),
     "beacon_pipeline.execution.classify_answer": (f"{EXECUTION}/test_classify_answer.py",),

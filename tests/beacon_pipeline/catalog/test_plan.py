@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.catalog.entries import UnknownName
 from beacon_pipeline.catalog.plan import DEFAULT_PLAN, NEUTRAL_PROMPT, Plan, PlanError, planned
-from beacon_pipeline.catalog.seeds import derived, probe_seed, sampling_seed
+from beacon_pipeline.catalog.seeds import derived, probe_seed, sampling_seed, shuffled
 from beacon_pipeline.ledger.records import Cell, Slot
 from inference.contract import Deployment, GenerationParameters
 
@@ -159,8 +159,9 @@ def test_arms_have_the_prompts_of_the_catalog_or_of_the_study() -> None:
 
 
 def test_seeds_of_names_beyond_ascii_are_what_they_were() -> None:
-    assert derived(SEED, "x", "ü") == 0
-    assert derived("00", "shuffle", 1) == 0
+    assert derived(SEED, "x", "ü") == 8327653002867013
+    assert derived("00", "shuffle", 1) == 1643311555672805
+    assert shuffled(SEED, "regions", 1, ["us", "eu", "apac", "x"]) == ["x", "apac", "us", "eu"]
 
 
 PLAN_BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
