@@ -60,7 +60,7 @@ class _OnSqlite:
             item
             for item in items
             if "postgresql_url" not in getattr(item, "fixturenames", ())
-            and not any(isinstance(value, str) and value == "postgresql" for value in _parameters(item))
+            and not any(type(value) is str and value == "postgresql" for value in _parameters(item))
         ]
 
 

@@ -206,6 +206,9 @@ pending      -            earlier
 unreachable  failed       earlier
 unreachable  -            newest
 expired      unreachable  newest
+-            unreachable  earlier
+unreachable  unreachable  newest
+failed       expired      newest
 """
 
 
