@@ -5,7 +5,8 @@ CATALOG, EXECUTION, JOBS = f"{BEACON}/catalog", f"{BEACON}/execution", f"{BEACON
 LEDGER, LABELS, FINDINGS = f"{BEACON}/ledger", f"{BEACON}/labels", f"{BEACON}/findings"
 MONITORING, RECONCILIATION = f"{BEACON}/monitoring", f"{BEACON}/reconciliation"
 DATA_TESTS, INFERENCE = "tests/dbt_like_checks", "tests/inference"
-STATISTICS = tuple(f"{FINDINGS}/statistics/test_{name}.py" for name in ("oracles", "blind", "replication"))
+NUMBERS = f"{FINDINGS}/statistics"
+STATISTICS = tuple(f"{NUMBERS}/test_{name}.py" for name in ("oracles", "blind", "replication"))
 
 MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.catalog.claims": (f"{CATALOG}/test_claims.py",),
@@ -29,16 +30,25 @@ MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.findings.contrasts": (f"{FINDINGS}/test_evaluate.py",),
     "beacon_pipeline.findings.evaluate": (f"{FINDINGS}/test_evaluate.py",),
     "beacon_pipeline.findings.power": (f"{FINDINGS}/test_power.py",),
-    "beacon_pipeline.findings.statistics.estimate": STATISTICS,
-    "beacon_pipeline.findings.statistics.flips": STATISTICS,
-    "beacon_pipeline.findings.statistics.intervals": STATISTICS,
+    "beacon_pipeline.findings.statistics.estimate": (f"{NUMBERS}/test_estimate.py",),
+    "beacon_pipeline.findings.statistics.flips": (f"{NUMBERS}/test_flips.py", *STATISTICS),
+    "beacon_pipeline.findings.statistics.intervals": (f"{NUMBERS}/test_intervals.py",),
     "beacon_pipeline.findings.statistics.multiplicity": STATISTICS,
-    "beacon_pipeline.findings.statistics.population": STATISTICS,
-    "beacon_pipeline.findings.statistics.predictions": STATISTICS,
-    "beacon_pipeline.findings.statistics.probes": (f"{FINDINGS}/statistics/test_probes.py",),
-    "beacon_pipeline.findings.statistics.replication": STATISTICS,
-    "beacon_pipeline.findings.statistics.similarity": STATISTICS,
-    "beacon_pipeline.findings.statistics.stratified": STATISTICS,
+    "beacon_pipeline.findings.statistics.population": (f"{NUMBERS}/test_population.py",),
+    "beacon_pipeline.findings.statistics.predictions": (
+        f"{NUMBERS}/test_predictions.py",
+        *STATISTICS,
+    ),
+    "beacon_pipeline.findings.statistics.probes": (f"{NUMBERS}/test_probes.py",),
+    "beacon_pipeline.findings.statistics.replication": (f"{NUMBERS}/test_replication.py",),
+    "beacon_pipeline.findings.statistics.similarity": (
+        f"{NUMBERS}/test_similarity.py",
+        *STATISTICS,
+    ),
+    "beacon_pipeline.findings.statistics.stratified": (
+        f"{NUMBERS}/test_stratified.py",
+        *STATISTICS,
+    ),
     "beacon_pipeline.findings.word_diff": (f"{FINDINGS}/test_compare.py",),
     "beacon_pipeline.jobs.job_of_run": (
         f"{JOBS}/test_job_of_run.py",

@@ -152,6 +152,11 @@ def _hidden(tree: ast.Module) -> set[int]:
                 found.update(id(part) for part in node.values if isinstance(part, ast.Constant))
             case ast.Expr(value=ast.Constant()):
                 hide(node)
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):  # read by type checkers alone
+                hide(node)
+            case ast.ClassDef(bases=[ast.Name(id="Enum")]):  # its values are never stored nor shown
+                for member in node.body:
+                    hide(member.value if isinstance(member, ast.Assign) else None)
             case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="log")))):
                 hide(node)
             case ast.Assign(targets=[ast.Name(id="log" | "__all__")]):

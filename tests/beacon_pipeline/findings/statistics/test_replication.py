@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from beacon_pipeline.findings.statistics.estimate import Estimate
-from beacon_pipeline.findings.statistics.replication import Replication, replication
+from beacon_pipeline.findings.statistics.replication import Replication, found_with_a_third, replication
 
 
 def estimate(effect: float, half: float = 0.1) -> Estimate:
@@ -47,3 +47,44 @@ def _from(z: float) -> Estimate:
     return Estimate(
         z / 10, z / 10 - 0.196, z / 10 + 0.196, (z / 10 - 0.164, z / 10 + 0.164), 0.95, p, 0, "b", 9, "t"
     )
+
+
+def test_the_words_of_a_replication() -> None:
+    assert [word.value for word in Replication] == [
+        "replicated",
+        "smaller than claimed",
+        "contradicted",
+        "inconclusive",
+        "not a replication: equal seeds",
+    ]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("effect", "narrow", "p", "delta", "expected"),
+    [
+        (0.2, (0.1, 0.3), 0.05, None, Replication.REPLICATED),
+        (0.2, (0.1, 0.3), 0.0501, None, Replication.INCONCLUSIVE),
+        (-0.2, (-0.3, -0.1), 0.01, None, Replication.CONTRADICTED),
+        (0.0, (-0.1, 0.0), 0.9, None, Replication.SMALLER),
+        (0.01, (-0.04, 0.04), 0.9, 0.05, Replication.CONTRADICTED),
+        (0.01, (-0.04, 0.05), 0.9, 0.05, Replication.SMALLER),
+        (0.01, (-0.05, 0.04), 0.9, 0.05, Replication.SMALLER),
+        (0.01, (-0.04, 0.04), 0.9, None, Replication.SMALLER),
+        (0.05, (-0.1, 0.0776), 0.5, None, Replication.INCONCLUSIVE),
+        (0.05, (-0.1, 0.0775), 0.5, None, Replication.SMALLER),
+    ],
+)
+def test_where_one_verdict_ends_and_the_next_begins(
+    sign: int,
+    effect: float,
+    narrow: tuple[float, float],
+    p: float,
+    delta: float | None,
+    expected: Replication,
+) -> None:
+    first = estimate(sign * 0.3)
+    ends = narrow if sign == 1 else (-narrow[1], -narrow[0])
+    again = Estimate(sign * effect, -1, 1, ends, 0.95, p, 0.0, "block", 8, "t")
+    assert found_with_a_third(first) == pytest.approx(0.1 / 1.959964 * (1.959964 - 0.4399132))
+    assert replication(first, again, delta=delta, same_seeds=False) is expected
