@@ -16,7 +16,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.catalog.plan": (f"{CATALOG}/test_plan.py",),
     "beacon_pipeline.catalog.seeds": (f"{CATALOG}/test_plan.py",),
     "beacon_pipeline.catalog.study": (f"{CATALOG}/test_study.py", f"{CATALOG}/test_claims.py"),
-    "beacon_pipeline.catalog.study_plan": (f"{CATALOG}/test_study_file.py",),
+    "beacon_pipeline.catalog.study_plan": (f"{CATALOG}/test_study_plan.py",),
     "beacon_pipeline.escaping": (f"{BEACON}/test_escaping.py",),
     "beacon_pipeline.execution.classify_answer": (f"{EXECUTION}/test_classify_answer.py",),
     "beacon_pipeline.execution.decide": (
