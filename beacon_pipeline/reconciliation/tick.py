@@ -220,7 +220,7 @@ class Reconciliation:
         for record in records:
             run = record.dagster_run
             if run.status is dg.DagsterRunStatus.CANCELED:
-                left = left_by_cancelled(run, self._ledger, self._catalog, self._instance)
+                left = left_by_cancelled(run, self._ledger, self._instance, self._catalog)
                 pending = [execution.id for execution in left if execution.status is Status.PENDING]
                 self._ledger.repairs.cancel_pending(pending, actor=ACTOR)
             elif asks_models(run) and (cells := cells_of_run(self._catalog, run.tags)):

@@ -76,13 +76,13 @@ def _follow_with_progress(
 
 
 def report_and_exit(
-    job: Job, ledger: Ledger, catalog: Catalog, instance: DagsterInstance, as_json: bool
+    job: Job, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, as_json: bool
 ) -> NoReturn:
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.findings.page import write_page_of
     from beacon_pipeline.findings.subject import Subject
 
-    report_metrics(instance, ledger, catalog)
+    report_metrics(ledger, instance, catalog)
     report = report_of(ledger, instance, catalog, job)
     print_report(report, as_json)
     click.echo(f"page: {write_page_of(ledger, Subject((job,)))}", err=as_json)

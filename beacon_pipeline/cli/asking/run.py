@@ -74,7 +74,7 @@ def run(
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, **how)
         launch = partial(ask, ledger, instance, catalog, cells, **how)
         asked = launch_and_follow(launch, ledger, instance, catalog)
-        report_and_exit(asked.job, ledger, catalog, instance, as_json)
+        report_and_exit(asked.job, ledger, instance, catalog, as_json)
 
 
 def _plan(

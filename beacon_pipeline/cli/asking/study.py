@@ -206,7 +206,7 @@ def _ask(ledger: Ledger, catalog: Catalog, planned: Study, look: Look, actor: st
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), planned.cells, new_job=True)
         launch = partial(ask_look, ledger, instance, catalog, planned, look, actor=actor)
         launch_and_follow(launch, ledger, instance, catalog)
-        report_metrics(instance, ledger, catalog)
+        report_metrics(ledger, instance, catalog)
 
 
 def _registration_lines(done: Registration) -> Iterator[str]:

@@ -35,7 +35,7 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
         launch = partial(submit_job, ledger, instance, catalog, wanted.name, wanted.cells)
         if follow:
             asked = launch_and_follow(launch, ledger, instance, catalog)
-            report_and_exit(asked.job, ledger, catalog, instance, as_json)
+            report_and_exit(asked.job, ledger, instance, catalog, as_json)
         asked = launch()
         announce(asked)
         if not is_alive(instance):

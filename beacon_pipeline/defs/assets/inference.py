@@ -77,7 +77,7 @@ def inference_asset(catalog: Catalog) -> dg.AssetsDefinition:
     ) -> Events:
         cells = [cell_of(key) for key in context.partition_keys]
         with ledger.open() as opened:
-            yield from _bring_to_true_state(context, opened, providers, catalog, cells)
+            yield from _bring_to_true_state(context, opened, catalog, providers, cells)
 
     return inference
 
@@ -85,8 +85,8 @@ def inference_asset(catalog: Catalog) -> dg.AssetsDefinition:
 def _bring_to_true_state(
     context: dg.AssetExecutionContext,
     ledger: Ledger,
-    providers: ProvidersResource,
     catalog: Catalog,
+    providers: ProvidersResource,
     cells: Sequence[Cell],
 ) -> Events:
     actor = f"run:{context.run.run_id}"

@@ -31,7 +31,7 @@ def cancelled_runs_sensor(catalog: Catalog, interval_seconds: int = INTERVAL_SEC
     ) -> dg.SkipReason:
         run = context.dagster_run
         with ledger.open() as opened:
-            settled = cancel_executions_of(run, opened, catalog, providers, context.instance)
+            settled = cancel_executions_of(run, opened, context.instance, catalog, providers)
         return dg.SkipReason(f"run {run.run_id} was cancelled and left {settled} executions open")
 
     return cancelled_runs
