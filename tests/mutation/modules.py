@@ -27,7 +27,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.execution.request": (f"{EXECUTION}/test_request.py",),
     "beacon_pipeline.execution.retry_policy": (f"{EXECUTION}/test_retry_policy.py",),
     "beacon_pipeline.findings.compare": (f"{FINDINGS}/test_compare.py",),
-    "beacon_pipeline.findings.contrasts": (f"{FINDINGS}/test_evaluate.py",),
+    "beacon_pipeline.findings.contrasts": (f"{FINDINGS}/test_contrasts.py",),
     "beacon_pipeline.findings.evaluate": (f"{FINDINGS}/test_verdicts.py", f"{FINDINGS}/test_evaluate.py"),
     "beacon_pipeline.findings.power": (f"{FINDINGS}/test_power.py",),
     "beacon_pipeline.findings.statistics.estimate": (f"{NUMBERS}/test_estimate.py",),
