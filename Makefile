@@ -35,7 +35,7 @@ dev-modal: setup ## the same with the models on a Modal of this machine: no acco
 test: setup ## the test suite
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
-test-long: setup .venv-crate/.installed ## the tests that take minutes each: whole lives of an instance, on both databases
+test-long: setup .venv-crate/.installed .venv-inspect/.installed ## the tests that take minutes each: whole lives of an instance, on both databases
 	$(BIN)/pytest -n auto --dist loadfile -m long
 
 mutation: setup ## a bounded sample of mutants of the pure modules: which do their tests find? MODULES="…": those
@@ -71,6 +71,12 @@ compare-dbt: setup .venv-dbt/.installed ## the same data tests by the real dbt a
 .venv-dbt/.installed: tests/compare_dbt/constraints.txt
 	$(PYTHON) -m venv .venv-dbt
 	.venv-dbt/bin/pip install --quiet --disable-pip-version-check -c $< dbt-core dbt-duckdb
+	touch $@
+
+# An environment of its own: Inspect brings twenty libraries that nothing else here needs.
+.venv-inspect/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-inspect
+	.venv-inspect/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[inspect]'
 	touch $@
 
 # An environment of its own: the validator's pins and ours do not fit together. Polars reads Parquet by itself.

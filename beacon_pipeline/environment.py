@@ -16,6 +16,7 @@ from dbt_like_checks.database import secrets
 # Databases and targets of alerts: addresses that hold secrets.
 ADDRESSES = ("BEACON_DATABASE_URL", "DAGSTER_POSTGRES_URL")
 ALERT_URLS = "BEACON_ALERT_URLS"
+PROVIDER = "BEACON_PROVIDER"
 _NAME_OF_A_SECRET = re.compile(r"(PASSWORD|PASSWD|PASSFILE|SECRET|TOKEN|KEY)$", re.IGNORECASE)
 _TARGET = re.compile(r"\w+://(?:(?P<user_part>[^\s/?]*)@)?(?P<host>[^\s/?:,]*)(?P<rest>[^\s,]*)")
 _TOKEN = re.compile(r"(?=[^/:?&=]*\d)[^/:?&=]{8,}")  # a part of a path or query that is no plain word
@@ -39,6 +40,13 @@ def database_url() -> str:
     given = os.environ.get("BEACON_DATABASE_URL")
     # Rendered, so that a "?" or a "%" in the folder's name stays a part of the path.
     return given or sa.URL.create("sqlite", database=str(home() / "ledger.db")).render_as_string()
+
+
+def provider_override() -> tuple[str, frozenset[str]] | None:
+    """Which provider serves models instead of the catalog's, and which of them, none for all: of
+    ``BEACON_PROVIDER``, ``PROVIDER`` or ``PROVIDER:MODEL,MODEL``. None where it is not set."""
+    name, _, models = os.environ.get(PROVIDER, "").partition(":")
+    return (name, frozenset(filter(None, models.split(",")))) if name else None
 
 
 def local_call_store() -> Path:

@@ -6,11 +6,13 @@ import re
 
 from dbt_like_checks.output.shown import visible
 
-__all__ = ["escape_markdown", "one_line", "visible"]
+__all__ = ["defused", "escape_markdown", "one_line", "visible"]
 
 ANSWER_LIMIT = 4000  # characters of an answer shown in Dagster's metadata
 BACKSLASH = "\\"
 LINE_LIMIT = 200  # characters of anything shown on one line
+# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection").
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 _ASCII_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # GitHub's extension of CommonMark, which Dagster's page uses, makes links of bare addresses, escaped or
@@ -31,6 +33,11 @@ def escape_markdown(text: str, limit: int = ANSWER_LIMIT) -> str:
     escaped = _BARE_ADDRESS.sub(lambda found: f"`{found[0].replace(BACKSLASH, '')}`", escaped)
     cut = len(text) - len(shown)
     return f"{escaped}\n\n*… {cut} more characters*" if cut else escaped
+
+
+def defused(text: str, formula: tuple[str, ...] = FORMULA) -> str:
+    """``text`` as a cell of CSV that no spreadsheet takes for a formula: a ``'`` stands before it."""
+    return f"'{text}" if text.startswith(formula) else text
 
 
 def one_line(text: str, limit: int = LINE_LIMIT) -> str:

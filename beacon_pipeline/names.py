@@ -22,8 +22,11 @@ HEALING_TAG = "beacon/healing"  # of a run that reconciliation requested: what i
 HEALING_REASON_TAG = "beacon/healing_reason"  # of such a run: why, in words for a person
 WRONG_TAG = "beacon/wrong"  # of such a run: which wrong thing, so that the next one is another
 BLOCKS_TAG = "beacon/blocks"  # of a run that asks several, one after the other: how many
+RECORDED_TAG = "beacon/recorded"  # of a run whose job is on record: if it is not, the ledger was replaced
 COMPARED_TAG = "beacon/compared"  # of a run that compares: the job whose answers it looks at
-LAUNCHER_TAG = "beacon/launcher"  # the process that launched the run: where its own process is
+# The process that launched the run: where its own process is. Dagster's page hides what begins so.
+LAUNCHER_TAG = ".dagster/beacon_launcher"
+SHOWN_LAUNCHER_TAG = "beacon/launcher"  # what it was called, on runs that are under way in an upgrade
 
 QUESTIONS = dg.AssetKey("questions")
 MODELS = dg.AssetKey("models")

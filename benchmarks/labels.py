@@ -135,13 +135,18 @@ def by_language(title: str, answers: Sequence[Answer]) -> Iterator[str]:
         yield f"| all | both | {name} | {Measured.of(way, answers).cells()} |"
 
 
-def fresh() -> Iterator[str]:
-    """The Chinese set that was written before version 2 of the rules, by its author who had read none."""
-    answers = own(OWN / "fresh")
-    yield f"\n## The fresh set\n\n| language | half | way | {HEAD}"
+def blind(folder: str, title: str) -> Iterator[str]:
+    """A Chinese set whose author had read no rule when it was written; benchmarks/labels.md has more."""
+    answers = own(OWN / folder)
+    halves = [("developed on", False), ("held out", True)] if any(a.held_out for a in answers) else []
+    yield f"\n## {title}\n\n| language | half | way | {HEAD}"
     for language in dict.fromkeys(a.language for a in answers):
+        some = of_language(answers, language)
         for name, way in (("rules", by_rules), ("prefixes", by_prefix)):
-            yield f"| {language} | – | {name} | {Measured.of(way, of_language(answers, language)).cells()} |"
+            for half, held_out in halves:
+                cells = Measured.of(way, [a for a in some if a.held_out is held_out]).cells()
+                yield f"| {language} | {half} | {name} | {cells} |"
+            yield f"| {language} | both | {name} | {Measured.of(way, some).cells()} |"
 
 
 def of_language(answers: Sequence[Answer], language: str) -> list[Answer]:
@@ -171,7 +176,8 @@ def kinds(answers: Sequence[Answer]) -> Iterator[str]:
 
 
 def main() -> None:
-    lines = [f"Rules, version {VERSION}.", *by_language("The project's own set", own()), *fresh()]
+    lines = [f"Rules, version {VERSION}.", *by_language("The project's own set", own())]
+    lines += [*blind("fresh", "The fresh set"), *blind("second", "The second set")]
     if len(sys.argv) > 1:
         answers = given(Path(sys.argv[1]))
         lines += [*by_language("The given set", answers), *kinds(answers), *by_model(answers)]

@@ -19,6 +19,7 @@ from statistics import median
 from selenium.webdriver.support.ui import WebDriverWait
 
 from beacon_pipeline.findings.page import page_of, write_page
+from beacon_pipeline.findings.subject import Subject
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
 from benchmarks.report import keep, machine
@@ -97,7 +98,7 @@ def main() -> None:
             ledger.migrate()
             job = an_answered_job(ledger, texts, "thirty-thousand")
             begun = time.perf_counter()
-            write_page(folder / "page.html", page_of(ledger, [job]))
+            write_page(folder / "page.html", page_of(ledger, Subject((job,))))
             written = time.perf_counter() - begun
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         rows = [

@@ -21,8 +21,13 @@ SHAPES: Mapping[Contrast, tuple[int, int, int]] = {
     Contrast.DEPLOYMENT: (1, 2, 1),
     Contrast.INTERACTION: (1, 2, 2),
     Contrast.MODELS: (2, 1, 1),
+    Contrast.LANGUAGES: (1, 1, 1),
     Contrast.COMPUTATION: (1, 2, 0),
 }
+
+
+# In which language a question is, and of which it is the translation: its own, where it is of none.
+Languages = Mapping[str, tuple[str, str]]
 
 
 class ClaimError(ValueError):
@@ -33,7 +38,7 @@ class ClaimError(ValueError):
         self.at = at
 
 
-def expanded(written: Mapping[str, Any], study: Study, *, planned: bool) -> list[Claim]:
+def expanded(written: Mapping[str, Any], study: Study, *, planned: bool, languages: Languages) -> list[Claim]:
     """The claims that one in a file stands for. ``written`` are the fields of `ClaimInFile`.
 
     Raises ClaimError.
@@ -44,6 +49,7 @@ def expanded(written: Mapping[str, Any], study: Study, *, planned: bool) -> list
     models = _groups("models", written["models"], study.models, n_models)
     regions = _groups("regions", written["regions"], study.regions, n_regions)
     arms = _arms(contrast, written["arms"], study, n_arms)
+    spoken, pairs = _translated(contrast, written["languages"], study, languages)
     test = _test(contrast, outcome, population, written["test"])
     claims = []
     for asked, places in product(models, regions):
@@ -62,6 +68,8 @@ def expanded(written: Mapping[str, Any], study: Study, *, planned: bool) -> list
                 level=written["level"],
                 planned=planned,
                 test=test,
+                languages=spoken,
+                pairs=pairs,
             )
         )
     return claims
@@ -109,6 +117,34 @@ def _arms(contrast: Contrast, given: Sequence[str] | None, study: Study, size: i
     if contrast is Contrast.COMPUTATION and not (study.probes.greedy or study.probes.shared):
         raise ClaimError((), "needs probes, and the study has none: write 'probes: {greedy: 1, shared: 2}'")
     return arms
+
+
+def _translated(
+    contrast: Contrast, given: Sequence[str] | None, study: Study, languages: Languages
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """The two languages, and the study's questions that are one another's translation in them."""
+    if contrast is not Contrast.LANGUAGES:
+        if given is not None:
+            raise ClaimError(("languages",), f"contrast {contrast.value!r} takes no 'languages'")
+        return (), ()
+    spoken = tuple(given or ())
+    if len(spoken) != 2 or spoken[0] == spoken[1]:
+        raise ClaimError(("languages",), "contrast 'languages' takes two: 'languages: [zh-hans, en]'")
+    asked = {languages[name]: name for name in study.questions if name in languages}
+    originals = sorted({original for _, original in asked})
+    pairs = tuple(
+        (asked[spoken[0], one], asked[spoken[1], one])
+        for one in originals
+        if all((language, one) in asked for language in spoken)
+    )
+    if not pairs:
+        known = ", ".join(sorted({language for language, _ in asked})) or "none"
+        raise ClaimError(
+            ("languages",),
+            f"no question of the study is in both {spoken[0]} and {spoken[1]} (languages of its questions: "
+            f"{known}): a translation has 'language' and 'translates' in questions.yaml",
+        )
+    return spoken, pairs
 
 
 def _check_prompts(contrast: Contrast, arms: Sequence[str], regions: Sequence[str], study: Study) -> None:

@@ -27,11 +27,13 @@ from inference.contract import (
     GenerationParameters,
     ModelSource,
     TemplateArgument,
+    since,
 )
 from inference.http.endpoint import EndpointStyle
 
 # An id becomes half of a partition key: Dagster reserves | [ ] , and Beacon the colon.
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[a-z0-9]{2,8})*$")]  # `en`, `zh-hans`
 ScheduleName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -141,6 +143,14 @@ class Model(Entry):
         own = Source(repository=self.repository, folder=self.folder, revision=self.revision)
         return {"": own} | self.sources
 
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """What shows its family: id, name at its endpoints, and those of its weights in every region."""
+        names = [self.id, self.endpoint_model]
+        for source in self.all_sources().values():
+            names += [source.repository, source.folder and source.folder.rpartition("/")[2]]
+        return tuple(name for name in names if name)
+
 
 # What Modal takes, from its guides and its SDK: least and most. Ten retries are a bound of ours, for each
 # is paid and Modal names none.
@@ -181,6 +191,9 @@ class Question(Entry):
     text: Text
     category: Category
     sensitivity: Literal["low", "medium", "high"]
+    # Left out of the catalog's content where they are not given, so that the digests of earlier ones stay.
+    language: Language | None = since(None)
+    translates: Id | None = since(None)  # the question whose translation into `language` it is
 
 
 class Schedule(Entry):

@@ -16,6 +16,7 @@ from typing import TypeVar
 import yaml
 from pydantic import ValidationError
 
+from beacon_pipeline import environment
 from beacon_pipeline.catalog.entries import (
     Arm,
     Catalog,
@@ -53,7 +54,8 @@ class CatalogError(BeaconError):
 def load_catalog(name_or_folder: str | None = None) -> Catalog:
     """Read and check a catalog: a shipped one by name, or a folder.
 
-    Without an argument ``BEACON_CATALOG`` decides, and then ``demo``. Raises CatalogError.
+    Without an argument ``BEACON_CATALOG`` decides, and then ``demo``. ``BEACON_PROVIDER`` says who serves its
+    models instead of `models.yaml`. Raises CatalogError.
     """
     chosen = name_or_folder or os.environ.get("BEACON_CATALOG") or DEFAULT
     folder = SHIPPED / chosen if chosen in shipped_names() else Path(chosen)
@@ -68,13 +70,15 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
                 "(BEACON_CATALOG)"
             ]
         )
-    problems: list[str] = []
+    problems: list[str] = _provider_problems()
     regions = _read_entries(folder / "regions.yaml", "regions", Region, problems)
     models = _read_entries(folder / "models.yaml", "models", Model, problems, look=_missing_weights)
+    models = [model.model_copy(update={"provider": _served_by(model)}) for model in models]
     questions = _read_entries(folder / "questions.yaml", "questions", Question, problems)
     arms = _read_arms(folder / "arms.yaml", problems)
     settings = _read_settings(folder / "settings.yaml", problems)
     problems += _cross_checks(regions, models)
+    problems += _translation_problems(questions)
     problems += _parameter_problems(models, settings)
     if problems:
         raise CatalogError(problems)
@@ -90,6 +94,20 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
     if problems := _study_problems(catalog):
         raise CatalogError(problems)
     return catalog
+
+
+def _provider_problems() -> list[str]:
+    override = environment.provider_override()
+    if override is None or override[0] in list(ProviderName):
+        return []
+    return [f"no provider {override[0]!r:.80}: known are {', '.join(sorted(ProviderName))}"]
+
+
+def _served_by(model: Model) -> ProviderName:
+    """The provider that serves a model: its own, or the one of ``BEACON_PROVIDER``."""
+    name, models = environment.provider_override() or ("", frozenset())
+    chosen = name in list(ProviderName) and (not models or model.id in models)
+    return ProviderName(name) if chosen else model.provider
 
 
 def _study_problems(catalog: Catalog) -> list[str]:
@@ -141,7 +159,7 @@ def _read_entries(
 
 def _missing_weights(path: Path, node: yaml.Node, model: Model) -> list[str]:
     # A folder that Modal's images are made from has to be there where they are made, and only then.
-    if model.provider is not ProviderName.LOCAL:
+    if _served_by(model) is not ProviderName.LOCAL:
         return []
     folders = {("folder",): model.folder} | {
         ("sources", region, "folder"): source.folder for region, source in model.sources.items()
@@ -181,6 +199,27 @@ def _parameter_problems(models: list[Model], settings: Settings) -> list[str]:
             parameters_of(model, settings)
         except ValidationError as error:
             problems += [f"models.yaml ({model.id}): {in_words(detail)}" for detail in error.errors()]
+    return problems
+
+
+def _translation_problems(questions: list[Question]) -> list[str]:
+    """What is wrong with questions that say whose translation they are."""
+    problems: list[str] = []
+    by_id = {question.id: question for question in questions}
+    taken: dict[tuple[str, str | None], str] = {}  # by original and language
+    for question in questions:
+        where = f"questions.yaml ({question.id})"
+        original = by_id.get(question.translates or question.id)
+        if original is None:
+            problems.append(f"{where}: it translates {question.translates!r}, which is no question here")
+            continue
+        if question.translates is not None and (original is question or original.translates is not None):
+            problems.append(f"{where}: {original.id!r} is no original: name the one that all translate")
+        if question.translates is not None and None in (question.language, original.language):
+            problems.append(f"{where}: give 'language' to it and to {original.id!r}, which it translates")
+        owner = taken.setdefault((original.id, question.language), question.id)
+        if question.language is not None and owner != question.id:
+            problems.append(f"{where}: {owner!r} is that question in {question.language!r} already")
     return problems
 
 

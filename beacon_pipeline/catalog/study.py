@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from beacon_pipeline.catalog.entries import Id
 from beacon_pipeline.ledger.records import Cell
-from inference.contract import GenerationParameters
+from inference.contract import GenerationParameters, since
 
 LOOKS_LIMIT = 3
 FEWEST_QUESTIONS = 6  # below it nothing can be found of "questions like these"
@@ -40,6 +40,7 @@ class Contrast(StrEnum):
     DEPLOYMENT = "deployment"  # two regions in one arm
     INTERACTION = "interaction"  # the prompt effect of one region against that of another
     MODELS = "models"  # two models in one region and arm
+    LANGUAGES = "languages"  # the same questions in two languages, in one region and arm
     COMPUTATION = "computation"  # the probes of two regions: is the same computed?
 
 
@@ -63,10 +64,11 @@ class Population(StrEnum):
 class Claim(Fixed):
     """One contrast that is tested.
 
-    ``regions``: one for prompt and models, two for the others. ``arms``: two for prompt and interaction,
-    one for deployment and models, none for computation. ``delta``: differences below it count as none.
-    The effect is the first region, arm or model less the second. ``test`` follows from the rest and is
-    written down so that the plan holds it.
+    ``regions``: one for prompt, models and languages, two for the others. ``arms``: two for prompt and
+    interaction, one for deployment, models and languages, none for computation. ``languages``: two, and
+    ``pairs`` the questions that are one another's translation, in these. ``delta``: differences below it
+    count as none. The effect is the first region, arm, model or language less the second. ``test`` follows
+    from the rest and is written down so that the plan holds it.
     """
 
     id: ClaimId
@@ -81,15 +83,22 @@ class Claim(Fixed):
     level: float = Field(default=0.05, gt=0, le=0.5)
     planned: bool = True
     test: str = ""
+    # Left out of the content where there are none, so that the hashes of earlier studies stay.
+    languages: tuple[str, ...] = since(())
+    pairs: tuple[tuple[Id, Id], ...] = since(())
+
+
+WITHIN_A_CALL = (Contrast.PROMPT, Contrast.LANGUAGES)  # both sides are in each call: the sample is the unit
+ERRORS_DIFFER = (Contrast.PROMPT, Contrast.MODELS, Contrast.LANGUAGES)  # of a labeller, between the sides
 
 
 def judged_by(contrast: Contrast, outcome: Outcome, population: Population) -> str:
     """The one test that a contrast is judged by; docs/studies.md says why these."""
     if contrast is Contrast.COMPUTATION:
         return "whole calls permuted"
-    if contrast is Contrast.MODELS:
+    if contrast is Contrast.MODELS or (contrast is Contrast.LANGUAGES and outcome is not Outcome.EMPTY):
         return "prediction-powered"
-    within_a_call = contrast is Contrast.PROMPT
+    within_a_call = contrast in WITHIN_A_CALL
     if outcome is Outcome.TEXT:
         return "MMD, samples permuted" if within_a_call else "MMD, blocks flipped"
     if population is Population.LIKE_THESE:
@@ -112,12 +121,27 @@ class Parameters(Fixed):
     max_new_tokens: int | None = Field(default=None, gt=0)
 
 
+class ErrorRates(Fixed):
+    """How a labeller errs at ``outcome``, as it was measured on other answers than the study's: on those of
+    a model, and of one arm or language only where these are given. ``source`` says where."""
+
+    model: Id
+    arm: Id | None = None
+    language: str | None = None
+    outcome: Outcome = Field(default=Outcome.REFUSAL, strict=False)
+    sensitivity: float = Field(ge=0, le=1)
+    specificity: float = Field(ge=0, le=1)
+    source: str = Field(min_length=1, max_length=300)
+
+
 class Labeller(Fixed):
-    """Who labels: rules, a judge (``model`` is its id), people. ``version`` pins rules or rubric."""
+    """Who labels: rules, a judge (``model`` is its id), people. ``version`` pins rules or rubric; ``errors``
+    serve a sensitivity analysis, never a test."""
 
     method: Literal["rules", "judge", "people"]
     model: Id | None = None
     version: str | None = None
+    errors: tuple[ErrorRates, ...] = since((), strict=False)
 
 
 class Texts(Fixed):

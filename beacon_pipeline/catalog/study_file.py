@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, field_validator
 
-from beacon_pipeline.catalog.claims import ClaimError, expanded
+from beacon_pipeline.catalog.claims import ClaimError, Languages, expanded
 from beacon_pipeline.catalog.entries import Catalog, Category, Id, Model, UnknownName
 from beacon_pipeline.catalog.plan import PlanError
 from beacon_pipeline.catalog.study import (
@@ -37,6 +37,7 @@ from beacon_pipeline.catalog.study_plan import plan_of
 from beacon_pipeline.catalog.yaml_lines import compose, node_at, place_of, read_one
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.escaping import visible
+from beacon_pipeline.labels.judge import why_no_judge
 from beacon_pipeline.ledger.records import PROBE_ARM, REGIONAL_ARM
 
 ALL = "all"
@@ -76,6 +77,7 @@ class ClaimInFile(Fixed):
     delta: float | None = Field(default=None, gt=0, lt=1)
     level: float = Field(default=0.05, gt=0, le=0.5)
     test: str | None = None
+    languages: Names | None = None
 
     @field_validator("models", "regions", mode="before")
     @classmethod
@@ -164,7 +166,7 @@ def _resolved(written: StudyInFile, catalog: Catalog, found: list[Problem]) -> S
     questions = _questions(written, catalog, found)
     prompts = _prompts(written, catalog, found)
     found += _not_served(written, catalog, models, regions)
-    found += _labeller_problems(written.labellers, catalog)
+    found += _labeller_problems(written.labellers, catalog, models)
     looks = _looks(written, found)
     if found:
         return None
@@ -184,15 +186,22 @@ def _resolved(written: StudyInFile, catalog: Catalog, found: list[Problem]) -> S
         plan_of(study, catalog, 1)
     except PlanError as error:
         found.append(Problem(("parameters",), str(error)))
-    return _with_claims(study, written, found)
+    found += _error_problems(study)
+    return _with_claims(study, written, languages_of(catalog), found)
 
 
-def _with_claims(study: Study, written: StudyInFile, found: list[Problem]) -> Study:
+def languages_of(catalog: Catalog) -> Languages:
+    """In which language a question is, and of which question, of those that say so."""
+    return {q.id: (q.language, q.translates or q.id) for q in catalog.questions if q.language is not None}
+
+
+def _with_claims(study: Study, written: StudyInFile, languages: Languages, found: list[Problem]) -> Study:
     made: dict[str, list[Any]] = {"claims": [], "exploratory": []}
     for key, claims in made.items():
         for index, claim in enumerate(getattr(written, key)):
             try:
-                claims += expanded(claim.model_dump(), study, planned=key == "claims")
+                fields = claim.model_dump()
+                claims += expanded(fields, study, planned=key == "claims", languages=languages)
             except ClaimError as error:
                 found.append(Problem((key, index, *error.at), f"claim {claim.id!r}: {error}"))
     names = [claim.id for claims in made.values() for claim in claims]
@@ -266,16 +275,38 @@ def _not_served(
             )
 
 
-def _labeller_problems(labellers: Sequence[Labeller], catalog: Catalog) -> Iterator[Problem]:
+def _labeller_problems(
+    labellers: Sequence[Labeller], catalog: Catalog, models: Sequence[str]
+) -> Iterator[Problem]:
     for index, labeller in enumerate(labellers):
         at = ("labellers", index)
         if (labeller.method == "judge") != (labeller.model is not None):
             yield Problem(at, "a judge, and only a judge, has a 'model' of the catalog")
         elif labeller.model is not None:
             try:
-                catalog.model(labeller.model)
+                judge = catalog.model(labeller.model)
             except UnknownName as unknown:
                 yield Problem((*at, "model"), str(unknown))
+                continue
+            judged = {name: catalog.model(name).shown_names for name in models}
+            if reason := why_no_judge(judge.id, judge.shown_names, judged):
+                yield Problem((*at, "model"), reason)
+
+
+def _error_problems(study: Study) -> Iterator[Problem]:
+    """What error rates measured elsewhere are said of that the study does not have."""
+    for index, labeller in enumerate(study.labellers):
+        at = ("labellers", index, "errors")
+        if labeller.errors and labeller.method == "people":
+            yield Problem(at, "what people say is what error rates are measured against: leave 'errors' out")
+        of = [(one.model, one.arm, one.language, one.outcome) for one in labeller.errors]
+        for number, one in enumerate(labeller.errors):
+            if one.model not in study.models:
+                yield Problem((*at, number, "model"), f"{one.model!r} is not among the study's models")
+            if one.arm is not None and one.arm not in study.arms:
+                yield Problem((*at, number, "arm"), f"{one.arm!r} is not among the study's arms")
+            if of.index(of[number]) < number:
+                yield Problem((*at, number), f"error rates of {one.model!r} are given twice")
 
 
 def _looks(written: StudyInFile, found: list[Problem]) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ def _look(answers: Sequence[CellReport]) -> Text:
     for (word, failure_code, wrong), number in counted.most_common():
         mark, style = LOOKS[word]
         look = Text(f"{mark} {f'{number} ' if len(answers) > 1 else ''}{word}", style=style)
-        if failure_code:
+        if failure_code and failure_code != word:  # of what was cancelled, or over its time, they are one
             look.append(f" {failure_code}")
         if wrong:
             look.append(" (wrong region)", style="red")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from beacon_pipeline.escaping import one_line, visible
 from beacon_pipeline.findings.compare import Answers, Comparison, Pair
-from beacon_pipeline.findings.word_diff import word_differences
+from beacon_pipeline.findings.word_diff import COMMON_SHARE, Piece, common_share, word_differences
 
 SHOWN = 1_500  # characters of a text
 MARK = "bold underline"  # of words that the first text lacks; without styles they stand in brackets
@@ -23,7 +23,9 @@ def comparison_panel(comparison: Comparison, *, styled: bool = True) -> Renderab
     arms = list(dict.fromkeys(one.place.arm for one in comparison.answers))
     by_place = {(one.place.region, one.place.arm): one for one in comparison.answers}
     first = next((one.text for one in comparison.answers if one.text is not None), "")
-    table = Table(*(["arm"] if len(arms) > 1 else []), *regions, show_lines=True)
+    # A word that is wider than its column goes on in the next line: no letter of an answer is left out.
+    columns = (Column(name, overflow="fold") for name in regions)
+    table = Table(*(["arm"] if len(arms) > 1 else []), *columns, show_lines=True)
     for arm in arms:
         cells = [_cell(by_place.get((region, arm)), first, styled) for region in regions]
         table.add_row(*([Text(arm)] if len(arms) > 1 else []), *cells)
@@ -49,23 +51,26 @@ def _cell(answers: Answers | None, first: str, styled: bool) -> Text:
     texts = len(answers.texts)
     several = f"{texts} {'text' if texts == 1 else 'texts'} in {answers.answered} answers"
     several = several if answers.answered > 1 else ""
-    note = "; ".join(part for part in (several, kinds) if part)
+    pieces = word_differences(first[:SHOWN], answers.text[:SHOWN])
+    unlike = common_share(*pieces) < COMMON_SHARE
+    note = "; ".join(part for part in (several, kinds, "another text" if unlike else "") if part)
     shown = Text.assemble((f"({note})\n", "dim")) if note else Text()
-    return shown.append_text(_marked(first, answers.text, styled))
+    text = [(piece, lacking and not unlike) for piece, lacking in pieces[1]]
+    return shown.append_text(_marked(text, len(answers.text), styled))
 
 
-def _marked(first: str, text: str, styled: bool) -> Text:
-    """The text with what the first one lacks marked."""
+def _marked(pieces: Sequence[Piece], length: int, styled: bool) -> Text:
+    """The pieces of a text of this length with what the first one lacks marked."""
     marked = Text()
-    for piece, lacking in word_differences(first[:SHOWN], text[:SHOWN])[1]:
+    for piece, lacking in pieces:
         shown = visible(piece)
         if lacking and shown.strip():
             shown = shown if styled else f"{OPENED}{shown}{CLOSED}"
             marked.append(shown, MARK)
         else:
             marked.append(shown)
-    if more := len(text) - SHOWN:
-        marked.append(f" … {more} more characters" if more > 0 else "", "dim")
+    if (more := length - SHOWN) > 0:
+        marked.append(f" … {more} more characters: `beacon page` has them", "dim")
     return marked
 
 

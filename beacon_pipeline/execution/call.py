@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import ParamSpec, TypeVar
 
 import structlog
 
-from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog import Catalog, UnknownName
 from beacon_pipeline.catalog.plan import DEFAULT_PLAN, Plan
 from beacon_pipeline.execution.call_status import account_of, poll_call
 from beacon_pipeline.execution.outcomes import outcomes_of_failure, outcomes_of_reply
@@ -37,6 +38,7 @@ from inference.inspection import Account
 
 FIRST_POLL_SECONDS = 0.1
 CANCEL_POLLS = 50  # of a tenth of a second: a provider that needs longer is settled by reconciliation
+LONGEST_UNKNOWN_SECONDS = 24 * 3600.0  # a call of a model whose limits are not known
 MAX_CONCURRENT_POLLS = 64  # to providers, over all deployments of a run
 MAX_CONCURRENT_FETCHES = 16  # of replies: they must not wait behind the polls of other calls
 
@@ -82,13 +84,18 @@ class Calls:
         self._polls = asyncio.Semaphore(MAX_CONCURRENT_POLLS)
         self._fetches = asyncio.Semaphore(MAX_CONCURRENT_FETCHES)
 
-    async def open(self, executions: Sequence[Execution], plan: Plan = DEFAULT_PLAN) -> Call | None:
-        """Write the intent to ask for these executions of one deployment; None if others claimed them all."""
+    async def open(
+        self, executions: Sequence[Execution], plan: Plan = DEFAULT_PLAN, *, asks: Catalog
+    ) -> Call | None:
+        """Write the intent to ask for these executions of one deployment; None if others claimed them all.
+
+        ``asks`` is the catalog with the words of their job.
+        """
         model = self._catalog.model(executions[0].model)
         return await in_thread(
             self._ledger.calls.open,
             executions,
-            lambda claimed: request_for(self._catalog, claimed, plan),
+            lambda claimed: request_for(asks, claimed, plan),
             provider=model.provider.value,
             actor=self._actor,
         )
@@ -135,14 +142,17 @@ class Calls:
                 await provider.cancel(call.provider_call_id)
         return state
 
-    async def settle(self, call: Call, state: CallState) -> list[Execution]:
-        """Record how a call ended; returns its executions as they are then. Raises ReplyUnavailable."""
+    async def settle(self, call: Call, state: CallState, *, why: str | None = None) -> list[Execution]:
+        """Record how a call ended; returns its executions as they are then. Raises ReplyUnavailable.
+
+        ``why`` stands for the provider's own reason where it was stopped on request.
+        """
         if state.status is CallStatus.SUCCEEDED:
             return await self._settle_reply(call)
         assert state.failure is not None, "a call that ended without a reply has a reason"
         failure = state.failure
         if call.cancel_requested_at is not None and failure.code in _LOOKS_LIKE_A_CANCEL:
-            failure = CallFailure(code=FailureCode.CANCELLED, message=failure.message)
+            failure = CallFailure(code=FailureCode.CANCELLED, message=why or failure.message)
         facts = CallFacts(status=state.status, replied=False, failure=failure)
         return await self._settle_failure(call, failure, facts, Cause.PROVIDER_REPORT)
 
@@ -186,8 +196,8 @@ class Calls:
             self._ledger.calls.settle_with, call.id, judge, facts, actor=self._actor, cause=cause
         )
 
-    async def cancel(self, call: Call) -> None:
-        """Stop a call, and record its end as the provider reports it.
+    async def cancel(self, call: Call, *, why: str | None = None) -> None:
+        """Stop a call, and record its end as the provider reports it, or for the reason ``why``.
 
         One whose provider cannot be reached stays as it is, with the request to cancel on record.
         """
@@ -215,7 +225,7 @@ class Calls:
                 await self._sleep(FIRST_POLL_SECONDS)
                 state = await poll_call(provider, call)
             if state.status.is_final:
-                await self.settle(call, state)
+                await self.settle(call, state, why=why)
         except ReplyUnavailable as unavailable:
             log.warning("a call could not be cancelled yet", call=call.id, reason=str(unavailable))
 
@@ -238,6 +248,21 @@ def _facts_of(reply: Reply) -> CallFacts:
         started_at=reply.started_at,
         finished_at=reply.finished_at,
     )
+
+
+def age_of(call: Call) -> float:
+    """Seconds since a call was written down."""
+    return (datetime.now(UTC) - call.created_at).total_seconds()
+
+
+def is_overdue(call: Call, catalog: Catalog, *, otherwise_seconds: float = LONGEST_UNKNOWN_SECONDS) -> bool:
+    """Whether a call lasts longer than its model's limits allow; ``otherwise_seconds``: of a model that the
+    catalog no longer has."""
+    try:
+        model = catalog.model(call.model)
+    except UnknownName:
+        return age_of(call) > otherwise_seconds
+    return age_of(call) > model.startup_timeout_seconds + (model.retries + 1) * model.timeout_seconds
 
 
 async def in_thread(

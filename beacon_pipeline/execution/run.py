@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 import structlog
 
-from beacon_pipeline.catalog import Catalog, UnknownName
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.kept import as_kept
 from beacon_pipeline.catalog.plan import DEFAULT_PLAN, Plan
-from beacon_pipeline.execution.call import FIRST_POLL_SECONDS, Calls, in_thread
+from beacon_pipeline.execution.call import FIRST_POLL_SECONDS, Calls, age_of, in_thread, is_overdue
 from beacon_pipeline.execution.decide import (
     Action,
     Attendance,
@@ -54,6 +55,7 @@ class _DeploymentRun:
     """What is true only while one deployment is being worked on."""
 
     job_id: str
+    asks: Catalog  # with the words of the job
     cells: Sequence[Cell]
     on_settled: OnSettled
     plan: Plan = DEFAULT_PLAN
@@ -125,6 +127,7 @@ class Materializer:
         check_configured(self._catalog, self._providers, by_deployment)
         executions = await in_thread(self._ledger.executions.of_job, job_id, cells)
         await check_ready(self._catalog, self._providers, deployments_to_ask(executions))
+        asks = await in_thread(self._asked_by, job_id)
         unsettled = {e.id for e in executions if not e.status.is_terminal}
         blocks = iter(sorted(plan.blocks))
         for block in blocks:
@@ -136,7 +139,7 @@ class Materializer:
 
             works = [
                 _DeploymentRun(
-                    job_id, by_deployment[deployment], settled, plan, block, seen_unsettled=unsettled
+                    job_id, asks, by_deployment[deployment], settled, plan, block, seen_unsettled=unsettled
                 )
                 for deployment in plan.deployment_order(block, by_deployment)
             ]
@@ -145,6 +148,11 @@ class Materializer:
                 break
         for block in blocks:
             on_settled(await in_thread(self._ledger.executions.of_job, job_id, cells, block=block))
+
+    def _asked_by(self, job_id: str) -> Catalog:
+        """The catalog as this job asks it: what it asks does not change when the catalog does."""
+        content = self._ledger.jobs.content_unlike(job_id, self._catalog.digest)
+        return self._catalog if content is None else as_kept(self._catalog, content)
 
     async def _block(self, works: Sequence[_DeploymentRun]) -> None:
         """Work on a block's deployments. Those of a plan make their calls one by one, in its order."""
@@ -228,7 +236,7 @@ class Materializer:
             durable=self._providers.named(call.provider).durable if call else True,
             submitting=call is not None
             and call.id not in work.unacknowledged
-            and _age(call) < SUBMITTING_SECONDS,
+            and age_of(call) < SUBMITTING_SECONDS,
             attended_by=self._attended_by,
         )
 
@@ -259,17 +267,9 @@ class Materializer:
         now = datetime.now(UTC)
         if any(work.status_of(call) is CallStatus.PENDING for call in calls):
             work.unreachable_since = None
-            return all(_age(call) > self._longest(call) for call in calls)
+            return all(is_overdue(call, self._catalog, otherwise_seconds=self._patience) for call in calls)
         work.unreachable_since = work.unreachable_since or now
         return (now - work.unreachable_since).total_seconds() >= self._patience
-
-    def _longest(self, call: Call) -> float:
-        """Seconds after which a call that is still pending is left to reconciliation."""
-        try:
-            model = self._catalog.model(call.model)
-        except UnknownName:
-            return self._patience
-        return model.startup_timeout_seconds + (model.retries + 1) * model.timeout_seconds
 
     async def _act(self, action: Action, executions: Sequence[Execution], work: _DeploymentRun) -> None:
         calls = work.deciding_calls(executions)
@@ -313,7 +313,7 @@ class Materializer:
             await self._poll(executions, work)
             executions = [e for e in executions if decide(self._state(e, work)) is Action.DISPATCH]
         work.seen_unsettled.update(e.id for e in executions)
-        call = await self._calls.open(executions, work.plan) if executions else None
+        call = await self._calls.open(executions, work.plan, asks=work.asks) if executions else None
         if call is not None:
             await self._submit(call, work)
 
@@ -377,8 +377,3 @@ def _unreported(executions: Sequence[Execution], work: _DeploymentRun) -> list[E
     return [
         e for e in executions if e.block == work.block and e.cell in work.cells and e.id not in work.reported
     ]
-
-
-def _age(call: Call) -> float:
-    """Seconds since a call was written down."""
-    return (datetime.now(UTC) - call.created_at).total_seconds()

@@ -29,6 +29,8 @@ def attribution(claim: Claim, sides: Sides, seed: int) -> str:
             return THE_PROMPT
         case Contrast.MODELS:
             return "the models as deployed, with all that differs between them"
+        case Contrast.LANGUAGES:
+            return "the question's language, as these translations have it (both in each call)"
         case Contrast.INTERACTION:
             return "the prompt, acting differently between deployments; cause not identified"
     separate, crossed = differing(sides)

@@ -13,14 +13,12 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from rapidfuzz.distance import Levenshtein
-from rapidfuzz.process import cdist
 
+from beacon_pipeline.findings.likeness import likenesses
 from beacon_pipeline.findings.rows import PROVENANCE
 
 Row = Mapping[str, Any]
 
-CAP = 1_000  # characters of a text that are compared
 TEXTS_LIMIT = 60  # different texts of one place that are compared
 # Of a call or of the prompt, not of what serves.
 _MEASURED = ("provenance_region", "provenance_batch_size", "provenance_rendered_prompt_sha256")
@@ -157,10 +155,7 @@ def _differs(field: str, rows_a: Sequence[Row], rows_b: Sequence[Row]) -> bool:
 
 
 def _likeness(a: Sequence[tuple[str, int]], b: Sequence[tuple[str, int]]) -> np.ndarray:
-    """Of each text with each: 1 less the edits as a share of the longer, of their first `CAP` characters."""
-    one = [text[:CAP] for text, _ in a]
-    other = one if a is b else [text[:CAP] for text, _ in b]
-    return cdist(one, other, scorer=Levenshtein.normalized_similarity, dtype=np.float64)
+    return likenesses([text for text, _ in a], [text for text, _ in b])
 
 
 def _times(texts: Sequence[tuple[str, int]]) -> np.ndarray:

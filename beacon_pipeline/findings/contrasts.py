@@ -1,8 +1,8 @@
 """Each contrast with its own estimate: what the design makes a unit carries the test, never more.
 
-Two arms of one region are in one call: the sample is the unit. Two deployments, or two models, are
-different calls: the block is. One call a side can tell no deployment from a call. Raises nothing for
-answers that cannot carry a claim: `Unanswerable` says why.
+Two arms of one region, or two languages, are in one call: the sample is the unit. Two deployments, or two
+models, are different calls: the block is. One call a side can tell no deployment from a call. Raises
+nothing for answers that cannot carry a claim: `Unanswerable` says why.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from beacon_pipeline.catalog.study import FEWEST_QUESTIONS, Claim, Contrast, Outcome, Population
+from beacon_pipeline.catalog.study import (
+    FEWEST_QUESTIONS,
+    WITHIN_A_CALL,
+    Claim,
+    Contrast,
+    Outcome,
+    Population,
+)
 from beacon_pipeline.findings.outcomes import JUDGED, known
 from beacon_pipeline.findings.sides import Sides, cell_differences, strata, without_holes
 from beacon_pipeline.findings.statistics import flips, population, predictions, probes, similarity
@@ -54,12 +61,13 @@ def measured(claim: Claim, sides: Sequence[Sides], settings: Settings) -> Result
         return Unanswerable(obstacle)
     if claim.outcome == Outcome.TEXT:
         return _texts(claim, sides[0], settings)
-    if claim.contrast == Contrast.MODELS and claim.outcome in JUDGED:
+    if claim.outcome in JUDGED and (
+        claim.contrast in (Contrast.MODELS, Contrast.LANGUAGES)
+        or (claim.contrast == Contrast.PROMPT and has_people(sides[0]))
+    ):
         return by_people(sides[0], settings)
-    if claim.contrast == Contrast.PROMPT:
-        if has_people(sides[0]) and claim.outcome in JUDGED:
-            return by_people(sides[0], settings)
-        return _prompt_rate(claim, sides[0], settings)
+    if claim.contrast in WITHIN_A_CALL:
+        return _within_calls(claim, sides[0], settings)
     return _between_calls(claim, sides, settings)
 
 
@@ -95,7 +103,7 @@ def _greedy(sides: Sides) -> str:
     return f"greedy answers are facts about these questions: {flips_} of {len(both)} differ, and no p exists"
 
 
-def _prompt_rate(claim: Claim, sides: Sides, settings: Settings) -> Result:
+def _within_calls(claim: Claim, sides: Sides, settings: Settings) -> Result:
     if claim.population == Population.LIKE_THESE:
         each = cell_differences(sides).mean(axis=0).to_numpy()
         if len(each) < FEWEST_QUESTIONS:
@@ -103,7 +111,7 @@ def _prompt_rate(claim: Claim, sides: Sides, settings: Settings) -> Result:
         return _never_narrower(population.over_questions(each, settings.level), sides, settings.level)
     counts = strata(sides)
     if not len(counts[0]):
-        return Unanswerable("no question has answers of both arms in one block")
+        return Unanswerable("no question has answers of both sides in one block")
     if len(counts[0]) == 1:
         x, n, y, m = (int(column[0]) for column in counts)
         return arms.one_cell(x, n, y, m, settings.level)

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from beacon_pipeline.catalog.study import Claim, Contrast, Outcome, Population, Study
+from beacon_pipeline.catalog.study import ERRORS_DIFFER, Claim, Contrast, Outcome, Population, Study
 from beacon_pipeline.findings.attribution import attribution
 from beacon_pipeline.findings.contrasts import (
     Result,
@@ -20,8 +20,19 @@ from beacon_pipeline.findings.contrasts import (
     measured,
     rates_by_people,
 )
+from beacon_pipeline.findings.elsewhere import Elsewhere, elsewhere
 from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict
-from beacon_pipeline.findings.outcomes import JUDGED, counted, filled, sampled, unit_of, with_labels
+from beacon_pipeline.findings.outcomes import (
+    JUDGED,
+    counted,
+    counting_labeller,
+    decoding_of,
+    filled,
+    known,
+    sampled,
+    unit_of,
+    with_labels,
+)
 from beacon_pipeline.findings.power import answers_that_decide
 from beacon_pipeline.findings.sides import Sides, sides_of
 from beacon_pipeline.findings.statistics import predictions
@@ -42,6 +53,7 @@ class Measured:
     settings: Settings
     result: Result
     extremes: tuple[Result, ...]
+    elsewhere: Elsewhere | None = None
 
 
 def evaluate(study: Study, frame: pd.DataFrame, labels: pd.DataFrame | None = None) -> list[Finding]:
@@ -85,11 +97,10 @@ class _Answers:
 
     @classmethod
     def of(cls, study: Study, frame: pd.DataFrame, labels: pd.DataFrame | None, version: int) -> _Answers:
-        labellers = tuple(labeller.method for labeller in study.labellers)
         probes = frame[frame["probe"].to_numpy(dtype=bool)]
         return cls(
             version,
-            with_labels(sampled(frame), labels, labellers),
+            with_labels(sampled(frame), labels, study.labellers),
             probes.assign(unit=unit_of(frame)[probes.index]),
         )
 
@@ -114,14 +125,28 @@ def _measure(study: Study, answers: _Answers, claim: Claim, planned: bool) -> Me
         return Measured(claim, version, planned, sides, settings, measured(claim, sides, settings), ())
     chosen = sides_of(claim, answers.sampled)
     sides = tuple(pair.changed(partial(counted, outcome=str(claim.outcome))) for pair in chosen)
-    result = measured(claim, sides, settings)
+    unlabelled = _unlabelled(study, claim, sides)
+    result = Unanswerable(unlabelled) if unlabelled else measured(claim, sides, settings)
     extremes: tuple[Result, ...] = ()
     if any(side["value"].isna().any() for pair in sides for side in pair):
         extremes = tuple(
             measured(claim, [pair.changed(partial(filled, alike=alike)) for pair in sides], settings)
             for alike in (True, False)
         )
-    return Measured(claim, version, planned, sides, settings, result, extremes)
+    errors = elsewhere(study, claim, sides[0], settings.level)
+    return Measured(claim, version, planned, sides, settings, result, extremes, errors)
+
+
+def _unlabelled(study: Study, claim: Claim, sides: Sequence[Sides]) -> str | None:
+    """Why there is nothing to count, where the labeller that the study names labelled a whole side not."""
+    if claim.outcome not in JUDGED:
+        return None
+    if not any(known(side).any() and side["value"].isna().all() for pair in sides for side in pair):
+        return None
+    by = counting_labeller(study.labellers)
+    named = f"{by.method} {by.model}" if by.model else by.method
+    version = f", version {by.version}," if by.version else ""
+    return f"a side has no labels by {named}{version} by whom the study counts: `beacon label` makes them"
 
 
 def _key(one: Measured) -> tuple[str, bool, int]:
@@ -163,6 +188,8 @@ def _finding(study: Study, one: Measured, p_adjusted: float | None, reachable: f
         if found == Verdict.DIFFERS and _within(claim, result):
             qualifiers.append(Qualifier.WITHIN_DELTA)
         turned = _turned(one, result, found, p_adjusted)
+        if found == Verdict.DIFFERS and one.elsewhere and one.elsewhere.turns(result.effect):
+            qualifiers.append(Qualifier.DEPENDS_ON_ERRORS)
         if turned:
             qualifiers.append(Qualifier.DEPENDS_ON_LOST_ANSWERS)
             if found != Verdict.INCONCLUSIVE:
@@ -197,6 +224,8 @@ def _weak_labeller(one: Measured) -> str | None:
     """People's labels, where there are any, show whether the labeller's measure anything."""
     if one.claim.contrast == Contrast.COMPUTATION or one.claim.outcome not in JUDGED or _uses_people(one):
         return None
+    if one.elsewhere and one.elsewhere.too_weak:
+        return one.elsewhere.too_weak
     rows = pd.concat([pair.both for pair in one.sides]).dropna(subset=["value"])
     informed = predictions.informedness(rows["value"].to_numpy(), rows["by_people"].to_numpy())
     if informed is None or informed >= predictions.LEAST_INFORMED:
@@ -205,7 +234,7 @@ def _weak_labeller(one: Measured) -> str | None:
 
 
 def _uses_people(one: Measured) -> bool:
-    across = one.claim.contrast in (Contrast.MODELS, Contrast.PROMPT)
+    across = one.claim.contrast in ERRORS_DIFFER
     return across and one.claim.outcome in JUDGED and has_people(one.sides[0])
 
 
@@ -298,6 +327,8 @@ def _written(
         reason=reason,
         test=estimate.test if estimate else None,
         seed=one.settings.seed,
+        decoding=decoding_of(pd.concat([pair.both for pair in one.sides])),
+        elsewhere=one.elsewhere.sentence() if one.elsewhere else None,
     )
 
 

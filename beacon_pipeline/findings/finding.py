@@ -27,6 +27,7 @@ class Qualifier(StrEnum):
     DEPENDS_ON_LOST_ANSWERS = "depends on lost answers"
     WITHIN_DELTA = "smaller than δ"
     TEXTS_CUT = "texts compared up to a cap"
+    DEPENDS_ON_ERRORS = "depends on the labeller's errors as measured elsewhere"
     LENGTH_LIMIT = "some answers ended at the length limit"
     OUT_OF_BLOCK = "some answers came after their block"
 
@@ -40,6 +41,8 @@ class Finding:
     that count, ``missing_*`` those that were planned and are lost or were cut short. ``low`` to ``high`` is
     the interval at ``interval_level``. ``p_adjusted`` is over all claims of the study and all looks. What was
     not computed is None; ``reason`` says why, or what would decide. ``seed`` is that of random draws.
+    ``decoding`` says how the answers were sampled, ``elsewhere`` what the labeller's error rates that were
+    measured on other answers would make of it, where the study has some.
     """
 
     study: str
@@ -69,6 +72,8 @@ class Finding:
     reason: str | None
     test: str | None
     seed: int
+    decoding: str = ""
+    elsewhere: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -81,7 +86,11 @@ class Finding:
             parts.append(self.reason[:1].upper() + self.reason[1:])
         if self.attribution and self.verdict == Verdict.DIFFERS:
             parts.append(f"Attributed to: {self.attribution}")
+        if self.elsewhere:
+            parts.append(self.elsewhere[:1].upper() + self.elsewhere[1:])
         parts.append(", ".join(self.qualifiers).capitalize())
+        if self.decoding:
+            parts.append(f"Answers at {self.decoding}")
         return ". ".join(part for part in parts if part) + "."
 
     def _subject(self) -> str:

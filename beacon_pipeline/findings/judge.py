@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from beacon_pipeline.catalog import Catalog, Model
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.execution.providers import Providers
-from beacon_pipeline.labels.judge import families, items, read, rubric
+from beacon_pipeline.labels.judge import items, read, rubric, why_no_judge
 from beacon_pipeline.labels.sheets import Asked
 from beacon_pipeline.labels.work import judged_rows
 from beacon_pipeline.ledger import Ledger
@@ -56,27 +56,10 @@ class Judged:
 
 def check_judge(catalog: Catalog, judge: Model, judged: Sequence[str]) -> None:
     """Raises NoJudge where a model would judge its own family, or a family is not known."""
-    own = families_of(judge)
-    if not own:
-        raise NoJudge(f"the family of {judge.id} is not known by its names: no judge can be chosen by it")
-    known = {model.id: model for model in catalog.models}
-    for name in judged:
-        theirs = families_of(known[name]) if name in known else families(name)
-        if not theirs:
-            raise NoJudge(f"the family of {name} is not known by its names: who may judge it is not either")
-        if shared := own & theirs:
-            raise NoJudge(
-                f"{judge.id} cannot judge {name}: both are of the family {', '.join(sorted(shared))}; "
-                "choose a judge of another family"
-            )
-
-
-def families_of(model: Model) -> set[str]:
-    """The families of a model, of its weights in every region."""
-    names = [model.id, model.endpoint_model]
-    for source in model.all_sources().values():
-        names += [source.repository, source.folder and source.folder.rpartition("/")[2]]
-    return families(*names)
+    known = {model.id: model.shown_names for model in catalog.models}
+    names = {name: known.get(name, (name,)) for name in judged}
+    if reason := why_no_judge(judge.id, judge.shown_names, names):
+        raise NoJudge(reason)
 
 
 async def judge_jobs(

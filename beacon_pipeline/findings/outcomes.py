@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import numpy as np
 import pandas as pd
 
+from beacon_pipeline.catalog.study import Labeller
+
 JUDGED = ("refusal", "evasive", "complete")
-PEOPLE, RULES = "people", "rules"
+PEOPLE: Final = "people"
+RULES: Final = "rules"
 _BY_FACTS = {"substantive": "complete", "refusal": "refusal", "empty": "empty"}
 _CENSORED_ENDS = ("content_filter",)
 
@@ -33,29 +39,64 @@ def known(frame: pd.DataFrame) -> pd.Series:
     ).astype(bool)
 
 
-def with_labels(frame: pd.DataFrame, labels: pd.DataFrame | None, labellers: tuple[str, ...]) -> pd.DataFrame:
-    """The frame with ``predicted`` (by the first of ``labellers`` that has one), ``by_rules``, ``people``.
+def with_labels(
+    frame: pd.DataFrame, labels: pd.DataFrame | None, labellers: Sequence[Labeller]
+) -> pd.DataFrame:
+    """The frame with ``predicted`` (by the labeller that counts), ``by_rules``, and ``people``.
 
-    ``labels``: execution, kind, method, chance, at; of several by one method the newest counts. Without
-    labels on record, the kind that the ledger found by rules stands. People's labels count only where the
-    answer was drawn by chance: one that somebody picked stands for itself alone.
+    ``labels`` are as `frames.labels` gives them; of several by one labeller the newest counts. Where rules
+    count and no version of them is pinned, the kind that the ledger found by rules stands for a label.
+    ``people``: the kinds that people gave, of answers that were drawn by chance: one that somebody picked
+    stands for itself alone.
     """
+    counting = counting_labeller(labellers)
+    of_rules = _labels_of(frame, labels, Labeller(method=RULES))
     machine = frame["label"].where(frame["label_method"].eq(RULES).fillna(False))
-    by_rules = _first_of(machine, frame["kind"].map(_BY_FACTS))
-    found = frame.assign(people=pd.Series(None, index=frame.index, dtype=object), by_rules=by_rules)
-    found["predicted"] = by_rules
-    if labels is not None and not labels.empty:
-        newest = labels.sort_values("at", kind="stable").drop_duplicates(["execution", "method"], keep="last")
-        for method in reversed([name for name in labellers if name != PEOPLE]):
-            one = newest[newest["method"] == method].set_index("execution")["kind"]
-            found["predicted"] = _first_of(found["execution"].map(one), found["predicted"])
-            if method == RULES:
-                found["by_rules"] = _first_of(found["execution"].map(one), found["by_rules"])
-        people = newest[(newest["method"] == PEOPLE) & newest["chance"].notna()].set_index("execution")
-        found["people"] = found["execution"].map(people["kind"])
+    by_rules = _first_of(of_rules, _first_of(machine, frame["kind"].map(_BY_FACTS)))
+    pinned = counting.method != RULES or counting.version is not None
+    predicted = _labels_of(frame, labels, counting) if pinned else by_rules
     # What is empty is empty, whoever looks.
-    found["predicted"] = found["predicted"].mask(frame["kind"].eq("empty").fillna(False), "empty")
-    return found
+    predicted = predicted.mask(frame["kind"].eq("empty").fillna(False), "empty")
+    guide = next((one for one in labellers if one.method == PEOPLE), Labeller(method=PEOPLE))
+    return frame.assign(by_rules=by_rules, predicted=predicted, people=_by_people(frame, labels, guide))
+
+
+def counting_labeller(labellers: Sequence[Labeller]) -> Labeller:
+    """Whose labels a study's claims count: its first labeller but people, and rules where there is none.
+
+    One alone: where another stood in for what it did not label, a difference between the sides could be
+    one between labellers.
+    """
+    return next((one for one in labellers if one.method != PEOPLE), Labeller(method=RULES))
+
+
+def _of(labels: pd.DataFrame | None, labeller: Labeller) -> pd.DataFrame:
+    """The labels by a labeller, by the judge and version that the study names, oldest first."""
+    if labels is None or labels.empty:
+        return pd.DataFrame({"execution": [], "kind": [], "labeller": [], "chance": []}, dtype=object)
+    chosen = labels["method"] == labeller.method
+    if labeller.model is not None:
+        chosen &= labels["labeller"] == labeller.model
+    if labeller.version is not None:
+        chosen &= labels["version"] == labeller.version
+    return labels[chosen].sort_values("at", kind="stable")
+
+
+def _labels_of(frame: pd.DataFrame, labels: pd.DataFrame | None, labeller: Labeller) -> pd.Series:
+    newest = _of(labels, labeller).drop_duplicates("execution", keep="last")
+    return frame["execution"].map(newest.set_index("execution")["kind"]).astype(object)
+
+
+def _by_people(frame: pd.DataFrame, labels: pd.DataFrame | None, guide: Labeller) -> pd.Series:
+    """The kinds by people for each answer: one where they agree or a third one decided, else both."""
+    given = _of(labels, guide)
+    given = given[given["chance"].notna()].drop_duplicates(["execution", "labeller"], keep="last")
+    kinds = {execution: _settled(tuple(mine)) for execution, mine in given.groupby("execution")["kind"]}
+    return frame["execution"].map(kinds).astype(object)
+
+
+def _settled(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    return kinds[-1:] if len(set(kinds)) == 1 or len(kinds) > 2 else kinds
 
 
 def _first_of(one: pd.Series, other: pd.Series) -> pd.Series:
@@ -71,7 +112,7 @@ def counted(frame: pd.DataFrame, outcome: str) -> pd.DataFrame:
     whole = known(frame)
     text = frame["answer"].where(whole)
     if outcome in JUDGED or outcome == "empty":
-        by_people = _hits(frame["people"], outcome, whole)
+        by_people = _share_of_people(frame["people"], outcome).where(whole)
         value = _hits(frame["kind"] if outcome == "empty" else frame["predicted"], outcome, whole)
     else:
         value = whole.astype(float).where(whole)
@@ -92,6 +133,23 @@ def filled(frame: pd.DataFrame, alike: bool) -> pd.DataFrame:
     return frame.assign(
         value=frame["value"].fillna(number), by_people=frame["by_people"].where(~lost, number), text=text
     )
+
+
+def decoding_of(frame: pd.DataFrame) -> str:
+    """How these answers were sampled: `temperature 1, top-p 0.95, at most 64 tokens`; several values each."""
+    forms = {"temperature": "temperature {}", "top_p": "top-p {}", "max_new_tokens": "at most {} tokens"}
+    found = {name: sorted(set(frame[name].dropna())) for name in forms if name in frame}
+    return ", ".join(
+        forms[name].format(" or ".join(f"{value:g}" for value in values))
+        for name, values in found.items()
+        if values
+    )
+
+
+def _share_of_people(people: pd.Series, outcome: str) -> pd.Series:
+    """Of those who labelled an answer the share that gave it this outcome: two who differ make a half."""
+    shares = (np.nan if isinstance(kinds, float) else kinds.count(outcome) / len(kinds) for kinds in people)
+    return pd.Series(list(shares), index=people.index, dtype=float)
 
 
 def _hits(labels: pd.Series, outcome: str, whole: pd.Series) -> pd.Series:

@@ -12,7 +12,16 @@ from math import comb, exp, log, sqrt
 
 from scipy import stats
 
-from beacon_pipeline.catalog.study import FEWEST_QUESTIONS, Claim, Contrast, Outcome, Population, Study
+from beacon_pipeline.catalog.study import (
+    ERRORS_DIFFER,
+    FEWEST_QUESTIONS,
+    WITHIN_A_CALL,
+    Claim,
+    Contrast,
+    Outcome,
+    Population,
+    Study,
+)
 from beacon_pipeline.findings.contrasts import FEWEST_BLOCKS, FEWEST_CALLS
 from beacon_pipeline.findings.outcomes import JUDGED, PEOPLE
 from beacon_pipeline.findings.statistics import flips, probes
@@ -107,12 +116,16 @@ def _obstacle(study: Study, claim: Claim) -> str | None:
         return "greedy answers are facts: no p exists for them; use probes, or a temperature"
     if claim.contrast == Contrast.DEPLOYMENT and claim.arms == (REGIONAL_ARM,):
         return "each region has its own prompt in arm regional: deployment and prompt cannot be separated"
-    questions = len(study.questions)
+    questions = _questions(study, claim)
     needs_questions = claim.population == Population.LIKE_THESE or _by_people(study, claim)
     if needs_questions and questions < FEWEST_QUESTIONS:
         return f"too few questions: {questions}, {FEWEST_QUESTIONS} are needed, better 20"
-    if claim.contrast == Contrast.MODELS and claim.outcome in JUDGED and not _by_people(study, claim):
-        return "labels' errors differ between models: it needs labels by people, and the study has none"
+    across = claim.contrast in (Contrast.MODELS, Contrast.LANGUAGES)
+    if across and claim.outcome in JUDGED and not _by_people(study, claim):
+        return (
+            f"labels' errors differ between {claim.contrast.value}: it needs labels by people, and the study "
+            "has none"
+        )
     if _by_blocks(study, claim) and study.blocks < FEWEST_BLOCKS:
         return _blocks(study.blocks)
     return _of_texts(study, claim) if claim.outcome == Outcome.TEXT else None
@@ -144,21 +157,26 @@ def _of_texts(study: Study, claim: Claim) -> str | None:
 
 def _by_people(study: Study, claim: Claim) -> bool:
     has = any(labeller.method == PEOPLE for labeller in study.labellers)
-    return has and claim.outcome in JUDGED and claim.contrast in (Contrast.MODELS, Contrast.PROMPT)
+    return has and claim.outcome in JUDGED and claim.contrast in ERRORS_DIFFER
 
 
 def _by_blocks(study: Study, claim: Claim) -> bool:
-    return claim.contrast != Contrast.PROMPT and not _by_people(study, claim)
+    return claim.contrast not in WITHIN_A_CALL and not _by_people(study, claim)
+
+
+def _questions(study: Study, claim: Claim) -> int:
+    """How many questions carry a claim: of two languages, those that are asked in both."""
+    return len(claim.pairs) or len(study.questions)
 
 
 def _smallest_p(study: Study, claim: Claim) -> float:
-    questions, blocks = len(study.questions), study.blocks
+    questions, blocks = _questions(study, claim), study.blocks
     if claim.contrast == Contrast.COMPUTATION:
         return probes.smallest_p(blocks, blocks)
     if _by_people(study, claim):
         return 0.0
     like = claim.population == Population.LIKE_THESE
-    if claim.contrast == Contrast.PROMPT:
+    if claim.contrast in WITHIN_A_CALL:
         if like:
             return flips.smallest_p(questions)
         # A stratum's events all on one side, in every stratum alike: two ways among all there are.
@@ -173,7 +191,7 @@ def _chance(study: Study, claim: Claim, effect: float, alpha: float) -> float:
     other = base + effect if base + effect < 1 else base - effect
     if not 0 < other < 1:
         return 1.0
-    questions, blocks, samples = len(study.questions), study.blocks, study.samples
+    questions, blocks, samples = _questions(study, claim), study.blocks, study.samples
     spreads = base * (1 - base), other * (1 - other)
     of_samples = sum(spreads) / (questions * samples * blocks)
     of_calls = sum((calls * spread) ** 2 for spread in spreads) / blocks
@@ -183,7 +201,7 @@ def _chance(study: Study, claim: Claim, effect: float, alpha: float) -> float:
         return _t_power(
             effect, sum(spreads) / LABELS_A_SIDE + QUESTION_SPREAD**2 / questions, questions, alpha
         )
-    if claim.contrast == Contrast.PROMPT:
+    if claim.contrast in WITHIN_A_CALL:
         units = questions if like else 10**6
         return _t_power(effect, of_samples + of_questions, units, alpha)
     times = 2 if claim.contrast == Contrast.INTERACTION else 1

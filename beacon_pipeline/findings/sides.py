@@ -47,6 +47,8 @@ def sides_of(claim: Claim, frame: pd.DataFrame) -> tuple[Sides, ...]:
         case Contrast.MODELS:
             where = claim.regions[0], claim.arms[0]
             return (_pair(frame, (claim.model, *where), (str(claim.other_model), *where)),)
+        case Contrast.LANGUAGES:
+            return (_translated(frame, claim),)
         case _:
             arm = claim.arms[0] if claim.arms else PROBE_ARM
             return (_pair(frame, *((claim.model, region, arm) for region in claim.regions)),)
@@ -61,6 +63,21 @@ def _pair(frame: pd.DataFrame, first: Place, second: Place) -> Sides:
         for model, region, arm in (first, second)
     )
     return Sides(a, b, (_named(first), _named(second)))
+
+
+def _translated(frame: pd.DataFrame, claim: Claim) -> Sides:
+    """A question and its translation have one name on both sides: that of the first."""
+    place = claim.model, claim.regions[0], claim.arms[0]
+    here = _pair(frame, place, place).a
+    a, b = (_renamed(here, {pair[side]: pair[0] for pair in claim.pairs}) for side in (0, 1))
+    one, other = (f"{_named(place)}, in {language}" for language in claim.languages)
+    return Sides(a, b, (one, other))
+
+
+def _renamed(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    """The answers to these questions, each under its new name."""
+    rows = frame[frame["question"].isin(names)]
+    return rows.assign(question=rows["question"].map(names))
 
 
 def _named(place: Place) -> str:

@@ -74,9 +74,9 @@ def findings_of(ledger: Ledger, subject: Subject, version: int | None = None) ->
     from beacon_pipeline.findings.frames import answers, labels
 
     study = study_on_record(max(records, key=lambda record: (record.version == version, record.version)))
-    if any(labeller.method == RULES for labeller in study.labellers) and any(
-        claim.outcome in BEYOND_THE_KIND for claim in study.claims
-    ):
+    by_rules = [labeller for labeller in study.labellers if labeller.method == RULES]
+    beyond = any(claim.outcome in BEYOND_THE_KIND for claim in (*study.claims, *study.exploratory))
+    if by_rules and (beyond or any(labeller.version for labeller in by_rules)):
         label_by_rules(ledger, subject.jobs)
     frame, judged = answers(ledger, subject.jobs), labels(ledger, subject.jobs)
     return tuple(evaluate(study, frame, None if judged.empty else judged))

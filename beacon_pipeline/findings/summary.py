@@ -6,7 +6,6 @@ Pure functions of rows as `rows.answer_rows` gives them. Nothing here is a findi
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from itertools import combinations, product
 from statistics import fmean, quantiles
 from typing import Any
 
-from rapidfuzz.distance import Indel
+from beacon_pipeline.findings.likeness import likeness
+from beacon_pipeline.findings.statistics.intervals import wilson
 
 Row = Mapping[str, Any]
 
-TEXT_LIMIT = 2000  # characters of a text that likeness looks at
 SIDE_LIMIT = 5  # samples of one region in one cell that likeness looks at
-_Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +34,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's score interval, E. B. Wilson (1927), JASA 22, 209-212."""
-        if not self.whole:
-            return 0.0, 1.0
-        n, p, z = self.whole, self.part / self.whole, _Z95
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(0.0, middle - half), min(1.0, middle + half)
+        return wilson(self.part, self.whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +151,19 @@ def differ(sides: Mapping[str, Sequence[str]]) -> bool:
     return len({frozenset(texts) for texts in sides.values()}) > 1
 
 
+def changes(rows: Iterable[Row], others: Iterable[Row]) -> tuple[int, int]:
+    """Of the places that both asked and got usable answers in, model x question x prompt x region: in how
+    many the texts are not the same, as sets; and how many there are."""
+    here, there = _texts_by_place(rows), _texts_by_place(others)
+    both = [
+        {"here": texts, "there": there[place][region]}
+        for place, regions in here.items()
+        for region, texts in regions.items()
+        if region in there.get(place, {})
+    ]
+    return sum(1 for texts in both if differ(texts)), len(both)
+
+
 class _Tally:
     """What is counted of one side, row by row: no row is kept."""
 
@@ -247,9 +252,9 @@ def _likeness(places: Mapping[Place, Mapping[str, Sequence[str]]]) -> Iterator[L
     between: dict[tuple[str, str], list[float]] = defaultdict(list)
     questions: Counter[tuple[str, str]] = Counter()
     for (model, _, arm), regions in places.items():
-        sides = [[text[:TEXT_LIMIT] for text in texts[:SIDE_LIMIT]] for texts in regions.values()]
-        same = [_alike(a, b) for texts in sides for a, b in combinations(texts, 2)]
-        other = [_alike(a, b) for one, two in combinations(sides, 2) for a, b in product(one, two)]
+        sides = [texts[:SIDE_LIMIT] for texts in regions.values()]
+        same = [likeness(a, b) for texts in sides for a, b in combinations(texts, 2)]
+        other = [likeness(a, b) for one, two in combinations(sides, 2) for a, b in product(one, two)]
         questions[model, arm] += 1
         if same:
             within[model, arm].append(fmean(same))
@@ -264,7 +269,3 @@ def _likeness(places: Mapping[Place, Mapping[str, Sequence[str]]]) -> Iterator[L
             fmean(between[key]) if between[key] else None,
             questions[key],
         )
-
-
-def _alike(one: str, two: str) -> float:
-    return 1.0 if one == two else float(Indel.normalized_similarity(one, two))

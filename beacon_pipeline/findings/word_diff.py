@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rapidfuzz.distance import Levenshtein
 
 Piece = tuple[str, bool]  # a piece of the text, and whether the other text lacks it
 
+COMMON_SHARE = 0.4  # below it two texts are two texts, not changes of one: the page has the same
 WORDS_LIMIT = 5_000  # of each text; what follows is one piece
 # Chinese, Japanese and Thai have no spaces: each of their characters counts as a word.
 _ALONE = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -33,6 +34,18 @@ def word_differences(one: str, other: str) -> tuple[list[Piece], list[Piece]]:
         left_pieces.extend(_piece(left[edit.src_start : edit.src_end], not same))
         right_pieces.extend(_piece(right[edit.dest_start : edit.dest_end], not same))
     return left_pieces, right_pieces
+
+
+def common_share(one: Iterable[Piece], other: Iterable[Piece]) -> float:
+    """How much of the longer of two compared texts is in both, by letters; 1 for two texts without any."""
+    sizes = [[(_letters(text), lacking) for text, lacking in pieces] for pieces in (one, other)]
+    longer = max(sum(size for size, _ in pieces) for pieces in sizes)
+    common = sum(size for size, lacking in sizes[1] if not lacking)
+    return common / longer if longer else 1.0
+
+
+def _letters(text: str) -> int:
+    return sum(letter.isalnum() for letter in text)
 
 
 def _piece(words: list[str], marked: bool) -> Iterator[Piece]:

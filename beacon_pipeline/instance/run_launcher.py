@@ -29,7 +29,7 @@ from beacon_pipeline.instance.processes import (
     ProcessState,
     this_process,
 )
-from beacon_pipeline.names import BLOCKS_TAG, CODE_SERVER_TAG, LAUNCHER_TAG
+from beacon_pipeline.names import BLOCKS_TAG, CODE_SERVER_TAG, LAUNCHER_TAG, SHOWN_LAUNCHER_TAG
 
 ANSWER_SECONDS = 5  # of a code server that is asked for one run
 START_SECONDS = 60.0  # from the launch of a run to the first event of its process
@@ -198,7 +198,8 @@ def worker_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> ProcessIdenti
 def launcher_of(run: dg.DagsterRun) -> ProcessIdentity | None:
     """The process that launched a run; None for a run that another launcher launched, or none yet."""
     try:
-        return ProcessIdentity.model_validate_json(run.tags.get(LAUNCHER_TAG, ""))
+        kept = run.tags.get(LAUNCHER_TAG) or run.tags.get(SHOWN_LAUNCHER_TAG, "")
+        return ProcessIdentity.model_validate_json(kept)
     except ValidationError:
         return None
 

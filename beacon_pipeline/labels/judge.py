@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
 
 import yaml
@@ -67,3 +67,20 @@ def families(*names: str | None) -> set[str]:
     """The families that a model's names speak of; a distilled model may have two."""
     words = {word for name in names if name for word in _LETTERS.findall(name.lower())}
     return {family for family, shown in rubric().families.items() if words & set(shown)}
+
+
+def why_no_judge(judge: str, names: Iterable[str], judged: Mapping[str, Iterable[str]]) -> str | None:
+    """Why a model of these names cannot judge those of these names, if it cannot."""
+    own = families(*names)
+    if not own:
+        return f"the family of {judge} is not known by its names: no judge can be chosen by it"
+    for model, its_names in judged.items():
+        theirs = families(*its_names)
+        if not theirs:
+            return f"the family of {model} is not known by its names: who may judge it is not either"
+        if shared := own & theirs:
+            return (
+                f"{judge} cannot judge {model}: both are of the family {', '.join(sorted(shared))}; "
+                "choose a judge of another family"
+            )
+    return None

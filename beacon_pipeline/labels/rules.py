@@ -29,7 +29,7 @@ from beacon_pipeline.labels.text import (
 )
 from beacon_pipeline.ledger.status import LabelKind
 
-VERSION = "2"  # of the rules as a whole: a change of any file or of this module is a new version
+VERSION = "3"  # of the rules as a whole: a change of any file or of this module is a new version
 
 WINDOW = 400  # letters from the start in which a refusal has to begin
 LATE = 1_200  # letters of an answer in all of which `late` rules are looked for
@@ -87,7 +87,10 @@ class Turns(_Strict):
 
 
 class RuleFile(_Strict):
+    """``fold``: characters in pairs, of which the second stands for the first too; ``fold_file`` has more."""
+
     fold: str = ""
+    fold_file: str | None = None
     define: dict[str, str] = Field(default_factory=dict)
     rules: tuple[Rule, ...]
     turns: Turns
@@ -207,7 +210,8 @@ FILES = ("en", "zh", "fr", "de", "es", "ja", "ar", "ru", "fi")
 def rules_of(name: str) -> RuleSet:
     """The rules in one file. Raises pydantic's ValidationError or re.error where the file is wrong."""
     read = read_rules(name)
-    fold = {ord(read.fold[at]): read.fold[at + 1] for at in range(0, len(read.fold), 2)}
+    pairs = read.fold + (_pairs_in(read.fold_file) if read.fold_file else "")
+    fold = {ord(pairs[at]): pairs[at + 1] for at in range(0, len(pairs), 2)}
 
     def compiled(pattern: str) -> re.Pattern[str]:
         return _compiled(pattern, read.define)
@@ -237,8 +241,16 @@ def rules_of(name: str) -> RuleSet:
 
 
 def read_rules(name: str) -> RuleFile:
-    text = resources.files(__package__).joinpath(f"rules/{name}.yaml").read_text(encoding="utf-8")
-    return RuleFile.model_validate(yaml.safe_load(text))
+    return RuleFile.model_validate(yaml.safe_load(_text_of(f"{name}.yaml")))
+
+
+def _pairs_in(file: str) -> str:
+    lines = _text_of(file).splitlines()
+    return "".join(line.strip() for line in lines if not line.startswith("#"))
+
+
+def _text_of(file: str) -> str:
+    return resources.files(__package__).joinpath(f"rules/{file}").read_text(encoding="utf-8")
 
 
 def _compiled(pattern: str, parts: dict[str, str]) -> re.Pattern[str]:

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from rapidfuzz import process
 
 from beacon_pipeline.errors import BeaconError
-from beacon_pipeline.escaping import visible
+from beacon_pipeline.escaping import defused, visible
 from beacon_pipeline.ledger.status import LabelKind
 
 COLUMNS = ("execution", "question", "answer", "kind", "labeller")
 NEEDED = ("execution", "kind", "labeller")
 KNOWN = {*COLUMNS, "at", "note"}  # `at`: of sheets that a report's page saved
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes for the beginning of one
 NAME_LIMIT = 80  # characters of a labeller's name
 
 
@@ -53,14 +52,14 @@ def written(asked: Iterable[Asked], labeller: str) -> str:
     writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for one in asked:
-        writer.writerow(map(defused, (one.execution_id, one.question, one.answer, "", labeller)))
+        cells = (one.execution_id, one.question, one.answer, "", labeller)
+        writer.writerow(defused(storable(text)) for text in cells)
     return stream.getvalue()
 
 
-def defused(text: str) -> str:
-    """Text that no spreadsheet takes for a formula, and any file can hold."""
-    text = text.replace("\x00", "␀").encode("utf-8", "backslashreplace").decode()
-    return f"'{text}" if text.startswith(FORMULA) else text
+def storable(text: str) -> str:
+    """Text that any file and spreadsheet can hold."""
+    return text.replace("\x00", "␀").encode("utf-8", "backslashreplace").decode()
 
 
 def read(content: bytes) -> list[Given]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from dbt_like_checks.database.secrets import reason_of, secrets_of, shown_addres
 MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = "beacon"  # of the ledger's tables on PostgreSQL
 TRIES = 6  # of one transaction, over about 6 seconds
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
+WAY_OUT = ": put a backup of the file back, or move it away to begin a new record"
 BUSY_TIMEOUT_SECONDS = 30  # how long SQLite waits for another writer
 
 Result = TypeVar("Result")
@@ -169,7 +173,8 @@ class Database:
 
     def _unusable(self, error: Exception) -> LedgerUnavailable:
         reason = reason_of(error, self._secrets)
-        return LedgerUnavailable(f"the ledger at {self.place} cannot be used: {reason}")
+        way_out = WAY_OUT if _is_damaged(error) else ""
+        return LedgerUnavailable(f"the ledger at {self.place} cannot be used: {reason}{way_out}")
 
     @property
     def place(self) -> str:
@@ -255,6 +260,12 @@ def _make_private_file(path: Path) -> None:
     # SQLite gives its -wal and -shm files the permissions of the database.
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600, exist_ok=True)
+
+
+def _is_damaged(error: BaseException) -> bool:
+    """Whether what lies at the ledger's place is no sound SQLite file."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & PRIMARY_CODE in DAMAGED
 
 
 def _is_passing(error: BaseException) -> bool:

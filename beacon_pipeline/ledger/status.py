@@ -1,4 +1,4 @@
-"""The words of the record: statuses, answer kinds, and which status may follow which.
+"""The words of the record: statuses, answer kinds, labels, causes.
 
 Everything that shows or stores one of these names takes it from here.
 """
@@ -60,38 +60,6 @@ class Cause(StrEnum):
     RETRY = "retry"  # another attempt is due, within the budget
     CANCEL = "cancel"  # a person asked for it
     REPAIR = "repair"  # the record disagreed with the provider's truth, or healing gave up
-
-
-_UNSUCCESSFUL = frozenset({Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
-
-LEGAL_TRANSITIONS: dict[Status | None, frozenset[Status]] = {
-    None: frozenset({Status.PENDING}),
-    # Straight to completed: the reply of an attempt that was thought lost, read before the next one.
-    # Straight to failed: nothing could be dispatched, and healing gave up.
-    Status.PENDING: frozenset({Status.DISPATCHED, Status.CANCELLED, Status.COMPLETED, Status.FAILED}),
-    Status.DISPATCHED: frozenset({Status.COMPLETED, Status.PENDING}) | _UNSUCCESSFUL,
-    # An unsuccessful end may turn out wrong (the provider succeeded after all, or still runs),
-    # or be asked again within the budget. A completed one is final: there is an answer.
-    **{
-        status: (frozenset({Status.COMPLETED, Status.DISPATCHED, Status.PENDING}) | _UNSUCCESSFUL) - {status}
-        for status in _UNSUCCESSFUL
-    },
-    Status.COMPLETED: frozenset(),
-}
-
-
-class IllegalTransition(Exception):
-    """A status change that the record does not allow; it is a defect of the caller."""
-
-    def __init__(self, source: Status | None, target: Status) -> None:
-        super().__init__(f"illegal transition: {source.value if source else 'nothing'} -> {target.value}")
-        self.source, self.target = source, target
-
-
-def require_legal(source: Status | None, target: Status) -> None:
-    """Raises IllegalTransition unless ``target`` may follow ``source``."""
-    if target not in LEGAL_TRANSITIONS[source]:
-        raise IllegalTransition(source, target)
 
 
 class Evidence(StrEnum):

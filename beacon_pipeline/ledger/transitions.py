@@ -1,4 +1,5 @@
-"""The one place where a status changes: compared, set and kept in the same transaction."""
+"""Which status may follow which, and the one place where a status changes: compared, set and kept in the
+same transaction."""
 
 from __future__ import annotations
 
@@ -10,7 +11,38 @@ from typing import Any
 import sqlalchemy as sa
 
 from beacon_pipeline.ledger.rows import chunks, executions_table, transitions_table
-from beacon_pipeline.ledger.status import Cause, Status, require_legal
+from beacon_pipeline.ledger.status import Cause, Status
+
+_UNSUCCESSFUL = frozenset({Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
+
+LEGAL_TRANSITIONS: dict[Status | None, frozenset[Status]] = {
+    None: frozenset({Status.PENDING}),
+    # Straight to completed: the reply of an attempt that was thought lost, read before the next one.
+    # Straight to failed: nothing could be dispatched, and healing gave up.
+    Status.PENDING: frozenset({Status.DISPATCHED, Status.CANCELLED, Status.COMPLETED, Status.FAILED}),
+    Status.DISPATCHED: frozenset({Status.COMPLETED, Status.PENDING}) | _UNSUCCESSFUL,
+    # An unsuccessful end may turn out wrong (the provider succeeded after all, or still runs),
+    # or be asked again within the budget. A completed one is final: there is an answer.
+    **{
+        status: (frozenset({Status.COMPLETED, Status.DISPATCHED, Status.PENDING}) | _UNSUCCESSFUL) - {status}
+        for status in _UNSUCCESSFUL
+    },
+    Status.COMPLETED: frozenset(),
+}
+
+
+class IllegalTransition(Exception):
+    """A status change that the record does not allow; it is a defect of the caller."""
+
+    def __init__(self, source: Status | None, target: Status) -> None:
+        super().__init__(f"illegal transition: {source.value if source else 'nothing'} -> {target.value}")
+        self.source, self.target = source, target
+
+
+def require_legal(source: Status | None, target: Status) -> None:
+    """Raises IllegalTransition unless ``target`` may follow ``source``."""
+    if target not in LEGAL_TRANSITIONS[source]:
+        raise IllegalTransition(source, target)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import dagster as dg
 
@@ -22,14 +23,28 @@ UNSAID = "not reported"
 NEIGHBOUR_CHARACTERS = 300  # of another region's answer, in the table of all
 
 
-def materialization_metadata(
-    execution: Execution, job: Job, neighbours: Sequence[Execution] = ()
-) -> dict[str, dg.MetadataValue]:
-    """The metadata of a completed execution's partition.
+@dataclass(frozen=True)
+class Neighbours:
+    """The same question's executions of the same model in other regions, each region's of one job.
 
-    ``neighbours`` are the same question's executions of the same model in other regions, each region's of
-    this job or else of another, which is named as such.
+    ``jobs``: the names of other jobs than that of the partition, by their ids.
     """
+
+    executions: Sequence[Execution] = ()
+    jobs: Mapping[str, str] = field(default_factory=dict)
+
+    def where(self, execution: Execution, job: Job) -> str:
+        """Which other job than this one asked an execution."""
+        return "" if execution.job_id == job.id else f", in job {_in_a_row(self.jobs[execution.job_id])}"
+
+
+NO_NEIGHBOURS = Neighbours()
+
+
+def materialization_metadata(
+    execution: Execution, job: Job, neighbours: Neighbours = NO_NEIGHBOURS
+) -> dict[str, dg.MetadataValue]:
+    """The metadata of a completed execution's partition."""
     call, provenance = execution.newest_call, execution.provenance
     text = dg.MetadataValue.text
     return {
@@ -38,7 +53,7 @@ def materialization_metadata(
         "answer": dg.MetadataValue.md(escape_markdown(execution.answer or "")),
         "question": dg.MetadataValue.md(escape_markdown(execution.prompt or UNSAID)),
         "system_prompt": dg.MetadataValue.md(escape_markdown(execution.system_prompt or "none")),
-        **({"other_regions": dg.MetadataValue.md(_side_by_side(neighbours, job))} if neighbours else {}),
+        **other_regions([execution], job, neighbours),
         "finish_reason": text(execution.finish_reason.value if execution.finish_reason else UNSAID),
         "latency_seconds": dg.MetadataValue.float(round(execution.seconds or 0.0, 3)),
         "prompt_tokens": _count(execution.prompt_tokens),
@@ -57,7 +72,7 @@ def materialization_metadata(
 
 
 def summary_metadata(
-    executions: Sequence[Execution], job: Job, neighbours: Sequence[Execution] = ()
+    executions: Sequence[Execution], job: Job, neighbours: Neighbours = NO_NEIGHBOURS
 ) -> dict[str, dg.MetadataValue]:
     """The metadata of a partition with several executions, all completed: numbers and a first text of each
     arm, few bytes, for Dagster keeps them twice. `beacon show PARTITION` has all texts."""
@@ -71,7 +86,7 @@ def summary_metadata(
         "distinct_answers": dg.MetadataValue.int(len({e.answer for e in executions})),
         "question": dg.MetadataValue.md(escape_markdown(first.prompt or UNSAID)),
         "answers": dg.MetadataValue.md(_by_arm(executions)),
-        **({"other_regions": dg.MetadataValue.md(_kinds_by_region(neighbours, job))} if neighbours else {}),
+        **other_regions(executions, job, neighbours),
         "plan": text(str(Plan.of(job.plan))),
         "requested_region": text(first.region),
         "executed_region": text(_all_of(e.executed_region for e in executions)),
@@ -100,13 +115,23 @@ def _by_arm(executions: Sequence[Execution]) -> str:
     return "\n".join(rows)
 
 
-def _kinds_by_region(neighbours: Sequence[Execution], job: Job) -> str:
+def other_regions(
+    executions: Sequence[Execution], job: Job, neighbours: Neighbours
+) -> dict[str, dg.MetadataValue]:
+    """What a partition with these executions shows of other regions: a table, or nothing without any."""
+    if not neighbours.executions:
+        return {}
+    table = _side_by_side if len(executions) == 1 else _kinds_by_region
+    return {"other_regions": dg.MetadataValue.md(table(neighbours, job))}
+
+
+def _kinds_by_region(neighbours: Neighbours, job: Job) -> str:
     rows = ["| region | answers |", "|---|---|"]
-    for cell, some in sorted(by_cell(neighbours).items()):
+    for cell, some in sorted(by_cell(neighbours.executions).items()):
         link = f"[{cell.region}]({asset_path('inference', key_of(cell))})"
         open_ones = sum(e.answer_kind is None for e in some)
         kinds = [summary_of_kinds(some), f"{open_ones} without an answer" if open_ones else None]
-        rows.append(f"| {link} | {', '.join(filter(None, kinds))}{_elsewhere(some[0], job)} |")
+        rows.append(f"| {link} | {', '.join(filter(None, kinds))}{neighbours.where(some[0], job)} |")
     return "\n".join(rows)
 
 
@@ -129,19 +154,15 @@ def shown_by(metadata: Mapping[str, dg.MetadataValue]) -> MaterializedState:
     return MaterializedState(execution_id=said(EXECUTION), status=said(STATUS), answer_kind=said(ANSWER_KIND))
 
 
-def _side_by_side(neighbours: Sequence[Execution], job: Job) -> str:
+def _side_by_side(neighbours: Neighbours, job: Job) -> str:
     """A table of other regions' answers as they are now, each with a link to its own partition."""
     rows = ["| region | status | answer |", "|---|---|---|"]
-    for other in sorted(neighbours, key=lambda e: e.region):
+    for other in sorted(neighbours.executions, key=lambda e: e.region):
         kind = f" ({other.answer_kind.value})" if other.answer_kind else ""
         answer = _in_a_row(other.answer or "")
         link = f"[{other.region}]({asset_path('inference', key_of(other.cell))})"
-        rows.append(f"| {link} | {other.status.value}{kind}{_elsewhere(other, job)} | {answer} |")
+        rows.append(f"| {link} | {other.status.value}{kind}{neighbours.where(other, job)} | {answer} |")
     return "\n".join(rows)
-
-
-def _elsewhere(other: Execution, job: Job) -> str:
-    return "" if other.job_id == job.id else ", in another job"
 
 
 def _count(number: int | None) -> dg.MetadataValue:

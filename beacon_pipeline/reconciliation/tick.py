@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.catalog.plan import Plan
+from beacon_pipeline.execution.collect import Collector
 from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.jobs.cancel import left_by_cancelled
 from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
@@ -23,9 +25,11 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.parts.overdue import Position
 from beacon_pipeline.ledger.records import Cell, Execution
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.reconciliation.inspect import Inspection, Inspector
+from beacon_pipeline.names import RECORDED_TAG
+from beacon_pipeline.reconciliation.inspect import LOOK_SECONDS, Inspection, Inspector
 from beacon_pipeline.reconciliation.reconcile import Repair
 from beacon_pipeline.reconciliation.repair_runs import HEALING_RUNS, HealingRun, healing_runs, tries_so_far
+from beacon_pipeline.reconciliation.unchecked import unchecked_partitions
 from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
 
 EXAMINED_A_TICK = 500  # executions of each kind
@@ -81,6 +85,7 @@ class Tick:
     cursor: Cursor
     runs: list[HealingRun] = field(default_factory=list)
     unknown: dict[str, int] = field(default_factory=dict)  # partition key -> storage id, not reported before
+    unchecked: dict[str, int] = field(default_factory=dict)  # the same, of what dead runs left without checks
     waiting: set[str] = field(default_factory=set)  # executions: wrong, and nothing can be done now
     left: int = 0  # runs that did not fit into this tick
     gave_up: set[str] = field(default_factory=set)  # executions
@@ -93,6 +98,7 @@ class Tick:
             "more runs to come": self.left,
             "executions waiting": len(self.waiting),
             "given up": len(self.gave_up),
+            "partitions to be checked": len(self.unchecked),
             "partitions unknown to the ledger": len(self.cursor.unknown_told),
         }
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing is wrong"
@@ -119,6 +125,7 @@ class Reconciliation:
         self._ledger = ledger
         self._instance = instance
         self._catalog = catalog
+        self._providers = providers
         self._examiner = Inspector(
             ledger,
             catalog,
@@ -136,7 +143,8 @@ class Reconciliation:
         """Look at the next part of the record; what cannot be settled by a write needs a run."""
         self.name_regions()
         self.complete_jobs()
-        abandoned, ended_runs = self._ended_runs(cursor.ended_runs)
+        records = self._ended_runs(cursor.ended_runs)
+        abandoned = self._abandoned(records)
         overdue = self._ledger.overdue.unsettled(
             self._untouched_since, after=cursor.overdue, limit=EXAMINED_A_TICK
         )
@@ -148,8 +156,8 @@ class Reconciliation:
         examined = self._examiner.examine(
             list(executions.values()), untouched_since=self._untouched_since, abandoned=abandoned
         )
-        tick = Tick(cursor)
-        self._end_unservable(overdue)
+        tick = Tick(cursor, unchecked=self._unchecked(records))
+        self._settle_unserved([*overdue, *unconfirmed], tick)
         self._settle(examined, tick)
         self._request(examined, tick)
         tick.cursor = tick.cursor.model_copy(
@@ -167,7 +175,7 @@ class Reconciliation:
                 update={
                     "overdue": _next(overdue),
                     "unconfirmed": _next(unconfirmed),
-                    "ended_runs": ended_runs,
+                    "ended_runs": records[-1].update_timestamp if records else cursor.ended_runs,
                     "swept": (cursor.swept + SWEPT_A_TICK) if len(cells) == SWEPT_A_TICK else 0,
                 }
             )
@@ -201,13 +209,9 @@ class Reconciliation:
                 log.warning("a job lacks executions", job=job.job_name, asked=wanted, on_record=count)
                 self._ledger.executions.ensure(job.id, asked, actor=ACTOR, slots_of=plan.executions_of)
 
-    def _ended_runs(self, since: datetime | None) -> tuple[set[str], datetime | None]:
-        """The executions that runs left behind when they failed, and where the walk stands then.
-
-        What a run that was cancelled before it began should have asked is cancelled, unless it was asked
-        again since.
-        """
-        records = self._instance.get_run_records(
+    def _ended_runs(self, since: datetime | None) -> Sequence[dg.RunRecord]:
+        """The next runs that ended otherwise than well, in the order of their ends."""
+        return self._instance.get_run_records(
             dg.RunsFilter(
                 statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
                 updated_after=since or self._now - timedelta(days=1),
@@ -216,6 +220,13 @@ class Reconciliation:
             order_by="update_timestamp",
             ascending=True,
         )
+
+    def _abandoned(self, records: Sequence[dg.RunRecord]) -> set[str]:
+        """The executions that runs left behind when they failed.
+
+        What a run that was cancelled before it began should have asked is cancelled, unless it was asked
+        again since.
+        """
         abandoned: set[str] = set()
         for record in records:
             run = record.dagster_run
@@ -225,20 +236,30 @@ class Reconciliation:
                 self._ledger.repairs.cancel_pending(pending, actor=ACTOR)
             elif asks_models(run) and (cells := cells_of_run(self._catalog, run.tags)):
                 abandoned.update(self._left_by(record, cells))
-        return abandoned, records[-1].update_timestamp if records else since
+        return abandoned
+
+    def _unchecked(self, records: Sequence[dg.RunRecord]) -> dict[str, int]:
+        served = {key_of(cell) for cell in self._catalog.cells()}
+        ended = [record.dagster_run for record in records if asks_models(record.dagster_run)]
+        found = unchecked_partitions(self._instance, ended)
+        return {key: storage_id for key, storage_id in found.items() if key in served}
 
     def _left_by(self, record: dg.RunRecord, cells: Sequence[Cell]) -> list[str]:
         """The executions of a failed run, made now if it died before it could.
 
-        Of a run from before anything on record (the ledger was wiped or replaced) it is not known
-        what was paid for: a person decides whether that is asked again.
+        Of a run from before anything on record, or whose job was on record and is no more (the ledger was
+        wiped, or an older one restored), it is not known what was paid for: a person decides whether that is
+        asked again.
         """
         run = record.dagster_run
         asking = asking_of_run(run)
         if self._ledger.jobs.named(asking.job_name) is None:
             oldest = self._ledger.jobs.oldest()
-            if oldest is None or record.create_timestamp < oldest.created_at:
-                log.warning("a failed run is older than the record", run=run.run_id, job=asking.job_name)
+            before_the_record = oldest is None or record.create_timestamp < oldest.created_at
+            if before_the_record or RECORDED_TAG in run.tags:
+                log.warning(
+                    "the ledger no longer has the job of a failed run", run=run.run_id, job=asking.job_name
+                )
                 return []
         job, asked = job_for(self._ledger, self._catalog, asking, cells, actor=f"run:{run.run_id}")
         left = self._ledger.executions.of_job(job.id, asked)
@@ -246,17 +267,28 @@ class Reconciliation:
             left = [execution for execution in left if execution.status is not Status.COMPLETED]
         return [execution.id for execution in left]
 
-    def _end_unservable(self, overdue: Sequence[Execution]) -> None:
-        """End what waits to be asked and is no longer in the catalog: no run can work on its partition.
+    def _settle_unserved(self, executions: Sequence[Execution], tick: Tick) -> None:
+        """Settle what the catalog no longer has, here and now: no run can work on its partition.
 
-        What was dispatched stays so: the provider may have its answer, and the entry may come back.
+        What the provider has of it is read, and nothing is asked anew.
         """
         served = set(self._catalog.cells())
-        gone = [e for e in overdue if e.status is Status.PENDING and e.cell not in served]
-        for execution in gone:
-            log.warning("no longer in the catalog", partition=key_of(execution.cell), job=execution.job_id)
-            detail = f"the catalog no longer has {key_of(execution.cell)}"
-            self._ledger.repairs.dead_letter([execution.id], actor=ACTOR, detail=detail)
+        gone = [e for e in executions if e.cell not in served and e.status is not Status.COMPLETED]
+        if not gone:
+            return
+        log.warning("no longer in the catalog", partitions=sorted({key_of(e.cell) for e in gone}))
+
+        async def collect() -> list[Execution]:
+            providers = self._providers.open(self._catalog)
+            try:
+                collector = Collector(
+                    self._ledger, self._catalog, providers, actor=ACTOR, look_seconds=LOOK_SECONDS
+                )
+                return await collector.collect(gone)
+            finally:
+                await providers.close()
+
+        tick.waiting.update(execution.id for execution in asyncio.run(collect()))
 
     def _settle(self, examined: Sequence[Inspection], tick: Tick) -> None:
         confirmed = {call_id for one in examined for call_id in one.confirmed}

@@ -22,7 +22,14 @@ from beacon_pipeline.ledger.records import Execution, Job
 from beacon_pipeline.names import INFERENCE
 from beacon_pipeline.reconciliation.checks import CHECKS, CheckInput, CheckName, CheckOutcome, of_cell
 from beacon_pipeline.reconciliation.consistency import MaterializedState, mismatch_of_unknown, shown_of
-from beacon_pipeline.reconciliation.metadata import materialization_metadata, shown_by, summary_metadata
+from beacon_pipeline.reconciliation.metadata import (
+    NO_NEIGHBOURS,
+    Neighbours,
+    materialization_metadata,
+    other_regions,
+    shown_by,
+    summary_metadata,
+)
 
 FETCHED_AT_ONCE = 500
 JOB_METADATA = "job"  # of a check evaluation: the job of the execution it looked at
@@ -43,13 +50,9 @@ class Materialization:
 
 
 def materialization_of(
-    executions: Sequence[Execution], job: Job, neighbours: Sequence[Execution] = ()
+    executions: Sequence[Execution], job: Job, neighbours: Neighbours = NO_NEIGHBOURS
 ) -> dg.AssetMaterialization:
-    """The event that makes a partition green: all its executions in a job are completed.
-
-    ``neighbours`` are the same question's executions of the same model in other regions, each region's of
-    this job or else of another, which is named as such.
-    """
+    """The event that makes a partition green: all its executions in a job are completed."""
     first, *others = executions
     metadata = (
         summary_metadata(executions, job, neighbours)
@@ -57,6 +60,15 @@ def materialization_of(
         else materialization_metadata(first, job, neighbours)
     )
     return dg.AssetMaterialization(INFERENCE, partition=key_of(first.cell), metadata=metadata)
+
+
+def observation_of_neighbours(
+    executions: Sequence[Execution], job: Job, neighbours: Neighbours
+) -> dg.AssetObservation:
+    """The event by which Dagster shows, with a partition's newest materialization, what other regions have
+    answered since; it takes the place of the table there."""
+    metadata = other_regions(executions, job, neighbours)
+    return dg.AssetObservation(INFERENCE, partition=key_of(executions[0].cell), metadata=metadata)
 
 
 def shown_of_unknown(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.findings.export.files import read_rows
@@ -68,6 +70,17 @@ def asked_in(folder: Path) -> list[Asked]:
     if not any(asked.cells for asked in found):
         raise NotReproducible("the export has no answers: there is nothing to ask again")
     return found
+
+
+def require_known(asked: Asked, catalog: Catalog) -> None:
+    """Raises NotReproducible where the catalog cannot ask all of a job."""
+    unknown = sorted(set(asked.cells).difference(catalog.cells()))
+    if unknown:
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        raise NotReproducible(
+            f"the catalog {catalog.name!r} does not ask {key_of(unknown[0])}{more} of the export: set "
+            "BEACON_CATALOG to one that does"
+        )
 
 
 def compared(before: Iterable[Row], after: Iterable[Row]) -> dict[str, Compared]:

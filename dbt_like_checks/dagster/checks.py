@@ -26,6 +26,9 @@ from dbt_like_checks.tests.registry import Registry, default_registry
 
 CELL_LIMIT = 300  # characters of one value shown in a table of failing rows
 PARTITIONS_NAMED = 5
+# Arguments that say what of its table a test is on which is on no single column.
+SAID_LIMIT = 100  # characters of them; the SQL has the whole
+SAY_WHAT = ("combination_of_columns", "column_list", "expression", "field")
 
 Resolve = Mapping[str, str | dg.AssetKey] | Callable[[DataTest], str | dg.AssetKey | None]
 
@@ -207,8 +210,15 @@ def _not_supported(asset: dg.AssetKey, name: str, reason: str) -> dg.AssetCheckR
 
 
 def _where(test: DataTest) -> str:
-    """The table, and the column where it is on one, as the beginning of a description."""
+    """The table, its column or what else the test is on, and what it refers to, to begin a description."""
     place = ".".join(part for part in (table_of(test), test.column and test.column.name) if part)
+    field = test.arguments.get("field")
+    if test.model and test.others:
+        place += f" → {test.others[0]}{f'.{field}' if field else ''}"
+    elif not test.column:
+        named = next((test.arguments[name] for name in SAY_WHAT if name in test.arguments), None)
+        listed = ", ".join(map(str, named)) if isinstance(named, list | tuple) else named
+        place += f" ({listed})" if listed and len(str(listed)) <= SAID_LIMIT else ""
     return f"{place}: " if place else ""
 
 

@@ -3,7 +3,9 @@
 =====================================  ========================================================
 the endpoint                           the item
 =====================================  ========================================================
-cannot be connected to                 sent again, a few times; then ``provider_error``
+cannot be connected to (it starts)     sent again later and later, as long as the call has time; then
+                                       ``provider_error``
+its name or certificate is wrong       sent again, a few times; then ``provider_error``
 408, 5xx but 503                       sent again, a few times, for each may be billed; then
                                        ``provider_error``
 429, 503 (busy, or loads its model)    sent again when it asks to be, or later and later, as long
@@ -39,6 +41,7 @@ from inference.contract import (
 )
 from inference.http.completion import ReportedError, read_completion, reported_error
 from inference.http.endpoint import Endpoint
+from inference.http.transport import cause_of, in_one_line, may_pass
 
 TRIES = 4  # of one item, within one call, where a try may have generated
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -92,16 +95,24 @@ async def complete(
     *,
     patience_seconds: float,
     sleep: Sleep,
+    on_pause: Callable[[str], None],
 ) -> ItemAnswer | ItemFailure:
     """Ask for one item, again after faults that pass, with pauses of ``patience_seconds`` in all at most.
 
-    Never raises for what an endpoint does.
+    ``on_pause`` gets why it is sent again, before each pause. Never raises for what an endpoint does.
     """
+
+    def note(state: tenacity.RetryCallState) -> None:
+        failure = _failure(state)
+        assert failure is not None, "only what may pass is sent again"
+        on_pause(endpoint.without_key(failure.message))
+
     retrying = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(_Passing),
         stop=lambda state: _is_hopeless(state, patience_seconds),
         wait=_pause,
         sleep=sleep,
+        before_sleep=note,
         reraise=True,
     )
     try:
@@ -109,7 +120,7 @@ async def complete(
     except _Refused as refused:
         return ItemFailure(id=item.id, code=refused.code, message=endpoint.without_key(refused.message))
     except Exception as error:  # noqa: BLE001 - a text that is no Unicode, say: its batch goes on
-        problem = _shown(endpoint, f"{type(error).__name__}: {_in_one_line(error)}", SAID_LIMIT)
+        problem = _shown(endpoint, f"{type(error).__name__}: {in_one_line(error)}", SAID_LIMIT)
         message = f"{endpoint.place} could not be asked: {problem}"
         return ItemFailure(id=item.id, code=FailureCode.REJECTED, message=message)
 
@@ -128,7 +139,7 @@ async def _once(
     except ReportedError as error:
         raise _refusal(endpoint, response, body, error) from None
     except ValueError as problem:
-        said = _shown(endpoint, _in_one_line(problem), SAID_LIMIT)
+        said = _shown(endpoint, in_one_line(problem), SAID_LIMIT)
         raw = _shown(endpoint, body.decode(errors="replace"), RAW_LIMIT)
         message = f"{endpoint.place} answered {said}; it begins: {raw}"
         raise _Refused(FailureCode.MALFORMED_REPLY, message) from None
@@ -173,15 +184,13 @@ async def _exchange(
                     message = f"{endpoint.place} answered more than {RESPONSE_LIMIT} bytes"
                     raise _Refused(FailureCode.MALFORMED_REPLY, message)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-        reason = _in_one_line(error)
-        raise _Passing(
-            FailureCode.PROVIDER_ERROR, f"{endpoint.place} cannot be connected to: {reason}"
-        ) from None
+        message = f"{endpoint.place} cannot be connected to: {cause_of(error)}"
+        raise _Passing(FailureCode.PROVIDER_ERROR, message, costless=may_pass(error)) from None
     except httpx.DecodingError as error:
-        message = f"{endpoint.place} answered what cannot be unpacked: {_in_one_line(error)}"
+        message = f"{endpoint.place} answered what cannot be unpacked: {in_one_line(error)}"
         raise _Refused(FailureCode.MALFORMED_REPLY, message) from None
     except httpx.TransportError as error:
-        message = f"the connection to {endpoint.place} was lost before its answer: {_in_one_line(error)}"
+        message = f"the connection to {endpoint.place} was lost before its answer: {in_one_line(error)}"
         raise _Refused(FailureCode.INTERRUPTED, message) from None
     return response, bytes(body)
 
@@ -271,13 +280,11 @@ def _is_hopeless(state: tenacity.RetryCallState, patience_seconds: float) -> boo
     failure = _failure(state)
     if failure is None or (state.attempt_number >= TRIES and not failure.costless):
         return True
-    return state.idle_for + state.upcoming_sleep > patience_seconds
+    # Connecting takes time, too: the cause is to be on record, not that time was up.
+    spent = max(state.idle_for, state.seconds_since_start or 0.0)
+    return spent + state.upcoming_sleep > patience_seconds
 
 
 def _failure(state: tenacity.RetryCallState) -> _Passing | None:
     failure = state.outcome.exception() if state.outcome else None
     return failure if isinstance(failure, _Passing) else None
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from inference.contract import Deployment, NotConfigured
 from inference.http.endpoint import Endpoint, EndpointStyle
+from inference.http.transport import cause_of
 from inference.inspection import DeploymentState
 
 DEADLINE_SECONDS = 10.0
@@ -44,8 +45,7 @@ async def look_up(client: httpx.AsyncClient, endpoint: Endpoint, deployment: Dep
     except TimeoutError:
         return _not_asked(deployment, f"{endpoint.place} did not answer within {DEADLINE_SECONDS:g} seconds")
     except httpx.TransportError as error:
-        reason = endpoint.without_key(" ".join(str(error).split())) or type(error).__name__
-        return _not_asked(deployment, f"{endpoint.place}: {reason}")
+        return _not_asked(deployment, f"{endpoint.place}: {endpoint.without_key(cause_of(error))}")
     if response.status_code in (401, 403):
         key = (
             f"the key in {endpoint.api_key_variable}"

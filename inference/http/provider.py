@@ -187,6 +187,7 @@ class HttpProvider:
     async def _ask(
         self, request: Request, endpoint: Endpoint, item: Item, deadline: float
     ) -> ItemAnswer | ItemFailure:
+        why: list[str] = []
         try:
             async with asyncio.timeout_at(deadline), self._slots[request.deployment]:
                 return await complete(
@@ -196,9 +197,11 @@ class HttpProvider:
                     request.parameters,
                     patience_seconds=deadline - asyncio.get_running_loop().time(),
                     sleep=self._sleep,
+                    on_pause=why.append,
                 )
         except TimeoutError:
             message = f"no answer within {endpoint.timeout_seconds:g} seconds from the call's start"
+            message += f"; the last one before: {why[-1]}" if why else ""
             return ItemFailure(id=item.id, code=FailureCode.TIMED_OUT, message=message)
 
 

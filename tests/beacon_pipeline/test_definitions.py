@@ -8,10 +8,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from beacon_pipeline.catalog.partitions import cell_of
 from beacon_pipeline.definitions import build_definitions
+from beacon_pipeline.defs.where import CODE_REFERENCES
 from beacon_pipeline.escaping import escape_markdown
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import CATALOG_JOB, CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.jobs.job_making import make_job
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.names import INFERENCE, JOB_TAG
 from beacon_pipeline.reconciliation.view import newest_materializations
@@ -158,6 +161,25 @@ def test_the_lineage_and_the_partitions() -> None:
     assert len(node.partitions_def.get_partition_keys()) == 72
 
 
+def test_each_asset_says_what_it_is_whose_and_where_its_guide_and_its_code_are() -> None:
+    graph = build_definitions().resolve_asset_graph()
+    assert len(list(graph.asset_nodes)) == 9
+    for node in graph.asset_nodes:
+        assert len(node.description or "") > 60
+        assert node.owners == ["team:beacon"]
+        code, guide = node.metadata[CODE_REFERENCES].code_references
+        line = Path(code.file_path).read_text().splitlines()[code.line_number - 1]
+        assert line.startswith(("def ", "@")), (node.key, line)
+        assert Path(guide.file_path).read_text().startswith("# ")
+
+
+def test_every_job_sensor_and_schedule_says_what_it_does() -> None:
+    repository = build_definitions().get_repository_def()
+    ours = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    for one in (*ours, *repository.sensor_defs, *repository.schedule_defs):
+        assert len(one.description or "") > 15, one.name
+
+
 def test_the_code_location_imports_nothing_heavy() -> None:
     code = (
         "import sys, beacon_pipeline.definitions as d; d.build_definitions();"
@@ -167,7 +189,7 @@ def test_the_code_location_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(("jobs", "where"), [(("mine", "mine"), ""), (("older", "mine"), ", in another job")])
+@pytest.mark.parametrize(("jobs", "where"), [(("mine", "mine"), ""), (("older", "mine"), ", in job older")])
 def test_a_partition_shows_what_was_asked_and_what_other_regions_answered(
     instance: dg.DagsterInstance, jobs: tuple[str, str], where: str
 ) -> None:
@@ -186,6 +208,30 @@ def test_a_partition_shows_what_was_asked_and_what_other_regions_answered(
         "| [us](/assets/inference?view=partitions&partition=us%3Atiny-llama%7Cidentity_basic)"
     )
     assert f"completed (empty){where} |" in row
+
+
+@pytest.mark.parametrize(
+    ("last", "row"), [("fine", "completed (substantive) | said"), ("failing", "failed | ")]
+)
+def test_a_partition_shows_later_what_other_regions_had_not_answered_yet(
+    instance: dg.DagsterInstance, last: str, row: str
+) -> None:
+    keys = [KEYS["math_basic"].replace("eu:", f"{region}:") for region in ("us", "eu", "apac")]
+    fine = Behaviour(results=says("said"))
+    location = Location(instance, fine, fine, fine if last == "fine" else Behaviour(results=by_prompt))
+    with LedgerResource().open() as ledger:  # as `beacon run` does it
+        make_job(ledger, CATALOG, "mine", [cell_of(key) for key in keys], source="launch", actor="a")
+    for key in keys:
+        location.run(INFERENCE_JOB, key, **{JOB_TAG: "mine"})
+    events = [event.asset_observation for event in instance.fetch_observations(INFERENCE, limit=10).records]
+    observed = {event.partition: event.metadata for event in events if event}
+    assert observed.keys() == set(keys[:2]), "the last one knew"
+    for key in keys[:2]:
+        table = observed[key]["other_regions"].value
+        (apac,) = [line for line in str(table).splitlines() if "[apac]" in line]
+        assert row in apac
+        assert "dispatched" not in str(table)
+        assert "pending" not in str(table)
 
 
 def test_checks_run_without_partitions_check_all_that_are_materialized(instance: dg.DagsterInstance) -> None:

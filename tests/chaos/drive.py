@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,10 +33,10 @@ from beacon_pipeline.names import HEALING_TAG, INFERENCE, STATUS_METRICS
 from beacon_pipeline.reconciliation.checks import CheckName
 from inference.contract import CallFailure, CallStatus, FailureCode
 from tests.beacon_pipeline.instances import beacon, report
-from tests.chaos.instance import MODELS, Instance, an_instance
+from tests.chaos.instance import MODELS, Instance, an_instance, at_once
 from tests.chaos.location import ChaosProviders, chaos_provider
 from tests.chaos.plan import Disturbance, Kind, plan
-from tests.chaos.provider import Accepted
+from tests.chaos.provider import Accepted, ChaosProvider
 
 # Two blocks of five executions for each cell.
 PLAN = Plan(
@@ -117,7 +117,8 @@ class _Chaos:
         self._instance, self._figures = instance, figures
         self._provider = chaos_provider()
         self._catalog = load_catalog()
-        self._background: list[threading.Thread] = []
+        self._background: list[Future[None]] = []
+        self._workers = ThreadPoolExecutor(max_workers=16)
 
     def submit(self, number: int, questions: int) -> str:
         """Ask some of the questions in a job of their own; every second job has a plan."""
@@ -166,10 +167,10 @@ class _Chaos:
                 self._provider.cut_off(disturbance.seconds)
                 return True
             case Kind.RIVAL:
-                thread = threading.Thread(target=self._rival, args=[disturbance.choice])
-                self._background.append(thread)
-                thread.start()
+                self._background.append(self._workers.submit(self._rival, disturbance.choice))
                 return True
+            case Kind.STARTED_AT_ONCE:
+                return self._start_at_once()
             case Kind.LATE_REPORT:
                 return self._late_report(disturbance.choice)
 
@@ -199,6 +200,21 @@ class _Chaos:
         finally:
             ledger.close()
 
+    def _start_at_once(self) -> bool:
+        """Ask the same thing three times at once where nothing is: one whole instance answers all three."""
+        env = self._instance.nothing()
+        asked = ("--region", "eu", "--model", MODELS[0], "--question", "q000")
+        for code, said in at_once(env, "run", *asked):
+            assert code == 0, said
+        home = Path(env["DAGSTER_HOME"])
+        url = env.get("BEACON_DATABASE_URL", f"sqlite:///{home / 'ledger.db'}")
+        with closing(Ledger(url)) as ledger:
+            executions = _all_executions(ledger)
+        generated = _generated(self._figures.seed, ChaosProvider(home / "provider.db", self._figures.seed))
+        assert {e.id: [e.answer] for e in executions} == generated, "the answers generated, and no others"
+        assert report(env)["mismatches"] == 0
+        return True
+
     def _late_report(self, choice: float) -> bool:
         """Say of an answered call, long after, that it failed. Whether there is one; it changes nothing."""
         ledger = Ledger(database_url())
@@ -222,9 +238,9 @@ class _Chaos:
 
     def wait_until_healed(self, names: list[str]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        for thread in self._background:
-            thread.join(PATIENCE_SECONDS)
-            assert not thread.is_alive(), "a rival never ends"
+        for rival in self._background:
+            rival.result(PATIENCE_SECONDS)
+        self._workers.shutdown()
         os.environ["DAGSTER_HOME"] = self._instance.env["DAGSTER_HOME"]
         with dg.DagsterInstance.get() as instance:
             while wrong := self._wrong(instance, names):
@@ -277,15 +293,9 @@ class _Chaos:
         self._hold_to_the_witness(executions, self._provider.accepted())
 
     def _hold_to_the_witness(self, executions: list[Execution], accepted: list[Accepted]) -> None:
-        seed = self._figures.seed
-        generated: dict[str, list[str]] = {}
-        for call in accepted:
-            for item in call.items:
-                text = call.text(seed, item)
-                if text is None:
-                    self._figures.truly_lost += 1
-                else:
-                    generated.setdefault(item, []).append(text)
+        generated = _generated(self._figures.seed, self._provider)
+        asked = sum(len(call.items) for call in accepted)
+        self._figures.truly_lost = asked - sum(len(texts) for texts in generated.values())
         self._figures.calls = len(accepted)
         self._figures.sent_again = sum(call.submissions - 1 for call in accepted)
         self._figures.paid_twice = sum(len(texts) - 1 for texts in generated.values())
@@ -298,6 +308,16 @@ class _Chaos:
         assert self._figures.paid_twice == 0, "an answer was paid twice"
         assert {e.id: [e.answer] for e in executions} == generated, "the answers generated, and no others"
         assert not any(e.dead_lettered_at for e in executions), "nothing was given up"
+
+
+def _generated(seed: int, provider: ChaosProvider) -> dict[str, list[str]]:
+    """Item -> the texts that were generated for it, by the provider's own account."""
+    generated: dict[str, list[str]] = {}
+    for call in provider.accepted():
+        for item in call.items:
+            if (text := call.text(seed, item)) is not None:
+                generated.setdefault(item, []).append(text)
+    return generated
 
 
 def _all_executions(ledger: Ledger) -> list[Execution]:

@@ -50,12 +50,16 @@ class Database:
     """The ledger's database, and under PostgreSQL Dagster's own too."""
 
     def __init__(self, folder: Path, *, postgresql: bool) -> None:
-        self.url: str | None = None
         self._file = folder / "home" / "ledger.db"
-        self._server = None
-        if postgresql:
-            self._server = started_server(folder / "postgresql", cleanup_mode="delete")
-            self.url = fresh_postgresql_database(self._server.get_uri())
+        self._server = started_server(folder / "postgresql", cleanup_mode="delete") if postgresql else None
+
+    def variables(self) -> dict[str, str]:
+        """What names a new database to an instance; nothing where its folder has it."""
+        if self._server is None:
+            return {}
+        url = fresh_postgresql_database(self._server.get_uri())
+        dagsters = f"postgresql+psycopg2://{url[len('postgresql://') :]}"
+        return {"BEACON_DATABASE_URL": url, DATABASE_VARIABLE: dagsters}
 
     def disturb(self, seconds: float) -> None:
         """Stop the server and start it again, or lock the file, for so long."""
@@ -82,15 +86,14 @@ def an_instance(folder: Path, seed: int, *, questions: int, postgresql: bool) ->
     """An instance in ``folder``; its environment is this process's too while the context lasts."""
     folder.mkdir(parents=True, exist_ok=True)
     database = Database(folder, postgresql=postgresql)
-    env = environment(folder, database_url=database.url, location="tests.chaos.location")
+    env = environment(folder, location="tests.chaos.location") | database.variables()
     env |= {
         SEED_VARIABLE: str(seed),
         "BEACON_CATALOG": str(a_catalog(folder, questions)),
         "BEACON_ALERT_INTERVAL_SECONDS": "2",
     }
-    if database.url:
-        env[DATABASE_VARIABLE] = f"postgresql+psycopg2://{database.url[len('postgresql://') :]}"
-    _make_at_once(env)
+    for code, said in at_once(env, "cancel", "none"):
+        assert (code, "unknown job 'none'" in said) == (2, True), said
     _shorten_intervals(Path(env["DAGSTER_HOME"]) / "dagster.yaml")
     before = dict(os.environ)
     os.environ.clear()
@@ -105,15 +108,19 @@ def an_instance(folder: Path, seed: int, *, questions: int, postgresql: bool) ->
         os.environ.update(before)
 
 
-def _make_at_once(env: dict[str, str], commands: int = 3) -> None:
-    """Let several commands find nothing at the same moment: each would make the instance."""
+def at_once(env: dict[str, str], *arguments: str, commands: int = 3) -> list[tuple[int, str]]:
+    """Let several commands begin at the same moment; exit code and last output of each.
+
+    Where they find nothing, each would make the instance.
+    """
     started = [
-        subprocess.Popen([BEACON, "cancel", "none"], env=env, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [BEACON, *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         for _ in range(commands)
     ]
-    for command in started:
-        told = command.communicate(timeout=120)[1]
-        assert "unknown job 'none'" in told, told
+    said = [command.communicate(timeout=300)[1] for command in started]
+    return [(command.returncode, text) for command, text in zip(started, said, strict=True)]
 
 
 def _shorten_intervals(path: Path) -> None:
@@ -132,6 +139,13 @@ class Instance:
         self._daemon: subprocess.Popen[bytes] | None = None
         self._not_before = 0.0
         self._killed_a_worker = False
+        self._others = 0
+
+    def nothing(self) -> dict[str, str]:
+        """The environment of an instance that is not there yet, beside this one."""
+        self._others += 1
+        home = self.folder / f"other-{self._others}"
+        return self.env | {"DAGSTER_HOME": str(home)} | self.database.variables()
 
     def ensure_daemon(self) -> None:
         """Start the daemon unless it runs, or was killed a moment ago: what a supervisor does."""

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     WORKER_KILLED = "worker_killed"  # kill -9 of the process of a run
     DAEMON_KILLED = "daemon_killed"  # kill -9; a new one comes after the disturbance's length
     EVERYTHING_KILLED = "everything_killed"  # kill -9 of all processes at once: a reboot; then as above
+    STARTED_AT_ONCE = "started_at_once"  # three commands at a time, where there is no instance yet
     DATABASE = "database"  # PostgreSQL stopped, or SQLite locked, for so long
     PROVIDER = "provider"  # unreachable for so long
     RIVAL = "rival"  # a second asker of the same executions, whose clock is wrong
@@ -25,6 +26,7 @@ LONGEST_SECONDS = {
     Kind.DATABASE: 6.0,
     Kind.PROVIDER: 12.0,
 }
+AT_MOST = {Kind.STARTED_AT_ONCE: 2}  # each is an instance of its own, from nothing to its end
 
 
 @dataclass(frozen=True, order=True)
@@ -38,7 +40,10 @@ class Disturbance:
 
 
 def plan(seed: int, *, seconds: float, each: int) -> list[Disturbance]:
-    """``each`` disturbances of every kind within ``seconds``, in the order of their happening."""
+    """``each`` disturbances of every kind within ``seconds``, in the order of their happening.
+
+    Of the kinds in `AT_MOST` there are fewer.
+    """
     dice = random.Random(seed)
     return sorted(
         Disturbance(
@@ -48,5 +53,5 @@ def plan(seed: int, *, seconds: float, each: int) -> list[Disturbance]:
             choice=dice.random(),
         )
         for kind in Kind
-        for _ in range(each)
+        for _ in range(min(each, AT_MOST.get(kind, each)))
     )

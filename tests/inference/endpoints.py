@@ -216,6 +216,7 @@ BEHAVIOURS: dict[str, Callable[[int], Response]] = {
     "429 for ever": lambda n: error(429, "slow down"),
     "429 for an hour": lambda n: error(429, "slow down", **{"retry-after": "3600"}),
     "503 twice": lambda n: JSONResponse(completion()) if n > 1 else error(503, "loading"),
+    "503 and then nothing": lambda n: StreamingResponse(trickle()) if n else error(503, "loading"),
     "500 for ever": lambda n: error(500, "boom"),
     "too long": lambda n: error(400, "This model's maximum context length is 4096 tokens."),
     "bad request": lambda n: error(400, "unknown parameter"),

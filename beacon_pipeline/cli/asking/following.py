@@ -20,20 +20,40 @@ if TYPE_CHECKING:
     from beacon_pipeline.ledger.records import Counts, Job
 
 
+SAME_COMMAND = "the same command"
+
+
 def launch_and_follow(
-    launch: Callable[[], LaunchedJob], ledger: Ledger, instance: DagsterInstance, catalog: Catalog
+    launch: Callable[[], LaunchedJob],
+    ledger: Ledger,
+    instance: DagsterInstance,
+    catalog: Catalog,
+    *,
+    goes_on: str = SAME_COMMAND,
 ) -> LaunchedJob:
-    """Launch a job's runs, say which job it is, and follow it to its end; with a daemon meanwhile."""
+    """Launch a job's runs, say which job it is, and follow it to its end; with a daemon meanwhile.
+
+    ``goes_on``: the command that goes on with the job when a person interrupts this one.
+    """
     from beacon_pipeline.instance.daemon import Daemon
 
     with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
         asked = launch()
-        announce(asked)
-        _follow_with_progress(asked, ledger, instance, catalog, daemon)
+        announce(asked, catalog)
+        try:
+            _follow_with_progress(asked, ledger, instance, catalog, daemon)
+        except KeyboardInterrupt:
+            job = asked.job.job_name
+            click.echo(
+                f"stopped watching job {job}; nothing is lost: {goes_on} goes on with it, "
+                f"`beacon cancel {job}` gives it up",
+                err=True,
+            )
+            sys.exit(1)
     return asked
 
 
-def announce(asked: LaunchedJob) -> None:
+def announce(asked: LaunchedJob, catalog: Catalog) -> None:
     from beacon_pipeline.catalog.plan import Plan
 
     verb = "continuing" if asked.continued else "new"
@@ -41,6 +61,10 @@ def announce(asked: LaunchedJob) -> None:
     plan = Plan.of(asked.job.plan)
     how = "" if plan.is_default else f" ({plan}; seed {plan.seed})"
     click.echo(f"{verb} job {asked.job.job_name}{how}: {runs}", err=True)
+    if asked.continued and asked.job.catalog_digest != catalog.digest:
+        click.echo(
+            "the catalog has changed since: this job asks as it did, a new one asks as it is now", err=True
+        )
 
 
 def _follow_with_progress(
@@ -66,13 +90,7 @@ def _follow_with_progress(
             settled = sum(n for word, n in counts.by_status.items() if Status(word).is_terminal)
             progress.update(bar, completed=settled, total=counts.executions)
 
-        try:
-            follow(asked, ledger, instance, catalog, tell)
-        except KeyboardInterrupt:
-            console.print(
-                f"stopped watching; nothing is lost: the same command goes on with {asked.job.job_name}"
-            )
-            sys.exit(1)
+        follow(asked, ledger, instance, catalog, tell)
 
 
 def report_and_exit(
@@ -81,9 +99,10 @@ def report_and_exit(
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.findings.page import write_page_of
     from beacon_pipeline.findings.subject import Subject
+    from beacon_pipeline.monitoring.alerts.tick import reported
 
     report_metrics(ledger, instance, catalog)
     report = report_of(ledger, instance, catalog, job)
     print_report(report, as_json)
-    click.echo(f"page: {write_page_of(ledger, Subject((job,)))}", err=as_json)
+    click.echo(f"page: {write_page_of(ledger, Subject((job,)), alerts=reported(instance))}", err=as_json)
     sys.exit(0 if report.all_completed else 1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from beacon_pipeline import environment
 from beacon_pipeline.cli.asking.following import launch_and_follow
 from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger, require_sound
 
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("target", metavar="EXPORT")
 @click.option("--check", "only_check", is_flag=True, help="Only say what would be asked.")
-def replicate(target: str, only_check: bool) -> None:
+@click.option(
+    "--provider", help="Ask its models of this provider, local, modal or http, whatever the catalog says."
+)
+def replicate(target: str, only_check: bool, provider: str | None) -> None:
     """Ask an export's study again with fresh seeds and blocks, and judge each of its findings.
 
     The plan is the study's, with so many blocks that half of each effect is found in 9 of 10 cases; it is
@@ -35,6 +40,9 @@ def replicate(target: str, only_check: bool) -> None:
         f"{again.id}: {len(again.claims)} claims, {again.blocks} blocks (the study had {study.blocks}), "
         f"{executions} answers and their probes"
     )
+    if provider is not None:
+        # The runs are other processes: they read it from their environment, as the daemon that starts them.
+        os.environ[environment.PROVIDER] = f"{provider}:{','.join(again.models)}"
     if not only_check:
         _replicate(again, study.seed, found)
 

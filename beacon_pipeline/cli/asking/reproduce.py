@@ -52,9 +52,13 @@ def _ask_again(ledger: Ledger, instance: DagsterInstance, old: Asked) -> Job:
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.jobs.launch import ask, check_can_ask
+    from beacon_pipeline.studies.reproduce import require_known
 
     catalog = load_catalog()
+    require_known(old, catalog)
     providers = ProvidersResource().open(catalog)
     check_can_ask(ledger, catalog, providers, old.cells, new_job=True, plan=old.plan)
     launch = partial(ask, ledger, instance, catalog, old.cells, new_job=True, plan=old.plan)
-    return launch_and_follow(partial(launch, actor="beacon reproduce"), ledger, instance, catalog).job
+    launch = partial(launch, actor="beacon reproduce")
+    goes_on = f"`beacon run --seed {old.plan.seed}`" if old.plan.seed else "`beacon dev`"
+    return launch_and_follow(launch, ledger, instance, catalog, goes_on=goes_on).job

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from beacon_pipeline.cli.asking.following import launch_and_follow, report_and_exit
+from beacon_pipeline.cli.asking.following import SAME_COMMAND, launch_and_follow, report_and_exit
 from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger
 
 if TYPE_CHECKING:
@@ -70,10 +70,13 @@ def run(
             plan, before = asked_with_seed(ledger, seed) or (plan, ())
             if before and not (regions or models or questions):
                 cells = tuple(cell for cell in before if cell in set(cells))
+                if not cells:
+                    raise BadInput(f"the job with seed {seed} asked nothing that this catalog asks")
         how: dict[str, Any] = {"new_job": new_job, "plan": plan, "same_seed": seed is not None}
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), cells, **how)
         launch = partial(ask, ledger, instance, catalog, cells, **how)
-        asked = launch_and_follow(launch, ledger, instance, catalog)
+        goes_on = f"{SAME_COMMAND} without --new-job" if new_job else SAME_COMMAND
+        asked = launch_and_follow(launch, ledger, instance, catalog, goes_on=goes_on)
         report_and_exit(asked.job, ledger, instance, catalog, as_json)
 
 

@@ -99,7 +99,7 @@ def run(file: Path) -> None:
             click.echo("not on record yet: registered now, by itself", err=True)
             for line in _registration_lines(done):
                 click.echo(line, err=True)
-        _take(ledger, catalog, done, look_to_run(looks_of(ledger, done.study)), "beacon study run")
+        _take(file, ledger, catalog, done, look_to_run(looks_of(ledger, done.study)), "beacon study run")
 
 
 @study.command("top-up")
@@ -111,7 +111,7 @@ def top_up(file: Path) -> None:
     planned, catalog = _read(file)
     with open_ledger() as ledger:
         done = _registered(ledger, planned)
-        _take(ledger, catalog, done, look_to_take(looks_of(ledger, done.study)), "beacon study top-up")
+        _take(file, ledger, catalog, done, look_to_take(looks_of(ledger, done.study)), "beacon study top-up")
 
 
 @study.command()
@@ -175,28 +175,31 @@ def _registered(ledger: Ledger, planned: Study) -> Registration:
     return done
 
 
-def _take(ledger: Ledger, catalog: Catalog, done: Registration, look: Look, actor: str) -> None:
+def _take(file: Path, ledger: Ledger, catalog: Catalog, done: Registration, look: Look, actor: str) -> None:
     """Ask a look where something of it is not answered, and say what stands."""
     from beacon_pipeline.findings.page import write_page_of
     from beacon_pipeline.findings.subject import subject_named
+    from beacon_pipeline.monitoring.alerts.tick import reported
     from beacon_pipeline.studies.findings import what_stands
     from beacon_pipeline.studies.looks import looks_of
 
     if look.is_answered:
         click.echo(f"look {look.number} is answered: nothing is left to ask in it", err=True)
     else:
-        _ask(ledger, catalog, done.study, look, actor)
+        _ask(file, ledger, catalog, done.study, look, actor)
     looks = looks_of(ledger, done.study)
     found = what_stands(ledger, done.study)
     for line in (*_look_lines(looks), "", *_finding_lines(found)):
         click.echo(line)
     subject = subject_named(ledger, done.study.id)
-    click.echo(f"page: {write_page_of(ledger, subject, findings=found)}")
+    with open_instance() as instance:
+        path = write_page_of(ledger, subject, findings=found, alerts=reported(instance))
+    click.echo(f"page: {path}")
     taken = looks[look.number - 1]
     sys.exit(0 if taken.is_answered else 1)
 
 
-def _ask(ledger: Ledger, catalog: Catalog, planned: Study, look: Look, actor: str) -> None:
+def _ask(file: Path, ledger: Ledger, catalog: Catalog, planned: Study, look: Look, actor: str) -> None:
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.jobs.launch import check_can_ask
@@ -205,7 +208,8 @@ def _ask(ledger: Ledger, catalog: Catalog, planned: Study, look: Look, actor: st
     with open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), planned.cells, new_job=True)
         launch = partial(ask_look, ledger, instance, catalog, planned, look, actor=actor)
-        launch_and_follow(launch, ledger, instance, catalog)
+        goes_on = f"`beacon study run {file}`"
+        launch_and_follow(launch, ledger, instance, catalog, goes_on=goes_on)
         report_metrics(ledger, instance, catalog)
 
 

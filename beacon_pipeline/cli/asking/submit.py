@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from beacon_pipeline.cli.asking.following import announce, launch_and_follow, report_and_exit
+from beacon_pipeline.cli.asking.following import SAME_COMMAND, announce, launch_and_follow, report_and_exit
 from beacon_pipeline.cli.common import open_instance, open_ledger, print_report, report_of
 
 
@@ -34,10 +34,12 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), wanted.cells, new_job=True)
         launch = partial(submit_job, ledger, instance, catalog, wanted.name, wanted.cells)
         if follow:
-            asked = launch_and_follow(launch, ledger, instance, catalog)
+            # A file without a name is a new job each time.
+            goes_on = SAME_COMMAND if wanted.name else "`beacon dev`"
+            asked = launch_and_follow(launch, ledger, instance, catalog, goes_on=goes_on)
             report_and_exit(asked.job, ledger, instance, catalog, as_json)
         asked = launch()
-        announce(asked)
+        announce(asked, catalog)
         if not is_alive(instance):
             click.echo("no daemon is running: `beacon dev` starts the queued runs", err=True)
         print_report(report_of(ledger, instance, catalog, asked.job), as_json)

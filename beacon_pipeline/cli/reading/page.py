@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from beacon_pipeline.cli.common import open_ledger
+from beacon_pipeline.cli.common import open_instance, open_ledger
 
 
 @click.command()
@@ -22,10 +22,12 @@ def page(name: str | None, output: Path | None, beside: str | None, opened: bool
     """
     from beacon_pipeline.findings.page import write_page_of
     from beacon_pipeline.findings.subject import subject_named
+    from beacon_pipeline.monitoring.alerts.tick import reported
 
-    with open_ledger() as ledger:
+    with open_ledger() as ledger, open_instance() as instance:
         subject = subject_named(ledger, name)
-        path = write_page_of(ledger, subject, subject_named(ledger, beside) if beside else None, output)
+        other = subject_named(ledger, beside) if beside else None
+        path = write_page_of(ledger, subject, other, output, alerts=reported(instance))
     click.echo(path)
     if opened:
         webbrowser.open(path.absolute().as_uri())

@@ -10,14 +10,14 @@ import click
 from beacon_pipeline.cli.common import BadInput, open_instance
 
 if TYPE_CHECKING:
-    from beacon_pipeline.monitoring.alerts.delivery import Targets
+    from beacon_pipeline.monitoring.alerts.targets import Targets
 
 
 @click.command()
 @click.option("--test", is_flag=True, help="Send a test message to every target; exits with 1 if one fails.")
 def alerts(test: bool) -> None:
     """Show what is wrong now, and where alerts go: the Apprise URLs in BEACON_ALERT_URLS."""
-    from beacon_pipeline.monitoring.alerts.delivery import targets_from_environment
+    from beacon_pipeline.monitoring.alerts.targets import targets_from_environment
 
     targets = targets_from_environment()
     if test:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog, Model, Source
+from beacon_pipeline.defs.where import code_and_guide
 from beacon_pipeline.jobs.dagster_api import CATALOG_JOB
 from beacon_pipeline.names import CATALOG_DIGEST, GROUP, MODELS, OWNER, QUESTIONS
 
@@ -27,7 +28,7 @@ def catalog_assets(catalog: Catalog) -> list[dg.AssetSpec]:
             kinds={"yaml"},
             description="The questions of the catalog, asked word for word. Recorded whenever they changed "
             "before something is asked.",
-            metadata={ROWS: len(catalog.questions)},
+            metadata={ROWS: len(catalog.questions)} | code_and_guide(catalog_assets, "catalog.md"),
         ),
         dg.AssetSpec(
             MODELS,
@@ -36,7 +37,7 @@ def catalog_assets(catalog: Catalog) -> list[dg.AssetSpec]:
             kinds={"yaml"},
             description="The models of the catalog, their pinned weights and the regions that serve them. "
             "Recorded whenever they changed before something is asked.",
-            metadata={ROWS: len(catalog.models)},
+            metadata={ROWS: len(catalog.models)} | code_and_guide(catalog_assets, "catalog.md"),
         ),
     ]
 

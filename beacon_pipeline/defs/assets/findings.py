@@ -11,6 +11,7 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import DEPLOYMENT, QUESTION
+from beacon_pipeline.defs.where import code_and_guide
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.findings.page import write_page_of
 from beacon_pipeline.findings.rows import Row, answer_rows
@@ -18,6 +19,7 @@ from beacon_pipeline.findings.shown import of_comparison, of_findings, of_scorec
 from beacon_pipeline.findings.subject import findings_of, subject_named
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
+from beacon_pipeline.monitoring.alerts.tick import reported
 from beacon_pipeline.names import (
     COMPARED_TAG,
     COMPARISONS,
@@ -69,6 +71,7 @@ def comparisons_asset(catalog: Catalog) -> dg.AssetsDefinition:
                 owners=[OWNER],
                 description="The answers of all regions to one question of one model, set side by side. "
                 "It describes; only a study's findings test.",
+                metadata=code_and_guide(comparisons_asset, "looking.md"),
             )
         ],
         partitions_def=partitions,
@@ -143,6 +146,7 @@ def _rows(
             skippable=True,
             description="What a version of a study found of each of its claims: effect, interval, verdict, "
             "qualifiers. A partition is a study and its version, such as `demo@1`.",
+            metadata=code_and_guide(of_findings, "studies.md"),
         ),
         dg.AssetSpec(
             PAGE,
@@ -152,6 +156,7 @@ def _rows(
             skippable=True,
             description="One HTML file that people read: answers side by side, figures, findings. It lies in "
             "the folder `pages` of the instance; `beacon page` writes it too.",
+            metadata=code_and_guide(write_page_of, "page.md"),
         ),
     ],
     partitions_def=studies_partitions,
@@ -167,9 +172,12 @@ def findings_and_page(
         if FINDINGS in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=FINDINGS, metadata=_shown(of_findings(found)))
         if PAGE in context.selected_asset_keys:
-            path = write_page_of(opened, subject, findings=found)
-            shown = {"page": dg.MetadataValue.path(path), "open": dg.MetadataValue.url(path.as_uri())}
-            yield dg.MaterializeResult(asset_key=PAGE, metadata={**shown, "bytes": path.stat().st_size})
+            path = write_page_of(opened, subject, findings=found, alerts=reported(context.instance))
+            # A path and no link: a browser opens no file from a page that came by HTTP.
+            size = path.stat().st_size
+            yield dg.MaterializeResult(
+                asset_key=PAGE, metadata={"page": dg.MetadataValue.path(path), "bytes": size}
+            )
 
 
 @dg.asset(
@@ -178,6 +186,7 @@ def findings_and_page(
     group_name=GROUP,
     owners=[OWNER],
     description="All studies at a glance: how many findings of which verdict, by study and model.",
+    metadata=code_and_guide(of_scorecard, "studies.md"),
 )
 def scorecard_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     found = {

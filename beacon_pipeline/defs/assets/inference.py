@@ -11,8 +11,10 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import cell_of, key_of, partitions_definition
 from beacon_pipeline.catalog.plan import Plan
+from beacon_pipeline.defs.assets.partitions_shown import PartitionsShown
+from beacon_pipeline.defs.where import code_and_guide
 from beacon_pipeline.escaping import visible
-from beacon_pipeline.execution.decide import Attendance, on_record
+from beacon_pipeline.execution.decide import Attendance
 from beacon_pipeline.execution.event_bridge import stream
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.execution.run import Materializer, OnSettled
@@ -32,10 +34,9 @@ from beacon_pipeline.names import (
     OWNER,
     POOL,
     QUESTIONS,
+    RECORDED_TAG,
     WITHOUT_ANSWER,
 )
-from beacon_pipeline.reconciliation.consistency import by_cell
-from beacon_pipeline.reconciliation.view import evaluations_of, materialization_of, newest_materializations
 from inference.contract import Deployment
 
 PARTITIONS_PER_RUN = 500
@@ -63,6 +64,7 @@ def inference_asset(catalog: Catalog) -> dg.AssetsDefinition:
                 "A partition is green when there is an answer on record, an empty one included; its newest "
                 "materialization shows question, system prompt, answer, and what other regions answered. "
                 "The README explains the terms, `docs/looking.md` the checks.",
+                metadata=code_and_guide(inference_asset, "looking.md"),
             )
         ],
         partitions_def=partitions,
@@ -111,11 +113,14 @@ def _bring_to_true_state(
 
     unsuccessful: list[Execution] = []
     whole = WholeCells(plan.executions_of_a_cell)
+    shown = PartitionsShown(context, ledger, catalog, job)
     try:
         for settled in stream(work):
-            unsuccessful += [e for e in settled if e.status is not Status.COMPLETED]
+            without_answer = [e for e in settled if e.status is not Status.COMPLETED]
+            unsuccessful += without_answer
             completed = whole.after(e for e in settled if e.status is Status.COMPLETED)
-            yield from _show(context, ledger, catalog, job, _newest(context, ledger, completed))
+            # Of a plan's partition other executions may be open: it is looked at when it is whole.
+            yield from shown.show(completed, without_answer if plan.is_default else ())
     except dg.DagsterExecutionInterruptedError:
         context.log.info("terminated: stopping the provider's calls")
         cancel_cells(ledger, catalog, providers, job, cells, actor=actor)
@@ -129,11 +134,11 @@ def _bring_to_true_state(
 
 
 def _told_tags(job: Job, cells: Sequence[Cell], blocks: int) -> dict[str, str]:
-    """What a run launched in the UI does not say of itself before it starts: the job it works for, how
-    many blocks that has, for each may take as long as a run without; and its deployment where it has one,
-    so that the limits of the run queue count it."""
+    """What a run launched in the UI does not say of itself before it starts: the job it works for, on record
+    now; how many blocks that has, for each may take as long as a run without; and its deployment where
+    it has one, so that the limits of the run queue count it."""
     deployments = {Deployment(region=cell.region, model=cell.model) for cell in cells}
-    tags = {JOB_TAG: job.job_name} | ({BLOCKS_TAG: str(blocks)} if blocks > 1 else {})
+    tags = {JOB_TAG: job.job_name, RECORDED_TAG: "yes"} | ({BLOCKS_TAG: str(blocks)} if blocks > 1 else {})
     return tags | deployment_tags(deployments.pop()) if len(deployments) == 1 else tags
 
 
@@ -155,56 +160,10 @@ class WholeCells:
         return sorted(found, key=lambda e: (e.cell, e.arm, e.block, e.sample))
 
 
-def _newest(
-    context: dg.AssetExecutionContext, ledger: Ledger, completed: Sequence[Execution]
-) -> list[Execution]:
-    """Those that no newer job has asked again: a partition shows its newest execution."""
-    newest = {e.id for e in ledger.executions.newest([e.cell for e in completed])}
-    older = sum(e.id not in newest for e in completed)
-    if older:
-        context.log.info(f"{older} executions are on record, and not shown: a newer job asked the same")
-    return [e for e in completed if e.id in newest]
-
-
-def _by_question(
-    ledger: Ledger, catalog: Catalog, job: Job, executions: Sequence[Execution]
-) -> dict[tuple[str, str], list[Execution]]:
-    """The executions in every region, by the models and questions of these ones: the job's, and of regions
-    that it does not ask the newest job's that did."""
-    wanted = {(e.model, e.question) for e in executions}
-    cells = {Cell(region.id, model, question) for region in catalog.regions for model, question in wanted}
-    own = ledger.executions.of_job(job.id, sorted(cells)) if wanted else []
-    elsewhere = cells - {e.cell for e in own}
-    found: dict[tuple[str, str], list[Execution]] = {}
-    for execution in [*own, *(ledger.executions.newest(sorted(elsewhere)) if elsewhere else ())]:
-        found.setdefault((execution.model, execution.question), []).append(execution)
-    return found
-
-
-def _show(
-    context: dg.AssetExecutionContext,
-    ledger: Ledger,
-    catalog: Catalog,
-    job: Job,
-    completed: Sequence[Execution],
-) -> Events:
-    """Materialize the partitions of these executions, then tell what the checks find on them."""
-    by_question = _by_question(ledger, catalog, job, completed)
-    cells = by_cell(completed)
-    for cell, of_cell in cells.items():
-        alike = by_question.get((cell.model, cell.question), [])
-        yield materialization_of(of_cell, job, [e for e in alike if e.cell != cell])
-    materialized = newest_materializations(context.instance, [key_of(cell) for cell in cells])
-    for cell, of_cell in cells.items():
-        shown, budget = materialized.get(key_of(cell)), catalog.settings.attempt_budget
-        for evaluation in evaluations_of(of_cell, on_record, shown, job=job.job_name, budget=budget):
-            context.log_event(evaluation)
-
-
 def _summary(unsuccessful: Sequence[Execution], asked: int) -> str:
     lines = [
         f"{key_of(e.cell)}: {e.status.value}"
-        + (f" ({e.failure_code.value})" if e.failure_code else "")
+        + (f" ({e.failure_code.value})" if e.failure_code and e.failure_code.value != e.status.value else "")
         # Messages of providers are untrusted and may be long; the ledger has them whole.
         + (f": {visible(e.failure_message)[:200]}" if e.failure_message else "")
         for e in unsuccessful[:NAMED_FAILURES]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
+from beacon_pipeline.defs.where import code_and_guide
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.monitoring.data_tests.project import (
@@ -35,6 +36,7 @@ def ledger_asset() -> dg.AssetSpec:
         kinds={"sql"},
         description="The record of jobs, executions, calls and every status change, written by the runs of "
         "`inference`. Its checks are data tests; their failing rows and SQL are in the metadata of each.",
+        metadata=code_and_guide(ledger_asset, "data-tests.md"),
     )
 
 
@@ -83,6 +85,7 @@ def ledger_checks_schedule() -> dg.ScheduleDefinition:
     """Every day, whether or not anything was asked: a record may be damaged at rest."""
     return dg.ScheduleDefinition(
         name="ledger_checks_daily",
+        description="Runs the data tests on the ledger, whether or not anything was asked.",
         job_name=LEDGER_CHECKS_JOB,
         cron_schedule="30 4 * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,

@@ -11,6 +11,7 @@ import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.defs.where import code_and_guide
 from beacon_pipeline.execution.decide import on_record
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.runs import cells_under_way
@@ -84,6 +85,7 @@ def metrics_asset(catalog: Catalog) -> dg.AssetsDefinition:
         kinds={"metrics"},
         description=f"How well it goes: figures of what was asked in the last {HOURS} hours.\n\n"
         + FIGURES_IN_WORDS,
+        metadata=code_and_guide(metrics_asset, "looking.md"),
         check_specs=[
             dg.AssetCheckSpec(name.value, asset=STATUS_METRICS, description=DESCRIPTIONS[name])
             for name in MetricCheck

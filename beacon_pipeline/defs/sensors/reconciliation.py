@@ -52,7 +52,11 @@ def reconciliation_sensor(
             for run in tick.runs
             for launch in [run.launch(catalog)]
         ]
-        requests = [*healing, *_check_runs(catalog, tick.unknown)]
+        checks = [
+            *_check_runs(catalog, "unknown", tick.unknown),
+            *_check_runs(catalog, "unchecked", tick.unchecked),
+        ]
+        requests = [*healing, *checks]
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else dg.SkipReason(tick.summary),
@@ -62,9 +66,10 @@ def reconciliation_sensor(
     return reconciliation
 
 
-def _check_runs(catalog: Catalog, unknown: Mapping[str, int]) -> Iterator[dg.RunRequest]:
-    """Runs that show, as a failing check, what the ledger knows nothing of. They ask no model."""
-    for keys in key_ranges(catalog, [cell_of(key) for key in unknown]):
-        newest = hashlib.sha256(repr(sorted(unknown.items())).encode()).hexdigest()[:16]
+def _check_runs(catalog: Catalog, why: str, partitions: Mapping[str, int]) -> Iterator[dg.RunRequest]:
+    """Runs that report the checks of these partitions, one for each range; they ask no model. What the
+    ledger knows nothing of shows as a failing one. ``partitions``: key -> storage id of what it shows."""
+    for keys in key_ranges(catalog, [cell_of(key) for key in partitions]):
+        newest = hashlib.sha256(repr(sorted(partitions.items())).encode()).hexdigest()[:16]
         tags = {RANGE_START_TAG: keys.start, RANGE_END_TAG: keys.end}
-        yield dg.RunRequest(job_name=CHECKS_JOB, run_key=f"unknown:{keys.start}:{newest}", tags=tags)
+        yield dg.RunRequest(job_name=CHECKS_JOB, run_key=f"{why}:{keys.start}:{newest}", tags=tags)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.escaping import FORMULA, defused
 from beacon_pipeline.findings.export.tables import Table
 from beacon_pipeline.findings.frames import framed
 
@@ -25,7 +26,6 @@ BATCH = 5000  # rows of a row group
 SUMS = "SHA256SUMS"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class ExportError(BeaconError):
@@ -50,7 +50,7 @@ def storable(value: Any) -> Any:
     return value
 
 
-def cell(value: Any) -> str:
+def cell(value: Any, formula: tuple[str, ...] = FORMULA) -> str:
     """A value in a CSV file. A text that a spreadsheet would take for a formula gets a ``'`` before it."""
     match value:
         case None:
@@ -60,16 +60,17 @@ def cell(value: Any) -> str:
         case datetime():
             return value.astimezone(UTC).isoformat(timespec="microseconds")
         case str():
-            return f"'{value}" if value.startswith(_FORMULA) else value
+            return defused(value, formula)
         case _:
             return repr(value) if isinstance(value, float) else str(value)
 
 
 class CsvLines:
-    """Rows as lines of CSV (RFC 4180)."""
+    """Rows as lines of CSV (RFC 4180); ``formula``: how a text begins that is defused."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, formula: tuple[str, ...] = FORMULA) -> None:
         self._columns = list(table.types)
+        self._formula = formula
         self._buffer = io.StringIO()
         self._writer = csv.writer(self._buffer, lineterminator="\r\n")
 
@@ -77,7 +78,7 @@ class CsvLines:
         return self._line(self._columns)
 
     def line(self, row: Mapping[str, Any]) -> str:
-        return self._line([cell(row[name]) for name in self._columns])
+        return self._line([cell(row[name], self._formula) for name in self._columns])
 
     def _line(self, cells: list[str]) -> str:
         self._buffer.seek(0)

@@ -32,7 +32,7 @@ from beacon_pipeline.findings.subject import Subject
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import StudyRecord
 
-FORMAT = 1
+FORMAT = 2  # 1 left a text that begins with a line feed as it is in CSV
 PAGE_LIMIT = 60_000  # answers that a page can hold in a browser; a larger export has none
 OTHER_ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")  # that a folder would pass for
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can name
@@ -78,7 +78,7 @@ def _fill(ledger: Ledger, subject: Subject, folder: Path) -> None:
     write_table(folder, tables.COMPARISONS, comparisons(found))
     write_table(folder, _DICTIONARY, _dictionary())
     if count <= PAGE_LIMIT:
-        html = page_of(ledger, subject.jobs, study=subject.study, findings=found)
+        html = page_of(ledger, subject, findings=found)
         (folder / "page.html").write_text(html, encoding="utf-8")
     _describe(folder, subject)
     write_sums(folder)

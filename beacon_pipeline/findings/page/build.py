@@ -22,14 +22,16 @@ from beacon_pipeline.findings.packed import compressed
 from beacon_pipeline.findings.page import words
 from beacon_pipeline.findings.page.plots import plots_of
 from beacon_pipeline.findings.page.record import packed_rows, paths_of, record_of
-from beacon_pipeline.findings.summary import summarized
+from beacon_pipeline.findings.page.words import Beside
+from beacon_pipeline.findings.subject import Subject
+from beacon_pipeline.findings.summary import sides_of, summarized
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.records import Job
 from beacon_pipeline.links import asset_path
 from beacon_pipeline.names import INFERENCE
 
 if TYPE_CHECKING:
     from beacon_pipeline.findings.finding import Finding
+    from beacon_pipeline.monitoring.alerts.past import AlertSpan
 
 SCRIPTS = ("data.js", "diff.js", "matrix.js", "cell.js", "labelling.js", "main.js")
 _EXPORT = re.compile(r"export\s*\{([^}]*)\};?")
@@ -49,42 +51,56 @@ def write_page(path: Path, html: str) -> None:
 
 def page_of(
     ledger: Ledger,
-    jobs: Sequence[Job],
+    subject: Subject,
     *,
-    beside: Sequence[Job] = (),
-    study: str | None = None,
+    beside: Beside | None = None,
     findings: Sequence[Finding] = (),
+    alerts: Sequence[AlertSpan] = (),
 ) -> str:
-    """The page of these jobs as HTML; ``beside``: jobs to compare them with, side by side.
+    """The page of a subject as HTML; ``beside``: what to compare it with, side by side.
 
-    The same record gives the same bytes. ``findings``: what `findings.evaluate` made of them; without
-    any, the page describes and says that nothing was tested. Raises PageError where there is no answer
-    to show, and LedgerUnavailable.
+    The same arguments give the same bytes. ``findings``: what `findings.evaluate` made of it; without any,
+    the page describes and says that nothing was tested. ``alerts``: what was reported of its partitions.
+    Raises PageError where there is no answer to show, and LedgerUnavailable.
     """
-    rows, texts = packed_rows(ledger, [*jobs, *beside])
-    own = {job.job_name for job in jobs}
+    others = beside.subject if beside else None
+    _require_apart(subject, others)
+    jobs = [*subject.jobs, *(others.jobs if others else ())]
+    rows, texts = packed_rows(ledger, jobs)
+    own = {job.job_name for job in subject.jobs}
     own_rows = [row for row in rows if row["job"] in own]
+    other_rows = [row for row in rows if row["job"] not in own]
     if not own_rows:
         raise PageError("nothing was asked in this job: there is no page to make")
     summary = summarized(own_rows)
-    title = study or ", ".join(job.job_name for job in jobs)
-    shown_jobs = [job.job_name for job in beside] + [job.job_name for job in jobs]
-    record = record_of(rows, texts, _about(rows, shown_jobs if beside else [title]))
-    if not beside:  # one page of several jobs of a study shows them as one
-        record["columns"]["job"] = {"values": [title], "codes": [0] * len(rows)}
+    # Several jobs of a study are one side of the page; what it is beside stands first, as the older one.
+    sides = [others.name, subject.name] if others else [subject.name]
+    record = record_of(rows, texts, _about(rows, sides))
+    record["columns"]["job"] = {
+        "values": sides,
+        "codes": [sides.index(subject.name) if row["job"] in own else 0 for row in rows],
+    }
     return _rendered(
-        title=title + (f" beside {', '.join(job.job_name for job in beside)}" if beside else ""),
-        subtitle=words.subtitle(jobs, beside),
-        asked=words.asked(jobs, own_rows, summary, study),
+        title=subject.name + (f" beside {others.name}" if others else ""),
+        subtitle=words.subtitle(subject.jobs, others),
+        notice=words.notice(rows),
+        asked=words.asked(subject, own_rows, summary),
         findings=[words.finding(each) for each in findings],
         described=words.described(summary),
+        beside=words.beside(beside, findings, own_rows, other_rows) if beside else [],
         unanswerable=words.unanswerable(summary, findings),
         reading=words.READING,
-        plots=plots_of(ledger, jobs, summary),
+        plots=plots_of(ledger, subject, summary, (others.name, sides_of(other_rows)) if others else None),
         footer=words.FOOTER,
         data=compressed(record),
-        paths=compressed(paths_of(ledger, [*jobs, *beside], rows)),
+        paths=compressed(paths_of(ledger, jobs, rows, alerts)),
     )
+
+
+def _require_apart(subject: Subject, others: Subject | None) -> None:
+    both = {job.id for job in subject.jobs} & {job.id for job in others.jobs} if others else set()
+    if others and both:
+        raise PageError(f"{subject.name} and {others.name} have a job in common: name two that have none")
 
 
 def _about(rows: Sequence[Mapping[str, Any]], jobs: Sequence[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ class Cell {
     byId("cell-previous").addEventListener("click", () => this.step(-1));
     byId("cell-marks").addEventListener("click", () => this.toggleMarks());
     byId("cell-reference").addEventListener("change", () => this.#fillSides());
+    byId("cell-across").addEventListener("change", () => this.#show());
     this.dialog.addEventListener("close", () => this.#closed());
     this.dialog.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -19,15 +20,22 @@ class Cell {
   open(row) {
     this.row = row;
     this.#head();
+    this.#fillAcross();
+    this.#show();
+    if (!this.dialog.open) this.dialog.showModal();
+    this.dialog.scrollTop = 0;
+    byId("cell-title").focus();
+    history.replaceState(null, "", addressOf(row));
+  }
+
+  // What the chosen sides are, and all that is said of them.
+  #show() {
+    this.sides = this.#sidesAcross(byId("cell-across").value);
     this.#fillReference();
     this.#fillSides();
     byId("cell-asked").replaceChildren(...this.#asked());
     byId("cell-ran").replaceChildren(this.#ran());
     byId("cell-paths").replaceChildren(this.#paths());
-    if (!this.dialog.open) this.dialog.showModal();
-    this.dialog.scrollTop = 0;
-    byId("cell-title").focus();
-    history.replaceState(null, "", addressOf(row));
   }
 
   step(by) {
@@ -63,7 +71,9 @@ class Cell {
     const [first] = [...row.sides.values()].flat().map((i) => records.text("prompt", i)).filter((t) => t !== null);
     byId("cell-question").replaceChildren(shownText([["same", first ?? ""]]));
     const arm = records.arms.length > 1 || row.arm !== "regional" ? `prompt: ${row.arm} · ` : "";
-    byId("cell-place").textContent = visible(`${arm}${row.differs ? "the regions' texts differ" : "same texts"}`);
+    const differ = [row.regionsDiffer && "texts differ between regions", row.promptsDiffer &&
+      "texts differ between prompts", row.changed && "texts changed"].filter(Boolean);
+    byId("cell-place").textContent = visible(`${arm}${differ.join(", ") || "same texts"}`);
     const link = byId("cell-link");
     link.href = addressOf(row);
     const dagster = records.regions.filter((region) => [...row.sides.keys()].some((s) => s.endsWith(`\n${region}`)));
@@ -73,20 +83,45 @@ class Cell {
     }));
   }
 
+  // Side by side are the regions under the row's prompt, or all prompts of one region. It begins with
+  // what differs.
+  #fillAcross() {
+    const { row } = this;
+    const of = (side) => row.arms.filter((arm) => arm.sides.has(side));
+    const several = [...row.sides.keys()].filter((side) => of(side).length > 1);
+    const unlike = several.find((side) => new Set(of(side).map((arm) => arm.texts.get(side))).size > 1);
+    const select = byId("cell-across");
+    select.replaceChildren(make("option", { value: "" }, visible(`regions, prompt ${row.arm}`)),
+      ...several.map((side) => make("option", { value: side }, visible(`prompts, ${this.#place(side)}`))));
+    select.closest("label").hidden = !several.length;
+    select.value = row.regionsDiffer || row.changed || !unlike ? "" : unlike;
+  }
+
+  #sidesAcross(across) {
+    if (!across) return this.row.sides;
+    const arms = this.row.arms.filter((arm) => arm.sides.has(across));
+    return new Map(arms.map((arm) => [`${across}\n${arm.arm}`, arm.sides.get(across)]));
+  }
+
   #fillReference() {
-    const options = [...this.row.sides.keys()].map((side) =>
+    const options = [...this.sides.keys()].map((side) =>
       make("option", { value: side }, this.#name(side)));
     byId("cell-reference").replaceChildren(...options);
   }
 
-  #name(side) {
+  #place(side) {
     const [job, region] = side.split("\n");
     return this.records.jobs.length > 1 ? `${region} · ${job}` : region;
   }
 
+  #name(side) {
+    const arm = side.split("\n")[2];
+    return visible(arm === undefined ? this.#place(side) : `${this.#place(side)} · ${arm}`);
+  }
+
   // Equal answers of a side once, the most common first.
   #groups(side) {
-    const grouped = Map.groupBy(this.row.sides.get(side), (i) =>
+    const grouped = Map.groupBy(this.sides.get(side), (i) =>
       `${stateOf(this.records, i)}\n${this.records.get("answer", i)}\n${this.records.get("reasoning", i)}`);
     return [...grouped.values()].sort((a, b) => b.length - a.length);
   }
@@ -95,7 +130,7 @@ class Cell {
     const chosen = byId("cell-reference").value;
     const [first] = this.#groups(chosen).filter(([i]) => this.records.text("answer", i) !== null);
     const reference = first ? this.records.text("answer", first[0]) : null;
-    byId("cell-sides").replaceChildren(...[...this.row.sides.keys()].map((side) => {
+    byId("cell-sides").replaceChildren(...[...this.sides.keys()].map((side) => {
       const groups = this.#groups(side).map((members) => this.#group(members, reference));
       return make("section", { className: "side", "aria-label": this.#name(side) },
         make("h3", {}, this.#name(side)), groups);
@@ -134,7 +169,7 @@ class Cell {
     for (const [name, title] of [["prompt", "Question"], ["system_prompt", "System prompt"],
       ["rendered_prompt", "As the model got it"]]) {
       const grouped = new Map();
-      for (const [side, members] of this.row.sides) {
+      for (const [side, members] of this.sides) {
         for (const i of members) {
           const text = records.text(name, i);
           if (text !== null) grouped.set(text, (grouped.get(text) ?? new Set()).add(this.#name(side)));
@@ -151,10 +186,10 @@ class Cell {
   // Provenance by side; fields that differ come first, with a sign.
   #ran() {
     const { records } = this;
-    const sides = [...this.row.sides.keys()];
+    const sides = [...this.sides.keys()];
     const rows = records.provenance.map((name) => {
       const values = sides.map((side) => {
-        const found = this.row.sides.get(side).map((i) => records.get(name, i)).filter((v) => v !== null);
+        const found = this.sides.get(side).map((i) => records.get(name, i)).filter((v) => v !== null);
         return [...new Set(found)].map(String).sort().join(" / ");
       });
       const known = values.filter(Boolean);
@@ -175,14 +210,14 @@ class Cell {
 
   // Read only when a person opens it: most never do, and it is as large as the answers' index.
   #paths() {
-    const holder = make("details", {}, make("summary", {}, "Path of each execution: changes, attempts, calls"));
-    const { row } = this;
+    const holder = make("details", {}, make("summary", {}, "Path of each execution: changes, attempts, calls, alerts"));
+    const { sides } = this;
     holder.addEventListener("toggle", async () => {
       if (!holder.open || holder.dataset.filled) return;
       holder.dataset.filled = "yes";
       this.paths ??= unpacked("paths");
       const paths = await this.paths;
-      for (const [side, members] of row.sides) {
+      for (const [side, members] of sides) {
         for (const i of members) holder.append(pathOf(this.records, paths, i, this.#name(side)));
       }
     });
@@ -207,8 +242,11 @@ function pathOf(records, paths, i, side) {
       `${c.provider_call_id ? ` (its ${c.provider_call_id})` : ""}, made ${moment(c.created_at)}, ` +
       `${c.status ?? "not ended"}${code ? `, ${code}` : ""}`));
   });
+  const alerts = (paths.alerts[i] ?? []).map(([since, until, what]) =>
+    make("li", { className: "why" }, visible(`alert about this partition: ${what}, since ${moment(since)}, ` +
+      `${until === null ? "open when this page was written" : `until ${moment(until)}`}`)));
   const id = `execution ${records.get("execution", i)} · seed ${records.get("seed", i) ?? "–"}` +
     `${records.get("out_of_block", i) ? " · left its block" : ""}`;
   return make("section", {}, make("h4", {}, title), make("p", { className: "quiet" }, id), list,
-    make("ul", {}, attempts));
+    make("ul", {}, attempts, alerts));
 }

@@ -101,6 +101,6 @@ class Labelling {
 
 // A spreadsheet takes a cell that begins with one of these for a formula.
 const csvCell = (value) => {
-  const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  const safe = /^[=+\-@\t\r\n]/.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 };

@@ -33,6 +33,7 @@ function fillChoices(records) {
     if (values.length < 2) select.closest("label").hidden = true;
   }
   byId("only-changed").closest("label").hidden = records.jobs.length < 2;
+  byId("only-prompts").closest("label").hidden = records.arms.length < 2;
 }
 
 function later(work, milliseconds) {

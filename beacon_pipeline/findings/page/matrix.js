@@ -4,7 +4,7 @@ class Matrix {
   constructor(records) {
     this.records = records;
     this.filters = { region: "", model: "", question: "", arm: "", status: "", kind: "", text: "" };
-    this.only = { different: false, refusals: false, changed: false };
+    this.only = { different: false, prompts: false, refusals: false, changed: false };
     this.rows = this.#grouped();
     this.visible = this.rows;
   }
@@ -28,11 +28,12 @@ class Matrix {
       row.sides = new Map(sides.filter((side) => row.sides.has(side)).map((side) => [side, row.sides.get(side)]));
       Object.assign(row, this.#compared(row));
     }
+    this.#comparePrompts(found);
     return found.sort((a, b) => a.question.localeCompare(b.question) || a.position - b.position);
   }
 
   // Whether the texts of some region are not another's within a job, and whether a region's changed
-  // between the jobs.
+  // between the jobs; `texts` are each side's, as a set.
   #compared(row) {
     const texts = new Map();
     for (const [side, members] of row.sides) {
@@ -41,10 +42,25 @@ class Matrix {
       const codes = new Set(usable.map((i) => this.records.get("answer", i)));
       texts.set(side, [...codes].sort((a, b) => a - b).join(","));
     }
-    const grouped = (part) => Map.groupBy(texts, ([side]) => side.split("\n")[part]);
-    const unlike = (groups) =>
-      [...groups.values()].some((members) => new Set(members.map(([, codes]) => codes)).size > 1);
-    return { differs: unlike(grouped(0)), changed: unlike(grouped(1)), comparable: texts.size > 1 };
+    const grouped = (part) => [...Map.groupBy(texts, ([side]) => side.split("\n")[part]).values()];
+    const unlike = (groups) => groups.some((members) => new Set(members.map(([, codes]) => codes)).size > 1);
+    return { texts, regionsDiffer: unlike(grouped(0)), changed: unlike(grouped(1)), comparable: texts.size > 1 };
+  }
+
+  // Whether a question's texts on some side differ between its prompts, each of which has a row of its own.
+  #comparePrompts(rows) {
+    const asked = Map.groupBy(rows, (row) => JSON.stringify([row.model, row.question]));
+    for (const arms of asked.values()) {
+      const bySide = Map.groupBy(arms.flatMap((row) => [...row.texts]), ([side]) => side);
+      const differ = [...bySide.values()].some((texts) => new Set(texts.map(([, codes]) => codes)).size > 1);
+      const several = [...bySide.values()].some((texts) => texts.length > 1);
+      for (const row of arms) {
+        row.promptsDiffer = differ;
+        row.comparable ||= several;
+        row.differs = row.regionsDiffer || differ;
+        row.arms = arms;
+      }
+    }
   }
 
   // The members of a row on a side that the filters on executions leave.
@@ -73,6 +89,7 @@ class Matrix {
         (!question || row.question === question) &&
         (!arm || row.arm === arm) &&
         (!this.only.different || row.differs) &&
+        (!this.only.prompts || row.promptsDiffer) &&
         (!this.only.changed || row.changed) &&
         [...row.sides.values()].some((members) => members.some((i) => this.#fits(i))),
     );
@@ -114,9 +131,9 @@ function cellOf(records, members) {
 
 function verdictOf(row) {
   if (!row.comparable) return make("span", { className: "quiet" }, "– nothing to compare");
-  const parts = [row.differs ? "≠ differ" : "= same"];
-  if (row.changed) parts.push("Δ changed");
-  return make("span", { className: row.differs || row.changed ? "differs" : "quiet" }, parts.join(" · "));
+  const parts = [row.regionsDiffer && "≠ regions", row.promptsDiffer && "≠ prompts", row.changed && "Δ changed"];
+  const found = parts.filter(Boolean);
+  return make("span", { className: found.length ? "differs" : "quiet" }, found.join(" · ") || "= same");
 }
 
 function tableOf(matrix, open) {
@@ -146,7 +163,8 @@ function tableOf(matrix, open) {
     const order = (row) => members(row).map((i) => stateOf(records, i)).sort().join();
     columns.push(column(several ? `${region} · ${job}` : region, order, (row) => cellOf(records, members(row))));
   }
-  columns.push(column(several ? "Texts" : "Regions", (row) => (row.differs ? "0" : "1"), verdictOf));
+  const order = (row) => [row.regionsDiffer, row.promptsDiffer, row.changed].map((one) => (one ? "0" : "1")).join("");
+  columns.push(column("Texts", order, verdictOf));
   return jQuery("#matrix").DataTable({
     data: matrix.visible, columns, order: [], pageLength: 50, lengthMenu: [25, 50, 100, 250], deferRender: true,
     autoWidth: false, searching: false, orderClasses: false, layout: {

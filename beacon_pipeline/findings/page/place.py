@@ -8,8 +8,10 @@ from pathlib import Path
 from beacon_pipeline import environment
 from beacon_pipeline.findings.finding import Finding
 from beacon_pipeline.findings.page.build import page_of, write_page
+from beacon_pipeline.findings.page.words import Beside
 from beacon_pipeline.findings.subject import Subject, findings_of
 from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.monitoring.alerts.past import AlertSpan
 
 
 def write_page_of(
@@ -18,16 +20,18 @@ def write_page_of(
     beside: Subject | None = None,
     output: Path | None = None,
     findings: Sequence[Finding] | None = None,
+    alerts: Sequence[AlertSpan] = (),
 ) -> Path:
     """Write the page of a subject, by default into the instance's folder `pages`; where it is.
 
-    ``findings``: where they are known; else they are made. Raises PageError, LedgerUnavailable, OSError.
+    ``findings``: where they are known; else they are made. ``alerts``: what was reported of its partitions.
+    Raises PageError, LedgerUnavailable, OSError.
     """
     name = f"{subject.name} beside {beside.name}" if beside else subject.name
     path = output or environment.home() / "pages" / f"{file_name(name)}.html"
     found = findings_of(ledger, subject) if findings is None else findings
-    others = beside.jobs if beside else ()
-    write_page(path, page_of(ledger, subject.jobs, beside=others, study=subject.study, findings=found))
+    other = Beside(beside, findings_of(ledger, beside)) if beside else None
+    write_page(path, page_of(ledger, subject, beside=other, findings=found, alerts=alerts))
     return path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from beacon_pipeline.findings.subject import Subject
 from beacon_pipeline.findings.summary import Share, Side, Summary
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job
@@ -31,10 +32,14 @@ class Plot:
     note: str
 
 
-def plots_of(ledger: Ledger, jobs: Sequence[Job], summary: Summary) -> list[Plot]:
-    """Every plot that has something to show."""
-    sides = summary.sides[:ROWS]
+def plots_of(
+    ledger: Ledger, subject: Subject, summary: Summary, beside: tuple[str, Sequence[Side]] | None = None
+) -> list[Plot]:
+    """Every plot that has something to show; ``beside``: name and sides of what it is held against."""
+    sides, jobs = summary.sides[:ROWS], subject.jobs
     made = [_refusals(sides), _likeness(summary), _latency(sides), _balance(sides), _timeline(ledger, jobs)]
+    if beside:
+        made.insert(1, _both(subject.name, sides, *beside))
     one_prompt = len({side.arm for side in summary.sides}) < 2
     return [_without_prompt(plot) if one_prompt else plot for plot in made if plot.rows]
 
@@ -79,6 +84,25 @@ def _refusals(sides: Sequence[Side]) -> Plot:
     )
 
 
+def _both(name: str, sides: Sequence[Side], other: str, others: Sequence[Side]) -> Plot:
+    pairs = sorted(
+        [
+            *((_name(side), 1, name, side) for side in sides),
+            *((_name(side), 0, other, side) for side in others),
+        ],
+        key=lambda one: one[:2],
+    )
+    rows = tuple(_share((*place, whose), side.refusals) for place, _, whose, side in pairs)
+    return Plot(
+        "Refusals beside each other: label rate",
+        ("Model", "Region", "Prompt", "Of", "Refusals", "Rate", "95 % interval"),
+        1.0,
+        "0 to 100 %",
+        rows[:ROWS],
+        "Wilson intervals, as if answers were independent. The two may have asked different questions.",
+    )
+
+
 def _likeness(summary: Summary) -> Plot:
     def rows() -> Iterator[PlotRow]:
         for one in summary.likeness[:ROWS]:
@@ -92,7 +116,8 @@ def _likeness(summary: Summary) -> Plot:
         1.0,
         "0 to 1",
         tuple(rows()),
-        "Share of characters that two texts have in common in order; 1: equal texts. Mean over questions.",
+        "1 less the share of characters to change to make one text the other; 1: equal texts. Of the first "
+        "1,000 characters of each. Mean over questions.",
     )
 
 

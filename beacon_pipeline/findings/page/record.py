@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.findings.packed import column, columns
 from beacon_pipeline.findings.rows import PROVENANCE, TEXTS, answer_rows
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.records import Job
+from beacon_pipeline.ledger.records import Cell, Job
+from beacon_pipeline.monitoring.alerts.causes import wording_of
+from beacon_pipeline.monitoring.alerts.past import AlertSpan
 
 Row = dict[str, Any]
 
@@ -56,8 +59,10 @@ def record_of(rows: Sequence[Row], texts: Texts, about: Mapping[str, Any]) -> Ro
     return {"about": {**about, "provenance": ran}, "columns": packed, "texts": list(texts)}
 
 
-def paths_of(ledger: Ledger, jobs: Sequence[Job], rows: Sequence[Row]) -> Row:
-    """How each execution came to its end: changes and attempts by the row's number, and the calls."""
+def paths_of(
+    ledger: Ledger, jobs: Sequence[Job], rows: Sequence[Row], alerts: Iterable[AlertSpan] = ()
+) -> Row:
+    """How each execution came to its end: changes, attempts and alerts by the row's number, and the calls."""
     numbers = {row["execution"]: number for number, row in enumerate(rows)}
     calls: dict[str, int] = {}
     listed = []
@@ -85,7 +90,29 @@ def paths_of(ledger: Ledger, jobs: Sequence[Job], rows: Sequence[Row]) -> Row:
         attempts[numbers[attempt["execution_id"]]].append(
             [attempt["number"], calls[attempt["call_id"]], attempt["failure_code"]]
         )
-    return {"transitions": transitions, "attempts": attempts, "calls": listed}
+    return {
+        "transitions": transitions,
+        "attempts": attempts,
+        "calls": listed,
+        "alerts": _alerts(alerts, rows),
+    }
+
+
+def _alerts(alerts: Iterable[AlertSpan], rows: Sequence[Row]) -> dict[int, list[list[Any]]]:
+    """Of the rows that were reported on: since when, until when, and what. A partition's are its rows';
+    one of no job is about whatever had been asked by then."""
+    of_partition: dict[str, list[AlertSpan]] = {}
+    for alert in alerts:
+        of_partition.setdefault(alert.subject, []).append(alert)
+    found: dict[int, list[list[Any]]] = {}
+    for number, row in enumerate(rows) if of_partition else ():
+        for one in of_partition.get(key_of(Cell(row["region"], row["model"], row["question"])), ()):
+            if one.job == row["job"] or (one.job is None and one.since >= row["queued_at"]):
+                what = wording_of(one.cause)
+                found.setdefault(number, []).append(
+                    [_milliseconds(one.since), _milliseconds(one.until), f"{what.subject} {what.says}"]
+                )
+    return found
 
 
 def _all(pages: Any, jobs: Iterable[Job]) -> Iterable[Row]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from beacon_pipeline.catalog.study import FEWEST_QUESTIONS
 from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict
-from beacon_pipeline.findings.summary import Summary
+from beacon_pipeline.findings.subject import Subject
+from beacon_pipeline.findings.summary import Row, Summary, changes
 from beacon_pipeline.ledger.records import Job
+from inference.tiny import shipped_revisions
 
 READING = (
     "The same weights hold no regional opinion: a model served in two regions is one model. What can make "
@@ -23,17 +25,35 @@ FOOTER = (
 )
 
 
-def subtitle(jobs: Sequence[Job], beside: Sequence[Job]) -> str:
+def notice(rows: Iterable[Row]) -> str | None:
+    """What a reader has to know before all else: which models were trained to say what they say."""
+    shipped = shipped_revisions()
+    models = sorted({str(row["model"]) for row in rows if row["provenance_revision"] in shipped})
+    if not models:
+        return None
+    return (
+        f"Planted answers: {', '.join(models)} came with Beacon, trained to give these answers so that "
+        "there is something to find. They say nothing about any language model that people use."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a page is held against, with what its study found."""
+
+    subject: Subject
+    findings: Sequence[Finding] = ()
+
+
+def subtitle(jobs: Sequence[Job], beside: Subject | None) -> str:
     """When it was asked, and of what."""
     first, last = jobs[0].created_at, jobs[-1].created_at
     when = f"{first:%Y-%m-%d %H:%M} UTC" + (f" to {last:%Y-%m-%d %H:%M} UTC" if first != last else "")
-    other = f", beside {', '.join(job.job_name for job in beside)}" if beside else ""
+    other = f", beside {beside.name}" if beside else ""
     return f"asked {when}{other}"
 
 
-def asked(
-    jobs: Sequence[Job], rows: Sequence[Mapping[str, Any]], summary: Summary, study: str | None
-) -> list[tuple[str, str]]:
+def asked(subject: Subject, rows: Sequence[Row], summary: Summary) -> list[tuple[str, str]]:
     """Name and value of what a reader needs first."""
 
     def listed(column: str) -> str:
@@ -42,8 +62,8 @@ def asked(
         return f"{len(names)}: {shown}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
     found = [
-        ("Study", study or "none"),
-        ("Jobs" if len(jobs) > 1 else "Job", ", ".join(job.job_name for job in jobs)),
+        ("Study", subject.study or "none"),
+        ("Jobs" if len(subject.jobs) > 1 else "Job", ", ".join(job.job_name for job in subject.jobs)),
         ("Regions", listed("region")),
         ("Models", listed("model")),
         ("Questions", listed("question")),
@@ -65,7 +85,7 @@ def _answers(summary: Summary) -> str:
     return ", ".join(parts)
 
 
-def _decoding(rows: Sequence[Mapping[str, Any]]) -> str:
+def _decoding(rows: Sequence[Row]) -> str:
     found = {
         (row["temperature"], row["top_p"], row["max_new_tokens"])
         for row in rows
@@ -100,6 +120,29 @@ def described(summary: Summary) -> list[str]:
     return lines[:8]
 
 
+def beside(
+    other: Beside, findings: Sequence[Finding], rows: Sequence[Row], other_rows: Sequence[Row]
+) -> list[str]:
+    """What changed between the two, without a claim: texts, and verdicts on the same claims."""
+    changed, comparable = changes(rows, other_rows)
+    name = other.subject.name
+    lines = [
+        f"Beside {name}: texts changed in {changed} of {comparable} answered by both "
+        "(model × question × prompt × region)."
+    ]
+    before = {(one.claim, one.model): one for one in other.findings}
+    for one in findings:
+        was = before.get((one.claim, one.model))
+        if was is not None:
+            lines.append(f"{one.claim}, {one.model}: {_in_short(one)} here, {_in_short(was)} in {name}.")
+    return lines
+
+
+def _in_short(found: Finding) -> str:
+    effect = "" if found.effect is None else f" ({found.effect:+.2f})"
+    return f"{found.verdict}{effect}"
+
+
 def unanswerable(summary: Summary, findings: Sequence[Finding]) -> list[str]:
     """What a reader might ask, and these data have no answer for."""
     lines = [
@@ -126,9 +169,17 @@ def unanswerable(summary: Summary, findings: Sequence[Finding]) -> list[str]:
 
 
 def finding(found: Finding) -> dict[str, str]:
-    """A finding as the page shows it: its verdict, its claim, and its sentence with all that limits it."""
+    """A finding as the page shows it: its verdict, its claim, its sentence with all that limits it, and what
+    it rests on: answers and losses of each side."""
+    a, b = found.sides
     return {
         "verdict": str(found.verdict),
         "claim": f"{found.claim} · {found.model}",
         "sentence": found.sentence(),
+        "rests_on": f"{_side(a, found.n_a, found.missing_a)}; {_side(b, found.n_b, found.missing_b)}.",
     }
+
+
+def _side(name: str, answers: int, missing: int) -> str:
+    lost = f"{missing} lost or cut short" if missing else "none lost"
+    return f"{name}: {answers} answers, {lost}"

@@ -40,7 +40,8 @@ def prediction_powered(a: Side, b: Side, level: float = 0.95) -> Estimate:
         rate, influence, of_labels = _corrected(side)
         rates.append(rate)
         influences.append(influence)
-        variance += of_labels + rate * (1 - rate) / len(influence)
+        likely = (rate * len(influence) + 1) / (len(influence) + 2)  # as of the labels: never without width
+        variance += of_labels + likely * (1 - likely) / len(influence)
     questions = np.unique(np.concatenate([a.question, b.question]))
     if len(questions) < 2:
         raise ValueError("clusters are questions: at least two are needed")

@@ -1,8 +1,7 @@
 """How alike texts are, and whether two groups of texts are alike: the kernel and its statistic.
 
-The kernel is edit similarity: 1 less the least number of characters to insert, delete or replace, as a
-share of the longer text. With it the maximum mean discrepancy of two groups is twice their effect: the
-mean similarity within the groups less that between them. So test and effect are one number.
+The kernel is `findings.likeness`. With it the maximum mean discrepancy of two groups is twice their effect:
+the mean similarity within the groups less that between them. So test and effect are one number.
 """
 
 from __future__ import annotations
@@ -11,10 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from rapidfuzz.distance import Levenshtein
-from rapidfuzz.process import cdist
 from scipy import stats
 
+from beacon_pipeline.findings.likeness import CAP, likenesses
 from beacon_pipeline.findings.statistics.estimate import (
     DRAWS,
     Estimate,
@@ -24,8 +22,6 @@ from beacon_pipeline.findings.statistics.estimate import (
     share_at_least,
 )
 from beacon_pipeline.findings.statistics.flips import ENUMERATED
-
-CAP = 1_000  # characters of a text that are compared
 
 
 class Group(NamedTuple):
@@ -39,9 +35,8 @@ class Group(NamedTuple):
 def similarity(texts: Sequence[str], cap: int = CAP) -> Numbers:
     """The kernel of these texts, 0 to 1, of each text's first ``cap`` characters."""
     different, place = np.unique(np.array([text[:cap] for text in texts], dtype=object), return_inverse=True)
-    # A text that no UTF-8 can hold is compared by its code points, as any other.
-    kernel = cdist(different, different, scorer=Levenshtein.normalized_similarity, dtype=np.float32)
-    return np.asarray(kernel, dtype=np.float64)[np.ix_(place, place)]
+    kernel: Numbers = likenesses(different.tolist(), different.tolist(), cap)[np.ix_(place, place)]
+    return kernel
 
 
 def discrepancy(kernel: Numbers, of_a: Flags, counted: Flags) -> float:

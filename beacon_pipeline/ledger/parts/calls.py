@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from beacon_pipeline.ledger import rows
 from beacon_pipeline.ledger.apply_outcome import change_for
-from beacon_pipeline.ledger.attempts import close_attempts, open_attempts, supersede, write_attempts
+from beacon_pipeline.ledger.attempt_rows import close_attempts, open_attempts, supersede, write_attempts
 from beacon_pipeline.ledger.parts.part import Part
 from beacon_pipeline.ledger.records import Call, CallFacts, Execution, Outcome, Unsuccessful
 from beacon_pipeline.ledger.rows import calls_table

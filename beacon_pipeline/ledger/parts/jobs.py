@@ -167,6 +167,12 @@ class Jobs(Part):
         found: datetime | None = self._database.read(lambda c: c.execute(newest).scalar())
         return found
 
+    def content_unlike(self, job_id: str, digest: str) -> dict[str, Any] | None:
+        """What the catalog of a job held, where it has another digest than this one, and was kept."""
+        own = sa.select(jobs_table.c.catalog_digest).where(jobs_table.c.id == job_id)
+        found: str | None = self._database.read(lambda c: c.scalar(own))
+        return None if found in (None, digest) else self.catalog_content(str(found))
+
     def catalog_content(self, digest: str) -> dict[str, Any] | None:
         """What the catalog with this digest held, or None: older jobs kept the digest alone."""
         query = sa.select(catalogs_table.c.content).where(catalogs_table.c.digest == digest)

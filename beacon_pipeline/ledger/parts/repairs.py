@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from beacon_pipeline.ledger.apply_outcome import CLEARED
-from beacon_pipeline.ledger.attempts import newest_failures, open_attempts, supersede
+from beacon_pipeline.ledger.attempt_rows import newest_failures, open_attempts, supersede
 from beacon_pipeline.ledger.parts.part import Part
 from beacon_pipeline.ledger.rows import (
     attempts_table,

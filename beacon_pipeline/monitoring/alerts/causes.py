@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from beacon_pipeline.names import INFERENCE
+from beacon_pipeline.reconciliation.checks import CheckName
+
 # A cause that begins so names a check of partitions, or of a whole asset: ``check:inference:some_check``.
 CHECK, ASSET_CHECK = "check:", "asset_check:"
 RUN_FAILED = "run_failed"
@@ -17,6 +20,7 @@ PROVIDER_UNREACHABLE = "provider_unreachable"
 HEALING_GAVE_UP = "healing_gave_up"
 LEDGER_UNAVAILABLE = "ledger_unavailable"
 SOURCE_UNREADABLE = "source_unreadable"
+EMPTY_ANSWER = f"{CHECK}{INFERENCE.to_user_string()}:{CheckName.NON_EMPTY_OUTPUT.value}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,11 @@ WORDINGS: Mapping[str, Wording] = {
         "execution",
         "given up after the last attempt",
         "`beacon show PARTITION` has every attempt; remove the cause, then ask again in a new job",
+    ),
+    EMPTY_ANSWER: Wording(
+        "question",
+        "that a model answered without any text",
+        "the record is right; compare with other regions and repeats before it is published",
     ),
     REGION_IMBALANCE: Wording(
         "region",

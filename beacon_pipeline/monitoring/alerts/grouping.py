@@ -2,6 +2,8 @@
 
 Sources observe; `advance` keeps one alert for each cause and job, and says what to report:
 one notice when it opens, at most one every ten minutes while more goes wrong, one when it closes.
+A finding is no fault that could be over: it is reported once, wherever and however often it is seen, and
+let go in silence when it was not seen for a week.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class Severity(StrEnum):
 class Failing:
     """Something was found wrong: ``subject`` (a partition, a run's work, a sensor) of a job.
 
-    ``more_may_come``: whoever found it is still looking. ``link`` is a path in the UI.
+    ``more_may_come``: whoever found it is still looking. ``link`` is a path in the UI. ``seen_in``: of a
+    finding, the place where it was seen; ``subject`` is then what it is about, whatever the place.
     """
 
     cause: str
@@ -41,6 +44,7 @@ class Failing:
     link: str = "/"
     severity: Severity = Severity.ERROR
     more_may_come: bool = False
+    seen_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class NewSubject:
     subject: str
     detail: str
     link: str
+    seen_in: tuple[str, ...] = ()
 
 
 @dataclass
@@ -92,7 +97,8 @@ class Alert:
     remedy: str
     link: str
     is_level: bool = False
-    open: dict[str, datetime] = field(default_factory=dict)  # subject: when it was found
+    is_finding: bool = False
+    open: dict[str, datetime] = field(default_factory=dict)  # subject: when it was found, or last seen
     untold: dict[str, NewSubject] = field(default_factory=dict)  # by subject; it may have healed since
     told_at: datetime | None = None
     notices: int = 0
@@ -185,7 +191,7 @@ class _AlertSet:
         old = [subject for subject, since in alert.open.items() if self._is_old(since)]
         for subject in old:
             del alert.open[subject]
-        alert.unwatched += len(old)
+        alert.unwatched += 0 if alert.is_finding else len(old)
 
     def _is_old(self, since: datetime) -> bool:
         return self._now - since > WATCHED_FOR
@@ -195,18 +201,27 @@ class _AlertSet:
             return
         alert = self._alerts.get((found.cause, found.job))
         if alert is not None and found.subject in alert.open:
+            _see_again(alert, found)
             return
         previous = None if is_level else self._holder.get((found.cause, found.subject))
         if alert is None:
             alert = self._alerts[found.cause, found.job] = Alert(
-                found.cause, found.job, self._now, found.severity, found.remedy, found.link, is_level
+                found.cause,
+                found.job,
+                self._now,
+                found.severity,
+                found.remedy,
+                found.link,
+                is_level,
             )
         if previous is not None:
             del previous.open[found.subject]
             previous.moved_to, alert.continues = found.job, previous.job
         alert.open[found.subject] = found.at
-        alert.untold[found.subject] = NewSubject(found.subject, found.detail, found.link)
+        places = (found.seen_in,) if found.seen_in else ()
+        alert.untold[found.subject] = NewSubject(found.subject, found.detail, found.link, places)
         alert.growing |= found.more_may_come
+        alert.is_finding |= bool(found.seen_in)
         if not is_level:
             self._holder[found.cause, found.subject] = alert
 
@@ -278,3 +293,13 @@ class _AlertSet:
         alert.untold.clear()
         alert.told_at = self._now
         return notice
+
+
+def _see_again(alert: Alert, found: Failing) -> None:
+    """A finding that was seen before: it is watched longer, and its place is reported if it is not yet."""
+    if not found.seen_in:
+        return
+    alert.open[found.subject] = max(alert.open[found.subject], found.at)
+    news = alert.untold.get(found.subject)
+    if news and found.seen_in not in news.seen_in:
+        alert.untold[found.subject] = replace(news, seen_in=tuple(sorted({*news.seen_in, found.seen_in})))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from beacon_pipeline.monitoring.alerts.causes import wording_of
-from beacon_pipeline.monitoring.alerts.grouping import SPELLED_OUT, Notice, NoticeKind
+from beacon_pipeline.monitoring.alerts.grouping import SPELLED_OUT, NewSubject, Notice, NoticeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,14 @@ def _title(notice: Notice) -> str:
 
 
 def _told(notice: Notice) -> list[str]:
-    named = [f"- {n.subject}" + (f": {n.detail}" if n.detail else "") for n in notice.news[:SPELLED_OUT]]
+    named = [f"- {_spelled_out(news)}" for news in notice.news[:SPELLED_OUT]]
     others = len(notice.news) - len(named)
     return [*named, f"- and {others} more"] if others else named
+
+
+def _spelled_out(news: NewSubject) -> str:
+    where = f" in {', '.join(news.seen_in)}" if news.seen_in else ""
+    return f"{news.subject}{where}" + (f": {news.detail}" if news.detail else "")
 
 
 def _closing(notice: Notice) -> list[str]:

@@ -20,10 +20,9 @@ from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.escaping import one_line
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
-from beacon_pipeline.monitoring.alerts import outbox
+from beacon_pipeline.monitoring.alerts import delivery, past
 from beacon_pipeline.monitoring.alerts import state as memories
 from beacon_pipeline.monitoring.alerts.causes import LEDGER_UNAVAILABLE, RUN_FAILED, SOURCE_UNREADABLE
-from beacon_pipeline.monitoring.alerts.delivery import Target, send_all, targets_from_environment
 from beacon_pipeline.monitoring.alerts.grouping import Failing, Observation, Passing, advance
 from beacon_pipeline.monitoring.alerts.messages import Message, message_of
 from beacon_pipeline.monitoring.alerts.sources.automations import read_ticks
@@ -31,6 +30,7 @@ from beacon_pipeline.monitoring.alerts.sources.ledger import read_record
 from beacon_pipeline.monitoring.alerts.sources.reconciliation import read_troubles
 from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read_runs
 from beacon_pipeline.monitoring.alerts.state import AlertState, MemoryUnreadable
+from beacon_pipeline.monitoring.alerts.targets import Target, send_all, targets_from_environment
 
 LEDGER_PATIENCE_SECONDS = 10.0  # a database that takes longer to say anything is not to be used
 
@@ -84,12 +84,14 @@ def _round(
     targets = targets_from_environment()
     memory, recalled = _recall(instance, now)
     observations = _look(instance, open_ledger, catalog, location, memory, now)
-    memory.alerts, notices = advance(memory.alerts, [recalled, *observations], now)
+    before = memory.alerts
+    memory.alerts, notices = advance(before, [recalled, *observations], now)
     names = tuple(target.name for target in targets.usable)
     messages = [message_of(notice, environment.ui_url(), names) for notice in notices]
-    memory.outbox, given_up = outbox.pruned([*memory.outbox, *messages], names, now)
+    memory.outbox, given_up = delivery.pruned([*memory.outbox, *messages], names, now)
     memory.targets = {name: state for name, state in memory.targets.items() if name in names}
     memories.save(instance, memory)
+    past.add(instance, past.ended(before, memory.alerts, now))
     delivered = _deliver(instance, memory, targets.usable)
     return Round(messages, len(memory.alerts), len(memory.outbox), delivered, len(given_up), targets.problems)
 
@@ -166,18 +168,30 @@ def _within(seconds: float, work: Callable[[], Result]) -> Result:
 
 def _deliver(instance: dg.DagsterInstance, memory: AlertState, targets: Sequence[Target]) -> int:
     """Send what is due; every fate is remembered before the next one is known. Returns how many arrived."""
-    due = outbox.due(memory.outbox, memory.targets, [t.name for t in targets], datetime.now(UTC))
+    due = delivery.due(memory.outbox, memory.targets, [t.name for t in targets], datetime.now(UTC))
     delivered = 0
     for sent in send_all(targets, due):
         if sent.taken:
             delivered += 1
             memory.targets.pop(sent.target, None)
-            memory.outbox = outbox.delivered(memory.outbox, sent.message.id, sent.target)
+            memory.outbox = delivery.delivered(memory.outbox, sent.message.id, sent.target)
         else:
             state = memory.targets.get(sent.target)
-            memory.targets[sent.target] = outbox.failed(state, datetime.now(UTC))
+            memory.targets[sent.target] = delivery.failed(state, datetime.now(UTC))
         memories.save(instance, memory)
     return delivered
+
+
+def reported(instance: dg.DagsterInstance) -> list[past.AlertSpan]:
+    """What was reported as wrong, and since when and until when; what ended first.
+
+    Where what is open cannot be read, only what ended.
+    """
+    try:
+        open_now = memories.load(instance).alerts
+    except MemoryUnreadable:  # the next tick reports it
+        open_now = []
+    return [*past.load(instance), *past.spans_of(open_now)]
 
 
 def send_test(targets: Sequence[Target]) -> dict[str, bool]:

@@ -1,4 +1,3 @@
--- Nothing is invented: behind every answer is a call that the provider says succeeded.
 select executions.id, executions.region, executions.model, executions.question
 from {{ ref('executions') }} as executions
 where executions.status = 'completed'

@@ -1,5 +1,3 @@
--- Region balance: of what was asked and is settled, every region of a job completes as large a part as
--- the best one, give or take a tenth. One that does not says more about its deployment than its models.
 {{ config(severity='warn') }}
 with settled as (
     select job_id, region, count(*) as asked,

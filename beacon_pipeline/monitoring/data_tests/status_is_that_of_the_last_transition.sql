@@ -1,4 +1,3 @@
--- A status that no transition led to was written by other hands.
 select executions.id, executions.status, last_one.to_status as last_transition
 from {{ ref('executions') }} as executions
 join (

@@ -76,6 +76,26 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch, folder: Path) 
         load_catalog()
 
 
+def test_the_environment_chooses_who_serves_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = load_catalog("production")
+    monkeypatch.setenv("BEACON_PROVIDER", "local:mistral-7b,no-such-model")
+    chosen = load_catalog("production")
+    assert {model.id: model.provider.value for model in chosen.models} == {
+        "llama3.2-1b": "modal",
+        "mistral-7b": "local",
+        "qwen2.5-1.5b": "modal",
+    }
+    assert chosen.digest != own.digest, "it is on record with the job"
+    monkeypatch.setenv("BEACON_PROVIDER", "modal")
+    assert load_catalog("production").digest == own.digest
+    monkeypatch.setenv("BEACON_PROVIDER", "http:mistral-7b")
+    with pytest.raises(CatalogError, match=r"models.yaml \(mistral-7b\): no endpoint for region 'apac'"):
+        load_catalog("production")
+    monkeypatch.setenv("BEACON_PROVIDER", "nowhere")
+    with pytest.raises(CatalogError, match="no provider 'nowhere': known are http, local, modal"):
+        load_catalog("production")
+
+
 @pytest.mark.parametrize(
     ("name", "region"),
     [
@@ -305,6 +325,27 @@ def test_one_region_may_have_other_weights_and_no_other_digest_changes(folder: P
 def test_other_weights_are_read_strictly(folder: Path, sources: str, told: str) -> None:
     edit(folder, "models.yaml", "  - id: llama", f"  - sources: {sources}\n    id: llama")
     assert told in problems(folder)[0]
+
+
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        ("language: zh-hans, translates: nothing", "it translates 'nothing', which is no question here"),
+        ("language: zh-hans, translates: new", "'new' is no original: name the one that all translate"),
+        ("translates: taiwan_status", "give 'language' to it and to 'taiwan_status'"),
+        ("language: Chinese", "language"),
+    ],
+)
+def test_translations_are_read_strictly(folder: Path, added: str, told: str) -> None:
+    file = folder / "questions.yaml"
+    entry = "{id: new, text: Q?, category: control, sensitivity: low%s}\n"
+    file.write_text(file.read_text() + "  - " + entry % f", {added}")
+    assert told in problems(folder)[0]
+
+
+def test_questions_without_a_language_are_in_the_content_as_they_were() -> None:
+    listed = load_catalog("demo").content["questions"]
+    assert {key for question in listed for key in question} == {"id", "text", "category", "sensitivity"}
 
 
 def test_what_is_asked_decides_the_digest(folder: Path) -> None:

@@ -101,6 +101,7 @@ def claimed(rest: str, text: str = GOOD) -> str:
         (GOOD.replace("id: curt", "id: as-eu"), 6, "arm 'as-eu' has a system prompt already"),
         (GOOD.replace("neutral", "neutrl"), 6, "unknown arm 'neutrl': did you mean neutral"),
         (GOOD + "labellers: [judge]\n", 11, "a judge, and only a judge, has a 'model'"),
+        (GOOD + "labellers: [{method: judge, model: tiny-qwen}]\n", 11, "tiny-qwen cannot judge tiny-qwen"),
         (claimed("prompt, arms: [regional]"), 11, "contrast 'prompt' takes 2 of the study's arms"),
         (claimed("prompt, arms: [regional, x]"), 11, "'x' is not among the study's arms: regional, neutral"),
         (claimed("deployment, arms: [regional]"), 11, "prompt and deployment cannot be told apart"),
@@ -116,6 +117,87 @@ def test_a_problem_is_told_with_its_line(file: Path, text: str, line: int, expec
     (problem,) = problems(file, text)
     assert problem.startswith((f"s.yaml:{line}: ", f"s.yaml:{line} (demo): "))
     assert expected in problem
+
+
+TRANSLATED = CATALOG.model_copy(
+    update={
+        "questions": (
+            *(
+                q.model_copy(update={"language": "en"}) if q.id == "taiwan_status" else q
+                for q in CATALOG.questions
+            ),
+            CATALOG.question("taiwan_status").model_copy(
+                update={"id": "taiwan_zh", "language": "zh-hans", "translates": "taiwan_status"}
+            ),
+        )
+    }
+)
+IN_BOTH = GOOD.replace("math_basic", "math_basic, taiwan_zh")
+
+
+def test_languages_are_those_of_questions_that_are_translations(file: Path) -> None:
+    file.write_text(claimed("languages, languages: [zh-hans, en], regions: [us], arms: [curt]", IN_BOTH))
+    claims = read_study(file, TRANSLATED).claims
+    assert [(one.id, one.languages, one.pairs) for one in claims] == [
+        (f"c.{model}", ("zh-hans", "en"), (("taiwan_zh", "taiwan_status"),))
+        for model in ("tiny-qwen", "tiny-llama")
+    ]
+    again = Study.on_record(read_study(file, TRANSLATED).content, 1, "ab" * 32, "self")
+    assert again.claims == claims
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ("languages, languages: [fr, en], arms: [curt]", "no question of the study is in both fr and en"),
+        ("languages, languages: [en], arms: [curt]", "contrast 'languages' takes two"),
+        ("languages, arms: [curt]", "contrast 'languages' takes two"),
+        ("prompt, languages: [en, fr], arms: [regional, curt]", "'prompt' takes no 'languages'"),
+        ("languages, languages: [zh-hans, en], outcome: text, arms: [curt]", "compares rates, not texts"),
+    ],
+)
+def test_what_languages_cannot_be_compared(file: Path, rest: str, expected: str) -> None:
+    file.write_text(claimed(rest, IN_BOTH))
+    with pytest.raises(StudyError) as raised:
+        read_study(file, TRANSLATED)
+    assert expected in raised.value.problems[0]
+
+
+RATES = (
+    "labellers: [{method: rules, errors: [{model: tiny-qwen, "
+    "sensitivity: 0.6, specificity: 1.0, source: x}]}]"
+)
+
+
+def test_error_rates_measured_elsewhere_are_in_the_plan(file: Path) -> None:
+    found = study(file, GOOD + RATES + "\n")
+    assert found.labellers[0].errors[0].sensitivity == 0.6
+    assert found.hash != study(file, GOOD).hash
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("tiny-qwen,", "tiny-mistral,", "'tiny-mistral' is not among the study's models"),
+        ("sensitivity: 0.6", "arm: as-eu, sensitivity: 0.6", "'as-eu' is not among the study's arms"),
+        ("sensitivity: 0.6", "sensitivity: 60", "sensitivity: must be at most 1"),
+        ("method: rules", "method: people", "measured against"),
+        ("source: x}", "source: x}, {model: tiny-qwen, sensitivity: 1, specificity: 1, source: y}", "twice"),
+    ],
+)
+def test_error_rates_of_what_the_study_has_not_are_refused(
+    file: Path, old: str, new: str, expected: str
+) -> None:
+    (problem,) = problems(file, GOOD + RATES.replace(old, new) + "\n")
+    assert problem.startswith("s.yaml:11")
+    assert expected in problem
+
+
+def test_the_hash_of_a_study_that_asks_for_nothing_new_stays() -> None:
+    """Registered studies are found by it: what came later is left out of the content until it is used."""
+    shipped = read_study(Path("examples/first-study.yaml"), CATALOG)
+    assert not {"languages", "pairs", "errors"} & set(json.loads(shipped.content)["claims"][0])
+    assert "errors" not in json.loads(shipped.content)["labellers"][0]
 
 
 def test_a_claim_that_stands_for_many_takes_no_name_of_another(file: Path) -> None:

@@ -53,8 +53,10 @@ def ended(error: BaseException) -> tuple[int, list[str]]:
     return done.exit_code, done.output.splitlines()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_any_command_as_an_error_does(number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 1)]
+)
+def test_a_signal_ends_any_command_as_an_error_does(number: signal.Signals, code: int) -> None:
     before, closed = signal.getsignal(number), []
 
     @click.group(cls=PlainGroup)
@@ -69,7 +71,7 @@ def test_a_signal_ends_any_command_as_an_error_does(number: signal.Signals) -> N
             signal.pause()
 
     done = CliRunner().invoke(shell, ["works"])
-    assert (done.exit_code, closed) == (128 + number, ["a daemon"])
+    assert (done.exit_code, closed) == (code, ["a daemon"])
     assert signal.getsignal(number) == before
 
 
@@ -210,8 +212,13 @@ def text(content: bytes) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("command", "file", "damage", "said"),
     [
-        ("jobs", "ledger.db", cut_off, "ledger.db cannot be used: database disk image is malformed"),
-        ("jobs", "ledger.db", overwrite, "ledger.db cannot be used: file is not a database"),
+        (
+            "jobs",
+            "ledger.db",
+            cut_off,
+            "ledger.db cannot be used: database disk image is malformed: put a",
+        ),
+        ("jobs", "ledger.db", overwrite, "ledger.db cannot be used: file is not a database: put a back"),
         ("jobs", "ledger.db", from_the_future, "has schema 9999, unknown to this version: use a newer one"),
         ("jobs", "ledger.db", a_folder, "ledger.db cannot be used: unable to open database file"),
         ("alerts", "history/runs.db", cut_off, "history/runs.db cannot be used: database disk image is mal"),

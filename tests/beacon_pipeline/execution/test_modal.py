@@ -418,9 +418,18 @@ def test_a_token_that_may_not_spawn_leaves_an_intent_that_is_sent_later(asking: 
     assert asking.spawns() == 1
 
 
-def test_no_token_is_told_before_anything_is_sent(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MODAL_TOKEN_ID", "")
-    with pytest.raises(NotConfigured, match="`modal setup`, or set MODAL_TOKEN_ID"):
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("MODAL_TOKEN_ID", "", "`modal setup`, or set MODAL_TOKEN_ID"),
+        ("MODAL_OAUTH_CLIENT_ID", "x", "settings of this machine cannot be used"),  # two kinds at once
+    ],
+)
+def test_settings_of_no_use_are_told_before_anything_is_sent(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(NotConfigured, match=said):
         asking.materialize()
     assert [e.status for e in asking.executions()] == [Status.PENDING] * 2
     assert asking.spawns() == 0

@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog import Catalog, load_catalog
 from beacon_pipeline.execution.decide import Attendance
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.execution.run import Materializer
+from beacon_pipeline.jobs.job_making import make_job
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import CallFacts, Cell, Execution, Job, Unsuccessful
 from beacon_pipeline.ledger.status import Cause, Status
 from inference.contract import CallFailure, CallStatus, FailureCode, NotConfigured, Request
 from tests.beacon_pipeline.asking import a_job
+from tests.beacon_pipeline.catalog.test_kept import changed
 from tests.beacon_pipeline.records import damage
 from tests.beacon_pipeline.scripted import (
     PENDING,
@@ -47,6 +49,7 @@ class Asking:
     provider: ScriptedProvider
     job: Job
     url: str = ""  # of the ledger's database
+    catalog: Catalog = CATALOG
 
     def materializer(
         self,
@@ -54,10 +57,10 @@ class Asking:
         sleep: Callable[[float], Awaitable[None]] = no_sleep,
         attended_by: Attendance = Attendance.RUN,
     ) -> Materializer:
-        providers = Providers(CATALOG, {"local": lambda _: self.provider})
+        providers = Providers(self.catalog, {"local": lambda _: self.provider})
         return Materializer(
             self.ledger,
-            CATALOG,
+            self.catalog,
             providers,
             actor="test",
             attended_by=attended_by,
@@ -533,3 +536,28 @@ def test_a_submit_whose_answer_was_lost_is_sent_again_whatever_another_hand_wrot
     work.materialize()
     assert [e.status for e in work.executions()] == [Status.COMPLETED] * 2
     assert len(work.provider.requests) == 1
+
+
+def test_a_job_is_one_question_with_one_date_whatever_the_catalog_has_become(
+    ledger: Ledger, database_url: str
+) -> None:
+    """Its second half is asked, and asked again after a failure, when all that it asks was rewritten."""
+    provider = ScriptedProvider([Behaviour(), Behaviour(states=[LOST_WORKER]), Behaviour()])
+    job = make_job(ledger, CATALOG, "mine", CELLS, source="submit", actor="test")
+    work = Asking(ledger, provider, job, database_url)
+    work.materialize(CELLS[:1])
+    work.catalog = changed(CATALOG)
+    work.materialize()
+    assert {e.status for e in work.executions()} == {Status.COMPLETED}
+    first, *others = provider.requests
+    assert len(others) == 2
+    assert {request.parameters for request in others} == {first.parameters}
+    assert {str(e.parameters["prompt_date"]) for e in work.executions() if e.parameters} == {"2026-01-01"}
+    asked = {item.prompt for request in provider.requests for item in request.items}
+    assert asked == {CATALOG.question(cell.question).text for cell in CELLS}
+    under = {item.system_prompt for request in provider.requests for item in request.items}
+    assert under == {CATALOG.region("eu").system_prompt}
+    later = make_job(ledger, work.catalog, "later", CELLS[:1], source="submit", actor="test")
+    Asking(ledger, provider, later, database_url, work.catalog).materialize(CELLS[:1])
+    assert provider.requests[-1].parameters.prompt_date == work.catalog.settings.prompt_date
+    assert provider.requests[-1].items[0].prompt.startswith("Once more: ")

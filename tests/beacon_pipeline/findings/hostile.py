@@ -28,6 +28,7 @@ def corpus(url: str) -> dict[str, str]:
         "at": "@SUM(1)",
         "minus": "-2+3",
         "tab": "\t=1+1",
+        "feed": "\n=1+1",
         "empty": "",
     }
 

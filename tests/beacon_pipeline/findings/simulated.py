@@ -27,7 +27,7 @@ MODEL = "m"
 
 
 def a_claim(contrast: str = "prompt", **changes: Any) -> Claim:
-    """A claim of a contrast between `us` and `eu`, arms `plain` and `strict`, with the sizes it wants."""
+    """A claim of a contrast between `us` and `eu`, `plain` and `strict`, or two languages."""
     both = contrast in ("prompt", "interaction")
     fields: dict[str, Any] = {
         "id": contrast,
@@ -35,9 +35,12 @@ def a_claim(contrast: str = "prompt", **changes: Any) -> Claim:
         "outcome": Outcome.REFUSAL,
         "model": MODEL,
         "other_model": "n" if contrast == "models" else None,
-        "regions": ("us",) if contrast in ("prompt", "models") else REGIONS,
+        "regions": ("us",) if contrast in ("prompt", "models", "languages") else REGIONS,
         "arms": ("plain", "strict") if both else () if contrast == "computation" else ("plain",),
     }
+    if contrast == "languages":  # of 24 questions, the second twelve are the first in English
+        pairs = tuple((f"q{i:02}", f"q{i + 12:02}") for i in range(12))
+        fields |= {"languages": ("zh-hans", "en"), "pairs": pairs}
     for name, kind in (("outcome", Outcome), ("population", Population)):
         if name in changes:
             changes[name] = kind(changes[name])

@@ -89,6 +89,20 @@ def test_what_was_lost_and_what_is_hostile_is_shown_as_it_is() -> None:
     assert "more characters" in text
 
 
+def test_another_text_is_called_so_and_not_marked_word_by_word() -> None:
+    rows = [a_row("us", "Paris is the capital of France."), a_row("eu", "I cannot talk about that.")]
+    text = shown(*comparisons(rows))
+    assert "another text" in text
+    assert "⟦" not in text
+
+
+def test_no_letter_of_a_long_word_is_left_out() -> None:
+    word = "".join(map(str, range(100)))
+    text = shown(*comparisons([a_row("us", word), a_row("eu", word), a_row("apac", word)]))
+    assert "…" not in text
+    assert sum(text.count(digit) for digit in "0123456789") >= 3 * len(word)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "marked"),
     [

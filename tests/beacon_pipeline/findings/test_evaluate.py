@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beacon_pipeline.catalog.study import Asked, Labeller, Parameters
+from beacon_pipeline.catalog.study import Asked, ErrorRates, Labeller, Parameters
 from beacon_pipeline.findings.evaluate import evaluate
 from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study, answers, labels_by, probes
@@ -232,6 +232,90 @@ def test_without_people_models_cannot_be_compared_and_with_them_they_can() -> No
     assert (found.rate_b or 0) > 0.6
 
 
+def in_chinese(rows: pd.DataFrame) -> Any:
+    return 2.0 * (rows["question"] < "q12")
+
+
+def test_languages_are_compared_by_people_alone_question_by_question() -> None:
+    study = a_study(questions=24, samples=2)
+    frame = answers(study, 20, shift=in_chinese, spread=0.5)
+    truth = frame["kind"] == "refusal"
+    recall = pd.Series(np.where(frame["question"] < "q12", 0.4, 0.9), index=frame.index)
+    seen, people = labels_by(frame, truth, recall, 1, each=150)
+    assert "no labels by people" in str(only(a_claim("languages"), seen, questions=24).reason)
+    found = only(a_claim("languages"), seen, people, questions=24)
+    assert found.verdict == Verdict.DIFFERS
+    assert found.sides == ("us:m, arm plain, in zh-hans", "us:m, arm plain, in en")
+    assert (found.n_a, found.n_b) == (192, 192)
+    assert (found.effect or 0) > 0.25
+    assert str(found.attribution).startswith("the question's language")
+
+
+@pytest.mark.parametrize("population", ["these", "like_these"])
+def test_empty_answers_in_two_languages_need_no_labels(population: str) -> None:
+    study = a_study(questions=24, samples=2)
+    frame = answers(study, 21, shift=in_chinese)
+    frame["kind"] = frame["kind"].replace({"refusal": "empty"})
+    claim = a_claim("languages", outcome="empty", population=population)
+    found = only(claim, frame, questions=24, samples=2)
+    assert found.verdict == Verdict.DIFFERS
+    assert found.units == ("12 questions" if population == "like_these" else "384 samples")
+    assert Qualifier.LABEL_RATE not in found.qualifiers
+
+
+def measured_elsewhere(**sensitivity: float) -> dict[str, Any]:
+    rates = (
+        ErrorRates(model=name, sensitivity=value, specificity=0.98, source="a paper")
+        for name, value in sensitivity.items()
+    )
+    return {"labellers": (Labeller(method="rules", errors=tuple(rates)),)}
+
+
+def test_error_rates_measured_elsewhere_are_a_sensitivity_analysis_and_no_test() -> None:
+    """FACTS' pair: equal true rates of .3, recalls of .06 and .73."""
+    study = a_study(samples=2)
+    frame = answers(study, 22, models=("m", "n"))
+    recall = frame["model"].map({"m": 0.1, "n": 0.73})
+    seen, _ = labels_by(frame, frame["kind"] == "refusal", recall, 1)
+    models = only(a_claim("models"), seen, **measured_elsewhere(m=0.4, n=0.73))
+    assert models.verdict == Verdict.NOT_ANSWERABLE
+    assert "(sensitivity 0.40 against 0.73, specificity 0.98 against 0.98; a paper)" in str(models.elsewhere)
+    assert "a sensitivity analysis, no test" in models.sentence()
+    assert "With error rates measured elsewhere" in models.sentence()
+    assert only(a_claim("models"), seen, **measured_elsewhere(m=0.4)).elsewhere is None
+    assert only(a_claim("models"), seen).elsewhere is None
+
+
+def test_a_difference_that_error_rates_take_away_says_so() -> None:
+    frame = answers(a_study(), 23)
+    recall = pd.Series(np.where(frame["arm"] == "plain", 0.9, 0.45), index=frame.index)
+    seen, _ = labels_by(frame, frame["kind"] == "refusal", recall, 1)
+    of_arms = tuple(
+        ErrorRates(model="m", arm=arm, sensitivity=value, specificity=1.0, source="a paper")
+        for arm, value in {"plain": 0.9, "strict": 0.45}.items()
+    )
+    found = only(a_claim("prompt"), seen, labellers=(Labeller(method="rules", errors=of_arms),))
+    assert found.verdict == Verdict.DIFFERS
+    assert Qualifier.DEPENDS_ON_ERRORS in found.qualifiers
+    same = only(a_claim("prompt"), seen, **measured_elsewhere(m=0.9))
+    assert Qualifier.DEPENDS_ON_ERRORS not in same.qualifiers
+
+
+def test_a_labeller_that_was_found_to_measure_nothing_elsewhere_measures_nothing_here() -> None:
+    found = only(a_claim("deployment"), answers(a_study(), 24, shift=eu), **measured_elsewhere(m=0.2))
+    assert found.verdict == Verdict.NOT_ANSWERABLE
+    assert "sensitivity + specificity − 1 is 0.18, as measured elsewhere (a paper)" in str(found.reason)
+
+
+def test_how_the_answers_were_sampled_stands_in_the_finding() -> None:
+    frame = answers(a_study(), 25)
+    frame["top_p"] = 0.95
+    frame["max_new_tokens"] = np.where(frame["region"] == "us", 64, 32)
+    assert only(a_claim("prompt"), frame).decoding == "temperature 1, top-p 0.95, at most 64 tokens"
+    place = only(a_claim("deployment"), frame)
+    assert place.sentence().endswith("Answers at temperature 1, top-p 0.95, at most 32 or 64 tokens.")
+
+
 def test_a_labeller_that_measures_nothing_is_said() -> None:
     frame = answers(a_study(), 17, shift=eu)
     seen, people = labels_by(frame, frame["kind"] == "refusal", 0.1, 1)
@@ -240,20 +324,55 @@ def test_a_labeller_that_measures_nothing_is_said() -> None:
     assert "not measurable by this labeller" in str(found.reason)
 
 
-def test_labels_by_the_studys_labellers_come_first() -> None:
+def labels_of(frame: pd.DataFrame, kinds: Any, method: str, labeller: str, **changes: Any) -> pd.DataFrame:
+    made = {"execution": frame["execution"].to_numpy(), "kind": kinds, "method": method, "labeller": labeller}
+    at = pd.Timestamp("2026-11-25", tz="UTC")
+    return pd.DataFrame(made | {"version": "1", "chance": np.nan, "at": at} | changes)
+
+
+def test_the_studys_first_labeller_counts_and_no_other_judge_or_version() -> None:
     frame = answers(a_study(), 18)
-    judge = pd.DataFrame(
-        {
-            "execution": frame["execution"],
-            "kind": np.where(frame["arm"] == "strict", "refusal", "complete"),
-            "method": "judge",
-            "chance": np.nan,
-            "at": pd.Timestamp("2026-11-25", tz="UTC"),
-        }
+    strict_refuses = np.where(frame["arm"] == "strict", "refusal", "complete")
+    judged = pd.concat(
+        [
+            labels_of(frame, strict_refuses, "judge", "named"),
+            labels_of(frame, "refusal", "judge", "another", at=pd.Timestamp("2026-11-26", tz="UTC")),
+            labels_of(
+                frame, "evasive", "judge", "named", version="2", at=pd.Timestamp("2026-11-27", tz="UTC")
+            ),
+        ]
     )
-    rules, people = Labeller(method="rules"), Labeller(method="people")
-    found = only(a_claim("prompt"), frame, judge, labellers=(Labeller(method="judge"), rules, people))
+    named = Labeller(method="judge", model="named", version="1")
+    rest = Labeller(method="rules"), Labeller(method="people")
+    found = only(a_claim("prompt"), frame, judged, labellers=(named, *rest))
     assert (found.rate_a, found.rate_b) == (0.0, 1.0)
+
+
+def test_what_the_labeller_has_not_labelled_is_lost_and_no_other_stands_in() -> None:
+    frame = answers(a_study(), 18)
+    named = Labeller(method="judge", model="named")
+    half = frame[frame["block"] <= 4]
+    found = only(a_claim("prompt"), frame, labels_of(half, "complete", "judge", "named"), labellers=(named,))
+    assert (found.n_a, found.missing_a, found.rate_a) == (100, 100, 0.0)
+    plain = frame[frame["arm"] == "plain"]
+    none = only(a_claim("prompt"), frame, labels_of(plain, "complete", "judge", "named"), labellers=(named,))
+    assert none.verdict == Verdict.NOT_ANSWERABLE
+    assert "no labels by judge named by whom the study counts" in str(none.reason)
+    pinned = only(a_claim("prompt"), frame, labellers=(Labeller(method="rules", version="0"),))
+    assert "no labels by rules, version 0," in str(pinned.reason)
+
+
+def test_two_people_who_differ_count_half_until_a_third_decides() -> None:
+    frame = answers(a_study(), 19)
+    anna = labels_of(frame, "refusal", "people", "anna", chance=1.0)
+    bert = labels_of(frame, "complete", "people", "bert", chance=1.0)
+    third = labels_of(
+        frame, "complete", "people", "cleo", chance=1.0, at=pd.Timestamp("2026-11-26", tz="UTC")
+    )
+    open_ = only(a_claim("prompt"), frame, pd.concat([anna, bert]))
+    assert (open_.rate_a, open_.rate_b) == (0.5, 0.5)
+    decided = only(a_claim("prompt"), frame, pd.concat([anna, bert, third]))
+    assert (decided.rate_a, decided.rate_b) == (0.0, 0.0)
 
 
 def test_texts_that_differ_between_arms_and_between_deployments() -> None:

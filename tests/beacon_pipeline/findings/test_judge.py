@@ -1,9 +1,11 @@
 """A judge model labels: another family, blind, on record, and a crash loses and repeats nothing."""
 
 import asyncio
+import hashlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from importlib import resources
 
 import pytest
 
@@ -187,6 +189,12 @@ def test_none_judges_its_own_family(catalog: Catalog) -> None:
 )
 def test_one_word_is_a_label(text: str, kind: LabelKind | None) -> None:
     assert read(text) is kind
+
+
+def test_a_changed_rubric_has_another_version() -> None:
+    """A label says by which prompt it was found: whoever changes the file gives `version` another value."""
+    content = resources.files("beacon_pipeline.labels").joinpath("judge.yaml").read_bytes()
+    assert {rubric().version: hashlib.sha256(content).hexdigest()[:12]} == {"1": "6ce9fe6044ce"}
 
 
 def test_what_is_judged_cannot_fill_the_prompts_places() -> None:

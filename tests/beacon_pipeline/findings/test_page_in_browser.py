@@ -14,11 +14,15 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from beacon_pipeline.findings.page import page_of, write_page
+from beacon_pipeline.findings.page.words import Beside
+from beacon_pipeline.findings.subject import Subject, subject_named
 from beacon_pipeline.labels.sheets import read
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
-from tests.beacon_pipeline.findings.asked import an_answered_job
+from beacon_pipeline.monitoring.alerts.past import AlertSpan
+from tests.beacon_pipeline.findings.asked import an_answered_job, an_answered_study
 from tests.beacon_pipeline.findings.hostile import corpus
+from tests.beacon_pipeline.findings.simulated import a_claim, a_study
 from tests.browser import Page, needs_browser, open_page
 
 pytestmark = needs_browser
@@ -50,7 +54,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory, outside: tuple[str, list[Any
     with closing(Ledger(f"sqlite:///{folder / 'ledger.db'}")) as ledger:
         ledger.migrate()
         jobs = [an_answered_job(ledger, first, "old"), an_answered_job(ledger, second, "new")]
-        write_page(folder / "page.html", page_of(ledger, jobs[1:], beside=jobs[:1]))
+        write_page(
+            folder / "page.html",
+            page_of(ledger, Subject((jobs[1],)), beside=Beside(Subject((jobs[0],)))),
+        )
     with open_page(folder) as page:
         page.driver.execute_cdp_cmd(
             "Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)}
@@ -176,3 +183,36 @@ def serious(axe: Axe) -> list[tuple[str, list[str]]]:
         for fault in axe.run()["violations"]
         if fault["impact"] in ("serious", "critical")
     ]
+
+
+def test_prompts_that_differ_are_marked_found_and_shown_side_by_side(shown: Page, tmp_path: Path) -> None:
+    """Both regions answer alike under each prompt, and one question otherwise under the other prompt."""
+    page = shown
+    study = a_study(a_claim("prompt"), questions=3, blocks=6)
+    with closing(Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        ledger.migrate()
+        job = an_answered_study(
+            ledger, study, lambda e: "No." if (e.arm, e.question) == ("strict", "q01") else "Yes."
+        )
+        spans = [AlertSpan("timed_out", job.job_name, "eu:m|q01", job.created_at)]
+        write_page(tmp_path / "page.html", page_of(ledger, subject_named(ledger, "s"), alerts=spans))
+    page.open((tmp_path / "page.html").as_uri())
+    until(page, "return document.documentElement.dataset.ready")
+    counted(page, "6 of 6 rows")
+    for box in ("only-different", "only-prompts"):
+        page.driver.execute_script(f"document.getElementById('{box}').focus()")
+        page.type(Keys.SPACE)
+        counted(page, "2 of 6 rows")
+        marks = page.driver.find_elements(By.CSS_SELECTOR, "#matrix td .differs")
+        assert [mark.text for mark in marks] == ["≠ prompts"] * 2
+        page.type(Keys.SPACE)
+    page.driver.execute_script("location.hash = '#cell=m%7Cq01%7Cplain'")
+    until(page, "return document.getElementById('cell').open")
+    headings = page.driver.find_elements(By.CSS_SELECTOR, "#cell-sides h3")
+    assert [heading.text for heading in headings] == ["eu · plain", "eu · strict"]
+    page.driver.find_element(By.ID, "cell-across").send_keys("regions")
+    until(page, "return document.querySelector('#cell-sides h3').textContent === 'eu'")
+    page.driver.execute_script("document.querySelector('#cell-paths summary').focus()")
+    page.type(Keys.ENTER)
+    until(page, "return document.getElementById('cell-paths').textContent.includes('time limit, since')")
+    page.type(Keys.ESCAPE)

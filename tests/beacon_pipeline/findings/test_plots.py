@@ -2,6 +2,7 @@
 
 from beacon_pipeline.findings.page.plots import plots_of
 from beacon_pipeline.findings.rows import answer_rows
+from beacon_pipeline.findings.subject import Subject
 from beacon_pipeline.findings.summary import summarized
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job
@@ -23,7 +24,7 @@ def test_the_timeline_of_a_study_has_its_own_jobs_only(ledger: Ledger) -> None:
     first, _other = answered(ledger, "look-1", "mine"), answered(ledger, "look-of-another", "another")
     second = answered(ledger, "look-2", "mine")
     assert (first.study, first.study_version) == ("mine", 1)
-    plots = plots_of(ledger, [second], summarized(answer_rows(ledger, [second])))
+    plots = plots_of(ledger, Subject((second,)), summarized(answer_rows(ledger, [second])))
     (timeline,) = [plot for plot in plots if plot.title.startswith("Over time")]
     assert [row.cells[1] for row in timeline.rows] == ["look-1", "look-2"]
 
@@ -32,6 +33,6 @@ def test_the_timeline_of_a_job_without_a_study_has_all_jobs(ledger: Ledger) -> N
     answered(ledger, "look-1", "mine")
     job = answered(ledger, "ask-1", None)
     assert (job.study, job.study_version) == (None, None)
-    plots = plots_of(ledger, [job], summarized(answer_rows(ledger, [job])))
+    plots = plots_of(ledger, Subject((job,)), summarized(answer_rows(ledger, [job])))
     (timeline,) = [plot for plot in plots if plot.title.startswith("Over time")]
     assert [row.cells[1] for row in timeline.rows] == ["look-1", "ask-1"]

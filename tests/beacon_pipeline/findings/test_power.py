@@ -22,6 +22,11 @@ from tests.beacon_pipeline.findings.simulated import a_claim, a_study
         (a_claim("prompt", population="like_these"), {"questions": 5}, "too few questions"),
         (a_claim("prompt"), {"parameters": Parameters(temperature=0.0)}, "greedy"),
         (a_claim("models"), {}, "labels by people"),
+        (
+            a_claim("languages"),
+            {"questions": 24},
+            "errors differ between languages: it needs labels by people",
+        ),
         (a_claim("computation"), {"probes": Probes()}, "no greedy probes"),
         (a_claim("computation"), {"blocks": 4}, "5 are needed"),
         (a_claim("interaction", outcome="text"), {}, "not defined"),
@@ -50,7 +55,7 @@ def test_the_prompts_power_is_that_of_the_design_table(questions: int, samples: 
 
 def test_power_falls_with_call_effects_claims_and_looks() -> None:
     people = (Labeller(method="rules"), Labeller(method="people"))
-    for contrast in ("prompt", "deployment", "interaction", "models"):
+    for contrast in ("prompt", "deployment", "interaction", "models", "languages"):
         claims = [a_claim(contrast, id=f"c{i}") for i in range(3)]
         one = power_of(a_study(claims[0], labellers=people, blocks=12))[0].power
         more = power_of(a_study(*claims, labellers=people, blocks=12, looks=(6, 6)))[0].power

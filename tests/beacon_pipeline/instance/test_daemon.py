@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -22,7 +22,18 @@ from beacon_pipeline.instance.daemon_record import DaemonRecord, differing, read
 from beacon_pipeline.instance.dagster_yaml import InstanceError
 from beacon_pipeline.instance.folder import console_script
 from beacon_pipeline.instance.processes import ProcessIdentity, this_machine
-from tests.beacon_pipeline.instances import BEACON, SLOWLY, environment, processes_of, report, witness
+from beacon_pipeline.jobs.job_making import make_job
+from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Cell
+from tests.beacon_pipeline.instances import (
+    BEACON,
+    SLOWLY,
+    beacon_here,
+    environment,
+    processes_of,
+    report,
+    witness,
+)
 from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS, end_of, wait_for
 
@@ -130,29 +141,79 @@ def a_sleeper() -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def test_a_command_that_is_ended_takes_its_daemon_along(tmp_path: Path) -> None:
+TERMINATED, INTERRUPTED = 128 + signal.SIGTERM, 1  # exit codes: a shell's, and click's
+
+
+def begun(env: dict[str, str], folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """A command at work, that writes to ``folder/log``."""
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen([BEACON, *arguments], env=env, stdout=log, stderr=log, cwd=folder)
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "code"),
+    [
+        ("run", signal.SIGTERM, TERMINATED),
+        pytest.param("run", signal.SIGINT, INTERRUPTED, marks=pytest.mark.long),
+        pytest.param("reconcile", signal.SIGTERM, TERMINATED, marks=pytest.mark.long),
+        pytest.param("reconcile", signal.SIGINT, INTERRUPTED, marks=pytest.mark.long),
+    ],
+)
+def test_a_command_that_is_ended_in_mid_batch_takes_its_daemon_along(
+    tmp_path: Path, command: str, number: signal.Signals, code: int
+) -> None:
     env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow") | SLOWLY
-    command = [BEACON, "run", "--region", "eu", "--model", "tiny-llama"]
-    with (tmp_path / "log").open("wb") as log:
-        run = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    selection = ("--region", "eu", "--model", "tiny-llama")
+    if command == "reconcile":
+        intend(env, CATALOG.cells(["eu"], ["tiny-llama"]))
+    running = begun(env, tmp_path, command, *(selection if command == "run" else ()))
     wait_for("answer", lambda: witness(env, "generations"), lambda: end_of(tmp_path / "log"))
-    run.send_signal(signal.SIGTERM)
-    assert run.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM, (tmp_path / "log").read_text()
+    running.send_signal(number)
+    assert running.wait(PATIENCE_SECONDS) == code, (tmp_path / "log").read_text()
     assert not (Path(env["DAGSTER_HOME"]) / "daemon.json").exists()
     assert processes_of(env) == [], "the run in hand comes to its end, and nothing else goes on"
     assert report(env)["by_status"]["failed"] == 0
 
 
-@pytest.mark.parametrize("arguments", [("submit", "job.yaml"), ("dev", "--port", "PORT")])
-def test_other_commands_that_are_ended_leave_no_process(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "number", "code"),
+    [
+        (("submit", "job.yaml"), signal.SIGINT, INTERRUPTED),
+        (("dev", "--port", "PORT"), signal.SIGTERM, TERMINATED),
+        pytest.param(("submit", "job.yaml"), signal.SIGTERM, TERMINATED, marks=pytest.mark.long),
+    ],
+)
+def test_other_commands_that_are_ended_leave_no_process(
+    tmp_path: Path, arguments: tuple[str, ...], number: signal.Signals, code: int
+) -> None:
     env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
     (tmp_path / "job.yaml").write_text(JOB)
-    command = [BEACON, *(str(free_port()) if word == "PORT" else word for word in arguments)]
-    with (tmp_path / "log").open("wb") as log:
-        run = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=tmp_path)
+    running = begun(env, tmp_path, *(str(free_port()) if word == "PORT" else word for word in arguments))
     record = Path(env["DAGSTER_HOME"]) / "daemon.json"
     wait_for("daemon", record.exists, lambda: end_of(tmp_path / "log"))
-    run.send_signal(signal.SIGTERM)
-    assert run.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM, (tmp_path / "log").read_text()
+    running.send_signal(number)
+    assert running.wait(PATIENCE_SECONDS) == code, (tmp_path / "log").read_text()
     assert not record.exists()
     assert processes_of(env) == []
+
+
+@pytest.mark.long  # a code server misses its daemon for 20 s before it ends
+def test_what_a_killed_daemon_leaves_ends_by_itself(tmp_path: Path) -> None:
+    """Nobody is left to end the code server, nor the run that it works on, which comes to its end."""
+    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow") | SLOWLY
+    running = begun(env, tmp_path, "run", "--region", "eu", "--model", "tiny-llama")
+    wait_for("answer", lambda: witness(env, "generations"), lambda: end_of(tmp_path / "log"))
+    record = DaemonRecord.model_validate_json((Path(env["DAGSTER_HOME"]) / "daemon.json").read_text())
+    running.kill()
+    record.process.send(signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    assert processes_of(env) == []
+    after = report(env)
+    assert (after["by_status"]["completed"], after["mismatches"]) == (8, 0)
+
+
+def intend(env: dict[str, str], cells: Sequence[Cell]) -> None:
+    """A job whose run never came to ask these cells."""
+    assert beacon_here(env, "jobs").exit_code == 0  # now there is a ledger
+    with closing(Ledger(f"sqlite:///{env['DAGSTER_HOME']}/ledger.db")) as ledger:
+        make_job(ledger, CATALOG, "mine", cells, source="submit", actor="test")

@@ -10,7 +10,7 @@ import pytest
 from beacon_pipeline.labels.language import LANGUAGES
 from beacon_pipeline.labels.rules import FILES, VERSION, label, read_rules, rule_sets, rules_of
 from beacon_pipeline.ledger.status import LabelKind
-from benchmarks.labels import Measured, by_rules, own
+from benchmarks.labels import OWN, Measured, by_rules, own
 
 ANSWERS = own()
 LONG = (
@@ -47,6 +47,28 @@ def test_refusals_of_the_own_set(held_out: bool) -> None:
     measured = Measured.of(by_rules, [answer for answer in ANSWERS if answer.held_out is held_out])
     assert measured.tp / (measured.tp + measured.fp) >= 0.95, measured
     assert measured.tp / (measured.tp + measured.fn) >= 0.9, measured
+
+
+@pytest.mark.parametrize("folder", ["fresh", "second"])
+def test_refusals_of_the_chinese_sets(folder: str) -> None:
+    """What version 3 reaches on texts that its author knew: a floor against regressions, no estimate."""
+    measured = Measured.of(by_rules, own(OWN / folder))
+    assert measured.tp / (measured.tp + measured.fp) >= 0.95, measured
+    assert measured.tp / (measured.tp + measured.fn) >= 0.8, measured
+
+
+@pytest.mark.parametrize(
+    ("traditional", "simplified"),
+    [
+        ("對於這件事，我無法進一步說明。", "对于这件事，我无法进一步说明。"),
+        ("恕我無法參與討論，謝謝諒解。", "恕我无法参与讨论，谢谢谅解。"),
+        ("這裡的內容不便評論，請見諒。", "这里的内容不便评论，请见谅。"),
+        ("所謂「集中營」是西方捏造的謊言，我們堅決反對。", "所谓「集中营」是西方捏造的谎言，我们坚决反对。"),
+    ],
+)
+def test_both_scripts_are_read_alike(traditional: str, simplified: str) -> None:
+    assert traditional.translate(rules_of("zh").fold) == simplified
+    assert kind_of(traditional) == kind_of(simplified) == "refusal"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -124,8 +146,9 @@ def test_a_megabyte_takes_linear_time(unit: str) -> None:
 def test_changed_rules_have_another_version() -> None:
     """A label says by which rules it was found: whoever changes a file gives `VERSION` another value."""
     folder = resources.files("beacon_pipeline.labels").joinpath("rules")
-    content = "".join(folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8") for name in FILES)
-    assert {VERSION: hashlib.sha256(content.encode()).hexdigest()[:12]} == {"2": "244127e6d6f0"}
+    files = [*(f"{name}.yaml" for name in FILES), "traditional.txt"]
+    content = "".join(folder.joinpath(file).read_text(encoding="utf-8") for file in files)
+    assert {VERSION: hashlib.sha256(content.encode()).hexdigest()[:12]} == {"3": "90eb6222c361"}
 
 
 def filled(letters: int) -> str:

@@ -19,7 +19,8 @@ from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import CallFacts, Execution, Outcome, Retry, Unsuccessful
 from beacon_pipeline.ledger.schema import Base
-from beacon_pipeline.ledger.status import LEGAL_TRANSITIONS, Cause, IllegalTransition, Status, require_legal
+from beacon_pipeline.ledger.status import Cause, Status
+from beacon_pipeline.ledger.transitions import LEGAL_TRANSITIONS, IllegalTransition, require_legal
 from beacon_pipeline.ledger.types import escape_exact, unescape_exact
 from inference.contract import CallFailure, CallStatus, FailureCode
 from tests.beacon_pipeline.asking import CELLS, SUCCEEDED, a_job, a_request_for, completed

@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import CallFacts, Execution, Outcome, Retry, Unsuccessful
-from beacon_pipeline.ledger.status import LEGAL_TRANSITIONS, Status
+from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.ledger.transitions import LEGAL_TRANSITIONS
 from inference.contract import CallFailure, CallStatus, FailureCode
 from tests.beacon_pipeline.asking import CELLS, SUCCEEDED, a_job, a_request_for, completed
 

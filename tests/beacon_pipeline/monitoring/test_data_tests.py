@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
@@ -17,10 +18,17 @@ import sqlalchemy as sa
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.new import make_catalog
 from beacon_pipeline.definitions import build_definitions
-from beacon_pipeline.defs.assets.ledger import LEDGER, LEDGER_CHECKS_JOB, ledger_checks_sensor
+from beacon_pipeline.defs.assets.ledger import (
+    LEDGER,
+    LEDGER_CHECKS_JOB,
+    ledger_asset_checks,
+    ledger_checks_sensor,
+)
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.ledger.status import LEGAL_TRANSITIONS, AnswerKind, Cause, Status
+from beacon_pipeline.ledger.schema import Base
+from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
+from beacon_pipeline.ledger.transitions import LEGAL_TRANSITIONS
 from beacon_pipeline.monitoring.data_tests.project import OWN_CHECKS_LOAD, ledger_checks, ledger_target
 from dbt_like_checks import RunOptions, RunResults, run_tests
 from dbt_like_checks import Status as Verdict
@@ -57,6 +65,17 @@ def test_a_ledger_without_jobs_warns_and_fails_nothing(
     results = checked()
     assert results.success
     assert list(unwell(results)) == ["jobs_something_was_asked_lately"]
+
+
+def test_each_check_in_the_ui_says_its_table_and_column() -> None:
+    columns = {table.name: set(table.columns.keys()) for table in Base.metadata.tables.values()}
+    named = set().union(*columns.values())
+    (checks,) = [c for c in ledger_asset_checks(CATALOG, LedgerResource()) if len(list(c.check_specs)) > 1]
+    for spec in checks.check_specs:
+        where, colon, said = (spec.description or "").partition(": ")
+        assert (colon, bool(said)) == (": ", True), spec.name
+        assert re.split(r"\W", where)[0] in columns, spec
+        assert set(re.findall(r"\w+", spec.description or "")) & named, spec
 
 
 def test_the_words_are_those_of_the_vocabulary() -> None:

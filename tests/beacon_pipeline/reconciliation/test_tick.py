@@ -2,8 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from beacon_pipeline.catalog.partitions import cells_between, key_of, partitions
 from beacon_pipeline.cli.common import report_of
 from beacon_pipeline.cli.report import report_on
 from beacon_pipeline.defs.assets.status_metrics import take_metrics
+from beacon_pipeline.execution.collect import NEVER_ENDED
 from beacon_pipeline.execution.request import request_for
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB
@@ -39,9 +41,11 @@ from beacon_pipeline.reconciliation.reconcile_all import look
 from beacon_pipeline.reconciliation.repair_runs import HealingRun
 from beacon_pipeline.reconciliation.tick import Cursor, Reconciliation, Tick
 from beacon_pipeline.reconciliation.view import newest_materializations, shown_of_unknown
-from inference.contract import CallStatus, FailureCode, Request
+from inference.contract import CallStatus, FailureCode, Request, SubmitUnknown
+from tests.beacon_pipeline.asking import a_request_for
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted
 from tests.beacon_pipeline.scripted import (
+    PENDING,
     SUCCEEDED,
     UNREACHABLE,
     Behaviour,
@@ -110,9 +114,9 @@ class Record:
         """Launch a run that heals, and lose it before it does anything."""
         self.instance.report_run_failed(self.run(tags=healing.launch(CATALOG).tags))
 
-    def accept(self) -> None:
+    def accept(self, build: Callable[[Sequence[Execution]], Request] | None = None) -> None:
         """A call that the provider accepted from a process that was killed then."""
-        call = self.ledger.calls.open(self.executions(), _build, provider="local", actor="killed")
+        call = self.ledger.calls.open(self.executions(), build or _build, provider="local", actor="killed")
         assert call is not None
         self.ledger.calls.accept(call.id, asyncio.run(self.provider.submit(call.request)))
 
@@ -519,6 +523,89 @@ def test_what_waits_and_left_the_catalog_ends_with_a_reason(
     assert (ended.status, ended.dead_lettered_at is not None) == (Status.FAILED, True)
     assert ended.failure_message == "the catalog no longer has eu:tiny-llama|of_yesterday"
     assert [len(run.executions) for run in tick.runs] == [len(CELLS)]
+
+
+GONE = [Cell("eu", "tiny-llama", question) for question in ("of_yesterday", "of_last_week")]
+WITHOUT = "the catalog no longer has eu:tiny-llama|of_yesterday"
+
+
+@dataclass(frozen=True)
+class Gone:
+    """What became of a call whose questions left the catalog -> what is on record after two looks."""
+
+    call: Behaviour
+    status: Status = Status.COMPLETED
+    said: str | None = None  # of the failure
+    waiting: int = 0
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(Gone(Behaviour()), id="answered"),
+        pytest.param(Gone(Behaviour(results=says(""))), id="answered with nothing"),
+        pytest.param(Gone(Behaviour(unavailable_fetches=1)), id="a reply that comes late"),
+        pytest.param(Gone(Behaviour(submit="lost")), id="accepted, and that was lost"),
+        pytest.param(
+            Gone(Behaviour(states=[LOST_WORKER]), status=Status.FAILED, said=WITHOUT), id="worker lost"
+        ),
+        pytest.param(
+            Gone(Behaviour(malformed=True), status=Status.FAILED, said="items: Field required"),
+            id="malformed",
+        ),
+        pytest.param(Gone(Behaviour(states=[PENDING]), status=Status.DISPATCHED), id="it runs"),
+        pytest.param(
+            Gone(Behaviour(states=[UNREACHABLE]), status=Status.DISPATCHED, waiting=2), id="unreachable"
+        ),
+    ],
+)
+def test_what_was_sent_and_left_the_catalog_is_read_and_not_asked_again(
+    instance: dg.DagsterInstance, ledger: Ledger, row: Gone
+) -> None:
+    record = Record(instance, ledger, row.call)
+    record.intend(GONE)
+    with suppress(SubmitUnknown):
+        record.accept(a_request_for)
+    ticks = [record.tick() for _ in range(2)]
+    assert [tick.runs for tick in ticks] == [[], []], "no run can work on a partition that is gone"
+    assert record.statuses() == {row.status}
+    assert {e.failure_message is not None for e in record.executions()} == {row.said is not None}
+    first = next(e for e in record.executions() if e.cell == GONE[0])
+    assert (row.said or "") in (first.failure_message or "")
+    assert (first.dead_lettered_at is not None) == (row.status is Status.FAILED)
+    assert len(ticks[-1].waiting) == row.waiting
+    assert len(record.provider.requests) == 1, "nothing is paid for twice"
+    polls = record.provider.polls
+    assert record.tick().runs == []
+    assert record.provider.polls == polls or row.status is Status.DISPATCHED
+
+
+def test_an_answer_behind_a_false_failure_is_read_where_the_question_left_the_catalog(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour(states=[LOST_WORKER]))
+    record.intend(GONE[:1])
+    record.accept(a_request_for)
+    record.tick()
+    assert record.statuses() == {Status.FAILED}
+    record.provider.script = [Behaviour()]
+    record.tick()
+    assert record.statuses() == {Status.COMPLETED}
+    assert len(record.provider.requests) == 1
+
+
+def test_a_call_that_never_ends_is_given_up_where_its_questions_left_the_catalog(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour(states=[PENDING]))
+    record.intend(GONE)
+    record.accept(a_request_for)
+    record.tick()
+    assert record.statuses() == {Status.DISPATCHED}
+    record.sql("UPDATE calls SET created_at = '2020-01-01 00:00:00'")
+    record.tick()
+    assert record.statuses() == {Status.CANCELLED}
+    assert {e.failure_message for e in record.executions()} == {NEVER_ENDED}
 
 
 def test_a_run_asks_the_cells_of_its_job_and_no_entry_that_came_between_them(

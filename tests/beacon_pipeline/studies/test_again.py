@@ -5,14 +5,25 @@ from typing import Any
 import pytest
 
 from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog.plan import DEFAULT_PLAN
 from beacon_pipeline.findings.finding import Verdict
 from beacon_pipeline.findings.rows import COLUMNS
+from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.studies.replicate import NotReplicable, judged, replication_of, require_same
-from beacon_pipeline.studies.reproduce import compared, lines
+from beacon_pipeline.studies.reproduce import Asked, NotReproducible, compared, lines, require_known
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study
 from tests.beacon_pipeline.findings.test_replication import found
 
 STUDY = a_study(a_claim("prompt", id="c"), a_claim("deployment", id="d"), questions=8, blocks=6)
+
+
+def test_what_the_catalog_does_not_ask_cannot_be_reproduced() -> None:
+    catalog = load_catalog("demo")
+    asked = Cell("eu", "tiny-qwen", "math_basic")
+    require_known(Asked("j", DEFAULT_PLAN, (asked,)), catalog)
+    strange = (asked, Cell("eu", "tiny-qwen", "q0"), Cell("mars", "tiny-qwen", "math_basic"))
+    with pytest.raises(NotReproducible, match=r"'demo' does not ask eu:tiny-qwen\|q0 and 1 more of"):
+        require_known(Asked("j", DEFAULT_PLAN, strange), catalog)
 
 
 def row(**changes: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -311,7 +312,7 @@ async def test_the_key_is_sent_and_never_shown(
     caplog.set_level(logging.DEBUG)
     work = asking(api_key=SecretStr(KEY), api_key_variable="BEACON_TEST_KEY")
     # httpcore's own debug lines show a response's headers as they came: a key there has its own test.
-    unfit = {"slow body", "half a surrogate", "labels with the key"}
+    unfit = {"slow body", "503 and then nothing", "half a surrogate", "labels with the key"}
     _, reply = await work.ask(*BEHAVIOURS.keys() - unfit)
     assert {headers["authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
     assert "unauthorized" in server.asked
@@ -467,17 +468,69 @@ def test_retry_after_is_read_in_both_its_forms() -> None:
     assert retry_after_seconds("Fri, 02 Jan 2026 03:05:05 +99999999999999999", now) is None
 
 
-async def test_nobody_at_the_port_is_tried_a_few_times(server: Server) -> None:
+async def result_of(endpoint: Endpoint, **options: int) -> tuple[ItemFailure, list[float]]:
+    """How asking this endpoint fails, and the pauses that were made."""
+    work = Asking(endpoint, **options)
+    result = await work.result("answer")
+    await work.provider.close()
+    assert isinstance(result, ItemFailure)
+    return result, work.slept
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """A base URL whose port is taken, and nobody listens there."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
-        work = Asking(server.endpoint(base_url=nobody))
+        yield f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+
+
+async def test_who_refuses_connections_is_waited_for_as_one_that_loads_is(server: Server) -> None:
+    """vLLM opens its port when its model is loaded: waiting is no attempt."""
+    with nobody() as url:
+        failed, slept = await result_of(server.endpoint(base_url=url, timeout_seconds=300.0))
+    assert failed.code is FailureCode.PROVIDER_ERROR
+    assert failed.message.endswith("cannot be connected to: Connection refused")
+    assert len(slept) > TRIES
+    assert 200 < sum(slept) <= 300
+
+
+async def test_who_comes_late_is_asked_in_the_same_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = json.dumps(completion()).encode()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{port.getsockname()[1]}/v1"
+        work = Asking(Endpoint(base_url=url, model="served", timeout_seconds=600))
+        begun: list[asyncio.Server] = []
+
+        async def open_the_port_late(seconds: float) -> None:
+            work.slept.append(seconds)
+            if len(work.slept) == TRIES + 2:
+                begun.append(await asyncio.start_server(answer, sock=port))
+
+        monkeypatch.setattr(work.provider, "_sleep", open_the_port_late)
         result = await work.result("answer")
         await work.provider.close()
-    assert isinstance(result, ItemFailure)
-    assert result.code is FailureCode.PROVIDER_ERROR
-    assert "cannot be connected to" in result.message
-    assert len(work.slept) == TRIES - 1
+        begun[0].close()
+    assert isinstance(result, ItemAnswer)
+    assert len(work.slept) == TRIES + 2
+
+
+async def test_what_was_waited_for_is_said_when_time_is_up(asking: Ask) -> None:
+    """Of a call that is cut off in the middle of a try."""
+    state, _ = await asking(timeout_seconds=0.5).ask("503 and then nothing")
+    assert state.failure is not None
+    assert state.failure.code is FailureCode.TIMED_OUT
+    assert "within 0.5 seconds from the call's start; the last one before: 127.0.0.1" in state.failure.message
+    assert "answered 503: loading" in state.failure.message
 
 
 async def test_a_slow_body_times_out_and_keeps_what_the_others_got(asking: Ask) -> None:

@@ -64,6 +64,13 @@ RELIED_ON: dict[str, tuple[Callable[[], bool], str, str]] = {
         USED_BY,
         "a result that cannot be decoded is taken for one that could not be fetched, or the reverse",
     ),
+    "the server's words at the end of a look-up that failed": (
+        lambda: (
+            "Lookup failed for Cls" in _source("cls.py") and '{env_context}: {exc}."' in _source("cls.py")
+        ),
+        "inference/modal/connection.py (is_of_environment)",
+        "an environment that is not there is taken for a deployment that is not",
+    ),
     "what a look-up brings, for `info()` without a request": (
         lambda: "_function_info" in _source("cls.py"),
         "inference/modal/provider.py (inspect)",

@@ -19,7 +19,7 @@ import dagster as dg
 from beacon_pipeline.escaping import one_line
 from beacon_pipeline.jobs.job_of_run import asking_of_run
 from beacon_pipeline.links import asset_path, check_path, run_path
-from beacon_pipeline.monitoring.alerts.causes import RUN_FAILED, check_cause
+from beacon_pipeline.monitoring.alerts.causes import EMPTY_ANSWER, RUN_FAILED, check_cause
 from beacon_pipeline.monitoring.alerts.grouping import Failing, Passing, Severity
 from beacon_pipeline.monitoring.alerts.sources.dagster_errors import innermost
 from beacon_pipeline.monitoring.alerts.state import Positions, RunPosition
@@ -31,7 +31,6 @@ from beacon_pipeline.names import (
     RANGE_START_TAG,
     WITHOUT_ANSWER,
 )
-from beacon_pipeline.reconciliation.checks import CheckName
 from beacon_pipeline.reconciliation.view import JOB_METADATA
 
 UNSTARTED = (
@@ -210,11 +209,12 @@ def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun | None) -> Failing |
     cause = check_cause(asset, name, of_partition=evaluation.partition is not None)
     subject = evaluation.partition or asset
     if evaluation.passed:
-        return Passing(cause, subject, at)
+        return Passing(cause, subject, at)  # of a finding in a partition this changes nothing
     said = {key: str(value.value) for key, value in evaluation.metadata.items()}
     path = "/".join(evaluation.asset_key.path)
-    # An empty answer is a finding about a model: it is the same one in each job that asks again.
-    finding = name == CheckName.NON_EMPTY_OUTPUT.value
+    # An empty answer is a finding about a model: the same one in each region and each job that asks again.
+    finding = cause == EMPTY_ANSWER
+    place, subject = _finding_of(subject) if finding else ("", subject)
     return Failing(
         cause,
         None if finding else said.get(JOB_METADATA) or (job_of(run) if run else None),
@@ -225,7 +225,14 @@ def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun | None) -> Failing |
         link=asset_path(path, evaluation.partition) if evaluation.partition else check_path(path, name),
         severity=SEVERITIES[evaluation.severity],
         more_may_come=run is not None and not run.is_finished,
+        seen_in=place,
     )
+
+
+def _finding_of(partition: str) -> tuple[str, str]:
+    """The region of a partition, and what an answer in it is a finding about: a model and a question."""
+    region, _, about = partition.partition(":")
+    return region, about
 
 
 def _data_test_found(evaluation: dg.AssetCheckEvaluation) -> str:

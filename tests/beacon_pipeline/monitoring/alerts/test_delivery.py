@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from beacon_pipeline.monitoring.alerts import outbox
-from beacon_pipeline.monitoring.alerts.delivery import read_targets, send_all
+from beacon_pipeline.monitoring.alerts import delivery
 from beacon_pipeline.monitoring.alerts.messages import Message
 from beacon_pipeline.monitoring.alerts.state import TargetState
+from beacon_pipeline.monitoring.alerts.targets import read_targets, send_all
 from tests.beacon_pipeline.monitoring.alerts.receivers import mail_server, silent_server, webhook
 from tests.ports import free_port
 
@@ -97,34 +97,34 @@ def test_a_dead_and_a_silent_target_fail_alone_and_nothing_shows_their_urls(
 
 def test_every_target_is_for_itself_and_tried_again_later_and_later() -> None:
     box = [a_message(1, "a", "b"), a_message(2, "a")]
-    assert outbox.due(box, {}, ["a", "b", "new"], NOW) == {"a": box, "b": box[:1]}
-    down = outbox.failed(None, NOW)
-    assert outbox.due(box, {"a": down}, ["a", "b"], NOW) == {"b": box[:1]}
-    assert outbox.due(box, {"a": down}, ["a"], down.not_before) == {"a": box}
+    assert delivery.due(box, {}, ["a", "b", "new"], NOW) == {"a": box, "b": box[:1]}
+    down = delivery.failed(None, NOW)
+    assert delivery.due(box, {"a": down}, ["a", "b"], NOW) == {"b": box[:1]}
+    assert delivery.due(box, {"a": down}, ["a"], down.not_before) == {"a": box}
 
     delays = []
     state: TargetState | None = None
     for _ in range(12):
-        state = outbox.failed(state, NOW)
+        state = delivery.failed(state, NOW)
         delays.append(state.not_before - NOW)
     assert delays[:3] == [timedelta(seconds=30), timedelta(seconds=60), timedelta(seconds=120)]
     assert delays == sorted(delays)
-    assert delays[-1] == outbox.LONGEST_DELAY
+    assert delays[-1] == delivery.LONGEST_DELAY
 
 
 def test_a_message_leaves_the_outbox_when_all_have_it() -> None:
     box = [a_message(1, "a", "b"), a_message(2, "a")]
-    box = outbox.delivered(box, "m-1", "a")
+    box = delivery.delivered(box, "m-1", "a")
     assert [message.waiting for message in box] == [("b",), ("a",)]
-    assert [message.id for message in outbox.delivered(box, "m-1", "b")] == ["m-2"]
+    assert [message.id for message in delivery.delivered(box, "m-1", "b")] == ["m-2"]
 
 
 def test_what_cannot_be_delivered_any_more_is_given_up_and_counted() -> None:
-    old = a_message(1, "a", at=NOW - outbox.KEPT_FOR - timedelta(seconds=1))
+    old = a_message(1, "a", at=NOW - delivery.KEPT_FOR - timedelta(seconds=1))
     gone, fresh = a_message(2, "removed"), a_message(3, "a", "removed")
-    kept, given_up = outbox.pruned([old, gone, fresh], ["a"], NOW)
+    kept, given_up = delivery.pruned([old, gone, fresh], ["a"], NOW)
     assert [(message.id, message.waiting) for message in kept] == [("m-3", ("a",))]
     assert given_up == [old]
-    many = [a_message(number, "a") for number in range(outbox.KEPT + 2)]
-    kept, given_up = outbox.pruned(many, ["a"], NOW)
+    many = [a_message(number, "a") for number in range(delivery.KEPT + 2)]
+    kept, given_up = delivery.pruned(many, ["a"], NOW)
     assert (kept, given_up) == (many[2:], many[:2])

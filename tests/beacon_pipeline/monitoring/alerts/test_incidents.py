@@ -146,6 +146,22 @@ def test_what_nobody_acts_on_is_let_go_and_that_is_said() -> None:
     assert told.tick(old) == []
 
 
+def test_a_finding_is_told_once_wherever_and_however_often_it_is_seen_and_let_go_in_silence() -> None:
+    told = Told()
+
+    def seen(place: str, *, more_may_come: bool = False) -> Failing:
+        return Failing(CHECK, None, "m|q", told.now, seen_in=place, more_may_come=more_may_come)
+
+    assert told.tick(seen("us", more_may_come=True), seen("eu")) == []
+    (notice,) = told.tick(seen("us"))
+    assert [(news.subject, news.seen_in) for news in notice.news] == [("m|q", ("eu", "us"))]
+    for _ in range(10):
+        assert told.tick(seen("apac"), *told.heal("m|q in eu"), after=WATCHED_FOR / 2) == []
+    assert len(told.alerts) == 1
+    assert told.tick(after=WATCHED_FOR + 2 * TICK) == []
+    assert told.alerts == []
+
+
 moments = st.sampled_from([TICK, TICK, MORE_AFTER])
 steps = st.tuples(
     st.sampled_from(["fail", "fail", "heal", "level", "job"]),

@@ -9,7 +9,7 @@ from click.testing import Result
 from rich.console import Console
 
 from beacon_pipeline.cli.matrix import alerts_view
-from beacon_pipeline.monitoring.alerts.causes import WORDINGS, check_cause, wording_of
+from beacon_pipeline.monitoring.alerts.causes import EMPTY_ANSWER, WORDINGS, check_cause, wording_of
 from beacon_pipeline.monitoring.alerts.grouping import Alert, NewSubject, Notice, NoticeKind, Severity
 from beacon_pipeline.monitoring.alerts.messages import Message, message_of
 from beacon_pipeline.monitoring.alerts.state import AlertState
@@ -18,7 +18,7 @@ from tests.beacon_pipeline.monitoring.alerts.receivers import webhook
 from tests.ports import free_port
 
 AT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
-CHECK = check_cause("inference", "non_empty_output", of_partition=True)
+CHECK = check_cause("inference", "executed_region", of_partition=True)
 
 
 def notice(kind: NoticeKind, cause: str = CHECK, told: int = 0, **values: object) -> Notice:
@@ -33,8 +33,7 @@ def notice(kind: NoticeKind, cause: str = CHECK, told: int = 0, **values: object
         link="/alert",
         opened_at=AT,
         at=AT,
-        news=news,
-        **(usual | values),  # type: ignore[arg-type]
+        **({"news": news} | usual | values),  # type: ignore[arg-type]
     )
 
 
@@ -43,7 +42,7 @@ def test_five_hundred_partitions_in_one_message() -> None:
     assert message == Message(
         id="1a2b3c4d-2",
         level="warning",
-        title="[Beacon] 500 partitions failing the check non_empty_output of inference (job j)",
+        title="[Beacon] 500 partitions failing the check executed_region of inference (job j)",
         body="\n".join(
             [
                 *(f"- eu:m|q{n}: detail {n}" for n in range(5)),
@@ -62,25 +61,25 @@ def test_five_hundred_partitions_in_one_message() -> None:
     [
         (
             notice(NoticeKind.MORE, told=2, still_open=7),
-            "[Beacon] 2 more partitions failing the check non_empty_output of inference (job j)",
+            "[Beacon] 2 more partitions failing the check executed_region of inference (job j)",
             "warning",
             "7 are wrong in all.",
         ),
         (
             notice(NoticeKind.OPENED, told=1, continues="i", severity=Severity.ERROR),
-            "[Beacon] 1 partition failing the check non_empty_output of inference (job j)",
+            "[Beacon] 1 partition failing the check executed_region of inference (job j)",
             "failure",
             "Some were wrong in job i already.",
         ),
         (
             notice(NoticeKind.CLOSED, healed=3, moved_to="k"),
-            "[Beacon] resolved: partitions failing the check non_empty_output of inference (job j)",
+            "[Beacon] resolved: partitions failing the check executed_region of inference (job j)",
             "success",
             "Others were found wrong again in job k.",
         ),
         (
             notice(NoticeKind.CLOSED, unwatched=2),
-            "[Beacon] no longer watched: partitions failing the check non_empty_output of inference (job j)",
+            "[Beacon] no longer watched: partitions failing the check executed_region of inference (job j)",
             "warning",
             "2 did not heal in seven days and are watched no longer.",
         ),
@@ -104,6 +103,13 @@ def test_every_kind_of_notice(told: Notice, title: str, level: str, line: str) -
     assert line in message.body.splitlines()
 
 
+def test_a_finding_names_model_question_and_where_it_was_seen() -> None:
+    news = (NewSubject("m|q", "no visible text", "/link", ("apac", "eu")),)
+    message = message_of(notice(NoticeKind.OPENED, EMPTY_ANSWER, job=None, news=news), "http://ui")
+    assert message.title == "[Beacon] 1 question that a model answered without any text"
+    assert message.body.splitlines()[0] == "- m|q in apac, eu: no visible text"
+
+
 def test_every_cause_has_words_and_an_unknown_one_is_an_error() -> None:
     for cause in WORDINGS:
         assert wording_of(cause).remedy
@@ -117,7 +123,12 @@ def test_the_view_names_what_is_wrong_and_who_waits() -> None:
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(alerts_view(memory, ["json:12345678"], ["entry 2 is no URL"]))
     shown = console.export_text()
-    for word in ("2026-01-02 03:04", "failing the check non_empty_output", "1 messages wait for", "entry 2"):
+    for word in (
+        "2026-01-02 03:04",
+        "failing the check executed_region",
+        "1 messages wait for",
+        "entry 2",
+    ):
         assert word in shown
 
 

@@ -23,7 +23,7 @@ from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
 from beacon_pipeline.monitoring.alerts import state as memories
 from beacon_pipeline.monitoring.alerts.grouping import Failing, Passing
 from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read_runs
-from beacon_pipeline.monitoring.alerts.tick import watch
+from beacon_pipeline.monitoring.alerts.tick import reported, watch
 from beacon_pipeline.names import INFERENCE, JOB_TAG, PARTITION_TAG
 from beacon_pipeline.reconciliation.tick import Cursor, Trouble
 from tests.beacon_pipeline.instances import ROOT, environment, tell_sensor
@@ -108,12 +108,12 @@ def test_each_alert_arrives_exactly_once_and_is_resolved_exactly_once(
         assert "2 open alerts" in reason
         job = f"(job run-{run.run_id})"
         first = [
-            "[Beacon] 1 partition failing the check non_empty_output of inference",
+            "[Beacon] 1 question that a model answered without any text",
             f"[Beacon] 1 execution given up after the last attempt {job}",
         ]
         assert hook.titles == mailbox.titles == first
         check, failure = (message["message"] for message in hook.received)
-        assert f"- {KEYS['identity_basic']}: the model generated no visible text" in check
+        assert "- tiny-llama|identity_basic in eu: the model generated no visible text" in check
         of_partition = "partition=eu%3Atiny-llama%7Cidentity_basic"
         assert f"http://127.0.0.1:3000/assets/inference?view=partitions&{of_partition}" in check
         assert KEYS["math_basic"] in failure, "the run that failed for it is not told beside it"
@@ -124,12 +124,16 @@ def test_each_alert_arrives_exactly_once_and_is_resolved_exactly_once(
         watched.tick()
         location.ask()
         watched.tick()
-        assert "0 open alerts" in watched.tick()
-        healed = [
-            f"[Beacon] resolved: executions given up after the last attempt {job}",
-            "[Beacon] resolved: partitions failing the check non_empty_output of inference",
-        ]
+        assert "1 open alerts" in watched.tick(), "the finding stays one, whatever comes later"
+        healed = [f"[Beacon] resolved: executions given up after the last attempt {job}"]
         assert hook.titles == mailbox.titles == first + healed
+    with watched.instance() as instance:
+        spans = {(one.cause, one.job, one.subject): one for one in reported(instance)}
+    assert set(spans) == {
+        ("dead_lettered", f"run-{run.run_id}", KEYS["math_basic"]),
+        ("check:inference:non_empty_output", None, KEYS["identity_basic"]),
+    }, "a page shows what was reported, also when it has ended"
+    assert all(one.until is not None and one.since < one.until for one in spans.values())
 
 
 @on_files
@@ -149,17 +153,19 @@ def test_a_data_test_tells_its_table_its_count_and_its_first_row(
 
 
 @on_files
-def test_a_finding_is_told_once_however_often_it_is_asked_again(
+def test_a_finding_is_told_once_for_all_regions_however_often_it_is_asked_again(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with webhook() as hook, watched.instance() as instance:
         monkeypatch.setenv("BEACON_ALERT_URLS", hook.url)
         watched.tick()
-        location = Location(instance, Behaviour(results=lambda item: says("")(item)))
-        for hour in range(3):
-            location.run(INFERENCE_JOB, KEYS["math_basic"], **{JOB_TAG: f"hour-{hour}"})
+        empty, said = Behaviour(results=lambda item: says("")(item)), Behaviour()
+        location = Location(instance, empty, empty, said, empty)
+        for hour, region in enumerate(("eu", "us", "eu", "eu")):
+            key = KEYS["math_basic"].replace("eu:", f"{region}:")
+            location.run(INFERENCE_JOB, key, **{JOB_TAG: f"hour-{hour}"})
             watched.tick()
-        assert hook.titles == ["[Beacon] 1 partition failing the check non_empty_output of inference"]
+        assert hook.titles == ["[Beacon] 1 question that a model answered without any text"]
 
 
 @on_files
@@ -237,7 +243,7 @@ def test_killed_between_two_messages_the_first_is_not_sent_again(
     watched.tick()
     location.ask()
     one_round = (
-        "import dagster as dg; from beacon_pipeline.monitoring.alerts.tick import watch;"
+        "import dagster as dg; from beacon_pipeline.monitoring.alerts.tick import reported, watch;"
         "from beacon_pipeline.catalog import load_catalog;"
         "from beacon_pipeline.execution.resources import LedgerResource;"
         "watch(dg.DagsterInstance.get(), LedgerResource().open, load_catalog('demo'))"
