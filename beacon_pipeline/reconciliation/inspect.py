@@ -47,7 +47,7 @@ class Inspection:
 
     @property
     def confirmed(self) -> list[str]:
-        """Ids of calls that had ended on record, and of which the provider said so again."""
+        """Ids of calls that had ended on record, and which the provider confirmed."""
         if self.repair is not Repair.NOTHING or not self.execution.status.is_terminal:
             return []
         return [call.id for call, status in self.polled if status.is_final]

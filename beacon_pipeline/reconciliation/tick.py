@@ -331,7 +331,7 @@ class Reconciliation:
                 self._give_up(run, tick)
 
     def _give_up(self, run: HealingRun, tick: Tick) -> None:
-        """Runs changed nothing. What was never dispatched ends; of the rest the alerts tell a person."""
+        """Runs changed nothing. What was never dispatched ends; the alerts report the rest."""
         ids = [execution.id for execution in run.executions]
         tick.gave_up.update(ids)
         log.error("healing gave up", job=run.job_name, healing=run.repair.value, first=run.keys.start)

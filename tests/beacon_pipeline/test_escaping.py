@@ -2,10 +2,11 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beacon_pipeline.escaping import escape_markdown, one_line, visible
+from beacon_pipeline.escaping import defused, escape_markdown, one_line, visible
 
 
 def test_markup_html_and_links_are_shown_as_they_are_written() -> None:
@@ -61,3 +62,10 @@ def test_where_a_text_is_cut() -> None:
 
 def test_a_line_break_stays_one() -> None:
     assert escape_markdown("a\nb") == "a  \nb"
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_no_cell_of_csv_is_a_formula(first: str) -> None:
+    assert defused(f"{first}1") == f"'{first}1"
+    assert defused(f"1{first}") == f"1{first}"
+    assert defused(f"{first}1", formula=("x",)) == f"{first}1"

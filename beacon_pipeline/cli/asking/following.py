@@ -82,7 +82,7 @@ def _follow_with_progress(
         bar = progress.add_task("asking")
         printed: set[str] = set()
 
-        def tell(counts: Counts, waiting: str | None) -> None:
+        def show(counts: Counts, waiting: str | None) -> None:
             daemon.ensure()
             if waiting is not None and waiting not in printed:
                 printed.add(waiting)
@@ -90,7 +90,7 @@ def _follow_with_progress(
             settled = sum(n for word, n in counts.by_status.items() if Status(word).is_terminal)
             progress.update(bar, completed=settled, total=counts.executions)
 
-        follow(asked, ledger, instance, catalog, tell)
+        follow(asked, ledger, instance, catalog, show)
 
 
 def report_and_exit(

@@ -240,7 +240,7 @@ def _finding_lines(found: Sequence[Finding]) -> Iterator[str]:
     from beacon_pipeline.escaping import visible
 
     if not found:
-        yield "no look has ended: nothing can be said yet"
+        yield "no look has ended: there is no finding yet"
     for finding in found:
         yield visible(f"{finding.claim}: {finding.sentence()}")
 

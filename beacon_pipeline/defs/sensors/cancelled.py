@@ -13,8 +13,8 @@ def cancelled_runs_sensor(catalog: Catalog, interval_seconds: int = INTERVAL_SEC
     """The sensor ``cancelled_runs``.
 
     A run that is terminated while it works cancels its calls itself. One that was still queued, or
-    was marked as cancelled by force, leaves its executions open: a person said no, so they are
-    cancelled, and nobody asks them again but on purpose.
+    was marked as cancelled by force, leaves its executions open: a person ended it, so they are
+    cancelled, and they are asked again only on purpose.
     """
 
     @dg.run_status_sensor(

@@ -15,13 +15,22 @@ FILE = """
 id: demo
 models: [tiny-qwen, tiny-llama, tiny-mistral]
 regions: [us, eu]
-questions: [taiwan_status]
+questions: [taiwan_status, math_basic, hongkong_2019, geography_basic]
 arms: [regional, neutral, as-eu]
 samples: 2
 looks: [6]
 probes: {shared: 1}
 parameters: {temperature: 1.0}
 """
+
+
+# In which language a question is, and of which it is the translation.
+LANGUAGES = {
+    "taiwan_status": ("en", "taiwan_status"),
+    "math_basic": ("zh-hans", "taiwan_status"),
+    "hongkong_2019": ("en", "hongkong_2019"),
+    "other": ("fr", "hongkong_2019"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +41,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def claims(study: Study, contrast: str, **given: Any) -> list[Claim]:
-    written = dict.fromkeys(("models", "regions", "arms", "outcome", "delta", "test"))
+    written = dict.fromkeys(("models", "regions", "arms", "outcome", "delta", "test", "languages"))
     written |= {"id": "c", "contrast": contrast, "population": Population.THESE, "level": 0.05}
-    return expanded(written | given, study, planned=given.pop("planned", True))
+    return expanded(written | given, study, planned=True, languages=LANGUAGES)
 
 
 def test_how_many_of_each_a_contrast_is_about() -> None:
@@ -43,6 +52,7 @@ def test_how_many_of_each_a_contrast_is_about() -> None:
         "deployment": (1, 2, 1),
         "interaction": (1, 2, 2),
         "models": (2, 1, 1),
+        "languages": (1, 1, 1),
         "computation": (1, 2, 0),
     }
 
@@ -57,6 +67,7 @@ def test_without_names_a_claim_stands_for_every_one_or_pair(study: Study) -> Non
     assert {(one.delta, one.level, one.planned, one.arms) for one in found} == {
         (0.1, 0.01, True, ("neutral",))
     }
+    assert {(one.languages, one.pairs) for one in found} == {((), ())}
 
 
 def test_a_claim_has_behind_its_name_only_what_tells_it_from_the_others(study: Study) -> None:
@@ -162,6 +173,7 @@ TESTS = {
     "deployment": ("sign flips over blocks", "t over questions", "MMD, blocks flipped"),
     "interaction": ("sign flips over blocks", "t over questions", "MMD, blocks flipped"),
     "models": ("prediction-powered",) * 3,
+    "languages": ("prediction-powered",) * 3,
     "computation": ("whole calls permuted",) * 3,
 }
 
@@ -172,4 +184,43 @@ def test_each_contrast_is_judged_by_one_test(contrast: str) -> None:
     for outcome, population in product(Outcome, Population):
         rates = these if population is Population.THESE else like_these
         expected = texts if outcome is Outcome.TEXT else rates
+        if contrast == "languages" and outcome is Outcome.EMPTY:
+            expected = "exact stratified" if population is Population.THESE else "t over questions"
         assert judged_by(Contrast(contrast), outcome, population) == expected
+
+
+def test_languages_are_compared_by_the_questions_that_are_in_both(study: Study) -> None:
+    found = claims(study, "languages", arms=["neutral"], languages=["zh-hans", "en"], regions=["us"])
+    assert [(one.id, one.regions) for one in found] == [
+        (f"c.{model}", ("us",)) for model in ("tiny-qwen", "tiny-llama", "tiny-mistral")
+    ]
+    assert {(one.languages, one.pairs) for one in found} == {
+        (("zh-hans", "en"), (("math_basic", "taiwan_status"),))
+    }
+
+
+@pytest.mark.parametrize(
+    ("contrast", "languages", "text"),
+    [
+        ("prompt", ["en", "fr"], "contrast 'prompt' takes no 'languages'"),
+        ("languages", None, "contrast 'languages' takes two"),
+        ("languages", ["en"], "contrast 'languages' takes two"),
+        ("languages", ["en", "en"], "contrast 'languages' takes two"),
+        ("languages", ["en", "zh-hans", "fr"], "contrast 'languages' takes two"),
+        ("languages", ["en", "fr"], "in both en and fr (languages of its questions: en, zh-hans)"),
+    ],
+)
+def test_languages_that_cannot_be_compared(
+    study: Study, contrast: str, languages: list[str] | None, text: str
+) -> None:
+    arms = TWO if contrast == "prompt" else ["neutral"]
+    with pytest.raises(ClaimError) as refused:
+        claims(study, contrast, arms=arms, languages=languages)
+    assert refused.value.at == ("languages",)
+    assert text in str(refused.value)
+
+
+def test_a_study_whose_questions_have_no_language(study: Study) -> None:
+    alone = study.model_copy(update={"questions": ("geography_basic",)})
+    with pytest.raises(ClaimError, match="languages of its questions: none"):
+        claims(alone, "languages", arms=["neutral"], languages=["zh-hans", "en"])

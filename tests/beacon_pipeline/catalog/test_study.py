@@ -51,7 +51,7 @@ CLAIM: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("words", "stored"),
     [
-        (Contrast, "prompt deployment interaction models computation"),
+        (Contrast, "prompt deployment interaction models languages computation"),
         (Outcome, "refusal evasive complete empty text"),
         (Population, "these like_these"),
     ],

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from beacon_pipeline.catalog.study import Labeller
 from beacon_pipeline.findings.contrasts import (
     FEWEST_BLOCKS,
     FEWEST_CALLS,
@@ -27,6 +28,7 @@ from tests.beacon_pipeline.findings import simulated
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study, answers, labels_by
 
 SETTINGS = Settings(0.9, 5, 1000)
+LABELLERS = Labeller(method="rules"), Labeller(method="people")
 LIKE = {"population": "like_these"}
 
 
@@ -37,7 +39,7 @@ def frame(
 
 
 def sides(claim: Any, rows: pd.DataFrame, labels: pd.DataFrame | None = None) -> tuple[Sides, ...]:
-    known = with_labels(sampled(rows), labels, ("rules", "people"))
+    known = with_labels(sampled(rows), labels, LABELLERS)
     return tuple(
         pair.changed(partial(counted, outcome=str(claim.outcome))) for pair in sides_of(claim, known)
     )
@@ -120,7 +122,7 @@ def test_of_questions_like_these_arms_are_held_question_by_question() -> None:
     ("contrast", "size", "why"),
     [
         ("deployment", {"blocks": 5}, "5 blocks: no p below 0.062 exists, 6 are needed"),
-        ("deployment", {"blocks": 1}, "one call a side: a deployment cannot be told from a call"),
+        ("deployment", {"blocks": 1}, "one call a side: a deployment cannot be separated from a call"),
         ("interaction", {"blocks": 5}, "5 blocks"),
     ],
 )
@@ -144,7 +146,7 @@ def test_sides_that_never_meet() -> None:
     rows = frame()
     plain = rows["arm"] == "plain"
     apart = rows[plain & (rows["question"] == "q00") | ~plain & (rows["question"] == "q01")]
-    assert reason(a_claim("prompt"), apart) == "no question has answers of both arms in one block"
+    assert reason(a_claim("prompt"), apart) == "no question has answers of both sides in one block"
     us = rows["region"] == "us"
     apart = rows[us & (rows["block"] < 4) | ~us & (rows["block"] >= 4)]
     assert reason(a_claim("deployment"), apart) == "no block has answers on both sides"

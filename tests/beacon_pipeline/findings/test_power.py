@@ -183,7 +183,11 @@ def test_where_no_formula_gives_a_chance() -> None:
         (a_claim("deployment", outcome="text"), {}, None),
         (a_claim("deployment", outcome="text", population="like_these"), {}, "these questions only"),
         (a_claim("prompt", outcome="text", population="like_these"), {}, None),
-        (a_claim("deployment"), {"blocks": 1}, "one call a side: a deployment cannot be told from a call"),
+        (
+            a_claim("deployment"),
+            {"blocks": 1},
+            "one call a side: a deployment cannot be separated from a call",
+        ),
         (a_claim("computation"), {"probes": Probes(shared=2)}, "no greedy probes"),
         (a_claim("computation"), {"parameters": Parameters(temperature=0.0)}, None),
     ],

@@ -1,6 +1,8 @@
 """Texts in words, and what only one of two has."""
 
-from beacon_pipeline.findings.word_diff import word_differences, words_of
+import pytest
+
+from beacon_pipeline.findings.word_diff import common_share, word_differences, words_of
 
 
 def test_a_text_in_words() -> None:
@@ -23,3 +25,19 @@ def test_the_pieces_of_two_texts() -> None:
     assert word_differences("", "new") == ([], [("new", True)])
     assert word_differences("same", "same") == ([("same", False)], [("same", False)])
     assert word_differences("", "") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "share"),
+    [
+        ("", "", 1.0),
+        ("...", "!!", 1.0),
+        ("abcd", "abcd", 1.0),
+        ("ab cd", "ab xy", 0.5),
+        ("ab", "ab xy", 0.5),
+        ("ab xy", "ab", 0.5),
+        ("ab", "xy", 0.0),
+    ],
+)
+def test_how_much_of_two_texts_is_common(one: str, other: str, share: float) -> None:
+    assert common_share(*word_differences(one, other)) == pytest.approx(share)

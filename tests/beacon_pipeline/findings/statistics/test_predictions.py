@@ -51,7 +51,8 @@ def test_the_difference_its_interval_and_its_p(seed: int, level: float) -> None:
         for question, influence in zip(side.question, influences, strict=True):
             sums[int(question)] += sign * influence
     clustered = sum(one**2 for one in sums.values()) * 6 / 5
-    apart = left_a + left_b + rate_a * (1 - rate_a) / 60 + rate_b * (1 - rate_b) / 60
+    likely = [(rate * 60 + 1) / 62 for rate in (rate_a, rate_b)]
+    apart = left_a + left_b + sum(one * (1 - one) for one in likely) / 60
     spread, t = max(clustered, apart) ** 0.5, stats.t(5)
     found = prediction_powered(a, b, level)
     assert found.effect == pytest.approx(rate_a - rate_b)

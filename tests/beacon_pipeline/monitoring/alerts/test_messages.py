@@ -151,7 +151,9 @@ def test_the_command_shows_and_tries(tmp_path: Path) -> None:
 
 
 STORED_CAUSES = """
-run_failed tick_failed missing timed_out dead_lettered region_imbalance provider_unreachable healing_gave_up
+run_failed tick_failed missing timed_out dead_lettered check:inference:non_empty_output region_imbalance
+provider_unreachable
+healing_gave_up
 ledger_unavailable source_unreadable
 """
 
@@ -168,7 +170,7 @@ def test_a_cause_is_stored_by_its_name_and_said_in_full() -> None:
 
 def test_the_cause_of_a_check_names_it_and_what_it_is_of() -> None:
     assert (CHECK, check_cause("a", "b", of_partition=False)) == (
-        "check:inference:non_empty_output",
+        "check:inference:executed_region",
         "asset_check:a:b",
     )
     of_partition, of_asset = wording_of("check:a/b:c"), wording_of("asset_check:a/b:c")
