@@ -2,15 +2,46 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import product
 
 import pytest
 
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.database import Database
 from beacon_pipeline.ledger.records import Execution, Transition
-from beacon_pipeline.ledger.status import Cause, IllegalTransition, Status
-from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses, note_repairs
+from beacon_pipeline.ledger.status import Cause, Status
+from beacon_pipeline.ledger.transitions import (
+    Change,
+    IllegalTransition,
+    apply_changes,
+    lock_statuses,
+    note_repairs,
+    require_legal,
+)
 from tests.beacon_pipeline.asking import MOMENT, a_job
+
+# From a status, or from nothing, to those that may follow it.
+LEGAL = """
+nothing     pending
+pending     dispatched completed failed cancelled
+dispatched  pending completed failed timed_out cancelled
+completed
+failed      pending dispatched completed timed_out cancelled
+timed_out   pending dispatched completed failed cancelled
+cancelled   pending dispatched completed failed timed_out
+"""
+ALLOWED = {(row.split()[0], target) for row in LEGAL.strip().splitlines() for target in row.split()[1:]}
+
+
+@pytest.mark.parametrize(("source", "target"), list(product([None, *Status], Status)))
+def test_a_status_follows_only_where_it_may(source: Status | None, target: Status) -> None:
+    name = source.value if source else "nothing"
+    if (name, target.value) in ALLOWED:
+        require_legal(source, target)
+        return
+    with pytest.raises(IllegalTransition, match=f"illegal transition: {name} -> {target.value}$") as caught:
+        require_legal(source, target)
+    assert (caught.value.source, caught.value.target) == (source, target)
 
 
 @pytest.fixture
