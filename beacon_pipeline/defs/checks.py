@@ -113,7 +113,5 @@ def _with_siblings(ledger: Ledger, executions: Sequence[Execution]) -> list[Exec
 
 
 async def _ask(providers: Providers, executions: Sequence[Execution]) -> StatusOf:
-    try:
+    async with providers:
         return await statuses_now(providers, executions)
-    finally:
-        await providers.close()

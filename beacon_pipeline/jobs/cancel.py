@@ -67,11 +67,8 @@ def cancel_cells(
     """Cancel the pending executions of these cells, and the calls of those in flight."""
 
     async def cancel() -> None:
-        opened = providers.open(catalog)
-        try:
+        async with providers.open(catalog) as opened:
             await Materializer(ledger, catalog, opened, actor=actor).cancel(job.id, cells)
-        finally:
-            await opened.close()
 
     if cells:
         asyncio.run(cancel())

@@ -68,11 +68,9 @@ def check_can_ask(
     )
 
     async def check() -> None:
-        try:
+        async with providers:
             check_configured(catalog, providers, deployments_of(cells))
             await check_ready(catalog, providers, deployments)
-        finally:
-            await providers.close()
 
     asyncio.run(check())
 

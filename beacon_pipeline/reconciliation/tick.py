@@ -279,14 +279,11 @@ class Reconciliation:
         log.warning("no longer in the catalog", partitions=sorted({key_of(e.cell) for e in gone}))
 
         async def collect() -> list[Execution]:
-            providers = self._providers.open(self._catalog)
-            try:
+            async with self._providers.open(self._catalog) as providers:
                 collector = Collector(
                     self._ledger, self._catalog, providers, actor=ACTOR, look_seconds=LOOK_SECONDS
                 )
                 return await collector.collect(gone)
-            finally:
-                await providers.close()
 
         tick.waiting.update(execution.id for execution in asyncio.run(collect()))
 

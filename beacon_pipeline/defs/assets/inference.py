@@ -104,12 +104,9 @@ def _bring_to_true_state(
     attended_by = Attendance.REPAIR_RUN if HEALING_TAG in context.run.tags else Attendance.RUN
 
     async def work(emit: OnSettled) -> None:
-        opened = providers.open(catalog)
-        try:
+        async with providers.open(catalog) as opened:
             work_on = Materializer(ledger, catalog, opened, actor=actor, attended_by=attended_by)
             await work_on.materialize(job.id, cells, emit, plan)
-        finally:
-            await opened.close()
 
     unsuccessful: list[Execution] = []
     whole = WholeCells(plan.executions_of_a_cell)
