@@ -6,7 +6,7 @@ LEDGER, LABELS, FINDINGS = f"{BEACON}/ledger", f"{BEACON}/labels", f"{BEACON}/fi
 MONITORING, RECONCILIATION = f"{BEACON}/monitoring", f"{BEACON}/reconciliation"
 DATA_TESTS, INFERENCE = "tests/dbt_like_checks", "tests/inference"
 NUMBERS = f"{FINDINGS}/statistics"
-STATISTICS = tuple(f"{NUMBERS}/test_{name}.py" for name in ("oracles", "blind", "replication"))
+STATISTICS = tuple(f"{NUMBERS}/test_{name}.py" for name in ("oracles", "blind"))
 
 MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.catalog.claims": (f"{CATALOG}/test_claims.py",),
@@ -40,7 +40,6 @@ MODULES: dict[str, tuple[str, ...]] = {
         *STATISTICS,
     ),
     "beacon_pipeline.findings.statistics.probes": (f"{NUMBERS}/test_probes.py",),
-    "beacon_pipeline.findings.statistics.replication": (f"{NUMBERS}/test_replication.py",),
     "beacon_pipeline.findings.statistics.similarity": (
         f"{NUMBERS}/test_similarity.py",
         *STATISTICS,
@@ -49,6 +48,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         f"{NUMBERS}/test_stratified.py",
         *STATISTICS,
     ),
+    "beacon_pipeline.findings.replication": (f"{FINDINGS}/test_replication.py",),
     "beacon_pipeline.findings.word_diff": (f"{FINDINGS}/test_word_diff.py",),
     "beacon_pipeline.jobs.job_of_run": (
         f"{JOBS}/test_job_of_run.py",
