@@ -25,9 +25,10 @@ def likeness(one: str, other: str) -> float:
 
 
 def likenesses(texts: Sequence[str], others: Sequence[str], cap: int = CAP) -> npt.NDArray[np.float64]:
-    """Of each of these texts with each of the others."""
+    """Of each of these texts with each of the others; of the same list with itself in half the time."""
     import numpy as np  # here: the page needs `likeness` alone, and every command would load this
 
-    a, b = ([text[:cap] for text in some] for some in (texts, others))
+    a = [text[:cap] for text in texts]
+    b = a if others is texts else [text[:cap] for text in others]  # rapidfuzz takes each pair once then
     found = cdist(a, b, scorer=Levenshtein.normalized_similarity, dtype=np.float32)
     return found.astype(np.float64)

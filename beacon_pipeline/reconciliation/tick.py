@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.catalog.plan import Plan
-from beacon_pipeline.execution.collect import Collector
+from beacon_pipeline.execution.collect import Collected, Collector
 from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.jobs.cancel import left_by_cancelled
 from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
@@ -89,6 +89,7 @@ class Tick:
     waiting: set[str] = field(default_factory=set)  # executions: wrong, and nothing can be done now
     left: int = 0  # runs that did not fit into this tick
     gave_up: set[str] = field(default_factory=set)  # executions
+    settled: set[str] = field(default_factory=set)  # executions that left the catalog, without a run
     troubled: dict[str, str] = field(default_factory=dict)  # first partition of a run given up -> what it is
 
     @property
@@ -98,6 +99,7 @@ class Tick:
             "more runs to come": self.left,
             "executions waiting": len(self.waiting),
             "given up": len(self.gave_up),
+            "no longer in the catalog settled": len(self.settled),
             "partitions to be checked": len(self.unchecked),
             "partitions unknown to the ledger": len(self.cursor.unknown_told),
         }
@@ -278,7 +280,7 @@ class Reconciliation:
             return
         log.warning("no longer in the catalog", partitions=sorted({key_of(e.cell) for e in gone}))
 
-        async def collect() -> list[Execution]:
+        async def collect() -> Collected:
             providers = self._providers.open(self._catalog)
             try:
                 collector = Collector(
@@ -288,7 +290,9 @@ class Reconciliation:
             finally:
                 await providers.close()
 
-        tick.waiting.update(execution.id for execution in asyncio.run(collect()))
+        collected = asyncio.run(collect())
+        tick.settled.update(collected.settled)
+        tick.waiting.update(collected.waiting)
 
     def _settle(self, examined: Sequence[Inspection], tick: Tick) -> None:
         confirmed = {call_id for one in examined for call_id in one.confirmed}

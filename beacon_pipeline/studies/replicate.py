@@ -10,8 +10,7 @@ from beacon_pipeline.catalog.study_file import asked_of
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.findings.finding import Finding, Verdict
 from beacon_pipeline.findings.power import chance_of
-from beacon_pipeline.findings.replication import replication
-from beacon_pipeline.findings.statistics.replication import Replication
+from beacon_pipeline.findings.replication import Replication, replication
 
 POWER = 0.9  # for half of the effect that was found
 WITHOUT_FORMULA = 4  # times the blocks, where no closed form gives the power: half an effect needs as many

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from dbt_like_checks.database.aggregates import aggregates
 from dbt_like_checks.database.dialects import NO_TIME_FUNCTION, REGEX_FUNCTION, Dialect
 from dbt_like_checks.database.secrets import masked, secrets_of, shown_address
 from dbt_like_checks.database.watch import Watch
@@ -279,7 +280,7 @@ def _compiled(pattern: str) -> Any:
 
 @contextmanager
 def _functions(driver: Any) -> Iterator[None]:
-    """Gives SQLite regular expressions, and errors for what is no time, for as long as the block lasts."""
+    """Gives SQLite what it lacks, and errors for what is no time, for as long as the block lasts."""
     faults: list[str] = []
 
     def matches(text: object, pattern: str) -> bool | None:
@@ -299,6 +300,8 @@ def _functions(driver: Any) -> Iterator[None]:
         )
         raise ValueError
 
+    for name, arguments, aggregate in aggregates(faults):
+        driver.create_aggregate(name, arguments, aggregate)
     driver.create_function(REGEX_FUNCTION, 2, matches, deterministic=True)
     driver.create_function(NO_TIME_FUNCTION, 1, no_time, deterministic=True)
     try:

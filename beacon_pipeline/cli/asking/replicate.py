@@ -50,7 +50,7 @@ def replicate(target: str, only_check: bool, provider: str | None) -> None:
 def _replicate(again: Study, original_seed: str | None, found: list[Finding]) -> None:
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.execution.resources import ProvidersResource
-    from beacon_pipeline.findings.statistics.replication import Replication
+    from beacon_pipeline.findings.replication import Replication
     from beacon_pipeline.jobs.launch import check_can_ask
     from beacon_pipeline.studies.findings import what_stands
     from beacon_pipeline.studies.looks import look_to_run, looks_of

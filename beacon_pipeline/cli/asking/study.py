@@ -256,6 +256,11 @@ def _check_lines(found: Check) -> Iterator[str]:
     )
     unpriced = f"; no price for the GPU of {', '.join(cost.unpriced)}" if cost.unpriced else ""
     yield f"about {cost.gpu_minutes:,.0f} GPU minutes, ${cost.dollars:,.2f}{unpriced}"
+    yield from (
+        f"a call of {model} may take {seconds:,.0f} s, longer than its timeout_seconds: ask fewer samples in "
+        "more blocks, or raise it in models.yaml"
+        for model, seconds in cost.too_long.items()
+    )
     yield from (f"  assumed for the {what}: {how}" for what, how in assumptions_of(planned).items())
     for claim in found.claims:
         if claim.why_not is not None:

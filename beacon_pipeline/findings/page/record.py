@@ -10,6 +10,7 @@ from beacon_pipeline.findings.packed import column, columns
 from beacon_pipeline.findings.rows import PROVENANCE, TEXTS, answer_rows
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Job
+from beacon_pipeline.ledger.status import AnswerKind
 from beacon_pipeline.monitoring.alerts.causes import wording_of
 from beacon_pipeline.monitoring.alerts.past import AlertSpan
 
@@ -20,6 +21,7 @@ _SHOWN = (
     *("status", "finish_reason", "failure_code", "output_tokens", "usable", "out_of_block"),
     *("label", "label_method"),
 )
+WITHOUT_TEXT = (AnswerKind.EMPTY.value, AnswerKind.UNFINISHED.value)
 _ALSO_RAN = ("executed_region", "cold_start", "temperature", "top_p", "max_new_tokens")
 
 
@@ -99,24 +101,27 @@ def paths_of(
 
 
 def _alerts(alerts: Iterable[AlertSpan], rows: Sequence[Row]) -> dict[int, list[list[Any]]]:
-    """Of the rows that were reported on: since when, until when, and what.
-
-    A partition's alerts are its rows', and so are those about its model and question in whatever region; one
-    of no job is about what had been asked by then.
-    """
-    of_subject: dict[str, list[AlertSpan]] = {}
+    """Of the rows that were reported on: since when, until when, and what. A partition's are its rows';
+    one of no job is about whatever had been asked by then; a finding about a model's answers to a question is
+    about all that have no text."""
+    of_partition: dict[str, list[AlertSpan]] = {}
     for alert in alerts:
-        of_subject.setdefault(alert.subject, []).append(alert)
+        of_partition.setdefault(alert.subject, []).append(alert)
     found: dict[int, list[list[Any]]] = {}
-    for number, row in enumerate(rows) if of_subject else ():
-        key = key_of(Cell(row["region"], row["model"], row["question"]))
-        subjects = key, key.partition(":")[2]
-        for one in (alert for subject in subjects for alert in of_subject.get(subject, ())):
-            if one.job == row["job"] or (one.job is None and one.since >= row["queued_at"]):
-                what = wording_of(one.cause)
-                found.setdefault(number, []).append(
-                    [_milliseconds(one.since), _milliseconds(one.until), f"{what.subject} {what.says}"]
-                )
+    for number, row in enumerate(rows) if of_partition else ():
+        partition = key_of(Cell(row["region"], row["model"], row["question"]))
+        about = [
+            one
+            for one in of_partition.get(partition, ())
+            if one.job == row["job"] or (one.job is None and one.since >= row["queued_at"])
+        ]
+        if row["kind"] in WITHOUT_TEXT:
+            about += of_partition.get(partition.partition(":")[2], ())
+        for one in about:
+            what = wording_of(one.cause)
+            found.setdefault(number, []).append(
+                [_milliseconds(one.since), _milliseconds(one.until), f"{what.subject} {what.says}"]
+            )
     return found
 
 

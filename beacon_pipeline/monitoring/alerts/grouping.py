@@ -98,7 +98,8 @@ class Alert:
     link: str
     is_level: bool = False
     is_finding: bool = False
-    open: dict[str, datetime] = field(default_factory=dict)  # subject: when it was found, or last seen
+    open: dict[str, datetime] = field(default_factory=dict)  # subject: when it was found
+    seen: dict[str, datetime] = field(default_factory=dict)  # a finding's subject: when it was last seen
     untold: dict[str, NewSubject] = field(default_factory=dict)  # by subject; it may have healed since
     told_at: datetime | None = None
     notices: int = 0
@@ -181,16 +182,19 @@ class _AlertSet:
         self._alerts: dict[tuple[str, str | None], Alert] = {}
         self._holder: dict[tuple[str, str], Alert] = {}  # who holds a subject that may move between jobs
         for alert in alerts:
-            copy = replace(alert, open=dict(alert.open), untold=dict(alert.untold), growing=False)
+            copy = replace(
+                alert, open=dict(alert.open), untold=dict(alert.untold), seen=dict(alert.seen), growing=False
+            )
             self._alerts[alert.cause, alert.job] = copy
             self._forget_old(copy)
             if not copy.is_level:
                 self._holder |= {(copy.cause, subject): copy for subject in copy.open}
 
     def _forget_old(self, alert: Alert) -> None:
-        old = [subject for subject, since in alert.open.items() if self._is_old(since)]
+        old = [s for s, since in alert.open.items() if self._is_old(alert.seen.get(s, since))]
         for subject in old:
             del alert.open[subject]
+            alert.seen.pop(subject, None)
         alert.unwatched += 0 if alert.is_finding else len(old)
 
     def _is_old(self, since: datetime) -> bool:
@@ -299,7 +303,7 @@ def _see_again(alert: Alert, found: Failing) -> None:
     """A finding that was seen before: it is watched longer, and its place is reported if it is not yet."""
     if not found.seen_in:
         return
-    alert.open[found.subject] = max(alert.open[found.subject], found.at)
+    alert.seen[found.subject] = max(alert.seen.get(found.subject, found.at), found.at)
     news = alert.untold.get(found.subject)
     if news and found.seen_in not in news.seen_in:
         alert.untold[found.subject] = replace(news, seen_in=tuple(sorted({*news.seen_in, found.seen_in})))

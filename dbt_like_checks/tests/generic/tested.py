@@ -177,6 +177,14 @@ class Tested:
         return [sa.func.min(self.rows.c[name]).label(f"first_{name}")]
 
 
+def one_if(condition: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """1 where it holds, otherwise 0: the count of a test that fails once.
+
+    Its numbers are no parameters: of two aggregates that differ in one, a database makes two.
+    """
+    return sa.case((condition, sa.literal_column("1")), else_=sa.literal_column("0"))
+
+
 def column_of(table: Table, name: str) -> sa.ColumnElement[Any]:
     """A column of another table by name. Raises CannotCompile."""
     return table.from_clause.c[exact_name(name, table.columns, quoted=False, table=table.relation)]

@@ -129,11 +129,17 @@ def ended(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> bool:
 
 
 def ended_run_of_checks(instance: dg.DagsterInstance, of: str, check: str) -> dg.DagsterRun | None:
-    """The newest run of checks and of no asset, when it has ended."""
+    """The newest run that *Execute all* launched, of checks and of no asset, when it has ended."""
     key = dg.AssetCheckKey(dg.AssetKey(of), check)
     runs = instance.get_runs(limit=20)
     checks = [run for run in runs if key in (run.asset_check_selection or ()) and not run.asset_selection]
     return checks[0] if checks and checks[0].is_finished else None
+
+
+def ended_run_of_job(instance: dg.DagsterInstance, job: str) -> dg.DagsterRun | None:
+    """The newest run of a Dagster job, when it has ended."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=job), limit=1)
+    return runs[0] if runs and runs[0].is_finished else None
 
 
 def test_all_is_checked_a_partition_explains_itself_and_a_new_question_unsyncs_nothing(
@@ -145,6 +151,11 @@ def test_all_is_checked_a_partition_explains_itself_and_a_new_question_unsyncs_n
         "ended run of checks", env, lambda i: ended_run_of_checks(i, "inference", "non_empty_output")
     )
     assert run.status is dg.DagsterRunStatus.SUCCESS
+    page.open(f"{ui}/locations/beacon/jobs/{CHECKS_JOB}/playground")
+    page.wait_for("No errors")  # before the launchpad has looked at its configuration, a click does nothing
+    page.click("Launch Run")
+    launched = wait_for_dagster("ended run of its job", env, lambda i: ended_run_of_job(i, CHECKS_JOB))
+    assert launched.status is dg.DagsterRunStatus.SUCCESS
 
     one = ("--model", "tiny-qwen", "--question", "identity_basic")
     asked = beacon(env, "run", "--region", "us", "--region", "apac", *one)

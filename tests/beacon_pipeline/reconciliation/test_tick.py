@@ -574,6 +574,8 @@ def test_what_was_sent_and_left_the_catalog_is_read_and_not_asked_again(
     assert (row.said or "") in (first.failure_message or "")
     assert (first.dead_lettered_at is not None) == (row.status is Status.FAILED)
     assert len(ticks[-1].waiting) == row.waiting
+    ended_by_looks = {e for tick in ticks for e in tick.settled}
+    assert len(ended_by_looks) == (0 if row.status is Status.DISPATCHED else len(GONE))
     assert len(record.provider.requests) == 1, "nothing is paid for twice"
     polls = record.provider.polls
     assert record.tick().runs == []
