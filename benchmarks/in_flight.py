@@ -24,7 +24,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,10 +39,9 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.ledger.status import Status
 from benchmarks.report import keep, machine
-from inference.contract import FinishReason, ItemAnswer, Reply, Request, token_digest
 from inference.modal.spec import APP_NAME, class_name
 from tests.databases import fresh_postgresql_database, postgresql_server
-from tests.inference.provenance import made_up_provenance
+from tests.inference.replies import reply_to
 from tests.modal_loopback import Call, Loopback, Match
 from tests.modal_loopback.faults import PendingFor
 
@@ -56,33 +54,7 @@ TABLE = Path(__file__).with_suffix(".md")
 
 def answer(call: Call) -> dict[str, Any]:
     """What a container would reply, in the server itself."""
-    request = Request.model_validate(call.args[0])
-    now = datetime.now(UTC)
-    items = [
-        ItemAnswer(
-            id=item.id,
-            text="An answer of ordinary length. " * 20,
-            finish_reason=FinishReason.STOP,
-            prompt_tokens=30,
-            output_tokens=120,
-            output_token_sha256=token_digest([1]),
-            seconds=1.0,
-        )
-        for item in request.items
-    ]
-    reply = Reply(
-        version=1,
-        request_id=request.id,
-        region=call.region,
-        cloud="none",
-        task_id="ta-1",
-        cold_start=False,
-        started_at=now,
-        finished_at=now,
-        provenance=made_up_provenance("none", len(items)),
-        items=tuple(items),
-    )
-    return reply.model_dump(mode="json")
+    return reply_to(call, "An answer of ordinary length. " * 20)
 
 
 def write_catalog(folder: Path) -> Catalog:

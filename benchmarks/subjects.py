@@ -59,14 +59,17 @@ def both_databases() -> Iterator[dict[str, FreshDatabase]]:
 
 
 @contextmanager
-def fresh_instance(database_url: str | None, *, stock_storage: bool = False) -> Iterator[dg.DagsterInstance]:
+def fresh_instance(
+    database_url: str | None, *, stock_storage: bool = False, shipped: str = "local"
+) -> Iterator[dg.DagsterInstance]:
     """An empty Dagster instance and an empty ledger: files, or both in one PostgreSQL database.
 
     ``stock_storage``: with Dagster's own storage classes instead of those that ship with Beacon.
+    ``shipped``: the configuration that it is made of, ``local`` or ``production``.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        shipped = Path(beacon_pipeline.instance.__file__).with_name("local.yaml")
-        configuration = yaml.safe_load(shipped.read_text())
+        file = Path(beacon_pipeline.instance.__file__).with_name(f"{shipped}.yaml")
+        configuration = yaml.safe_load(file.read_text())
         os.environ["BEACON_DATABASE_URL"] = database_url or f"sqlite:///{folder}/ledger.db"
         if database_url is not None:
             psycopg2_url = database_url.replace("postgresql://", "postgresql+psycopg2://")

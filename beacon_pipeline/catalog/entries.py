@@ -122,6 +122,10 @@ class Model(Entry):
     engine: Engine = "transformers"  # a treatment: no default of another kind
     attention: Attention = "sdpa"  # some architectures have only `eager`
     batch_size: int = Field(default=BATCH_SIZE, gt=0)  # most items generated together
+    # Kernels of vLLM whose results do not depend on the batch. This and the next are left out of the content
+    # of a catalog while they are off, so that the digests of earlier ones stay.
+    batch_invariant: bool = Field(default=False, exclude_if=lambda given: not given)
+    gpu_snapshot: bool = Field(default=False, exclude_if=lambda given: not given)  # Modal's, an alpha feature
     gpu: tuple[Text, ...] = ()  # in order of preference; empty: CPU
     cpu_cores: float | None = Field(default=None, gt=0)  # none given: as Modal has it
     memory_mib: int = Field(default=8192, gt=0)
@@ -150,6 +154,23 @@ class Model(Entry):
         for source in self.all_sources().values():
             names += [source.repository, source.folder and source.folder.rpartition("/")[2]]
         return tuple(name for name in names if name)
+
+
+# Of compute capability below 8.0: vLLM's batch-invariant kernels have none for them.
+TOO_OLD_FOR_BATCH_INVARIANCE = ("T4",)
+
+
+def switch_problems(model: Model) -> list[str]:
+    """What is switched on for a model and cannot be, a line for each."""
+    problems = []
+    if model.batch_invariant and model.engine != "vllm":
+        problems.append("'batch_invariant' is of `engine: vllm`: leave it out, or set that engine")
+    old = [name for name in model.gpu if name.partition(":")[0].upper() in TOO_OLD_FOR_BATCH_INVARIANCE]
+    if model.batch_invariant and old:
+        problems.append(f"'batch_invariant' needs a GPU of compute capability 8.0 or more: {old[0]} is older")
+    if model.gpu_snapshot and (model.provider is not ProviderName.MODAL or not model.gpu):
+        problems.append("'gpu_snapshot' is of `provider: modal` with a `gpu`: leave it out")
+    return problems
 
 
 # What Modal takes, from its guides and its SDK: least and most. Ten retries are a bound of ours, for each
@@ -308,6 +329,7 @@ class Catalog(Entry):
             engine=model.engine,
             attention=model.attention,
             batch_size=model.batch_size,
+            batch_invariant=model.batch_invariant,
         )
 
     def parameters(self, model: Model) -> GenerationParameters:

@@ -29,6 +29,7 @@ from beacon_pipeline.catalog.entries import (
     beyond_limits,
     parameters_of,
     spelling,
+    switch_problems,
 )
 from beacon_pipeline.catalog.plan import AS_REGION
 from beacon_pipeline.catalog.problems import in_words
@@ -245,6 +246,7 @@ def _cross_checks(regions: list[Region], models: list[Model]) -> list[str]:
                 problems.append(f"{at}: give exactly one of 'repository' and 'folder'")
         if model.sources and model.provider is ProviderName.HTTP:
             problems.append(f"{where}: an endpoint has its own weights: leave 'sources' out")
+        problems += [f"{where}: {problem}" for problem in switch_problems(model)]
         if model.provider is ProviderName.MODAL:
             problems += [f"{where}: {problem}" for problem in beyond_limits(model)]
         if model.provider is ProviderName.HTTP:

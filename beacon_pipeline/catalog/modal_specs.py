@@ -38,5 +38,6 @@ def _spec(catalog: Catalog, region: Region, model: Model) -> DeploymentSpec:
         scaledown_window_seconds=model.scaledown_window_seconds,
         max_containers=region.max_containers,
         retries=model.retries,
+        gpu_snapshot=model.gpu_snapshot,
         secrets=model.secrets,
     )

@@ -10,9 +10,10 @@ that a job leaves behind against those of the stock ones, for what is overridden
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,18 +33,20 @@ from dagster_postgres import (
     PostgresRunStorage,
     PostgresScheduleStorage,
 )
-from dagster_postgres.utils import create_pg_engine, pg_url_from_config
+from dagster_postgres.utils import create_pg_connection, create_pg_engine, pg_url_from_config
 
 from beacon_pipeline.environment import with_dagsters_driver
 
 # The index of all runs, and the runs a process works on: a reader of many runs closes the oldest again.
 OPEN_SHARDS = 16
-# One connection is kept for each storage of a process, whose threads seldom meet there.
-# One that broke meanwhile is found out when it is taken, and made anew.
+# On PostgreSQL: so many threads of a process use its connections at once, the others wait. A thread has often
+# two, for Dagster opens a second one while it holds the first: a bound on connections would be a deadlock.
+THREADS_AT_ONCE = 6
+# One connection is kept. One that broke meanwhile is found out when it is taken, and made anew.
 POSTGRES_POOL: dict[str, Any] = {
     "isolation_level": "AUTOCOMMIT",
     "pool_size": 1,
-    "max_overflow": 10,
+    "max_overflow": -1,
     "pool_recycle": 3600,
     "pool_pre_ping": True,
 }
@@ -129,24 +132,69 @@ class PooledSqliteStorage(DagsterSqliteStorage):
         return cls.from_local(inst_data=inst_data, **config_value)
 
 
-class _KeepsAConnection:
-    """What both storages on PostgreSQL get: an engine with a pool, where Dagster's has none."""
+class _Gate:
+    """Lets a few threads through at once; a thread that is inside may enter again."""
 
-    def __init__(self, postgres_url: str, should_autocreate_tables: bool = True) -> None:
+    def __init__(self, threads: int) -> None:
+        self._places = threading.BoundedSemaphore(threads)
+        self._inside = threading.local()
+
+    @contextmanager
+    def passed(self) -> Iterator[None]:
+        depth = getattr(self._inside, "depth", 0)
+        if depth == 0:
+            self._places.acquire()
+        self._inside.depth = depth + 1
+        try:
+            yield
+        finally:
+            self._inside.depth = depth
+            if depth == 0:
+                self._places.release()
+
+
+class _Pooled:
+    """What the storages on PostgreSQL get: an engine with a pool, where each makes one of its own without."""
+
+    _engine: sa.Engine
+
+    def __init__(self, postgres_url: str, should_autocreate_tables: bool, gate: _Gate) -> None:
+        self._gate = gate
         super().__init__(postgres_url, should_autocreate_tables)  # type: ignore[call-arg]  # of the storage
-        self._engine = create_pg_engine(postgres_url, **POSTGRES_POOL)
+
+    def use(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    @contextmanager
+    def _one(self) -> Iterator[sa.Connection]:
+        # Not always ours: the web server gives each storage an engine with time-outs.
+        with self._gate.passed(), create_pg_connection(self._engine) as connection:
+            yield connection
 
     def dispose(self) -> None:
         super().dispose()  # type: ignore[misc]  # of the storage
         self._engine.dispose()
 
 
-class PooledPostgresEventLog(_KeepsAConnection, PostgresEventLogStorage):
-    """The event log on PostgreSQL, with a connection kept."""
+class PooledPostgresEventLog(_Pooled, PostgresEventLogStorage):
+    """The event log on PostgreSQL, on a pool."""
+
+    def _connect(self) -> AbstractContextManager[sa.Connection]:
+        return self._one()
 
 
-class PooledPostgresRuns(_KeepsAConnection, PostgresRunStorage):
-    """Runs and cursors on PostgreSQL, with a connection kept."""
+class PooledPostgresRuns(_Pooled, PostgresRunStorage):
+    """Runs and cursors on PostgreSQL, on a pool."""
+
+    def connect(self) -> AbstractContextManager[sa.Connection]:
+        return self._one()
+
+
+class PooledPostgresSchedules(_Pooled, PostgresScheduleStorage):
+    """Ticks of schedules and sensors on PostgreSQL, on a pool."""
+
+    def connect(self, run_id: str | None = None) -> AbstractContextManager[sa.Connection]:
+        return self._one()
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
@@ -162,9 +210,12 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         self.postgres_url = postgres_url
         self.should_autocreate_tables = should_autocreate_tables
         self._inst_data = inst_data
-        self._run_storage = PooledPostgresRuns(postgres_url, should_autocreate_tables)
-        self._event_log_storage = PooledPostgresEventLog(postgres_url, should_autocreate_tables)
-        self._schedule_storage = PostgresScheduleStorage(postgres_url, should_autocreate_tables)
+        gate, engine = _Gate(THREADS_AT_ONCE), create_pg_engine(postgres_url, **POSTGRES_POOL)
+        self._run_storage = PooledPostgresRuns(postgres_url, should_autocreate_tables, gate)
+        self._event_log_storage = PooledPostgresEventLog(postgres_url, should_autocreate_tables, gate)
+        self._schedule_storage = PooledPostgresSchedules(postgres_url, should_autocreate_tables, gate)
+        for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
+            storage.use(engine)
 
     @classmethod
     def from_config_value(

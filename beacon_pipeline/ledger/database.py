@@ -28,8 +28,10 @@ from dbt_like_checks.database.secrets import reason_of, secrets_of, shown_addres
 MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = "beacon"  # of the ledger's tables on PostgreSQL
 TRIES = 6  # of one transaction, over about 6 seconds
+# On PostgreSQL, of one process: deployments that are worked on side by side share these.
+POOL = {"pool_size": 1, "max_overflow": 3}
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
+PRIMARY_CODE = 0xFF  # of SQLite's codes, which hold more in the bits above
 WAY_OUT = ": put a backup of the file back, or move it away to begin a new record"
 BUSY_TIMEOUT_SECONDS = 30  # how long SQLite waits for another writer
 
@@ -169,8 +171,9 @@ class Database:
             return self.engine.connect()
         except sa.exc.OperationalError:
             raise  # may pass
-        except (sa.exc.DBAPIError, sa.exc.ArgumentError, TypeError, ValueError) as error:
-            # Options of the URL that the driver does not know, or values that it does not take.
+        except (sa.exc.TimeoutError, sa.exc.DBAPIError, sa.exc.ArgumentError, TypeError, ValueError) as error:
+            # None of the pool's came free; options of the URL that the driver does not know, or values that
+            # it does not take.
             raise self._unusable(error) from None
 
     def _unusable(self, error: Exception) -> LedgerUnavailable:
@@ -275,7 +278,8 @@ def _engine(url: sa.URL, arguments: dict[str, int]) -> sa.Engine:
     """Raises sa.exc.SAWarning for an option of the address that would be ignored."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", sa.exc.SAWarning)
-        return sa.create_engine(url, connect_args=arguments)
+        pool = {} if url.get_backend_name() == "sqlite" else POOL
+        return sa.create_engine(url, connect_args=arguments, **pool)
 
 
 def _is_damaged(error: BaseException) -> bool:

@@ -45,7 +45,7 @@ def chunks(items: Sequence[Item], size: int = CHUNK) -> Iterable[Sequence[Item]]
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def job_from(row: sa.RowMapping) -> Job:
+def job_from(row: sa.RowMapping | dict[str, Any]) -> Job:
     values = dict(row)
     return Job(job_name=values.pop("jobspec_id"), **values)  # the column keeps the name that it was made with
 

@@ -43,6 +43,8 @@ class ModelSource(Value):
     engine: Engine = "transformers"  # what generates and batches; see `inference.runtime`
     attention: Attention = since("sdpa")  # transformers' name of the implementation
     batch_size: int = since(BATCH_SIZE, gt=0)  # most items generated together in a micro-batch
+    # Kernels whose results do not depend on what else is in the batch; of vLLM only, and slower.
+    batch_invariant: bool = since(default=False)
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelSource:

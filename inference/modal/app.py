@@ -26,6 +26,7 @@ import modal.experimental
 from inference.modal.server import ModelServer, load_model
 from inference.modal.spec import (
     APP_NAME,
+    CACHE_VOLUME,
     OWN_SPEC_VARIABLE,
     REGISTER_NAME,
     WEIGHTS_VOLUME,
@@ -35,18 +36,33 @@ from inference.modal.spec import (
     fresh_class_name,
     requirements,
 )
-from inference.runtime.transformers import DeviceLost
+from inference.runtime.chat_runtime import DeviceLost
 
 WEIGHTS_FOLDER = Path("/weights")
+CACHE_FOLDER = Path("/cache")
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+# vLLM compiles kernels as it starts (FlashInfer, Triton), eager too: it needs CUDA's compiler, of the version
+# that its torch is made for, and keeps what it compiled where these say.
+CUDA_IMAGE = "nvidia/cuda:13.0.3-devel-ubuntu22.04"
+COMPILED = {
+    "VLLM_CACHE_ROOT": f"{CACHE_FOLDER}/vllm",
+    "TRITON_CACHE_DIR": f"{CACHE_FOLDER}/triton",
+    "FLASHINFER_WORKSPACE_BASE": f"{CACHE_FOLDER}/flashinfer",
+}
 
 app = modal.App(APP_NAME)
 
 
+def _base(spec: DeploymentSpec) -> modal.Image:
+    if spec.source.engine == "vllm":
+        return modal.Image.from_registry(CUDA_IMAGE, add_python=PYTHON).entrypoint([])
+    return modal.Image.debian_slim(PYTHON)
+
+
 def _image(spec: DeploymentSpec) -> modal.Image:
-    """The versions that are installed where this is deployed from, so that both ends run the same."""
-    image = modal.Image.debian_slim(f"{sys.version_info.major}.{sys.version_info.minor}").uv_pip_install(
-        *requirements(spec.source.engine)
-    )
+    """Of its engine, with the versions that are pinned for it."""
+    image = _base(spec).uv_pip_install(*requirements(spec.source.engine))
     if spec.source.folder is not None:
         # At the path it has here, so that one source names the weights on both sides.
         image = image.add_local_dir(spec.source.folder, spec.source.folder)
@@ -60,7 +76,17 @@ def _environment(spec: DeploymentSpec) -> dict[str, str | None]:
         # A snapshot is taken where there is no GPU: until it is restored, nothing may wake CUDA up,
         # and so the question whether there is one goes to the driver's management library.
         "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+        **(COMPILED if spec.source.engine == "vllm" else {}),
     }
+
+
+def _volumes(spec: DeploymentSpec) -> dict[str | PurePosixPath, modal.Volume | modal.CloudBucketMount]:
+    names = {}
+    if spec.source.repository:
+        names[WEIGHTS_FOLDER.as_posix()] = WEIGHTS_VOLUME
+    if spec.source.engine == "vllm":
+        names[CACHE_FOLDER.as_posix()] = CACHE_VOLUME
+    return {path: modal.Volume.from_name(name, create_if_missing=True) for path, name in names.items()}
 
 
 def _claim(request_id: str, call_id: str) -> str:
@@ -76,13 +102,18 @@ def _server_class(spec: DeploymentSpec, name: str) -> type:
     """A class of one deployment. Modal finds it by its name among this module's globals."""
 
     class Deployed:
-        @modal.enter(snap=True)
-        def import_libraries(self) -> None:
-            """What takes seconds and needs no GPU: kept in Modal's snapshot of the container's memory."""
-            import torch  # noqa: F401
-            import transformers  # noqa: F401
+        if not spec.gpu_snapshot:
 
-        @modal.enter()
+            @modal.enter(snap=True)
+            def import_libraries(self) -> None:
+                """What takes seconds and needs no GPU: kept in Modal's snapshot of the container's memory.
+
+                Of vLLM no more than what it stands on: it looks for its GPU while it is imported.
+                """
+                import torch  # noqa: F401
+                import transformers  # noqa: F401
+
+        @modal.enter(snap=spec.gpu_snapshot)
         def load(self) -> None:
             cache_dir = WEIGHTS_FOLDER if spec.source.repository else None
             self._server = ModelServer(spec, claim=_claim, load=lambda: load_model(spec, cache_dir))
@@ -106,15 +137,12 @@ def _server_class(spec: DeploymentSpec, name: str) -> type:
 
 
 def _declare(spec: DeploymentSpec, name: str, *, single_use: bool) -> None:
-    volumes: dict[str | PurePosixPath, modal.Volume | modal.CloudBucketMount] = {}
-    if spec.source.repository:
-        volumes[WEIGHTS_FOLDER.as_posix()] = modal.Volume.from_name(WEIGHTS_VOLUME, create_if_missing=True)
     declared = app.cls(
         image=_image(spec),
         env=_environment(spec),
         secrets=[modal.Secret.from_name(name) for name in spec.secrets],
         gpu=list(spec.gpu) or None,
-        volumes=volumes,
+        volumes=_volumes(spec),
         cpu=spec.cpu_cores,
         memory=spec.memory_mib,
         region=spec.placement,
@@ -124,6 +152,7 @@ def _declare(spec: DeploymentSpec, name: str, *, single_use: bool) -> None:
         max_containers=spec.max_containers,
         retries=modal.Retries(max_retries=spec.retries, initial_delay=1.0, backoff_coefficient=2.0),
         enable_memory_snapshot=True,
+        experimental_options={"enable_gpu_snapshot": True} if spec.gpu_snapshot else None,
         single_use_containers=single_use,
     )(_server_class(spec, name))
     globals()[name] = declared

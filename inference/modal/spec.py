@@ -19,13 +19,17 @@ from inference.contract import Deployment, Engine, ModelSource, Request, Value
 APP_NAME = "beacon"
 REGISTER_NAME = "beacon-requests"  # a Modal Dict: request id -> the call that runs it
 WEIGHTS_VOLUME = "beacon-weights"
+CACHE_VOLUME = "beacon-cache"  # what vLLM compiled
 
 MANIFEST_VARIABLE = "INFERENCE_DEPLOYMENTS"
 OWN_SPEC_VARIABLE = "INFERENCE_DEPLOYMENT"
 
 
-# What a container needs, pinned with the application: whoever deploys need not have it installed. vLLM
-# pins a transformers of its own.
+# What a container needs, pinned with the application to the last dependency: whoever deploys need not have
+# it installed, and the image is the same next year. vLLM pins a transformers of its own. The .in files name
+# what is used; the others are made of them by
+# uv pip compile requirements.in --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-header
+# --no-annotate -o requirements.txt
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 REQUIREMENTS_OF_VLLM = Path(__file__).with_name("requirements-vllm.txt")
 
@@ -48,6 +52,7 @@ class DeploymentSpec(Value):
     scaledown_window_seconds: int = Field(gt=0)
     max_containers: int = Field(gt=0)
     retries: int = Field(ge=0)
+    gpu_snapshot: bool = False  # a container starts from a snapshot of the loaded model on its GPU
     secrets: tuple[str, ...] = Field(default=(), strict=False)  # names of Modal secrets
 
 

@@ -59,6 +59,8 @@ class VllmRuntime(ChatRuntime):
             )
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
+        # Read as vLLM is imported: an engine that was asked for otherwise would not be what is on record.
+        os.environ["VLLM_BATCH_INVARIANT"] = str(int(source.batch_invariant))
         self._vllm = _imported(source, device)
         self._engine = self._start(source)
         self._driver = driver_version() if device == "cuda" else None

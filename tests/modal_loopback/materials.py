@@ -57,6 +57,17 @@ class Materials:
                 path.unlink(missing_ok=True)
                 path.symlink_to(self._files / file.sha256_hex)
 
+    def dockerfile(self, definition: api_pb2.Function) -> list[str]:
+        """The commands that a function's image would be built by, in order."""
+        return [
+            command for image in self._layers(definition.image_id) for command in image.dockerfile_commands
+        ]
+
+    def volumes_of(self, definition: api_pb2.Function) -> dict[str, str]:
+        """Where a function mounts which volume: path -> name."""
+        names = {volume_id: name for name, volume_id in self._volumes.items()}
+        return {mount.mount_path: names[mount.volume_id] for mount in definition.volume_mounts}
+
     def _layers(self, image_id: str) -> Iterable[api_pb2.Image]:
         """An image's layers, the lowest first."""
         image = self._images.get(image_id)

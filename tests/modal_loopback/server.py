@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from typing import Any, Self
 from aiohttp import web
 from grpclib import GRPCError, Status
 from grpclib.server import Server
+from modal_proto import api_pb2
 
 from tests.modal_loopback.answers import Answer, InServer
 from tests.modal_loopback.blobs import MAX_BYTES, Blobs
@@ -44,6 +46,15 @@ def client_environment(url: str) -> dict[str, str]:
         "NO_PROXY": f"{HOST},localhost",
         "no_proxy": f"{HOST},localhost",
     }
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A class as it was deployed: what Modal was asked for, and how its image would be built."""
+
+    function: api_pb2.Function
+    image: list[str]
+    volumes: dict[str, str]  # path -> name
 
 
 class Service:
@@ -252,6 +263,16 @@ class Loopback:
     def events(self, event: str | None = None, **details: Any) -> list[Event]:
         """What happened, in order: see the package's docstring."""
         return self._service.journal.read(event, **details)
+
+    def declared(self, class_name: str) -> Declared:
+        """How a class of a deployed app was declared."""
+        objects, materials = self._service.objects, self._service.materials
+        (definition,) = [
+            function.definition
+            for function in objects.functions.values()
+            if function.definition.function_name == f"{class_name}.*"
+        ]
+        return Declared(definition, materials.dockerfile(definition), materials.volumes_of(definition))
 
     def serve(
         self,

@@ -24,10 +24,13 @@ LOOK_EVERY_SECONDS = 30
 # A job is checked when it has been quiet for so long: `beacon run` stops its daemon sooner than that,
 # and would take a run of the checks with it.
 QUIET = timedelta(seconds=20)
+# The data tests read the whole ledger, 25 s at 300,000 executions. After a look that took LONG nothing is
+# looked at for so many times as long: a twentieth of one process, however much is on record and asked.
+LONG, RESTS_FOR = timedelta(seconds=10), 20
 
 
 def ledger_asset() -> dg.AssetSpec:
-    """The asset ``ledger``: written by inference, materialized by nobody else."""
+    """The asset ``ledger``: written by inference, materialized by nothing else."""
     return dg.AssetSpec(
         LEDGER,
         deps=[INFERENCE],
@@ -43,7 +46,7 @@ def ledger_asset() -> dg.AssetSpec:
 def ledger_asset_checks(catalog: Catalog, ledger: LedgerResource) -> list[dg.AssetChecksDefinition]:
     """One check on ``ledger`` for each data test, and one that says whether the catalog's own are among them.
 
-    A fault in those stops nobody else's work: what ships is checked, and that check fails.
+    A fault in those stops no one else's work: what ships is checked, and that check fails.
     """
     own: Sequence[DataTest] = ()
     problems: Sequence[Problem] = ()
@@ -97,7 +100,8 @@ def ledger_checks_schedule() -> dg.ScheduleDefinition:
     job_name=LEDGER_CHECKS_JOB,
     minimum_interval_seconds=LOOK_EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Runs the data tests on the ledger when a job has no unsettled execution any more.",
+    description="Runs the data tests on the ledger when a job has no unsettled execution any more; less "
+    "often where they take long.",
 )
 def ledger_checks_sensor(
     context: dg.SensorEvaluationContext, ledger: dg.ResourceParam[LedgerResource]
@@ -108,6 +112,25 @@ def ledger_checks_sensor(
     if settled is None:
         yield dg.SkipReason("no job was settled since the last look")
         return
+    if resting := rests(context.instance, datetime.now(UTC)):
+        yield dg.SkipReason(resting)  # the cursor stays: it is looked at then
+        return
     context.update_cursor(settled.isoformat())
     # One moment, one run: the same tick twice, after a crash, asks for the same run.
     yield dg.RunRequest(run_key=f"settled-{settled.isoformat()}")
+
+
+def rests(instance: dg.DagsterInstance, now: datetime) -> str | None:
+    """Why the ledger is not looked at again yet, or None: a look is under way, or was long and lately."""
+    records = instance.get_run_records(dg.RunsFilter(job_name=LEDGER_CHECKS_JOB), limit=1)
+    if not records:
+        return None
+    run, start, end = records[0].dagster_run, records[0].start_time, records[0].end_time
+    if not run.is_finished:
+        return f"run {run.run_id} looks at it"
+    if start is None or end is None or (took := timedelta(seconds=end - start)) < LONG:
+        return None
+    until = datetime.fromtimestamp(end, UTC) + RESTS_FOR * took
+    if now >= until:
+        return None
+    return f"the last look took {took.total_seconds():.0f} s: the next one is at {until:%H:%M:%S} UTC"

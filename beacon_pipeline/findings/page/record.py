@@ -51,14 +51,14 @@ def packed_rows(ledger: Ledger, jobs: Sequence[Job]) -> tuple[list[Row], Texts]:
     return rows, texts
 
 
-def record_of(rows: Sequence[Row], texts: Texts, about: Mapping[str, Any]) -> Row:
-    """What the page's script reads: `about` and the columns of the rows."""
+def record_of(rows: Sequence[Row], about: Mapping[str, Any]) -> Row:
+    """What the page's script reads: `about` and the columns of the rows; of a text its place among all."""
     ran = [name for name in (*PROVENANCE, *_ALSO_RAN) if any(row[name] is not None for row in rows)]
     packed = columns(rows, (*_SHOWN, *ran))
     packed["kind"] = column(row["kind"] for row in rows)
     for name in TEXTS:
         packed[name] = column(row[f"{name}_place"] for row in rows)
-    return {"about": {**about, "provenance": ran}, "columns": packed, "texts": list(texts)}
+    return {"about": {**about, "provenance": ran}, "columns": packed}
 
 
 def paths_of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +14,6 @@ from beacon_pipeline.ledger.records import Cell, Job
 from beacon_pipeline.ledger.rows import UNSETTLED, catalogs_table, chunks, executions_table, jobs_table
 from beacon_pipeline.ledger.status import Status
 
-JOB_FIELDS = [field.name for field in fields(Job)]
 JOBS_LOOKED_AT = 10_000  # newest ones, where jobs are looked for by what their plans say
 
 
@@ -145,8 +143,9 @@ class Jobs(Part):
         )
 
         def read(connection: sa.Connection) -> list[tuple[Job, int]]:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
-            return [(Job(**{name: row[name] for name in JOB_FIELDS}), row["executions"]) for row in rows]
+            found = [dict(row) for row in connection.execute(query).mappings()]
+            counts = [row.pop("executions") for row in found]
+            return [(rows.job_from(row), count) for row, count in zip(found, counts, strict=True)]
 
         return self._database.read(read)
 

@@ -198,6 +198,31 @@ def test_what_modal_would_not_deploy_is_refused(folder: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("    batch_invariant: true\n", "'batch_invariant' is of `engine: vllm`"),
+        ("    engine: vllm\n    batch_invariant: true\n", None),
+        ("    gpu_snapshot: true\n", None),
+    ],
+)
+def test_a_switch_that_an_engine_has_not_is_refused(folder: Path, entry: str, problem: str | None) -> None:
+    edit(folder, "models.yaml", "    provider: modal\n", f"    provider: modal\n{entry}")
+    if problem is None:
+        (model,) = [m for m in load_catalog(str(folder)).models if m.batch_invariant or m.gpu_snapshot]
+        assert (model.batch_invariant, model.gpu_snapshot) == ("batch" in entry, "gpu_snapshot" in entry)
+    else:
+        assert any(problem in line for line in problems(folder))
+
+
+def test_kernels_that_an_old_gpu_has_not_are_refused(folder: Path) -> None:
+    entry = "    provider: modal\n    engine: vllm\n    batch_invariant: true\n"
+    edit(folder, "models.yaml", "    provider: modal\n", entry)
+    edit(folder, "models.yaml", "gpu: [L4, A10G]", "gpu: [T4, L4]")
+    where = "models.yaml (llama3.2-1b): 'batch_invariant' needs a GPU of compute capability 8.0 or more"
+    assert problems(folder) == [f"{where}: T4 is older"]
+
+
 def test_a_model_at_endpoints_needs_a_usable_one_in_each_of_its_regions(folder: Path) -> None:
     at_endpoints = """    provider: http
     endpoint_style: tgi

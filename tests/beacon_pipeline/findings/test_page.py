@@ -57,6 +57,7 @@ def test_a_job_with_every_kind_of_end_says_what_it_cannot_answer(tmp_path: Path)
         "What the 2 lost answers would have been",
         "4 were asked, 6 are the least",
         "7 of 12 asked, 2 lost, 3 under way",
+        "Refusals by rules (a label rate): apac ",
     ):
         assert line in html, line
 

