@@ -153,7 +153,7 @@ def test_all_is_checked_a_partition_explains_itself_and_a_new_question_unsyncs_n
     assert run.status is dg.DagsterRunStatus.SUCCESS
     page.open(f"{ui}/locations/beacon/jobs/{CHECKS_JOB}/playground")
     page.wait_for("No errors")  # before the launchpad has looked at its configuration, a click does nothing
-    page.click("Launch Run")
+    page.click("Launch Run", opens="Open in Launchpad")
     launched = wait_for_dagster("ended run of its job", env, lambda i: ended_run_of_job(i, CHECKS_JOB))
     assert launched.status is dg.DagsterRunStatus.SUCCESS
 
