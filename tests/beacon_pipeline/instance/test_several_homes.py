@@ -86,6 +86,10 @@ class Machines:
             "daemon": ("dagster-daemon", "liveness-check"),
         }.get(name)
         if check is not None:
+            # As the start period of a health check has it: before there is a `dagster.yaml`, Dagster's own
+            # command would make an instance of files.
+            made = self._folder / name / "home" / "dagster.yaml"
+            wait_for(f"the home of the {name}", made.exists, lambda: self.log(name))
             wait_for(f"the {name}", lambda: healthy(env, *check), lambda: self.log(name), every=2)
 
     def kill(self, name: str) -> None:
