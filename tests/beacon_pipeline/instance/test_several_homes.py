@@ -87,10 +87,10 @@ class Machines:
         }.get(name)
         if check is not None:
             # As the start period of a health check has it: before there is a `dagster.yaml`, Dagster's own
-            # command would make an instance of files.
-            made = self._folder / name / "home" / "dagster.yaml"
-            wait_for(f"the home of the {name}", made.exists, lambda: self.log(name))
-            wait_for(f"the {name}", lambda: healthy(env, *check), lambda: self.log(name), every=2)
+            # command would make an instance of files. And each look is a process of two seconds of CPU.
+            begun = {"code": "Started Dagster code server", "daemon": "is ready"}[name]
+            wait_for(f"the {name}", lambda: begun in self.log(name), lambda: self.log(name))
+            wait_for(f"the {name}", lambda: healthy(env, *check), lambda: self.log(name), every=5)
 
     def kill(self, name: str) -> None:
         """kill -9, and a new start, as a supervisor does it; but of a run worker and of a person's shell."""
