@@ -147,7 +147,8 @@ def healthy(env: dict[str, str], *check: str) -> bool:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("size", [SHORT, pytest.param(WHOLE, marks=pytest.mark.long)], ids=["short", "whole"])
+@pytest.mark.long  # the short one too: an instance of four processes takes half a minute of two cores
+@pytest.mark.parametrize("size", [SHORT, WHOLE], ids=["short", "whole"])
 def test_each_process_is_killed_in_turn(size: Size, postgresql_url: str, tmp_path: Path) -> None:
     url = fresh_postgresql_database(postgresql_url)
     with (
