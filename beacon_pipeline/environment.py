@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import sqlalchemy as sa
-import yaml
 from pydantic import SecretStr
 
 from beacon_pipeline.errors import BeaconError
@@ -21,6 +21,7 @@ _NAME_OF_A_SECRET = re.compile(r"(PASSWORD|PASSWD|PASSFILE|SECRET|TOKEN|KEY)$", 
 _TARGET = re.compile(r"\w+://(?:(?P<user_part>[^\s/?]*)@)?(?P<host>[^\s/?:,]*)(?P<rest>[^\s,]*)")
 _TOKEN = re.compile(r"(?=[^/:?&=]*\d)[^/:?&=]{8,}")  # a part of a path or query that is no plain word
 MAX_ALERT_INTERVAL_SECONDS = 24 * 3600
+LEAST_FREE_BYTES = 2**16  # about what SQLite needs to begin a transaction
 
 
 class SettingsError(BeaconError, ValueError):
@@ -68,12 +69,12 @@ def modal_manifest() -> Path:
 def workspace_file() -> Path:
     """The Dagster workspace that names the code location: ``BEACON_WORKSPACE``, or the project's own.
 
-    Raises FileNotFoundError with the way out when there is none.
+    Raises SettingsError with the way out when there is none.
     """
     chosen = os.environ.get("BEACON_WORKSPACE")
     path = Path(chosen) if chosen else Path(__file__).parents[1] / "workspace.yaml"
     if not path.is_file():
-        raise FileNotFoundError(f"no Dagster workspace at {path}: set BEACON_WORKSPACE to a workspace.yaml")
+        raise SettingsError(f"no Dagster workspace at {path}: set BEACON_WORKSPACE to a workspace.yaml")
     return path.absolute()
 
 
@@ -97,18 +98,25 @@ def alert_interval_seconds() -> int:
     return int(given)
 
 
+def disk_is_full(file: Path) -> bool:
+    """Whether nothing more can be written beside a file: SQLite only says "disk I/O error" then."""
+    folder = next((folder for folder in file.absolute().parents if folder.is_dir()), None)
+    return folder is not None and shutil.disk_usage(folder).free < LEAST_FREE_BYTES
+
+
 def check_launchable() -> None:
-    """Raises SettingsError or FileNotFoundError where a run that is launched now could not start."""
+    """Raises SettingsError where a run that is launched now could not start."""
     _check_workspace(workspace_file())
     alert_interval_seconds()
 
 
 def _check_workspace(path: Path) -> None:
+    from dbt_like_checks.parse.document import plain_yaml
+
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(f"{path} is no Dagster workspace, it cannot be read: {reason}") from None
+        content = plain_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of text that is not UTF-8 too
+        raise SettingsError(f"{path} is no Dagster workspace, it cannot be read: {error}") from None
     if not isinstance(content, dict) or not content.get("load_from"):
         raise SettingsError(f"{path} is no Dagster workspace: it lists nothing under 'load_from'")
 

@@ -5,7 +5,8 @@ base rate is drawn around .3 (sd 1 logit) unless given, and "25×10" is question
 
     python -m benchmarks.findings
 
-writes `benchmarks/findings.md`; ``--small`` runs a tenth of the draws and writes nothing.
+writes `benchmarks/findings.md`; ``--small`` runs a tenth of the draws and writes nothing. With words, only
+the lines that have one of them in their name are drawn again, with their own seeds, and the others stay.
 """
 
 from __future__ import annotations
@@ -23,20 +24,21 @@ import pandas as pd
 
 from beacon_pipeline.findings.attribution import UNKNOWN
 from beacon_pipeline.findings.evaluate import evaluate
-from beacon_pipeline.findings.finding import Verdict
+from beacon_pipeline.findings.finding import Finding, Verdict
+from beacon_pipeline.findings.replication import Replication, replication
 from beacon_pipeline.findings.statistics.estimate import Estimate
 from beacon_pipeline.findings.statistics.flips import flip_results, sign_flips
 from beacon_pipeline.findings.statistics.intervals import wilson
 from beacon_pipeline.findings.statistics.multiplicity import holm
 from beacon_pipeline.findings.statistics.population import over_questions, over_questions_and_blocks
 from beacon_pipeline.findings.statistics.predictions import Side, prediction_powered
-from beacon_pipeline.findings.statistics.replication import Replication, replication
 from beacon_pipeline.findings.statistics.stratified import stratified
 from benchmarks.report import keep
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study, answers, probes
 
 Numbers = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator], bool]
+TABLE = Path(__file__).with_suffix(".md")
 BASE, SPREAD = np.log(0.3 / 0.7), 1.0
 
 
@@ -236,25 +238,28 @@ def whole_study(rng: np.random.Generator) -> bool:
 # 7 and 8. Replication, coverage, attribution.
 
 
-def false_and_replicated(rng: np.random.Generator, studies: list[Estimate]) -> bool:
+def false_and_replicated(rng: np.random.Generator, studies: list[Finding]) -> bool:
     """A first study that found what is not there, and a second with fresh seeds and blocks."""
+    if not studies:  # made where they are first needed, with a seed of their own
+        studies += false_findings(np.random.default_rng(20261125), 50)
     first = studies[int(rng.integers(len(studies)))]
-    found = replication(first, null_study(rng), delta=0.1, same_seeds=False)
-    return found == Replication.REPLICATED
+    return replication(first, null_study(rng), delta=0.1) == Replication.REPLICATED
 
 
-def null_study(rng: np.random.Generator) -> Estimate:
-    logit = questions(rng)
-    rates = (chance(logit + call(rng, 8, 0.25)) for _ in "ab")
-    return sign_flips(differences(rng, *rates, 1).mean(axis=0))
+def null_study(rng: np.random.Generator) -> Finding:
+    """What a whole study of eight blocks finds between two deployments that do not differ."""
+    study = a_study(a_claim("deployment"))
+    seed = int(rng.integers(2**31))
+    (found,) = evaluate(study, answers(study, seed, calls=0.25, spread=SPREAD))
+    return found
 
 
-def false_findings(rng: np.random.Generator, count: int) -> list[Estimate]:
-    """Studies that said "differs" where nothing does."""
-    found: list[Estimate] = []
+def false_findings(rng: np.random.Generator, count: int) -> list[Finding]:
+    """Studies that found a difference where nothing differs."""
+    found: list[Finding] = []
     while len(found) < count:
         study = null_study(rng)
-        if study.p <= 0.05:
+        if study.verdict == Verdict.DIFFERS:
             found.append(study)
     return found
 
@@ -316,7 +321,6 @@ def attributed(rng: np.random.Generator, crossed: bool) -> bool:
 
 def lines() -> Iterator[Line]:
     """All simulations, in the order of the table."""
-    rng = np.random.default_rng(20261125)
     null = partial(Line, draws=2000, high=123 / 2000)
     yield null("null: samples alike, two arms, 25×10", draw=samples_alike)
     yield null("null: call effects of .5 logit, 6 blocks", draw=call_effects)
@@ -340,7 +344,7 @@ def lines() -> Iterator[Line]:
     yield Line("equal within .10, 25×20, at zero", 2000, partial(equal, effect=0.0), low=0.95)
     yield Line("equal within .10, 25×20, at a true .10", 2000, partial(equal, effect=0.1), high=0.06)
     yield Line("whole studies on text, all seven verdicts right", 200, whole_study, low=0.91)
-    false = false_findings(rng, 100)
+    false: list[Finding] = []
     again = partial(false_and_replicated, studies=false)
     yield Line('a false "differs" is replicated with fresh seeds', 1000, again, high=0.04)
     for kind in ("prompt", "deployment", "prompt, like", "deployment, like"):
@@ -359,24 +363,33 @@ def rate_of(line: Line, draws: int | None = None) -> tuple[int, int]:
     return sum(line.draw(np.random.default_rng(seed)) for seed in seeds), count
 
 
-def main(small: bool) -> None:
-    """Run all and write the table."""
+def row_of(line: Line, small: bool) -> str:
+    """A line drawn, as a row of the table."""
+    started = time.monotonic()
+    found, count = rate_of(line, line.draws // 10 if small else None)
+    low, high = wilson(found, count, 0.99)
+    asked = f"{line.low:.3g} to {line.high:.3g}" if line.low or line.high < 1 else ""
+    good = "yes" if line.low <= found / count <= line.high + 1e-9 else "no"
+    row = (
+        f"| {line.name} | {count:,} | {found / count:.4f} | {low:.3f} to {high:.3f} | {asked} "
+        f"| {good if asked else ''} |"
+    )
+    print(row, f"{time.monotonic() - started:.0f} s", flush=True)
+    return row
+
+
+def main(small: bool, words: list[str]) -> None:
+    """Run all, or the lines with these words, and write the table."""
+    kept = {row.split(" | ")[0][2:]: row for row in TABLE.read_text().splitlines() if row.startswith("| ")}
     rows = ["| simulation | draws | rate | 99 % interval | asked | |", "|---|---:|---:|---:|---:|---|"]
     for line in lines():
-        started = time.monotonic()
-        found, count = rate_of(line, line.draws // 10 if small else None)
-        low, high = wilson(found, count, 0.99)
-        asked = f"{line.low:.3g} to {line.high:.3g}" if line.low or line.high < 1 else ""
-        good = "yes" if line.low <= found / count <= line.high + 1e-9 else "no"
-        rows.append(
-            f"| {line.name} | {count:,} | {found / count:.4f} | {low:.3f} to {high:.3f} | {asked} "
-            f"| {good if asked else ''} |"
-        )
-        print(rows[-1], f"{time.monotonic() - started:.0f} s", flush=True)
+        again = not words or line.name not in kept or any(word in line.name for word in words)
+        rows.append(row_of(line, small) if again else kept[line.name])
     if not small:
         head = f"2 shared cores, Python {sys.version.split()[0]}, numpy {np.__version__}, fixed seeds"
-        keep(Path(__file__).with_suffix(".md"), head + "\n\n" + "\n".join(rows))
+        keep(TABLE, head + "\n\n" + "\n".join(rows))
 
 
 if __name__ == "__main__":
-    main(small="--small" in sys.argv)
+    given = sys.argv[1:]
+    main(small="--small" in given, words=[word for word in given if word != "--small"])

@@ -118,11 +118,7 @@ HEAD = "TP | FP | FN | TN | precision | recall |\n|---|---|---|---:|---:|---:|--
 
 
 def by_language(title: str, answers: Sequence[Answer]) -> Iterator[str]:
-    ways: dict[str, Way] = {
-        "rules": by_rules,
-        "prefixes": by_prefix,
-        "ten characters": by_ten_characters(answers),
-    }
+    ways = ways_of(answers)
     yield f"\n## {title}\n\n| language | half | way | {HEAD}"
     for language in dict.fromkeys(a.language for a in answers):
         for half, held_out in (("developed on", False), ("held out", True)):
@@ -136,7 +132,7 @@ def by_language(title: str, answers: Sequence[Answer]) -> Iterator[str]:
 
 
 def blind(folder: str, title: str) -> Iterator[str]:
-    """A Chinese set whose author had read no rule when it was written; benchmarks/labels.md has more."""
+    """A set whose author had read no rule when it was written; benchmarks/labels.md has more."""
     answers = own(OWN / folder)
     halves = [("developed on", False), ("held out", True)] if any(a.held_out for a in answers) else []
     yield f"\n## {title}\n\n| language | half | way | {HEAD}"
@@ -149,18 +145,24 @@ def blind(folder: str, title: str) -> Iterator[str]:
             yield f"| {language} | both | {name} | {Measured.of(way, some).cells()} |"
 
 
+def ways_of(answers: Sequence[Answer]) -> dict[str, Way]:
+    return {"rules": by_rules, "prefixes": by_prefix, "ten characters": by_ten_characters(answers)}
+
+
 def of_language(answers: Sequence[Answer], language: str) -> list[Answer]:
     return [answer for answer in answers if answer.language == language]
 
 
 def by_model(answers: Sequence[Answer]) -> Iterator[str]:
-    """Models with at least one refusal by either count, rules only."""
-    yield f"\n## By model, rules\n\n| model | language | answers | {HEAD}"
+    """Models with at least one refusal by either count, both halves together."""
+    ways = ways_of(answers)
+    yield f"\n## By model\n\n| model | language, answers | way | {HEAD}"
     for model, language in sorted({(a.model, a.language) for a in answers}):
         some = [a for a in answers if (a.model, a.language) == (model, language)]
-        measured = Measured.of(by_rules, some)
-        if measured.tp + measured.fp + measured.fn:
-            yield f"| {model} | {language} | {len(some)} | {measured.cells()} |"
+        measured = {name: Measured.of(way, some) for name, way in ways.items()}
+        if measured["rules"].tp + measured["rules"].fp + measured["rules"].fn:
+            for name, one in measured.items():
+                yield f"| {model} | {language}, {len(some)} | {name} | {one.cells()} |"
 
 
 def kinds(answers: Sequence[Answer]) -> Iterator[str]:

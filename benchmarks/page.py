@@ -1,17 +1,20 @@
 """How large the page of 30,000 answers is, when it is ready, and how fast its filters are.
 
-`python -m benchmarks.page` writes `page.md`. Three regions, 20 models, 500 questions, 27 MB of text on
+`python -m benchmarks.page` writes `page.md`. Three regions, 20 models, 500 questions, 28 MB of text on
 SQLite; headless Chromium on this machine. Times of the browser are medians of five, until the next frame is
-drawn. The answers to one question are made of the same 40 sentences, each changed by a word: alike, and
-never the same. Words drawn one by one, which no model writes, made a file of 14.5 MB.
+drawn. Two kinds of texts. Alike: the answers to one question are made of the same 40 sentences, each changed
+by a word, and no two are the same. Unlike: words drawn one by one, which no model writes, so that two texts
+have nothing in common but words.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -27,9 +30,10 @@ from tests.beacon_pipeline.findings.asked import an_answered_job
 from tests.browser import Page, open_page
 
 REGIONS, MODELS, QUESTIONS = ("us", "eu", "apac"), 20, 500
-SENTENCES, WORDS, SENTENCES_OF_AN_ANSWER = 40, 14, 10
+SENTENCES, WORDS, SENTENCES_OF_AN_ANSWER = 40, 14, 11
 VOCABULARY = Path(__file__).parents[1] / "docs"
 TABLE = Path(__file__).with_suffix(".md")
+KINDS = {"alike": False, "unlike": True}
 
 CHOOSE = (
     "const s = document.getElementById('filter-{0}'); s.value = '{1}'; s.dispatchEvent(new Event('change'));"
@@ -55,12 +59,14 @@ const look = () => (Number(document.documentElement.dataset.filtered) > begun
 """
 
 
-def answers() -> dict[Cell, str]:
-    """Texts of words as frequent as in this project's documents; a tenth are alike in all regions."""
+def answers(*, unlike: bool = False) -> dict[Cell, str]:
+    """Texts of words as frequent as in this project's documents; a tenth are the same in all regions."""
     words = " ".join(path.read_text() for path in sorted(VOCABULARY.glob("*.md"))).split()
     chance = random.Random(13)
 
     def text(sentences: list[list[str]]) -> str:
+        if unlike:
+            return " ".join(chance.choices(words, k=SENTENCES_OF_AN_ANSWER * WORDS))
         chosen = [list(one) for one in chance.sample(sentences, SENTENCES_OF_AN_ANSWER)]
         for sentence in chosen:
             sentence[chance.randrange(WORDS)] = chance.choice(words)
@@ -90,37 +96,40 @@ def ready_seconds(page: Page, path: Path) -> float:
 
 
 def main() -> None:
+    columns = {name: dict(measured(answers(unlike=unlike))) for name, unlike in KINDS.items()}
+    table = "\n".join(
+        f"| {what} | {' | '.join(column[what] for column in columns.values())} |"
+        for what in next(iter(columns.values()))
+    )
+    head = f"| texts | {' | '.join(columns)} |\n|---|---|---|"
+    keep(TABLE, f"{machine()}; load {os.getloadavg()[0]:.0f}\n\n{head}\n{table}")
+
+
+def measured(texts: dict[Cell, str]) -> Iterator[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        texts = answers()
-        characters = sum(map(len, texts.values()))
+        yield "answers", f"{len(texts):,}"
+        yield "their text", f"{sum(map(len, texts.values())) / 1e6:.1f} MB"
         with closing(Ledger(f"sqlite:///{folder / 'ledger.db'}")) as ledger:
             ledger.migrate()
-            job = an_answered_job(ledger, texts, "thirty-thousand")
-            begun = time.perf_counter()
-            write_page(folder / "page.html", page_of(ledger, Subject((job,))))
-            written = time.perf_counter() - begun
+            subject = Subject((an_answered_job(ledger, texts, "thirty-thousand"),))
+            begun = time.process_time()
+            write_page(folder / "page.html", page_of(ledger, subject))
+            yield "written with", f"{time.process_time() - begun:.1f} s of CPU"
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        rows = [
-            ("answers", f"{len(texts):,}"),
-            ("their text", f"{characters / 1e6:.1f} MB"),
-            ("written in", f"{written:.1f} s"),
-            ("memory of the writing process, with the texts made for it", f"{memory:.0f} MB"),
-            ("file", f"{(folder / 'page.html').stat().st_size / 1e6:.2f} MB"),
-        ]
+        yield "memory of the writing process, with the texts made for it", f"{memory:.0f} MB"
+        yield "file", f"{(folder / 'page.html').stat().st_size / 1e6:.2f} MB"
         with open_page(folder) as page:
             ready = median(ready_seconds(page, folder / "page.html") for _ in range(5))
-            rows.append(("ready, from the start of navigation", f"{ready:.2f} s"))
-            heap = page.driver.execute_script("return performance.memory.usedJSHeapSize") / 1e6
-            rows.append(("memory of its script", f"{heap:.0f} MB"))
+            yield "ready, from the start of navigation", f"{ready:.2f} s"
             for what, (change, back) in FILTERS.items():
                 times = []
                 for _ in range(5):
                     times.append(seconds_of_filter(page, change))
                     seconds_of_filter(page, back)
-                rows.append((f"filter: {what}", f"{1000 * median(times):.0f} ms"))
-    table = "\n".join(f"| {what} | {measured} |" for what, measured in rows)
-    keep(TABLE, f"{machine()}\n\n| | |\n|---|---|\n{table}")
+                yield f"filter: {what}", f"{1000 * median(times):.0f} ms"
+            heap = page.driver.execute_script("return performance.memory.usedJSHeapSize") / 1e6
+            yield "memory of its script, all searched", f"{heap:.0f} MB"
 
 
 if __name__ == "__main__":

@@ -215,11 +215,11 @@ def _selected(
 
 def _variables(given: str | None) -> dict[str, object]:
     """The values of ``--vars``: YAML, as for dbt."""
-    import yaml
+    from dbt_like_checks.parse.document import plain_yaml
 
     try:
-        read = yaml.safe_load(given or "{}")
-    except yaml.YAMLError:
+        read = plain_yaml(given or "{}")
+    except ValueError:
         read = None
     if not isinstance(read, dict):
         raise click.BadParameter("write a mapping, such as '{name: value}'", param_hint="--vars")

@@ -1,7 +1,9 @@
 """A real browser, driven by what a person reads."""
 
 import shutil
+import socketserver
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,6 +125,21 @@ class Page:
             return WebDriverWait(self.driver, seconds, ignored_exceptions=PASSING).until(seen)
         except TimeoutException:
             return False
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, list[bytes]]]:
+    """The address of a server that must hear nothing, and what it heard."""
+    heard: list[bytes] = []
+
+    class Listening(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            heard.append(self.request.recv(1000))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Listening) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", heard
+        server.shutdown()
 
 
 @contextmanager

@@ -65,6 +65,8 @@ class PlainGroup(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        if not os.environ.get("COLUMNS", "").strip("0"):  # of no width: nothing at all would be written
+            os.environ.pop("COLUMNS", None)
         before = os.umask(0o077)  # what a command, or a process that it starts, makes is its owner's alone
         try:
             with ended_by_signals():

@@ -89,7 +89,10 @@ def _counts(report: JobReport) -> Text:
         (f"job {report.job}", "bold"),
         "" if plan.is_default else f" ({plan})",
         f": {report.executions} executions: {in_words(report.by_status)}; ",
-        f"answers: {in_words(report.by_answer_kind)}; ",
+        f"answers: {in_words(report.by_answer_kind)}",
+        # Whoever counts them should know that nobody has read these answers.
+        " (refusals by rules)" if report.by_answer_kind[AnswerKind.REFUSAL.value] else "",
+        "; ",
         (f"{report.mismatches} mismatches", "red" if report.mismatches else "green"),
     )
 

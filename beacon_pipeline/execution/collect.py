@@ -42,6 +42,13 @@ class _Seen(NamedTuple):
     action: Action
 
 
+class Collected(NamedTuple):
+    """Ids of executions: settled just now, and waiting for a provider that cannot be asked now."""
+
+    settled: set[str]
+    waiting: set[str]
+
+
 class Collector:
     """``actor`` is kept with every status change; ``look_seconds`` bounds all questions to providers.
 
@@ -59,11 +66,8 @@ class Collector:
         self._calls = Calls(ledger, catalog, providers, actor=actor, sleep=asyncio.sleep)
         self._served = frozenset(catalog.cells())
 
-    async def collect(self, executions: Sequence[Execution]) -> list[Execution]:
-        """Look once at executions without an answer that no run works on, and record what there is.
-
-        Returns those that wait for a provider that cannot be asked now.
-        """
+    async def collect(self, executions: Sequence[Execution]) -> Collected:
+        """Look once at executions without an answer that no run works on, and record what there is."""
         states = await self._poll(executions)
         seen = [self._seen(execution, states) for execution in executions]
         for call, action in {one.call.id: (one.call, one.action) for one in seen if one.call}.values():
@@ -78,7 +82,11 @@ class Collector:
         }
         await in_thread(self._ledger.repairs.confirm, sorted(confirmed))
         await self._end(executions, {one.execution.id for one in seen if one.action in _ASKS_ANEW})
-        return [one.execution for one in seen if one.status is CallStatus.UNREACHABLE]
+        before = {execution.id: execution.status for execution in executions}
+        now = await in_thread(self._ledger.executions.with_ids, list(before))
+        settled = {e.id for e in now if e.status.is_terminal and e.status is not before[e.id]}
+        unreachable = {one.execution.id for one in seen if one.status is CallStatus.UNREACHABLE}
+        return Collected(settled, unreachable - settled)
 
     async def _poll(self, executions: Sequence[Execution]) -> dict[str, CallState]:
         calls = {c.id: c for e in executions for c in calls_to_poll(e) if c.confirmed_at is None}

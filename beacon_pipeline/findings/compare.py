@@ -154,8 +154,8 @@ def _differs(field: str, rows_a: Sequence[Row], rows_b: Sequence[Row]) -> bool:
     return bool(a and b and a != b)
 
 
-def _likeness(a: Sequence[tuple[str, int]], b: Sequence[tuple[str, int]]) -> np.ndarray:
-    return likenesses([text for text, _ in a], [text for text, _ in b])
+def _texts(texts: Sequence[tuple[str, int]]) -> list[str]:
+    return [text for text, _ in texts]
 
 
 def _times(texts: Sequence[tuple[str, int]]) -> np.ndarray:
@@ -165,7 +165,7 @@ def _times(texts: Sequence[tuple[str, int]]) -> np.ndarray:
 def _between(a: Answers, b: Answers) -> float:
     one, other = a.texts[:TEXTS_LIMIT], b.texts[:TEXTS_LIMIT]
     weight = np.outer(_times(one), _times(other))
-    return float((_likeness(one, other) * weight).sum() / weight.sum())
+    return float((likenesses(_texts(one), _texts(other)) * weight).sum() / weight.sum())
 
 
 def _within(answers: Answers) -> float | None:
@@ -173,4 +173,7 @@ def _within(answers: Answers) -> float | None:
     texts = answers.texts[:TEXTS_LIMIT]
     times = _times(texts)
     weight = np.outer(times, times) - np.diag(times)  # no answer is a pair with itself
-    return float((_likeness(texts, texts) * weight).sum() / weight.sum()) if weight.any() else None
+    if not weight.any():
+        return None
+    each = _texts(texts)
+    return float((likenesses(each, each) * weight).sum() / weight.sum())

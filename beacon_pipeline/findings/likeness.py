@@ -7,12 +7,14 @@ first `CAP` characters. A text that no UTF-8 can hold is compared by its code po
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 CAP = 1_000  # characters of a text that are compared
 
@@ -23,7 +25,10 @@ def likeness(one: str, other: str) -> float:
 
 
 def likenesses(texts: Sequence[str], others: Sequence[str], cap: int = CAP) -> npt.NDArray[np.float64]:
-    """Of each of these texts with each of the others."""
-    a, b = ([text[:cap] for text in some] for some in (texts, others))
+    """Of each of these texts with each of the others; of the same list with itself in half the time."""
+    import numpy as np  # here: the page needs `likeness` alone, and every command would load this
+
+    a = [text[:cap] for text in texts]
+    b = a if others is texts else [text[:cap] for text in others]  # rapidfuzz takes each pair once then
     found: npt.NDArray[Any] = cdist(a, b, scorer=Levenshtein.normalized_similarity, dtype=np.float32)
     return found.astype(np.float64)

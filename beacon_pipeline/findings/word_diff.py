@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rapidfuzz.distance import Levenshtein
 
@@ -33,7 +33,19 @@ def word_differences(one: str, other: str) -> tuple[list[Piece], list[Piece]]:
         same = edit.tag == "equal"
         left_pieces.extend(_piece(left[edit.src_start : edit.src_end], not same))
         right_pieces.extend(_piece(right[edit.dest_start : edit.dest_end], not same))
-    return left_pieces, right_pieces
+    return _gathered(left_pieces), _gathered(right_pieces)
+
+
+def _gathered(pieces: Sequence[Piece]) -> list[Piece]:
+    """Marked pieces with nothing but space between them as one, so that they can be read."""
+    found: list[Piece] = []
+    for at, (text, marked) in enumerate(pieces):
+        between = not text.strip() and 0 < at < len(pieces) - 1 and pieces[at - 1][1] and pieces[at + 1][1]
+        if found and found[-1][1] == (marked or between):
+            found[-1] = found[-1][0] + text, found[-1][1]
+        else:
+            found.append((text, marked or between))
+    return found
 
 
 def common_share(one: Iterable[Piece], other: Iterable[Piece]) -> float:

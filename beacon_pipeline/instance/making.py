@@ -55,8 +55,10 @@ def opened_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
             except InstanceError:
                 raise
             except Exception as error:  # whatever a dagster.yaml names is run here, and may raise anything
-                said = str(getattr(error, "orig", None) or error)
-                reason = one_line(environment.masked(said), REASON_LIMIT)
+                message = str(getattr(error, "orig", None) or error)
+                if isinstance(error, LookupError | TypeError | AttributeError):
+                    message = f"a value in it is of the wrong kind: {message}"  # Dagster reads first
+                reason = one_line(environment.masked(message), REASON_LIMIT)
                 raise InstanceError(
                     f"Dagster cannot use the instance in {folder} with its dagster.yaml: {reason}"
                 ) from error

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from beacon_pipeline.environment import disk_is_full
 from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE, InstanceError
 from dbt_like_checks.database.secrets import reason_of, secrets_of
 
@@ -23,7 +24,7 @@ WAY_OUT = (
     ": put a copy of it back, or move it away: Dagster forgets its runs then, and no answer is lost, "
     "they are in the ledger"
 )
-PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
+PRIMARY_CODE = 0xFF  # of SQLite's codes, which hold more in the bits above
 
 
 def check_storage(folder: Path) -> None:
@@ -62,8 +63,19 @@ def _problem_of_sqlite(path: Path) -> str | None:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & PRIMARY_CODE
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return None
-        return f"{error}{WAY_OUT if code in DAMAGED else ''}"
+        full = ": the disk is full, make room" if disk_is_full(path) else ""
+        return f"{error}{WAY_OUT if code in DAMAGED else full}"
     return None
+
+
+def check_writable(folder: Path) -> None:
+    """Raises InstanceError where Dagster could only read its files: a launch would fail half-way."""
+    if not os.environ.get(DATABASE_VARIABLE):
+        for path in _sqlite_files(folder):
+            if not os.access(path, os.W_OK):
+                raise InstanceError(
+                    f"Dagster's file {path} can only be read: give its owner the right to write"
+                )
 
 
 def _problem_of_postgresql(url: str) -> str | None:

@@ -24,6 +24,7 @@ from beacon_pipeline.execution.preflight import (
 )
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.instance.dagster_yaml import longest_run_seconds
+from beacon_pipeline.instance.storage import check_writable
 from beacon_pipeline.jobs.dagster_api import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
 from beacon_pipeline.jobs.job_making import make_job
 from beacon_pipeline.jobs.job_of_run import unfinished_job
@@ -57,9 +58,10 @@ def check_can_ask(
     plan: Plan = DEFAULT_PLAN,
     same_seed: bool = False,
 ) -> None:
-    """Raises NotConfigured when what `ask` would launch could not ask anybody, and SettingsError where the
-    environment keeps its runs from starting."""
+    """Raises NotConfigured when what `ask` would launch could not ask anybody, and SettingsError or
+    InstanceError where the environment or Dagster's files keep its runs from starting."""
     environment.check_launchable()
+    check_writable(environment.home())
     unfinished = None if new_job else _goes_on(ledger, cells, plan, same_seed)
     deployments = (
         deployments_of(cells)
@@ -68,11 +70,9 @@ def check_can_ask(
     )
 
     async def check() -> None:
-        try:
+        async with providers:
             check_configured(catalog, providers, deployments_of(cells))
             await check_ready(catalog, providers, deployments)
-        finally:
-            await providers.close()
 
     asyncio.run(check())
 
@@ -189,7 +189,7 @@ def follow(
 ) -> None:
     """Wait until every run of this asking has ended.
 
-    Tells the job's counts meanwhile, and what is waited for where nothing changes. Raises
+    Reports the job's counts meanwhile, and what is waited for where nothing changes. Raises
     NothingMoves instead of waiting for what cannot come.
     """
     patience = Patience(instance, asked.run_ids, longest_run_seconds(catalog))

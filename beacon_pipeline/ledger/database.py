@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from alembic.util import CommandError
 from filelock import FileLock
 from sqlalchemy.dialects import postgresql, sqlite
 
+from beacon_pipeline.environment import disk_is_full
 from beacon_pipeline.errors import BeaconError
 from dbt_like_checks.database.secrets import reason_of, secrets_of, shown_address
 
@@ -29,7 +31,7 @@ TRIES = 6  # of one transaction, over about 6 seconds
 # On PostgreSQL, of one process: deployments that are worked on side by side share these.
 POOL = {"pool_size": 1, "max_overflow": 3}
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
+PRIMARY_CODE = 0xFF  # of SQLite's codes, which hold more in the bits above
 WAY_OUT = ": put a backup of the file back, or move it away to begin a new record"
 BUSY_TIMEOUT_SECONDS = 30  # how long SQLite waits for another writer
 
@@ -68,9 +70,8 @@ class Database:
             if self.is_sqlite and self.url.database:
                 _make_private_file(Path(self.url.database))
             # Connections are not pinged first: a transaction that finds its own lost begins again anyway.
-            pool = {} if self.is_sqlite else POOL
-            self.engine = sa.create_engine(self.url, connect_args=arguments, **pool)
-        except (OSError, ValueError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
+            self.engine = _engine(self.url, arguments)
+        except (OSError, ValueError, sa.exc.SAWarning, sa.exc.ArgumentError) as error:
             raise self._unusable(error) from None
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
@@ -176,8 +177,10 @@ class Database:
             raise self._unusable(error) from None
 
     def _unusable(self, error: Exception) -> LedgerUnavailable:
-        reason = reason_of(error, self._secrets)
+        reason = (isinstance(error, OSError) and error.strerror) or reason_of(error, self._secrets)
         way_out = WAY_OUT if _is_damaged(error) else ""
+        if self.is_sqlite and self.url.database and disk_is_full(Path(self.url.database)):
+            way_out = ": the disk is full, make room"
         return LedgerUnavailable(f"the ledger at {self.place} cannot be used: {reason}{way_out}")
 
     @property
@@ -257,6 +260,11 @@ def _parsed(url: str) -> sa.URL:
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
         raise LedgerUnavailable(f"the ledger runs on sqlite and postgresql, not on {backend!r}")
+    if parsed.database in (None, "", ":memory:"):
+        raise LedgerUnavailable(
+            "BEACON_DATABASE_URL names no file, and a ledger in memory ends with its process: write for "
+            "example sqlite:////srv/beacon/ledger.db"
+        )
     return parsed.set(drivername="sqlite")
 
 
@@ -264,6 +272,14 @@ def _make_private_file(path: Path) -> None:
     # SQLite gives its -wal and -shm files the permissions of the database.
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600, exist_ok=True)
+
+
+def _engine(url: sa.URL, arguments: dict[str, int]) -> sa.Engine:
+    """Raises sa.exc.SAWarning for an option of the address that would be ignored."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sa.exc.SAWarning)
+        pool = {} if url.get_backend_name() == "sqlite" else POOL
+        return sa.create_engine(url, connect_args=arguments, **pool)
 
 
 def _is_damaged(error: BaseException) -> bool:

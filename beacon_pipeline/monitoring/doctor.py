@@ -16,7 +16,13 @@ from beacon_pipeline.catalog import Catalog, CatalogError, Model, ProviderName, 
 from beacon_pipeline.catalog.modal_specs import modal_deployments, secrets_of
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.instance.daemon import is_alive
-from beacon_pipeline.instance.dagster_yaml import FILE, InstanceError, check_kind, kind_of_environment
+from beacon_pipeline.instance.dagster_yaml import (
+    FILE,
+    InstanceError,
+    check_kind,
+    check_name,
+    kind_of_environment,
+)
 from beacon_pipeline.instance.dead_runs import AT_WORK, dead_runs
 from beacon_pipeline.instance.making import opened_instance
 from beacon_pipeline.instance.run_launcher import BeaconRunLauncher
@@ -135,10 +141,10 @@ def examine_environment() -> list[Diagnosis]:
     found = []
     try:
         environment.check_launchable()
-    except (environment.SettingsError, FileNotFoundError) as error:
+    except (environment.SettingsError, OSError) as error:
         found.append(Diagnosis("environment", ok=False, detail=str(error)))
     try:
-        kind_of_environment()
+        check_name(environment.home(), kind_of_environment())
         problems = list(storage_problems(environment.home()))
     except (InstanceError, OSError) as error:
         problems = [str(error)]
@@ -185,10 +191,8 @@ def examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]
     """
 
     async def examine() -> list[Diagnosis]:
-        try:
+        async with providers:
             return await _examine_providers(catalog, providers)
-        finally:
-            await providers.close()
 
     return asyncio.run(examine())
 

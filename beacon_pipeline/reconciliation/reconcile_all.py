@@ -29,6 +29,7 @@ class Pass:
     waiting: int
     gave_up: int
     unknown: int  # partitions that Dagster shows and the ledger knows nothing of
+    settled: int = 0  # executions that left the catalog, by what their provider has
 
     @property
     def by_healing(self) -> dict[str, int]:
@@ -66,6 +67,7 @@ def look(
         waiting=len(set[str]().union(*(tick.waiting for tick in ticks))),
         gave_up=len(set[str]().union(*(tick.gave_up for tick in ticks))),
         unknown=len({key for tick in ticks for key in tick.unknown}),
+        settled=len(set[str]().union(*(tick.settled for tick in ticks))),
     )
 
 
@@ -101,7 +103,7 @@ def heal(
 ) -> list[Pass]:
     """Look, launch the runs that heal, wait for them, and look again until a look finds nothing.
 
-    Returns every look; the last one tells what could not be healed. Raises LaunchError.
+    Returns every look; the last one has what could not be healed. Raises LaunchError.
     """
     passes: list[Pass] = []
     for _ in range(HEALING_RUNS + 1):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.catalog.plan import Plan
-from beacon_pipeline.execution.collect import Collector
+from beacon_pipeline.execution.collect import Collected, Collector
 from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.jobs.cancel import left_by_cancelled
 from beacon_pipeline.jobs.job_of_run import asking_of_run, job_for
@@ -89,6 +89,7 @@ class Tick:
     waiting: set[str] = field(default_factory=set)  # executions: wrong, and nothing can be done now
     left: int = 0  # runs that did not fit into this tick
     gave_up: set[str] = field(default_factory=set)  # executions
+    settled: set[str] = field(default_factory=set)  # executions that left the catalog, without a run
     troubled: dict[str, str] = field(default_factory=dict)  # first partition of a run given up -> what it is
 
     @property
@@ -98,6 +99,7 @@ class Tick:
             "more runs to come": self.left,
             "executions waiting": len(self.waiting),
             "given up": len(self.gave_up),
+            "no longer in the catalog settled": len(self.settled),
             "partitions to be checked": len(self.unchecked),
             "partitions unknown to the ledger": len(self.cursor.unknown_told),
         }
@@ -231,7 +233,7 @@ class Reconciliation:
         for record in records:
             run = record.dagster_run
             if run.status is dg.DagsterRunStatus.CANCELED:
-                left = left_by_cancelled(run, self._ledger, self._catalog, self._instance)
+                left = left_by_cancelled(run, self._ledger, self._instance, self._catalog)
                 pending = [execution.id for execution in left if execution.status is Status.PENDING]
                 self._ledger.repairs.cancel_pending(pending, actor=ACTOR)
             elif asks_models(run) and (cells := cells_of_run(self._catalog, run.tags)):
@@ -278,17 +280,16 @@ class Reconciliation:
             return
         log.warning("no longer in the catalog", partitions=sorted({key_of(e.cell) for e in gone}))
 
-        async def collect() -> list[Execution]:
-            providers = self._providers.open(self._catalog)
-            try:
+        async def collect() -> Collected:
+            async with self._providers.open(self._catalog) as providers:
                 collector = Collector(
                     self._ledger, self._catalog, providers, actor=ACTOR, look_seconds=LOOK_SECONDS
                 )
                 return await collector.collect(gone)
-            finally:
-                await providers.close()
 
-        tick.waiting.update(execution.id for execution in asyncio.run(collect()))
+        collected = asyncio.run(collect())
+        tick.settled.update(collected.settled)
+        tick.waiting.update(collected.waiting)
 
     def _settle(self, examined: Sequence[Inspection], tick: Tick) -> None:
         confirmed = {call_id for one in examined for call_id in one.confirmed}
@@ -331,7 +332,7 @@ class Reconciliation:
                 self._give_up(run, tick)
 
     def _give_up(self, run: HealingRun, tick: Tick) -> None:
-        """Runs changed nothing. What was never dispatched ends; of the rest the alerts tell a person."""
+        """Runs changed nothing. What was never dispatched ends; the alerts report the rest."""
         ids = [execution.id for execution in run.executions]
         tick.gave_up.update(ids)
         log.error("healing gave up", job=run.job_name, healing=run.repair.value, first=run.keys.start)

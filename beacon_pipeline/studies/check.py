@@ -20,13 +20,15 @@ SECONDS_A_START = 60  # of a container with the model's weights, likewise
 
 @dataclass(frozen=True)
 class Cost:
-    """What asking takes. ``unpriced`` are models whose GPU has no price in the catalog."""
+    """What asking takes. ``unpriced`` are models whose GPU has no price in the catalog; ``too_long`` those of
+    which a call may end at the model's time limit, with the seconds that one is expected to take."""
 
     executions: int
     calls: int
     gpu_minutes: float
     dollars: float
     unpriced: tuple[str, ...]
+    too_long: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,15 @@ def cost_of(study: Study, catalog: Catalog) -> Cost:
     calls = study.blocks * len(study.regions)
     minutes = dollars = 0.0
     unpriced: list[str] = []
+    too_long: dict[str, float] = {}
     for name in study.models:
         model = catalog.model(name)
         if model.provider is ProviderName.LOCAL or not model.gpu:
             continue
         gpu, _, number = model.gpu[0].partition(":")
         gpus = int(number) if number.isdigit() else 1
+        if (asking := _seconds_of_items(study, model, items)) > model.timeout_seconds:
+            too_long[name] = asking
         seconds = calls * _seconds_a_call(study, model, items) * gpus
         minutes += seconds / 60
         price = catalog.settings.gpu_prices_per_second.get(gpu)
@@ -74,14 +79,18 @@ def cost_of(study: Study, catalog: Catalog) -> Cost:
         gpu_minutes=minutes,
         dollars=dollars,
         unpriced=tuple(unpriced),
+        too_long=too_long,
     )
 
 
 def _seconds_a_call(study: Study, model: Model, items: int) -> float:
-    tokens = study.parameters.max_new_tokens or model.max_new_tokens
-    batches = -(-items // BATCH)
     start = SECONDS_A_START if study.fresh_start else 0
-    return start + batches * tokens * SECONDS_A_TOKEN
+    return start + _seconds_of_items(study, model, items)
+
+
+def _seconds_of_items(study: Study, model: Model, items: int) -> float:
+    tokens = study.parameters.max_new_tokens or model.max_new_tokens
+    return -(-items // BATCH) * tokens * SECONDS_A_TOKEN
 
 
 def assumptions_of(study: Study) -> Mapping[str, str]:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from dbt_like_checks.database.aggregates import aggregates
 from dbt_like_checks.database.dialects import NO_TIME_FUNCTION, REGEX_FUNCTION, Dialect
 from dbt_like_checks.database.secrets import masked, secrets_of, shown_address
 from dbt_like_checks.database.watch import Watch
@@ -28,7 +29,7 @@ TIMEOUT_SECONDS = 300.0  # of one test's query, unless given otherwise
 REGEX_SECONDS = 1.0  # of one regular expression on one value, on SQLite
 PROGRESS_STEPS = 10_000  # of SQLite's machine between two looks at the clock
 OPENED_TO_READ = "dbt_like_checks_opened_to_read"  # on a DuckDB engine that cannot write at all
-PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
+PRIMARY_CODE = 0xFF  # of SQLite's codes, which hold more in the bits above
 TIMED_OUT = "57014"  # PostgreSQL's code of a statement that ran out of time
 
 
@@ -111,7 +112,7 @@ class Reader:
         self.timeout = timeout
         self.dialect = Dialect.of(engine.dialect.name)
         self._connecting = _single_statements(engine) if self.dialect is Dialect.DUCKDB else engine
-        # A DuckDB file that is opened to read changes for nobody, and beginning and ending a transaction
+        # A DuckDB file that is opened to read changes for no one, and beginning and ending a transaction
         # takes as long as a small query: there each thread keeps its own.
         self._keeps = bool(engine.get_execution_options().get(OPENED_TO_READ))
         self._of_thread = threading.local()
@@ -279,7 +280,7 @@ def _compiled(pattern: str) -> Any:
 
 @contextmanager
 def _functions(driver: Any) -> Iterator[None]:
-    """Gives SQLite regular expressions, and errors for what is no time, for as long as the block lasts."""
+    """Gives SQLite what it lacks, and errors for what is no time, for as long as the block lasts."""
     faults: list[str] = []
 
     def matches(text: object, pattern: str) -> bool | None:
@@ -299,6 +300,8 @@ def _functions(driver: Any) -> Iterator[None]:
         )
         raise ValueError
 
+    for name, arguments, aggregate in aggregates(faults):
+        driver.create_aggregate(name, arguments, aggregate)
     driver.create_function(REGEX_FUNCTION, 2, matches, deterministic=True)
     driver.create_function(NO_TIME_FUNCTION, 1, no_time, deterministic=True)
     try:

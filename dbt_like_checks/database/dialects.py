@@ -14,6 +14,8 @@ from dbt_like_checks.errors import CannotCompile, DatabaseUnusable
 
 Scalar = str | bool | int | float | Decimal | dt.date | dt.datetime
 REGEX_FUNCTION = "dbt_like_checks_matches"  # what SQLite calls back for regular expressions
+DEVIATION_FUNCTION = "dbt_like_checks_deviation"  # and for aggregates that it does not have
+QUANTILE_FUNCTION = "dbt_like_checks_quantile"
 NO_TIME_FUNCTION = "dbt_like_checks_no_time"  # and for a value that is no time: it raises
 REGEX_FLAGS = "ims"  # ignore case, ^ and $ at every line, . matches a newline
 CASE_MATTERS = "c"  # a flag of PostgreSQL and DuckDB for what is so anyway
@@ -158,12 +160,11 @@ def comparable(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElem
     """
     if dialect is not Dialect.SQLITE:
         return moment
-    text = sa.func.datetime(moment)
-    # Of the texts that it reads only a date has this fifth character; a GLOB takes twice as long.
-    begins_with_date = sa.func.substr(moment, literal(5), literal(1)) == literal("-")
-    text_of_time = sa.case((sa.and_(sa.func.typeof(moment) == literal("text"), begins_with_date), text))
+    # Of what it reads as a time only a date looks so. Each further look takes as long as reading the value.
+    begins_with_date = moment.op("GLOB")(literal("?[0-9]??-*"))
+    text_of_time = sa.case((begins_with_date, sa.func.datetime(moment)))
     otherwise = sa.func.dbt_like_checks_no_time(moment)  # called only where there is no time
-    return sa.case((moment.is_not(None), sa.func.coalesce(text_of_time, otherwise)))
+    return sa.func.coalesce(text_of_time, sa.case((moment.is_not(None), otherwise)))
 
 
 def as_date(dialect: Dialect, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -196,3 +197,39 @@ def matches(dialect: Dialect, text: sa.ColumnElement[Any], pattern: str, flags: 
             return text.op("~", is_comparison=True)(bound)
         case Dialect.DUCKDB:
             return sa.func.regexp_matches(text, bound)
+
+
+def deviation(dialect: Dialect, number: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The standard deviation of a sample; NULL of fewer than two numbers."""
+    if dialect is Dialect.SQLITE:
+        return sa.func.dbt_like_checks_deviation(number)
+    return sa.func.stddev(number)
+
+
+def quantile(dialect: Dialect, number: sa.ColumnElement[Any], share: float) -> sa.ColumnElement[Any]:
+    """The number that a share of the numbers is not above, between two of them where need be."""
+    part: sa.ColumnElement[Any] = sa.literal_column(repr(share))
+    if dialect is Dialect.SQLITE:
+        return sa.func.dbt_like_checks_quantile(number, part)
+    return sa.func.percentile_cont(part).within_group(number)
+
+
+def date_trunc(dialect: Dialect, part: DatePart, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The beginning of the part of a date in which a moment is; a week begins on a Monday."""
+    if dialect is not Dialect.SQLITE:
+        return sa.cast(sa.func.date_trunc(part.value, moment), sa.TIMESTAMP())
+    text = comparable(dialect, moment)
+    match part:
+        case DatePart.SECOND:
+            return text
+        case DatePart.MINUTE | DatePart.HOUR:
+            pattern = "%Y-%m-%d %H:%M:00" if part is DatePart.MINUTE else "%Y-%m-%d %H:00:00"
+            return sa.func.strftime(literal(pattern), text)
+        case DatePart.WEEK:
+            return sa.func.datetime(text, literal("start of day"), literal("weekday 0"), literal("-6 days"))
+        case DatePart.QUARTER:
+            months = sa.cast(sa.func.strftime(literal("%m"), text), sa.Integer()) - 1
+            back = sa.func.printf(literal("-%d months"), months % sa.literal_column("3"))
+            return sa.func.datetime(text, literal("start of month"), back)
+        case _:
+            return sa.func.datetime(text, literal(f"start of {part.value}"))

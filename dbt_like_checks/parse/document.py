@@ -47,6 +47,17 @@ def read_text(path: Path) -> str:
         raise ValueError(f"cannot be read: {error.strerror}") from None
 
 
+def plain_yaml(text: str) -> object:
+    """The value of a YAML text, which places need not be known of. Raises ValueError with the reason in one
+    line."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    except Exception as error:  # noqa: BLE001  PyYAML's constructors raise whatever their parsing meets
+        raise ValueError(f"a value is not of the kind that it is said to be: {error}") from None
+
+
 def read_yaml(path: Path, problems: list[Problem]) -> yaml.Node | None:
     """The root node of a file, or None where it is empty or cannot be read."""
     try:

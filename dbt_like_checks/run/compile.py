@@ -9,13 +9,14 @@ from functools import cache, cached_property, partial
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.sql.visitors import iterate
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
 from dbt_like_checks.database.dialects import Dialect, written
 from dbt_like_checks.database.tables import Tables
 from dbt_like_checks.errors import CannotCompile
 from dbt_like_checks.parse.project import DataTest, Relation, Singular
-from dbt_like_checks.tests.generic.tested import Purpose, Table, Tested
+from dbt_like_checks.tests.generic.tested import Purpose, Table, Tested, one_if
 from dbt_like_checks.tests.registry import GenericTest, Registry
 
 Restriction = Callable[[Mapping[str, sa.ColumnElement[Any]], Dialect], sa.ColumnElement[bool] | None]
@@ -25,6 +26,7 @@ Like ``where`` it applies to the tested table only. Bind the values in it.
 """
 
 COUNT = "count(*)"
+FEW_VALUES = 5  # of a list
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,12 @@ def _no_part() -> None:
 
 def _part_of(generic: GenericTest, tested: Tested, test: DataTest) -> Part | None:
     table = tested.table.from_clause
-    if tested.rows is table and generic.in_pass is not None:
-        number = generic.in_pass(tested, **test.arguments)
-        return None if number is None else Part(table, number)
     # The same test on the whole table, and which of its rows are meant as one condition more.
     on_all = replace(tested, rows=table)
+    if generic.in_pass is not None:
+        number = generic.in_pass(on_all, **test.arguments)
+        if number is not None:
+            return Part(table, number)
     rows = _failing_rows(generic, on_all, test)
     try:
         failing, tables = rows.whereclause, rows.get_final_froms()
@@ -135,6 +138,8 @@ def _part_of(generic: GenericTest, tested: Tested, test: DataTest) -> Part | Non
     if failing is None or tables != [table] or any(isinstance(e, sa.Select) for e in iterate(failing)):
         return None
     meant = sa.and_(*tested.conditions, failing)
+    if tested.dialect is Dialect.SQLITE:
+        meant = replacement_traverse(meant, {}, _one_by_one)
     number = sa.func.count().filter(meant)
     # No limit, nothing but columns of one table: else it would differ from one of these.
     plain = sa.select(*rows.selected_columns).where(failing)
@@ -146,7 +151,18 @@ def _part_of(generic: GenericTest, tested: Tested, test: DataTest) -> Part | Non
         return Part(table, number, exact=False)
     of_null = sa.func.count().filter(sa.and_(on_all.column.is_(None), meant))
     values = sa.func.count(on_all.column.distinct()).filter(meant)
-    return Part(table, values + sa.case((of_null > 0, 1), else_=0))
+    return Part(table, values + one_if(of_null > sa.literal_column("0")))
+
+
+def _one_by_one(element: Any, **_: Any) -> sa.ColumnElement[bool] | None:
+    # SQLite makes a table of the values of a list, in which looking one up takes as long as comparing five.
+    if not isinstance(element, sa.BinaryExpression) or element.operator is not operators.not_in_op:
+        return None
+    listed = element.right.element if isinstance(element.right, sa.sql.elements.Grouping) else None
+    values = list(listed.clauses) if isinstance(listed, sa.sql.elements.ClauseList) else []
+    if not 0 < len(values) <= FEW_VALUES or not all(isinstance(each, sa.BindParameter) for each in values):
+        return None
+    return sa.and_(*[element.left != value for value in values])
 
 
 def _key_of(tested: Tested, repeated: sa.Select[Any]) -> Key:

@@ -74,7 +74,8 @@ class Keys(Scan):
         # Others may not come back from the driver as exactly what they are.
         if len(values) > MOST_VALUES or not all(isinstance(value, int | str) for value in values):
             return {}
-        repeats = sa.or_(column.is_(None), column.in_([literal(value) for value in values]))
+        among = [column.in_([literal(value) for value in values])] if values else []
+        repeats = sa.or_(column.is_(None), *among)
         found = {self.of_column: len(values)}
         for index, other in self.keys.items():
             if index != self.of_column:

@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from dbt_like_checks.errors import DataTestError, did_you_mean
 
 GROUP = "dbt_like_checks.tests"
+PREFERRED = "dbt_utils"  # where it and dbt_expectations have a test of one name, which stands alone
 UsesColumn = Literal["required", "optional", "none"]
 FailingRows = Callable[..., sa.Select[Any]]
 InPass = Callable[..., sa.ColumnElement[Any] | None]
@@ -39,9 +40,10 @@ class GenericTest:
     """A generic test: its name, the function that selects failing rows, and how they are counted.
 
     ``column`` says whether it is on a column. ``count`` is the SQL of the failure count over the
-    failing rows, dbt's ``fail_calc``. ``in_pass``, called as ``function`` is, gives that count as an
-    aggregate over the table, to be asked for together with others; None where there is none. ``key``: the
-    rows are those whose values of some columns repeat, selected first.
+    failing rows, dbt's ``fail_calc``. ``in_pass``, called as ``function`` is but with the whole table as
+    its rows, gives that count as an aggregate over the table, to be asked for together with others, of the
+    rows that meet the test's ``conditions``; None where there is none. ``key``: the rows are those whose
+    values of some columns repeat, selected first.
     """
 
     name: str
@@ -112,6 +114,8 @@ class Registry:
         bare = [test for test in self._by_name.values() if test.name == name]
         if len(bare) == 1:
             return bare[0]
+        if {test.package for test in bare} == {PREFERRED, "dbt_expectations"}:
+            return self._by_name[f"{PREFERRED}.{name}"]
         if bare:
             names = " or ".join(sorted(test.qualified_name for test in bare))
             raise LookupError(f"the test {name!r} is in several packages: write {names}")

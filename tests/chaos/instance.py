@@ -92,7 +92,7 @@ def an_instance(folder: Path, seed: int, *, questions: int, postgresql: bool) ->
         "BEACON_CATALOG": str(a_catalog(folder, questions)),
         "BEACON_ALERT_INTERVAL_SECONDS": "2",
     }
-    for code, said in at_once(env, "cancel", "none"):
+    for code, said in at_once(env, *[("cancel", "none")] * 3):
         assert (code, "unknown job 'none'" in said) == (2, True), said
     _shorten_intervals(Path(env["DAGSTER_HOME"]) / "dagster.yaml")
     before = dict(os.environ)
@@ -108,18 +108,18 @@ def an_instance(folder: Path, seed: int, *, questions: int, postgresql: bool) ->
         os.environ.update(before)
 
 
-def at_once(env: dict[str, str], *arguments: str, commands: int = 3) -> list[tuple[int, str]]:
-    """Let several commands begin at the same moment; exit code and last output of each.
+def at_once(env: dict[str, str], *commands: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Let several commands begin at the same moment; exit code and last words of each.
 
     Where they find nothing, each would make the instance.
     """
     started = [
         subprocess.Popen(
-            [BEACON, *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [BEACON, *command], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        for _ in range(commands)
+        for command in commands
     ]
-    said = [command.communicate(timeout=300)[1] for command in started]
+    said = [command.communicate(timeout=600)[1] for command in started]
     return [(command.returncode, text) for command, text in zip(started, said, strict=True)]
 
 

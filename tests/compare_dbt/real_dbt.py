@@ -33,9 +33,9 @@ def prepare(folder: Path, models: Iterable[str]) -> Path:
     The models' tables exist, and are tested without ever being built.
     """
     project = Path(shutil.copytree(SKELETON, folder / "project"))
-    if published := os.environ.get("DBT_PACKAGES"):  # a folder with checkouts of both
-        for name in ("dbt_utils", "dbt_expectations"):
-            shutil.rmtree(project / "packages" / name)
+    if published := os.environ.get("DBT_PACKAGES"):  # a folder with checkouts of all three
+        for name in ("dbt_utils", "dbt_expectations", "dbt_date"):
+            shutil.rmtree(project / "packages" / name, ignore_errors=True)
             shutil.copytree(Path(published) / name, project / "packages" / name)
     (project / "models").mkdir()
     for model in models:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Counts, Job
 
+TOLD = 3  # lines on what came, below the matrix; the page has all
+
 
 SAME_COMMAND = "the same command"
 
@@ -82,7 +84,7 @@ def _follow_with_progress(
         bar = progress.add_task("asking")
         printed: set[str] = set()
 
-        def tell(counts: Counts, waiting: str | None) -> None:
+        def show(counts: Counts, waiting: str | None) -> None:
             daemon.ensure()
             if waiting is not None and waiting not in printed:
                 printed.add(waiting)
@@ -90,19 +92,24 @@ def _follow_with_progress(
             settled = sum(n for word, n in counts.by_status.items() if Status(word).is_terminal)
             progress.update(bar, completed=settled, total=counts.executions)
 
-        follow(asked, ledger, instance, catalog, tell)
+        follow(asked, ledger, instance, catalog, show)
 
 
 def report_and_exit(
-    job: Job, ledger: Ledger, catalog: Catalog, instance: DagsterInstance, as_json: bool
+    job: Job, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, as_json: bool
 ) -> NoReturn:
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.findings.page import write_page_of
+    from beacon_pipeline.findings.page.words import described
+    from beacon_pipeline.findings.rows import answer_rows
     from beacon_pipeline.findings.subject import Subject
+    from beacon_pipeline.findings.summary import summarized
     from beacon_pipeline.monitoring.alerts.tick import reported
 
-    report_metrics(instance, ledger, catalog)
+    report_metrics(ledger, instance, catalog)
     report = report_of(ledger, instance, catalog, job)
     print_report(report, as_json)
+    for line in described(summarized(answer_rows(ledger, [job])))[:TOLD]:
+        click.echo(line, err=as_json)
     click.echo(f"page: {write_page_of(ledger, Subject((job,)), alerts=reported(instance))}", err=as_json)
     sys.exit(0 if report.all_completed else 1)

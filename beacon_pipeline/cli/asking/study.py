@@ -210,7 +210,7 @@ def _ask(file: Path, ledger: Ledger, catalog: Catalog, planned: Study, look: Loo
         launch = partial(ask_look, ledger, instance, catalog, planned, look, actor=actor)
         goes_on = f"`beacon study run {file}`"
         launch_and_follow(launch, ledger, instance, catalog, goes_on=goes_on)
-        report_metrics(instance, ledger, catalog)
+        report_metrics(ledger, instance, catalog)
 
 
 def _registration_lines(done: Registration) -> Iterator[str]:
@@ -240,7 +240,7 @@ def _finding_lines(found: Sequence[Finding]) -> Iterator[str]:
     from beacon_pipeline.escaping import visible
 
     if not found:
-        yield "no look has ended: nothing can be said yet"
+        yield "no look has ended: there is no finding yet"
     for finding in found:
         yield visible(f"{finding.claim}: {finding.sentence()}")
 
@@ -256,6 +256,11 @@ def _check_lines(found: Check) -> Iterator[str]:
     )
     unpriced = f"; no price for the GPU of {', '.join(cost.unpriced)}" if cost.unpriced else ""
     yield f"about {cost.gpu_minutes:,.0f} GPU minutes, ${cost.dollars:,.2f}{unpriced}"
+    yield from (
+        f"a call of {model} may take {seconds:,.0f} s, longer than its timeout_seconds: ask fewer samples in "
+        "more blocks, or raise it in models.yaml"
+        for model, seconds in cost.too_long.items()
+    )
     yield from (f"  assumed for the {what}: {how}" for what, how in assumptions_of(planned).items())
     for claim in found.claims:
         if claim.why_not is not None:

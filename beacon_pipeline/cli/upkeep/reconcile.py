@@ -81,6 +81,7 @@ def _as_json(passes: Sequence[Pass]) -> dict[str, object]:
     looks = [
         {
             "healed": seen.by_healing,
+            "settled": seen.settled,
             "runs": len(seen.runs),
             "waiting": seen.waiting,
             "given_up": seen.gave_up,
@@ -94,7 +95,9 @@ def _as_json(passes: Sequence[Pass]) -> dict[str, object]:
 def _told(passes: Sequence[Pass]) -> str:
     lines = []
     for number, seen in enumerate(passes, start=1):
-        found = ", ".join(f"{count} to {word.replace('_', ' ')}" for word, count in seen.by_healing.items())
+        parts = [f"{count} to {word.replace('_', ' ')}" for word, count in seen.by_healing.items()]
+        parts += [f"{seen.settled} settled that left the catalog"] if seen.settled else []
+        found = ", ".join(parts)
         runs = f" in {len(seen.runs)} runs" if seen.runs else ""
         waiting = f"; {seen.waiting} wait for a provider that cannot be asked now" if seen.waiting else ""
         spent = f"; {seen.gave_up} given up, see `beacon status`" if seen.gave_up else ""

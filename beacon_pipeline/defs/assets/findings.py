@@ -19,7 +19,6 @@ from beacon_pipeline.findings.shown import of_comparison, of_findings, of_scorec
 from beacon_pipeline.findings.subject import findings_of, subject_named
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
-from beacon_pipeline.monitoring.alerts.tick import reported
 from beacon_pipeline.names import (
     COMPARED_TAG,
     COMPARISONS,
@@ -165,6 +164,8 @@ def _rows(
 def findings_and_page(
     context: dg.AssetExecutionContext, ledger: dg.ResourceParam[LedgerResource]
 ) -> Iterator[dg.MaterializeResult[None]]:
+    from beacon_pipeline.monitoring.alerts.tick import reported  # with all that sends messages
+
     study, _, version = context.partition_key.rpartition("@")
     with ledger.open() as opened:
         subject = subject_named(opened, study)

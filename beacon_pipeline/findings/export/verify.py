@@ -10,9 +10,11 @@ import base64
 import csv
 import hashlib
 import json
+import lzma
 import math
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,7 +24,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pydantic
 
+from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.catalog.study import Study
 from beacon_pipeline.catalog.study_plan import study_on_record
 from beacon_pipeline.errors import BeaconError
@@ -39,6 +43,8 @@ FORMULAS = {1: tuple(start for start in FORMULA if start != "\n"), FORMAT: FORMU
 # Computed figures are equal where they agree so far: processors differ in the last digits of a sum.
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
 NAMED = 20  # differing lines of one file that are named
+# What zipfile raises of a file that is none, is damaged, encrypted, or packed in a way that it does not know.
+UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
 LARGEST = 64 * 2**30  # bytes that a zip file may unpack to
 
 
@@ -61,7 +67,8 @@ def verified(target: str) -> list[str]:
             plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
             record = _record(plan)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            return [*wrong, f"plan.json cannot be read: {type(error).__name__}: {error}"]
+            reason = " ".join(str(error).split())[:200]
+            return [*wrong, f"plan.json cannot be read: {type(error).__name__}: {reason}"]
         formula = FORMULAS.get(plan.get("format"), FORMULA)
         return wrong + list(_plan(folder, plan, record)) + list(_figures(folder, record, formula))
 
@@ -92,7 +99,7 @@ def _unpack(system: Any, path: str, folder: Path) -> None:
             if named := [entry.filename for entry in entries if not _is_plain(entry.filename)]:
                 raise NoExport(f"{path} is no export: it holds {named[0]!r}")
             packed.extractall(folder)
-    except zipfile.BadZipFile as error:
+    except UNREADABLE_ZIP as error:
         raise NoExport(f"{path} is no zip file that can be read: {error}") from None
 
 
@@ -136,6 +143,13 @@ def _as_written(folder: Path, table: tables.Table) -> tables.Table | None:
 
 
 def _record(plan: Mapping[str, Any]) -> StudyRecord | None:
+    """The registered study. Raises KeyError, TypeError and ValueError where plan.json is another thing."""
+    if not isinstance(plan["format"], int):
+        raise TypeError("its format is no number")
+    for job in plan["jobs"]:
+        if not isinstance(job["job"], str):
+            raise TypeError("a job has no name")
+        Plan.of(job["plan"])
     kept = plan["study"]
     if kept is None:
         return None
@@ -148,14 +162,10 @@ def _record(plan: Mapping[str, Any]) -> StudyRecord | None:
         )
         for one in kept["evidence"]
     ]
-    return StudyRecord(
-        kept["study"],
-        kept["version"],
-        kept["hash"],
-        kept["content"],
-        datetime.fromisoformat(kept["registered_at"]),
-        tuple(evidence),
-    )
+    names = ("study", "version", "hash", "content")
+    values = {name: kept[name] for name in names}
+    values |= {"registered_at": datetime.fromisoformat(kept["registered_at"]), "evidence": tuple(evidence)}
+    return pydantic.TypeAdapter(StudyRecord).validate_python(values)
 
 
 def _plan(folder: Path, plan: Mapping[str, Any], record: StudyRecord | None) -> Iterator[str]:

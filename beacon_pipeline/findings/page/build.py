@@ -18,7 +18,7 @@ from markupsafe import Markup
 from beacon_pipeline import environment
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.escaping import visible
-from beacon_pipeline.findings.packed import compressed
+from beacon_pipeline.findings.packed import compressed, compressed_bytes, packed_texts
 from beacon_pipeline.findings.page import words
 from beacon_pipeline.findings.page.plots import plots_of
 from beacon_pipeline.findings.page.record import packed_rows, paths_of, record_of
@@ -75,7 +75,8 @@ def page_of(
     summary = summarized(own_rows)
     # Several jobs of a study are one side of the page; what it is beside stands first, as the older one.
     sides = [others.name, subject.name] if others else [subject.name]
-    record = record_of(rows, texts, _about(rows, sides))
+    listed, codes = packed_texts(list(texts))
+    record = record_of(rows, _about(rows, sides)) | {"texts": listed}
     record["columns"]["job"] = {
         "values": sides,
         "codes": [sides.index(subject.name) if row["job"] in own else 0 for row in rows],
@@ -93,6 +94,7 @@ def page_of(
         plots=plots_of(ledger, subject, summary, (others.name, sides_of(other_rows)) if others else None),
         footer=words.FOOTER,
         data=compressed(record),
+        texts=compressed_bytes(codes),
         paths=compressed(paths_of(ledger, jobs, rows, alerts)),
     )
 
@@ -139,7 +141,7 @@ def _rendered(**values: Any) -> str:
         ]
     )
     # Its own files and base64 are no text to escape; all else is.
-    trusted = {name: Markup(values.pop(name)) for name in ("data", "paths")}
+    trusted = {name: Markup(values.pop(name)) for name in ("data", "texts", "paths")}
     return _template().render(
         policy=policy,
         style=Markup(style),

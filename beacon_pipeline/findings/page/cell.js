@@ -147,7 +147,7 @@ class Cell {
       records.get("output_tokens", i) === null ? null : `${records.get("output_tokens", i)} tokens`];
     const head = make("p", { className: "group-head" },
       make("span", { className: `state ${stateOf(records, i)}` }, `${sign} ${word}`),
-      ` ${details.filter(Boolean).join(" · ")}`);
+      ["", ...details.filter(Boolean)].join(" · "));
     const marked = this.marking && text !== null && reference !== null ? differences(reference, text) : null;
     const unlike = marked !== null && commonShare(marked) < COMMON_SHARE;
     if (unlike) head.append(make("strong", {}, " · another text"));
@@ -243,7 +243,7 @@ function pathOf(records, paths, i, side) {
       `${c.status ?? "not ended"}${code ? `, ${code}` : ""}`));
   });
   const alerts = (paths.alerts[i] ?? []).map(([since, until, what]) =>
-    make("li", { className: "why" }, visible(`alert about this partition: ${what}, since ${moment(since)}, ` +
+    make("li", { className: "why" }, visible(`alert: ${what}, since ${moment(since)}, ` +
       `${until === null ? "open when this page was written" : `until ${moment(until)}`}`)));
   const id = `execution ${records.get("execution", i)} · seed ${records.get("seed", i) ?? "–"}` +
     `${records.get("out_of_block", i) ? " · left its block" : ""}`;

@@ -2,12 +2,14 @@
 
 const byId = (id) => document.getElementById(id);
 
-async function unpacked(id) {
-  const letters = byId(id).textContent.trim();
-  const bytes = Uint8Array.from(atob(letters), (letter) => letter.charCodeAt(0));
-  const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(plain).text());
+function unpacking(id) {
+  const element = byId(id);
+  const bytes = Uint8Array.from(atob(element.textContent.trim()), (letter) => letter.charCodeAt(0));
+  element.remove();
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
 }
+const unpacked = async (id) => unpacking(id).json();
+const unpackedBytes = async (id) => new Uint8Array(await unpacking(id).arrayBuffer());
 
 // An element with properties, attributes (as `aria-…`, `data-…`) and children; strings become text.
 function make(tag, properties = {}, ...children) {
@@ -61,11 +63,38 @@ function shownText(parts, className = "text") {
   return make("div", {}, holder, more);
 }
 
+// Texts as codes of their words (`packed.packed_texts`), spelled out when they are asked for.
+class Texts {
+  constructor({ words, sizes }, codes) {
+    Object.assign(this, { words, codes, size: sizes.length, spelled: new Array(sizes.length) });
+    this.starts = new Uint32Array(sizes.length + 1);
+    sizes.forEach((size, place) => (this.starts[place + 1] = this.starts[place] + size));
+  }
+
+  at(place) {
+    return (this.spelled[place] ??= this.#spell(this.starts[place], this.starts[place + 1]));
+  }
+
+  #spell(start, end) {
+    const { words, codes } = this;
+    let text = "";
+    for (let i = start; i < end; i += 1) {
+      const lead = codes[i];
+      if (lead < 128) text += words[lead];
+      else if (lead < 240) text += words[128 + ((lead - 128) << 8) + codes[++i]];
+      else if (lead < 255) text += words[28800 + ((lead - 240) << 16) + (codes[++i] << 8) + codes[++i]];
+      else text += words[1011840 + (codes[++i] << 16) + (codes[++i] << 8) + codes[++i]];
+    }
+    return text;
+  }
+}
+
 class Records {
-  constructor(packed) {
+  constructor(packed, codes) {
     Object.assign(this, packed.about);
     this.columns = packed.columns;
-    this.texts = packed.texts;
+    this.texts = new Texts(packed.texts, codes);
+    this.lower = [];
     this.size = packed.columns.execution.codes.length;
   }
 
@@ -76,7 +105,7 @@ class Records {
 
   text(name, row) {
     const place = this.get(name, row);
-    return place === null ? null : this.texts[place];
+    return place === null ? null : this.texts.at(place);
   }
 
   values(name) {
@@ -86,13 +115,18 @@ class Records {
   // The places of texts that hold this, whatever the case.
   textsWith(wanted) {
     const [found, needle] = [new Set(), wanted.toLowerCase()];
-    this.lowered().forEach((text, place) => text.includes(needle) && found.add(place));
+    this.lowerUntil(() => false);
+    this.lower.forEach((text, place) => text.includes(needle) && found.add(place));
     return found;
   }
 
-  lowered() {
-    this.lower ??= this.texts.map((text) => text.toLowerCase());
-    return this.lower;
+  // Make texts ready to be searched until it is time to stop; whether all are.
+  lowerUntil(stop) {
+    while (this.lower.length < this.texts.size) {
+      if (stop()) return false;
+      this.lower.push(this.texts.at(this.lower.length).toLowerCase());
+    }
+    return true;
   }
 }
 

@@ -15,7 +15,7 @@ function differences(reference, text) {
   let end = 0;
   while (end < a.length - start && end < b.length - start && a.at(-1 - end) === b.at(-1 - end)) end += 1;
   const middle = edits(a.slice(start, a.length - end), b.slice(start, b.length - end));
-  return joined([
+  return gathered([
     ...a.slice(0, start).map((word) => ["same", word]),
     ...middle,
     ...(end ? a.slice(-end).map((word) => ["same", word]) : []),
@@ -68,6 +68,31 @@ function commonShare(parts) {
     parts.filter(([kind]) => kinds.includes(kind)).reduce((sum, [, text]) => sum + text.replace(/\W/gu, "").length, 0);
   const longer = Math.max(length("same", "added"), length("same", "missing"));
   return longer ? length("same") / longer : 1;
+}
+
+// Changed words with nothing but spaces and punctuation between them become one change: what was there as a
+// whole, then what stands in its place. Word by word, two sentences could not be read.
+function gathered(parts) {
+  const found = [];
+  let [missing, added, between] = ["", "", ""];
+  const flush = () => {
+    found.push(["missing", missing], ["added", added], ["same", between]);
+    [missing, added, between] = ["", "", ""];
+  };
+  for (const [kind, word] of parts) {
+    if (kind !== "same") {
+      [missing, added, between] = [missing + between, added + between, ""];
+      if (kind === "missing") missing += word;
+      else added += word;
+    } else if ((missing || added) && !/[\p{L}\p{N}]/u.test(word)) {
+      between += word;
+    } else {
+      flush();
+      found.push(["same", word]);
+    }
+  }
+  flush();
+  return joined(found.filter(([, text]) => text));
 }
 
 function joined(parts) {

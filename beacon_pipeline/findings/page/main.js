@@ -44,6 +44,13 @@ function later(work, milliseconds) {
   };
 }
 
+// Work in the pauses of a person until it says that it is done.
+function whenIdle(work) {
+  requestIdleCallback((deadline) => {
+    if (!work(deadline)) whenIdle(work);
+  });
+}
+
 function followFilters(matrix, table) {
   const show = () => {
     table.clear().rows.add(matrix.apply()).draw();
@@ -67,7 +74,6 @@ function followFilters(matrix, table) {
     show();
   }, 80);
   byId("filter-text").addEventListener("input", search);
-  byId("filter-text").addEventListener("focus", () => matrix.records.lowered(), { once: true });
   byId("filters").addEventListener("reset", () => setTimeout(() => {
     for (const name of Object.keys(matrix.filters)) matrix.filters[name] = "";
     for (const name of Object.keys(matrix.only)) matrix.only[name] = false;
@@ -122,8 +128,8 @@ async function start() {
   byId("theme").hidden = false;
   byId("theme").addEventListener("click", turnTheme);
   setTheme(THEMES.includes(kept("beacon-theme")) ? kept("beacon-theme") : "auto");
-  const records = new Records(await unpacked("data"));
-  byId("data").remove();
+  const [packed, codes] = await Promise.all([unpacked("data"), unpackedBytes("texts")]);
+  const records = new Records(packed, codes);
   const matrix = new Matrix(records);
   fillChoices(records);
   byId("matrix-section").hidden = false;
@@ -136,6 +142,7 @@ async function start() {
   window.addEventListener("hashchange", () => openAddressed(matrix, cell));
   openAddressed(matrix, cell);
   document.documentElement.dataset.ready = String(performance.now());
+  whenIdle((deadline) => records.lowerUntil(() => deadline.timeRemaining() < 2));
 }
 
 start().catch((error) => {

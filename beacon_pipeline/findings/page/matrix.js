@@ -113,8 +113,9 @@ function cellOf(records, members) {
   for (const i of members) counts.set(stateOf(records, i), (counts.get(stateOf(records, i)) ?? 0) + 1);
   const texts = new Set(members.map((i) => records.get("answer", i)).filter((place) => place !== null));
   const holder = make("span", { className: "states" });
-  for (const [state, count] of counts) {
-    const [sign, word] = KINDS[state];
+  for (const [state, [sign, word]] of Object.entries(KINDS)) {
+    const count = counts.get(state);
+    if (!count) continue;
     const many = members.length > 1;
     holder.append(
       make("span", { className: `state ${state}` },

@@ -10,6 +10,7 @@ from beacon_pipeline.findings.packed import column, columns
 from beacon_pipeline.findings.rows import PROVENANCE, TEXTS, answer_rows
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Job
+from beacon_pipeline.ledger.status import AnswerKind
 from beacon_pipeline.monitoring.alerts.causes import wording_of
 from beacon_pipeline.monitoring.alerts.past import AlertSpan
 
@@ -20,6 +21,7 @@ _SHOWN = (
     *("status", "finish_reason", "failure_code", "output_tokens", "usable", "out_of_block"),
     *("label", "label_method"),
 )
+WITHOUT_TEXT = (AnswerKind.EMPTY.value, AnswerKind.UNFINISHED.value)
 _ALSO_RAN = ("executed_region", "cold_start", "temperature", "top_p", "max_new_tokens")
 
 
@@ -49,14 +51,14 @@ def packed_rows(ledger: Ledger, jobs: Sequence[Job]) -> tuple[list[Row], Texts]:
     return rows, texts
 
 
-def record_of(rows: Sequence[Row], texts: Texts, about: Mapping[str, Any]) -> Row:
-    """What the page's script reads: `about` and the columns of the rows."""
+def record_of(rows: Sequence[Row], about: Mapping[str, Any]) -> Row:
+    """What the page's script reads: `about` and the columns of the rows; of a text its place among all."""
     ran = [name for name in (*PROVENANCE, *_ALSO_RAN) if any(row[name] is not None for row in rows)]
     packed = columns(rows, (*_SHOWN, *ran))
     packed["kind"] = column(row["kind"] for row in rows)
     for name in TEXTS:
         packed[name] = column(row[f"{name}_place"] for row in rows)
-    return {"about": {**about, "provenance": ran}, "columns": packed, "texts": list(texts)}
+    return {"about": {**about, "provenance": ran}, "columns": packed}
 
 
 def paths_of(
@@ -100,18 +102,26 @@ def paths_of(
 
 def _alerts(alerts: Iterable[AlertSpan], rows: Sequence[Row]) -> dict[int, list[list[Any]]]:
     """Of the rows that were reported on: since when, until when, and what. A partition's are its rows';
-    one of no job is about whatever had been asked by then."""
+    one of no job is about whatever had been asked by then; a finding about a model's answers to a question is
+    about all that have no text."""
     of_partition: dict[str, list[AlertSpan]] = {}
     for alert in alerts:
         of_partition.setdefault(alert.subject, []).append(alert)
     found: dict[int, list[list[Any]]] = {}
     for number, row in enumerate(rows) if of_partition else ():
-        for one in of_partition.get(key_of(Cell(row["region"], row["model"], row["question"])), ()):
-            if one.job == row["job"] or (one.job is None and one.since >= row["queued_at"]):
-                what = wording_of(one.cause)
-                found.setdefault(number, []).append(
-                    [_milliseconds(one.since), _milliseconds(one.until), f"{what.subject} {what.says}"]
-                )
+        partition = key_of(Cell(row["region"], row["model"], row["question"]))
+        about = [
+            one
+            for one in of_partition.get(partition, ())
+            if one.job == row["job"] or (one.job is None and one.since >= row["queued_at"])
+        ]
+        if row["kind"] in WITHOUT_TEXT:
+            about += of_partition.get(partition.partition(":")[2], ())
+        for one in about:
+            what = wording_of(one.cause)
+            found.setdefault(number, []).append(
+                [_milliseconds(one.since), _milliseconds(one.until), f"{what.subject} {what.says}"]
+            )
     return found
 
 

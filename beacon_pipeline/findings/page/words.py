@@ -101,16 +101,19 @@ def _decoding(rows: Sequence[Row]) -> str:
 def described(summary: Summary) -> list[str]:
     """What came, without a claim."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(summary.kinds.items(), key=lambda k: -k[1]))
-    lines = [
-        f"Texts differ between regions in {summary.differing} of {summary.comparable} comparable rows "
-        f"(model × question × prompt)."
-    ]
+    lines = []
+    if summary.comparable:
+        lines.append(
+            f"Texts differ between regions in {summary.differing} of {summary.comparable} comparable rows "
+            "(model × question × prompt)."
+        )
     if summary.prompts_comparable:
         lines.append(
             f"Texts differ between prompts in {summary.prompts_differing} of {summary.prompts_comparable} "
             "(model × question × region): the table shows each prompt in a row of its own."
         )
     lines += [f"Answers by kind (rules): {kinds}."] if kinds else []
+    lines += _refusals_by_region(summary)
     one_prompt = len({one.arm for one in summary.likeness}) < 2
     for one in summary.likeness:
         if one.between is not None:
@@ -118,6 +121,15 @@ def described(summary: Summary) -> list[str]:
             within = "" if one.within is None else f", within a region {one.within:.2f}"
             lines.append(f"{one.model}{prompt}: likeness of texts between regions {one.between:.2f}{within}.")
     return lines[:8]
+
+
+def _refusals_by_region(summary: Summary) -> list[str]:
+    regions = sorted({side.region for side in summary.sides})
+    counted = []
+    for region in regions:
+        sides = [side.refusals for side in summary.sides if side.region == region]
+        counted.append(f"{region} {sum(s.part for s in sides)} of {sum(s.whole for s in sides)}")
+    return [f"Refusals by rules (a label rate): {', '.join(counted)}."] if len(regions) > 1 else []
 
 
 def beside(
@@ -150,6 +162,12 @@ def unanswerable(summary: Summary, findings: Sequence[Finding]) -> list[str]:
         for each in findings
         if each.verdict == Verdict.NOT_ANSWERABLE and Qualifier.OLDER_ANSWERS not in each.qualifiers
     ]
+    open_claims = [each for each in findings if each.verdict == Verdict.INCONCLUSIVE]
+    lines += [
+        f"{each.claim}, {each.model}: whether there is a difference or none; it was inconclusive."
+        for each in open_claims
+        if Qualifier.OLDER_ANSWERS not in each.qualifiers
+    ]
     arms = {side.arm for side in summary.sides}
     if not findings:
         lines.append("Whether any difference is more than chance: nothing was planned, so nothing is tested.")
@@ -165,6 +183,7 @@ def unanswerable(summary: Summary, findings: Sequence[Finding]) -> list[str]:
         lines.append(f"Anything about other questions: {few}.")
     if summary.lost:
         lines.append(f"What the {summary.lost} lost answers would have been.")
+    lines.append("Anything about other models, regions, prompts, languages or times than these.")
     return lines
 
 

@@ -35,7 +35,8 @@ class Group(NamedTuple):
 def similarity(texts: Sequence[str], cap: int = CAP) -> Numbers:
     """The kernel of these texts, 0 to 1, of each text's first ``cap`` characters."""
     different, place = np.unique(np.array([text[:cap] for text in texts], dtype=object), return_inverse=True)
-    kernel: Numbers = likenesses(different.tolist(), different.tolist(), cap)[np.ix_(place, place)]
+    each = different.tolist()
+    kernel: Numbers = likenesses(each, each, cap)[np.ix_(place, place)]
     return kernel
 
 

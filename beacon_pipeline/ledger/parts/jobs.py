@@ -145,7 +145,7 @@ class Jobs(Part):
         def read(connection: sa.Connection) -> list[tuple[Job, int]]:
             found = [dict(row) for row in connection.execute(query).mappings()]
             counts = [row.pop("executions") for row in found]
-            return list(zip(map(rows.job_from, found), counts, strict=True))
+            return [(rows.job_from(row), count) for row, count in zip(found, counts, strict=True)]
 
         return self._database.read(read)
 

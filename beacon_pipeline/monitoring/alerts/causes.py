@@ -35,7 +35,10 @@ class Wording:
 
 WORDINGS: Mapping[str, Wording] = {
     RUN_FAILED: Wording(
-        "run", "failed", "open the run: its error names each partition; the sensor retries within the budget"
+        # Executions without an answer have alerts of their own: this is a run that broke for another cause.
+        "run",
+        "failed",
+        "open the run and remove the cause that its error names; what it left open is healed by itself",
     ),
     TICK_FAILED: Wording(
         "automation", "failing", "open the sensor or schedule in the UI and read its newest tick's error"

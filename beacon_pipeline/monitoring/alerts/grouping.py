@@ -66,7 +66,7 @@ class JobHealed:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that is wrong by a cause at this moment; nothing can be said of ``undecided`` jobs."""
+    """Everything that is wrong by a cause at this moment; ``undecided`` jobs are not judged."""
 
     cause: str
     found: tuple[Failing, ...] = ()
@@ -98,7 +98,8 @@ class Alert:
     link: str
     is_level: bool = False
     is_finding: bool = False
-    open: dict[str, datetime] = field(default_factory=dict)  # subject: when it was found, or last seen
+    open: dict[str, datetime] = field(default_factory=dict)  # subject: when it was found
+    seen: dict[str, datetime] = field(default_factory=dict)  # a finding's subject: when it was last seen
     untold: dict[str, NewSubject] = field(default_factory=dict)  # by subject; it may have healed since
     told_at: datetime | None = None
     notices: int = 0
@@ -146,14 +147,14 @@ class Notice:
 
     @property
     def id(self) -> str:
-        """The same however often it is sent, so that a receiver can tell a repetition."""
+        """The same however often it is sent, so that a receiver recognizes a repetition."""
         return f"{self.alert}-{self.number}"
 
 
 def advance(
     alerts: Iterable[Alert], observations: Iterable[Observation], now: datetime
 ) -> tuple[list[Alert], list[Notice]]:
-    """The alerts after these observations, given in the order in which they were made, and what to tell.
+    """The alerts after these observations, given in the order in which they were made, and what to report.
 
     Every subject found wrong is reported exactly once until it has healed; every alert that was reported
     is closed by exactly one notice, unless all it held was found wrong again in a later job,
@@ -181,16 +182,19 @@ class _AlertSet:
         self._alerts: dict[tuple[str, str | None], Alert] = {}
         self._holder: dict[tuple[str, str], Alert] = {}  # who holds a subject that may move between jobs
         for alert in alerts:
-            copy = replace(alert, open=dict(alert.open), untold=dict(alert.untold), growing=False)
+            copy = replace(
+                alert, open=dict(alert.open), untold=dict(alert.untold), seen=dict(alert.seen), growing=False
+            )
             self._alerts[alert.cause, alert.job] = copy
             self._forget_old(copy)
             if not copy.is_level:
                 self._holder |= {(copy.cause, subject): copy for subject in copy.open}
 
     def _forget_old(self, alert: Alert) -> None:
-        old = [subject for subject, since in alert.open.items() if self._is_old(since)]
+        old = [s for s, since in alert.open.items() if self._is_old(alert.seen.get(s, since))]
         for subject in old:
             del alert.open[subject]
+            alert.seen.pop(subject, None)
         alert.unwatched += 0 if alert.is_finding else len(old)
 
     def _is_old(self, since: datetime) -> bool:
@@ -251,14 +255,14 @@ class _AlertSet:
     def close(self) -> tuple[list[Alert], list[Notice]]:
         kept, notices = [], []
         for alert in self._alerts.values():
-            kind = self._what_to_tell(alert)
+            kind = self._what_to_report(alert)
             if kind is not None:
-                notices.append(self._tell(alert, kind))
+                notices.append(self._report(alert, kind))
             if alert.open:
                 kept.append(alert)
         return kept, notices
 
-    def _what_to_tell(self, alert: Alert) -> NoticeKind | None:
+    def _what_to_report(self, alert: Alert) -> NoticeKind | None:
         if not alert.open:
             superseded = not (alert.healed or alert.unwatched or alert.untold)
             return None if superseded else NoticeKind.CLOSED
@@ -270,7 +274,7 @@ class _AlertSet:
             return None
         return NoticeKind.OPENED
 
-    def _tell(self, alert: Alert, kind: NoticeKind) -> Notice:
+    def _report(self, alert: Alert, kind: NoticeKind) -> Notice:
         alert.notices += 1
         notice = Notice(
             alert=alert.id,
@@ -299,7 +303,7 @@ def _see_again(alert: Alert, found: Failing) -> None:
     """A finding that was seen before: it is watched longer, and its place is reported if it is not yet."""
     if not found.seen_in:
         return
-    alert.open[found.subject] = max(alert.open[found.subject], found.at)
+    alert.seen[found.subject] = max(alert.seen.get(found.subject, found.at), found.at)
     news = alert.untold.get(found.subject)
     if news and found.seen_in not in news.seen_in:
         alert.untold[found.subject] = replace(news, seen_in=tuple(sorted({*news.seen_in, found.seen_in})))

@@ -1,8 +1,21 @@
-"""The generic tests that ship: dbt's own four, and the best used of dbt-utils and dbt-expectations."""
+"""The generic tests that ship: dbt's own four, those of dbt-utils, and dbt-expectations' but for one."""
 
 from __future__ import annotations
 
-from dbt_like_checks.tests.generic import comparisons, core, equality, expectations, sequences, utils, values
+from dbt_like_checks.tests.generic import (
+    comparisons,
+    core,
+    distributions,
+    equality,
+    expectations,
+    expressions,
+    recent,
+    sequences,
+    sets,
+    shape,
+    utils,
+    values,
+)
 from dbt_like_checks.tests.registry import GenericTest
 
 SHIPPED: tuple[GenericTest, ...] = (
@@ -13,4 +26,9 @@ SHIPPED: tuple[GenericTest, ...] = (
     *equality.TESTS,
     *expectations.TESTS,
     *values.TESTS,
+    *expressions.TESTS,
+    *recent.TESTS,
+    *sets.TESTS,
+    *shape.TESTS,
+    *distributions.TESTS,
 )

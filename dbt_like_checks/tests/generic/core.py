@@ -78,7 +78,20 @@ def _as_expression(value: Accepted) -> list[sa.ColumnElement[Any]]:
     return [written(str(value)) if value is None or isinstance(value, str) else literal(value)]
 
 
-@generic_test()
+def _orphans_in_pass(tested: Tested, *, to: OtherTable, field: ColumnName) -> sa.ColumnElement[Any] | None:
+    # Where the other column is a number that is the table's key, looking one up is quick on any table.
+    other = tested.other(to)
+    of_type = tested.read_types(other.relation).get(field, "").upper()
+    if tested.dialect is not Dialect.SQLITE or other.key != (field,) or of_type != "INTEGER":
+        return None
+    if tested.column_type.upper() != of_type:
+        return None
+    parents = sa.select(other.from_clause.alias("parent").c[field])
+    orphan = sa.and_(tested.column.is_not(None), tested.column.not_in(parents))
+    return sa.func.count().filter(sa.and_(*tested.conditions, orphan))
+
+
+@generic_test(in_pass=_orphans_in_pass)
 def relationships(tested: Tested, *, to: OtherTable, field: ColumnName) -> sa.Select[Any]:
     """Every value is in a column of another table; NULL need not be. Fails once per row."""
     parent = sa.select(column_of(tested.other(to), field).label("to_field")).subquery("parent")

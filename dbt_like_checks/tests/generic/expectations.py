@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from dbt_like_checks.database.dialects import literal, matches, unescaped, written
 from dbt_like_checks.errors import CannotCompile
-from dbt_like_checks.tests.generic.tested import OneOrMore, Sql, Tested
+from dbt_like_checks.tests.generic.tested import OneOrMore, Sql, Tested, one_if
 from dbt_like_checks.tests.generic.utils import GroupBy
 from dbt_like_checks.tests.registry import generic_test
 
@@ -65,7 +65,7 @@ def expect_column_values_to_match_regex_list(
 ) -> sa.Select[Any]:
     """Every text matches any, or all, of a list; NULL may be. Fails once per row."""
     found = [_matching(tested, flags)(regex) for regex in regex_list]
-    return not_holding(tested, _combined(match_on, found), row_condition)
+    return not_holding(tested, combined(match_on, found), row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -80,7 +80,7 @@ def expect_column_values_to_not_match_regex_list(
 ) -> sa.Select[Any]:
     """Every text is without any, or all, of a list; NULL may be. Fails once per row."""
     absent = [sa.not_(_matching(tested, flags)(regex)) for regex in regex_list]
-    return not_holding(tested, _combined(match_on, absent), row_condition)
+    return not_holding(tested, combined(match_on, absent), row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -114,9 +114,9 @@ def _row_count_in_pass(
     row_condition: str | None,
     strictly: bool,
 ) -> sa.ColumnElement[Any] | None:
-    if group_by or row_condition is not None:
+    if group_by or tested.conditions or row_condition is not None:
         return None
-    return sa.case((sa.not_(_between(sa.func.count(), min_value, max_value, strictly)), 1), else_=0)
+    return one_if(sa.not_(_between(sa.func.count(), min_value, max_value, strictly)))
 
 
 @generic_test(package=PACKAGE, column="none", in_pass=_row_count_in_pass)
@@ -167,7 +167,8 @@ def _matching(tested: Tested, flags: str) -> Callable[[str], sa.ColumnElement[An
     return lambda pattern: matches(tested.dialect, tested.column, unescaped(pattern), flags)
 
 
-def _combined(match_on: MatchOn, conditions: list[sa.ColumnElement[Any]]) -> sa.ColumnElement[Any]:
+def combined(match_on: MatchOn, conditions: list[sa.ColumnElement[Any]]) -> sa.ColumnElement[Any]:
+    """Any of the conditions, or all."""
     return sa.and_(*conditions) if match_on == "all" else sa.or_(*conditions)
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from dbt_like_checks.database.dialects import DatePart, add, as_date, as_timestamp, comparable, literal, now
 from dbt_like_checks.errors import CannotCompile
-from dbt_like_checks.tests.generic.tested import ColumnName, Sql, Tested
+from dbt_like_checks.tests.generic.tested import ColumnName, Sql, Tested, one_if
 from dbt_like_checks.tests.generic.utils import PACKAGE, GroupBy
 from dbt_like_checks.tests.registry import generic_test
 
@@ -35,9 +35,10 @@ def _recency_in_pass(
     ignore_time_component: bool,
     group_by_columns: GroupBy,
 ) -> sa.ColumnElement[Any] | None:
+    if group_by_columns or tested.conditions:
+        return None
     newest, threshold = _recency(tested, field, datepart, interval, dates=ignore_time_component)
-    too_old = sa.or_(newest < threshold, newest.is_(None))
-    return None if group_by_columns else sa.case((too_old, 1), else_=0)
+    return one_if(sa.func.coalesce(newest < threshold, sa.true()))  # named once: it is one aggregate
 
 
 @generic_test(package=PACKAGE, column="none", in_pass=_recency_in_pass)

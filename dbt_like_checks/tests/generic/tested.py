@@ -110,7 +110,7 @@ class Tested:
 
     @property
     def sampling(self) -> bool:
-        """Whether the rows are to be shown, with what tells them apart."""
+        """Whether the rows are to be shown, with their key."""
         return self.purpose is Purpose.SAMPLE
 
     @property
@@ -175,6 +175,14 @@ class Tested:
             return []
         name = self.table.key[0]
         return [sa.func.min(self.rows.c[name]).label(f"first_{name}")]
+
+
+def one_if(condition: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """1 where it holds, otherwise 0: the count of a test that fails once.
+
+    Its numbers are no parameters: of two aggregates that differ in one, a database makes two.
+    """
+    return sa.case((condition, sa.literal_column("1")), else_=sa.literal_column("0"))
 
 
 def column_of(table: Table, name: str) -> sa.ColumnElement[Any]:

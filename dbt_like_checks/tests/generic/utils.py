@@ -12,7 +12,7 @@ import pydantic
 import sqlalchemy as sa
 
 from dbt_like_checks.database.dialects import Dialect, followed_by, literal, written
-from dbt_like_checks.tests.generic.tested import ColumnName, ColumnNames, OneOrMore, Sql, Tested
+from dbt_like_checks.tests.generic.tested import ColumnName, ColumnNames, OneOrMore, Sql, Tested, one_if
 from dbt_like_checks.tests.registry import generic_test
 
 PACKAGE = "dbt_utils"
@@ -72,23 +72,18 @@ def not_empty_string(tested: Tested, *, trim_whitespace: bool = True) -> sa.Sele
     return failing.with_only_columns(text.label(str(tested.column.key))) if tested.storing else failing
 
 
-# PostgreSQL has min and max of these; of a boolean, a UUID or JSON it has none.
-_ORDERED = ("big", "char", "date", "double", "int", "numeric", "real", "small", "text", "time")
-
-
-def _constant_in_pass(tested: Tested, *, group_by_columns: GroupBy = ()) -> sa.ColumnElement[Any] | None:
-    column, of_type = tested.column, tested.column_type.lower()
-    if group_by_columns or (tested.dialect is Dialect.POSTGRESQL and not of_type.startswith(_ORDERED)):
-        return None
-    return sa.case((sa.func.min(column) == sa.func.max(column), 1), else_=0)
-
-
-@generic_test(package=PACKAGE, in_pass=_constant_in_pass)
+@generic_test(package=PACKAGE)
 def not_constant(tested: Tested, *, group_by_columns: GroupBy = ()) -> sa.Select[Any]:
     """There is more than one value, in each group. Fails once per group with exactly one."""
-    groups = tested.all_named(group_by_columns)
-    distinct = sa.func.count(tested.column.distinct())
-    return sa.select(*groups, distinct.label("filler_column")).group_by(*groups).having(distinct == 1)
+    groups, column = tested.all_named(group_by_columns), tested.column
+    if groups:
+        distinct = sa.func.count(column.distinct())
+        return sa.select(*groups, distinct.label("filler_column")).group_by(*groups).having(distinct == 1)
+    # Without groups two that differ are enough: the table need not be read to its end.
+    any_value = sa.select(column).where(column.is_not(None)).limit(1).correlate(None).scalar_subquery()
+    another = sa.exists(sa.select(column).where(column != any_value).correlate(None))
+    one: sa.ColumnElement[int] = sa.literal_column("1")
+    return sa.select(one.label("filler_column")).where(any_value.is_not(None), sa.not_(another))
 
 
 @generic_test(package=PACKAGE)
@@ -105,9 +100,9 @@ def at_least_one(tested: Tested, *, group_by_columns: GroupBy = ()) -> sa.Select
 
 
 def _proportion(tested: Tested) -> sa.ColumnElement[Any]:
-    present = sa.func.sum(sa.case((tested.column.is_(None), 0), else_=1))
     number: Any = sa.REAL() if tested.dialect is Dialect.SQLITE else sa.Numeric(28, 6)
-    return present / sa.cast(sa.func.count(), number)
+    rows = sa.func.nullif(sa.func.count(), sa.literal_column("0"))  # none have no share
+    return sa.func.count(tested.column) / sa.cast(rows, number)
 
 
 def _outside(share: sa.ColumnElement[Any], at_least: float, at_most: float) -> sa.ColumnElement[bool]:
@@ -118,7 +113,7 @@ def _proportion_in_pass(
     tested: Tested, *, at_least: float, at_most: float, group_by_columns: GroupBy
 ) -> sa.ColumnElement[Any] | None:
     outside = _outside(_proportion(tested), at_least, at_most)
-    return None if group_by_columns else sa.case((outside, 1), else_=0)
+    return None if group_by_columns or tested.conditions else one_if(outside)
 
 
 @generic_test(package=PACKAGE, in_pass=_proportion_in_pass)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -11,9 +12,9 @@ from dbt_like_checks.database.dialects import literal, unescaped, written
 from dbt_like_checks.errors import CannotCompile
 from dbt_like_checks.tests.generic.core import AcceptedValues, spelled
 from dbt_like_checks.tests.generic.expectations import PACKAGE, as_stored, not_holding
-from dbt_like_checks.tests.generic.tested import ColumnNames, OneOrMore, OtherTable, Sql, Tested
+from dbt_like_checks.tests.generic.tested import ColumnNames, OneOrMore, Sql, Tested
 from dbt_like_checks.tests.generic.utils import Bound, GroupBy, bound
-from dbt_like_checks.tests.registry import generic_test
+from dbt_like_checks.tests.registry import GenericTest, generic_test
 
 Column = sa.ColumnElement[Any]
 TypeNames = Annotated[tuple[str, ...], OneOrMore, pydantic.Field(min_length=1)]
@@ -30,7 +31,7 @@ def expect_column_values_to_be_between(
     strictly: bool = False,
 ) -> sa.Select[Any]:
     """Every value is within bounds; NULL may be. Fails once per row."""
-    inside = _within(tested.column, min_value, max_value, strictly)
+    inside = within(tested.column, min_value, max_value, strictly)
     return not_holding(tested, inside, row_condition)
 
 
@@ -60,7 +61,7 @@ def expect_column_distinct_values_to_be_in_set(
     column = tested.column
     outside = sa.or_(column.is_(None), column.not_in(spelled(tested, value_set, quote=quote_values)))
     values = sa.select(column.label("value_field"), *tested.first_key()).where(outside).group_by(column)
-    return _where(values, row_condition)
+    return also(values, row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -92,7 +93,7 @@ def expect_compound_columns_to_be_unique(
     ignore_row_if: IgnoreRow = "all_values_are_missing",
     row_condition: Sql | None = None,
 ) -> sa.Select[Any]:
-    """No combination of values occurs twice, but for NULLs as said. Fails once per combination."""
+    """No combination of values occurs twice, but for NULLs as configured. Fails once per combination."""
     columns = [tested.named(name, quoted=quote_columns) for name in column_list]
     return _repeated(tested, columns, ignore_row_if, row_condition)
 
@@ -133,7 +134,7 @@ def expect_column_distinct_count_to_equal(
 ) -> sa.Select[Any]:
     """There are so many different values, in each group. Fails once per group."""
     distinct = sa.func.count(tested.column.distinct())
-    return _aggregated(tested, distinct, distinct == bound(value), group_by, row_condition)
+    return aggregated(tested, distinct, distinct == bound(value), group_by, row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -142,7 +143,7 @@ def expect_column_distinct_count_to_be_greater_than(
 ) -> sa.Select[Any]:
     """There are more different values than this, in each group. Fails once per group."""
     distinct = sa.func.count(tested.column.distinct())
-    return _aggregated(tested, distinct, distinct > bound(value), group_by, row_condition)
+    return aggregated(tested, distinct, distinct > bound(value), group_by, row_condition)
 
 
 @generic_test(package=PACKAGE)
@@ -151,7 +152,7 @@ def expect_column_distinct_count_to_be_less_than(
 ) -> sa.Select[Any]:
     """There are fewer different values than this, in each group. Fails once per group."""
     distinct = sa.func.count(tested.column.distinct())
-    return _aggregated(tested, distinct, distinct < bound(value), group_by, row_condition)
+    return aggregated(tested, distinct, distinct < bound(value), group_by, row_condition)
 
 
 @generic_test(package=PACKAGE, column="none")
@@ -159,38 +160,10 @@ def expect_table_row_count_to_equal(
     tested: Tested, *, value: Bound, group_by: GroupBy = (), row_condition: Sql | None = None
 ) -> sa.Select[Any]:
     """There are so many rows, in each group. Fails once per group."""
-    return _aggregated(tested, sa.func.count(), sa.func.count() == bound(value), group_by, row_condition)
+    return aggregated(tested, sa.func.count(), sa.func.count() == bound(value), group_by, row_condition)
 
 
-@generic_test(package=PACKAGE, column="none")
-def expect_table_row_count_to_equal_other_table(
-    tested: Tested,
-    *,
-    compare_model: OtherTable,
-    factor: float = 1,
-    row_condition: Sql | None = None,
-    compare_row_condition: Sql | None = None,
-) -> sa.Select[Any]:
-    """There are as many rows as in another table, or so many times as many. Fails once."""
-    other = tested.other(compare_model).from_clause
-    theirs = _where(sa.select(sa.func.count()).select_from(other), compare_row_condition or row_condition)
-    ours = _where(sa.select(sa.func.count()).select_from(tested.rows), row_condition)
-    times: sa.ColumnElement[Any] = sa.literal_column(f"{factor:g}")
-    counts = sa.select(
-        ours.scalar_subquery().label("expression"),
-        (theirs.scalar_subquery() * times).label("compare_expression"),
-    ).subquery("final")
-    difference = sa.func.abs(counts.c.expression - counts.c.compare_expression)
-    share = difference / sa.func.nullif(counts.c.expression * sa.literal_column("1.0"), 0)
-    judged = [
-        difference.label("expression_difference"),
-        share.label("expression_difference_percent"),
-    ]
-    shown = [*counts.c, *judged] if tested.storing else list(counts.c)
-    return sa.select(*shown).where(counts.c.expression != counts.c.compare_expression)
-
-
-def _aggregate_between(name: str, what: str, aggregate: Any) -> Any:
+def aggregate_between(name: str, what: str, aggregate: Callable[[Tested], Column]) -> GenericTest:
     """A test that an aggregate of the column, ``what`` in words, is within bounds."""
 
     def function(
@@ -202,34 +175,36 @@ def _aggregate_between(name: str, what: str, aggregate: Any) -> Any:
         row_condition: Sql | None = None,
         strictly: bool = False,
     ) -> sa.Select[Any]:
-        number = aggregate(tested.column)
-        inside = _within(number, min_value, max_value, strictly)
-        return _aggregated(tested, number, inside, group_by, row_condition)
+        number = aggregate(tested)
+        inside = within(number, min_value, max_value, strictly)
+        return aggregated(tested, number, inside, group_by, row_condition)
 
     function.__doc__ = f"{what} is within bounds, in each group; NULL may be. Fails once per group."
     return generic_test(package=PACKAGE, name=f"expect_column_{name}_to_be_between")(function)
 
 
-def _unique_share(column: Column) -> Column:
+def _unique_share(tested: Tested) -> Column:
+    column = tested.column
     share = sa.cast(sa.func.count(column.distinct()), sa.Float()) / sa.func.count(column)
     return sa.case((sa.func.count(column) == 0, 1), else_=share)
 
 
 _AGGREGATES = (
-    _aggregate_between("min", "The smallest value", sa.func.min),
-    _aggregate_between("max", "The greatest value", sa.func.max),
-    _aggregate_between("sum", "The sum of the values", sa.func.sum),
-    _aggregate_between("mean", "The mean of the values", sa.func.avg),
-    _aggregate_between(
+    aggregate_between("min", "The smallest value", lambda tested: sa.func.min(tested.column)),
+    aggregate_between("max", "The greatest value", lambda tested: sa.func.max(tested.column)),
+    aggregate_between("sum", "The sum of the values", lambda tested: sa.func.sum(tested.column)),
+    aggregate_between("mean", "The mean of the values", lambda tested: sa.func.avg(tested.column)),
+    aggregate_between(
         "unique_value_count",
         "The number of different values",
-        lambda column: sa.func.count(column.distinct()),
+        lambda tested: sa.func.count(tested.column.distinct()),
     ),
-    _aggregate_between("proportion_of_unique_values", "The share of different values", _unique_share),
+    aggregate_between("proportion_of_unique_values", "The share of different values", _unique_share),
 )
 
 
-def _within(value: Column, least: Any, most: Any, strictly: bool) -> Column:
+def within(value: Column, least: Any, most: Any, strictly: bool) -> Column:
+    """Whether a value is within bounds. Raises CannotCompile where there are none."""
     if least is None and most is None:
         raise CannotCompile("give min_value, max_value or both")
     conditions: list[Column] = []
@@ -242,20 +217,22 @@ def _within(value: Column, least: Any, most: Any, strictly: bool) -> Column:
 
 def _values_failing(tested: Tested, condition: Column, row_condition: str | None) -> sa.Select[Any]:
     shown = [tested.column.label("value_field")] if tested.storing else []
-    return _where(tested.failing(condition, *shown), row_condition)
+    return also(tested.failing(condition, *shown), row_condition)
 
 
-def _where(rows: sa.Select[Any], row_condition: str | None) -> sa.Select[Any]:
+def also(rows: sa.Select[Any], row_condition: str | None) -> sa.Select[Any]:
+    """The rows that meet the condition too."""
     return rows if row_condition is None else rows.where(written(row_condition))
 
 
-def _aggregated(
+def aggregated(
     tested: Tested, number: Column, holds: Column, group_by: GroupBy, row_condition: str | None
 ) -> sa.Select[Any]:
+    """The groups in which something does not hold of a number, an aggregate."""
     groups = tested.all_named(group_by)
     columns = as_stored(tested, number, holds, groups) or [*groups, number.label("expression")]
     shown = sa.select(*columns).select_from(tested.rows)
-    return _where(shown, row_condition).group_by(*groups).having(sa.not_(holds))
+    return also(shown, row_condition).group_by(*groups).having(sa.not_(holds))
 
 
 def _repeated(
@@ -263,7 +240,7 @@ def _repeated(
 ) -> sa.Select[Any]:
     present = [column.is_not(None) for column in columns]
     counted = sa.select(*columns, sa.func.count().label("n_records"), *tested.first_key())
-    rows = _where(counted.select_from(tested.rows), row_condition)
+    rows = also(counted.select_from(tested.rows), row_condition)
     if ignore != "never":
         rows = rows.where(sa.or_(*present) if ignore == "all_values_are_missing" else sa.and_(*present))
     return rows.group_by(*columns).having(sa.func.count() > 1)
@@ -296,6 +273,5 @@ TESTS = (
     expect_column_distinct_count_to_be_greater_than,
     expect_column_distinct_count_to_be_less_than,
     expect_table_row_count_to_equal,
-    expect_table_row_count_to_equal_other_table,
     *_AGGREGATES,
 )

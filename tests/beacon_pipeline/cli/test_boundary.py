@@ -233,6 +233,7 @@ def text(content: bytes) -> Callable[[Path], None]:
             text(b"run_launcher: {module: nope, class: N}"),
             "Couldn't import module nope",
         ),
+        ("alerts", "dagster.yaml", text(b"a: !!bool maybe"), "a value in it is of the wrong kind: 'maybe'"),
         ("alerts", "dagster.yaml", text(b"\xff\xfe"), "dagster.yaml is not UTF-8 text"),
         ("alerts", "dagster.yaml", a_folder, "dagster.yaml cannot be used: Is a directory"),
     ],
@@ -278,13 +279,15 @@ def test_a_damaged_file_is_named_in_one_line(
         ("BEACON_DATABASE_URL", "postgresql://127.0.0.1:1/d?host=a&host=b&port=1", "jobs", "multihost"),
         ("BEACON_CATALOG", f"postgresql://u:{SECRET}@h/d", "jobs", "no catalog 'postgresql://u:***@h/d'"),
         ("BEACON_DATABASE_URL", "sqlite:////proc/no/x.db", "jobs", "No such file or directory"),
+        ("BEACON_DATABASE_URL", "sqlite://", "jobs", "names no file, and a ledger in memory ends with its"),
+        ("BEACON_DATABASE_URL", "sqlite:////tmp/x.db?mode=ro", "jobs", "argument(s) 'mode' are not accepted"),
         ("BEACON_DATABASE_URL", f"host=h password={SECRET}", "jobs", "is not a database URL"),
         ("DAGSTER_POSTGRES_URL", f"host=h password={SECRET}", "alerts", "is not an address like"),
         ("BEACON_CATALOG", "x" * 5000, "jobs", "no catalog 'xxx"),
         ("BEACON_CATALOG", "a\udcffb", "jobs", "no catalog 'a\\udcffb'"),
         ("BEACON_ALERT_INTERVAL_SECONDS", "often", "run", "is 'often': give a whole number of seconds, 1 to"),
         ("BEACON_ALERT_INTERVAL_SECONDS", "9" * 5000, "run", "give a whole number of seconds, 1 to 86400"),
-        ("BEACON_WORKSPACE", "/nope", "run", "no Dagster workspace at /nope: set BEACON_WORKSPACE to"),
+        ("BEACON_WORKSPACE", "/nope", "run", "Error: no Dagster workspace at /nope: set BEACON_WORKSPACE to"),
     ],
 )
 def test_a_bad_variable_is_one_line_without_its_secret(
@@ -354,6 +357,17 @@ def test_a_bad_argument_is_told(home: Path, arguments: tuple[str, ...]) -> None:
     [
         (b"load_from: [\n", "is no Dagster workspace, it cannot be read: while parsing"),
         (b"\xff", "is no Dagster workspace, it cannot be read: 'utf-8' codec"),
+        *(
+            (b"load_from: " + value, "is no Dagster workspace, it cannot be read: ")
+            for value in (
+                b"!!bool maybe",
+                b"!!int x",
+                b"!!float x",
+                b"!!timestamp x",
+                b"!!int ''",
+                b"2026-13-45",
+            )
+        ),
         (b"", "is no Dagster workspace: it lists nothing under 'load_from'"),
         (b"- a", "is no Dagster workspace: it lists nothing under 'load_from'"),
     ],
@@ -398,6 +412,20 @@ def test_the_doctor_names_what_keeps_runs_from_starting(home: Path, monkeypatch:
     assert "BEACON_ALERT_INTERVAL_SECONDS is 'often'" in done.output
 
 
+def test_the_doctor_looks_at_the_name_of_the_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(home.parent / "a%41b"))
+    done = CliRunner().invoke(main, ["doctor"])
+    assert done.exit_code == 1
+    assert "a folder with % in its name" in " ".join(done.output.split())
+
+
+def test_a_terminal_that_says_it_has_no_width_is_written_to(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert "nothing is wrong" in CliRunner().invoke(main, ["alerts"]).output
+
+
 @pytest.mark.parametrize("output", ["ascii", "/dev/full"])
 def test_a_terminal_without_unicode_and_a_full_one(tmp_path: Path, output: str) -> None:
     env = environment(tmp_path) | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
@@ -422,6 +450,28 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     assert done.stderr == f"Error: {tmp_path / 'home' / 'dagster.yaml'} cannot be used: File too large\n"
     left = list((tmp_path / "home").iterdir())
     assert [(path.name, path.stat().st_size) for path in left] == [("instance.lock", 0)]
+
+
+def test_a_full_disk_is_said_where_sqlite_says_only_that_it_failed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_folder(home / "ledger.db")
+    monkeypatch.setattr("beacon_pipeline.environment.LEAST_FREE_BYTES", 2**80)
+    done = CliRunner().invoke(main, ["jobs"])
+    assert done.output.endswith(
+        "ledger.db cannot be used: unable to open database file: the disk is full, make room\n"
+    )
+
+
+def test_dagsters_files_that_can_only_be_read_are_said_before_a_job_is_made(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = home / "history" / "runs.db"  # who runs the tests may be root, who may write anything
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != runs)
+    done = CliRunner().invoke(main, ["run"])
+    assert (done.exit_code, len(done.output.splitlines())) == (2, 1)
+    assert f"Dagster's file {runs} can only be read: give its owner the right to write" in done.output
+    assert "no job yet" in CliRunner().invoke(main, ["jobs"]).output
 
 
 def open_to_others(folder: Path) -> list[str]:

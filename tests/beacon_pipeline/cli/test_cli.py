@@ -1,15 +1,28 @@
 """The ``beacon`` command as a person types it: what it prints, what it returns, and real runs behind it."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from beacon_pipeline.catalog.load import load_catalog
+from beacon_pipeline.instance.daemon import Daemon
 from tests.beacon_pipeline.cli.test_readme import commands
-from tests.beacon_pipeline.instances import ROOT, beacon, beacon_here, environment, report, witness
+from tests.beacon_pipeline.instances import (
+    ROOT,
+    beacon,
+    beacon_here,
+    environment,
+    opened,
+    report,
+    witness,
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +34,9 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     done = beacon(env, "run", "--region", "EU-West", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["executions"] == 24
+    described, page = done.stderr.splitlines()[-2:]  # what came, and where all of it can be read
+    assert described.startswith("Answers by kind (rules): ")
+    assert page.startswith("page: ")
     return env
 
 
@@ -66,6 +82,11 @@ def test_the_commands_of_the_guides_and_that_asking_again_keeps_the_old_job(
     monkeypatch.chdir(tmp_path)
     env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    with daemon_of(env, monkeypatch):  # one for all commands, as `beacon dev` has it
+        type_the_commands_of_the_guides(env)
+
+
+def type_the_commands_of_the_guides(env: dict[str, str]) -> None:
     first, again, *others = [line for line in commands() if line.startswith("beacon ")]
     assert first == "beacon run --region EU-West --model tiny-qwen"
     typed(env, first)
@@ -85,16 +106,22 @@ def test_the_commands_of_the_guides_and_that_asking_again_keeps_the_old_job(
         typed(env, line)
 
 
+@contextmanager
+def daemon_of(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A daemon that works for this instance, and that the commands in it use."""
+    assert beacon_here(env, "jobs").exit_code == 0  # now there is an instance
+    for name in [name for name in os.environ if name.startswith(("BEACON_", "DAGSTER_"))]:
+        monkeypatch.delenv(name)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    with opened(env) as instance, Daemon(instance, load_catalog()):
+        yield
+
+
 def typed(env: dict[str, str], line: str) -> str:
     """What a command, as the guides have it, says beside its result."""
-    arguments = shlex.split(line)[1:]
-    if {"run", "submit", "cancel", "reconcile", "top-up"} & set(arguments[:2]):
-        done = beacon(env, *arguments)
-        exit_code = done.returncode
-    else:
-        done = beacon_here(env, *arguments)
-        exit_code = done.exit_code
-    assert exit_code == 0, (line, done.stderr)
+    done = beacon_here(env, *shlex.split(line)[1:])
+    assert done.exit_code == 0, (line, done.stderr)
     return done.stderr
 
 

@@ -1,5 +1,7 @@
 """What the shell does with an export: write it, check it, ask it again."""
 
+import json
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from importlib.util import find_spec
@@ -13,6 +15,7 @@ from beacon_pipeline.ledger import Ledger
 from tests.beacon_pipeline.findings.asked import an_answered_study
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study
 
+ROOT = Path(__file__).parents[3]
 STUDY = a_study(a_claim("prompt"), questions=3, blocks=6, samples=2)
 Shell = Callable[..., Result]
 
@@ -43,6 +46,27 @@ def test_an_export_is_written_checked_and_asked_again_of_another_provider(
         refused = shell("replicate", target, "--provider", provider)
         assert refused.exit_code == 2
         assert line in refused.stderr
+
+
+@pytest.mark.long
+def test_inspects_own_library_reads_its_logs(shell: Shell, tmp_path: Path) -> None:
+    python = ROOT / ".venv-inspect" / "bin" / "python"
+    assert python.exists(), "`make test-long` makes this environment"
+    logs = tmp_path / "logs"
+    command = [python.with_name("beacon"), "export", "s", "--inspect", "--to", logs]
+    subprocess.run(command, check=True, capture_output=True)
+    code = (
+        "import json, sys; from inspect_ai.log import read_eval_log; log = read_eval_log(sys.argv[1]);"
+        "print(json.dumps([log.status, log.eval.model, log.results.total_samples, "
+        "[[s.id, s.epoch, s.messages[0].text, s.output.completion, s.scores['label'].value] "
+        "for s in log.samples]]))"
+    )
+    assert sorted(path.name for path in logs.iterdir()) == ["eu-m.eval", "us-m.eval"]
+    done = subprocess.run([python, "-c", code, logs / "us-m.eval"], check=True, capture_output=True)
+    status, model, total, samples = json.loads(done.stdout)
+    assert (status, model, total, len(samples)) == ("success", "us/m", 72, 72)
+    assert ["q01 · plain", 12, "s", "It is.", "substantive"] in samples
+    assert ["q02 · strict", 1, "s", "I'm sorry, no.", "refusal"] in samples
 
 
 @pytest.mark.skipif(find_spec("inspect_ai") is not None, reason="Inspect's library is here")

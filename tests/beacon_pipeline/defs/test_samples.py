@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -70,7 +71,7 @@ class Planned:
 
     def mismatches(self) -> tuple[int, int]:
         """As the job's report and as the metrics count them."""
-        metrics = take_metrics(self.instance, self.ledger, CATALOG)
+        metrics = take_metrics(self.ledger, self.instance, CATALOG)
         return report_of(self.ledger, self.instance, CATALOG, self.job).mismatches, metrics.mismatches
 
 
@@ -122,9 +123,13 @@ def test_a_partition_sums_up_its_executions(instance: dg.DagsterInstance, ledger
         "status_consistency": True,
         "executed_region": True,
     }
-    table = as_text(matrix(report_of(ledger, planned.instance, CATALOG, planned.job)))
+    report = report_of(ledger, planned.instance, CATALOG, planned.job)
+    table = as_text(matrix(report))
     assert "4 substantive" in table
     assert "probe" in table
+    assert "by rules" not in table
+    with_refusals = replace(report, by_answer_kind=report.by_answer_kind | {"refusal": 3})
+    assert "3 refusal, 36 empty (refusals by rules)" in " ".join(as_text(matrix(with_refusals)).split())
     of_question = [e for e in planned.executions() if e.cell == cell_of(key) and not e.is_probe]
     side_by_side = as_text(question_panel(planned.job, of_question))
     assert "tiny-llama (neutral)" in side_by_side

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -10,9 +11,15 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, Launch, launch_runs
+from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.links import asset_path
 from beacon_pipeline.names import HEALING_TAG, RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.reconciliation.metadata import materialization_metadata
+from tests.beacon_pipeline.findings.asked import an_answered_job
+from tests.beacon_pipeline.findings.hostile import corpus
 from tests.beacon_pipeline.instances import (
     BEACON,
     beacon,
@@ -25,7 +32,7 @@ from tests.beacon_pipeline.instances import (
     witness,
 )
 from tests.beacon_pipeline.records import a_sound_record, damage
-from tests.browser import Page, needs_browser, open_page, wait_until_served
+from tests.browser import Page, listening, needs_browser, open_page, wait_until_served
 from tests.ports import free_port
 from tests.waiting import PATIENCE_SECONDS
 
@@ -122,11 +129,17 @@ def ended(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> bool:
 
 
 def ended_run_of_checks(instance: dg.DagsterInstance, of: str, check: str) -> dg.DagsterRun | None:
-    """The newest run of checks and of no asset, when it has ended."""
+    """The newest run that *Execute all* launched, of checks and of no asset, when it has ended."""
     key = dg.AssetCheckKey(dg.AssetKey(of), check)
     runs = instance.get_runs(limit=20)
     checks = [run for run in runs if key in (run.asset_check_selection or ()) and not run.asset_selection]
     return checks[0] if checks and checks[0].is_finished else None
+
+
+def ended_run_of_job(instance: dg.DagsterInstance, job: str) -> dg.DagsterRun | None:
+    """The newest run of a Dagster job, when it has ended."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=job), limit=1)
+    return runs[0] if runs and runs[0].is_finished else None
 
 
 def test_all_is_checked_a_partition_explains_itself_and_a_new_question_unsyncs_nothing(
@@ -138,6 +151,11 @@ def test_all_is_checked_a_partition_explains_itself_and_a_new_question_unsyncs_n
         "ended run of checks", env, lambda i: ended_run_of_checks(i, "inference", "non_empty_output")
     )
     assert run.status is dg.DagsterRunStatus.SUCCESS
+    page.open(f"{ui}/locations/beacon/jobs/{CHECKS_JOB}/playground")
+    page.wait_for("No errors")  # before the launchpad has looked at its configuration, a click does nothing
+    page.click("Launch Run")
+    launched = wait_for_dagster("ended run of its job", env, lambda i: ended_run_of_job(i, CHECKS_JOB))
+    assert launched.status is dg.DagsterRunStatus.SUCCESS
 
     one = ("--model", "tiny-qwen", "--question", "identity_basic")
     asked = beacon(env, "run", "--region", "us", "--region", "apac", *one)
@@ -223,3 +241,35 @@ def test_a_failing_data_test_shows_its_failing_rows(ui: str, env: dict[str, str]
     page.wait_for("configured to fail if != 0")
     page.wait_for("failing_rows")
     assert page.text.count("Mars-West") >= 4
+
+
+@pytest.mark.long
+def test_no_answer_is_obeyed_and_nothing_is_requested(
+    ui: str, env: dict[str, str], page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every hostile text as the newest answer of a partition, as Dagster's own page shows it."""
+    monkeypatch.setenv("DAGSTER_HOME", env["DAGSTER_HOME"])
+    with (
+        listening() as (outside, heard),
+        closing(Ledger(f"sqlite:///{env['DAGSTER_HOME']}/ledger.db")) as ledger,
+    ):
+        ledger.migrate()
+        texts = corpus(outside)
+        cells = dict(zip(load_catalog("demo").cells(), texts.values(), strict=False))
+        assert len(cells) == len(texts)
+        job = an_answered_job(ledger, cells, "hostile")
+        for execution in ledger.executions.of_job(job.id):
+            with dg.DagsterInstance.get() as instance:
+                instance.report_runless_asset_event(
+                    dg.AssetMaterialization(
+                        INFERENCE,
+                        partition=key_of(execution.cell),
+                        metadata=materialization_metadata(execution, job),
+                    )
+                )
+            page.open(ui + asset_path("inference", key_of(execution.cell)))
+            page.wait_for(execution.id)
+            links = page.driver.execute_script("return [...document.links].map((link) => link.href)")
+            assert [link for link in links if outside in link or link.startswith("javascript")] == []
+            assert page.driver.execute_script("return window.obeyed") is None
+        assert heard == []

@@ -428,6 +428,9 @@ def test_a_token_that_may_not_spawn_leaves_an_intent_that_is_sent_later(asking: 
 def test_settings_of_no_use_are_told_before_anything_is_sent(
     asking: Asking, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
 ) -> None:
+    import modal
+
+    modal.Client.from_env().close()  # a process that begins has none, and reads the settings
     monkeypatch.setenv(variable, value)
     with pytest.raises(NotConfigured, match=said):
         asking.materialize()

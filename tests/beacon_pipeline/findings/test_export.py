@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import io
 import json
 import shutil
 import subprocess
@@ -185,6 +186,32 @@ def test_a_change_is_named(copy: Path, change: Callable[[Path], None], named: st
     assert any(named in line for line in found), found
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("format",), {}),
+        (("jobs",), None),
+        (("jobs", 0), 5),
+        (("jobs", 0, "job"), {}),
+        (("jobs", 0, "plan"), {"arms": 3}),
+        (("study",), []),
+        (("study", "content"), True),
+        (("study", "registered_at"), 5),
+        (("study", "evidence"), [3]),
+    ],
+)
+def test_a_plan_of_another_shape_is_a_line(copy: Path, place: tuple[str | int, ...], value: object) -> None:
+    content = inside = json.loads((copy / "plan.json").read_text())
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = value
+    (copy / "plan.json").write_text(json.dumps(content))
+    write_sums(copy)
+    (found,) = verified(str(copy))
+    assert found.startswith("plan.json cannot be read: ")
+    assert len(found.splitlines()) == 1
+
+
 def test_an_export_of_a_version_that_keeps_other_provenance_holds(copy: Path) -> None:
     types = {name: kind for name, kind in ANSWERS.types.items() if name != "provenance_cuda"}
     other = replace(ANSWERS, types=types | {"provenance_new": "str"})
@@ -207,6 +234,16 @@ def test_what_is_no_export_is_said_in_a_line(tmp_path: Path, copy: Path) -> None
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04")
     with pytest.raises(NoExport, match="no zip file"):
         verified(str(tmp_path / "broken.zip"))
+    for name, flags in (("damaged", 0), ("encrypted", 1)):
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.writestr("SHA256SUMS", "0123456789" * 100)
+        content = bytearray(made.getvalue())
+        content[40:44] = b"\xff" * 4 if not flags else content[40:44]
+        content[content.index(b"PK\x01\x02") + 8] |= flags
+        (tmp_path / f"{name}.zip").write_bytes(content)
+        with pytest.raises(NoExport, match="no zip file that can be read"):
+            verified(str(tmp_path / f"{name}.zip"))
     with zipfile.ZipFile(tmp_path / "slip.zip", "w") as packed:
         packed.writestr("../out.txt", "out")
     with pytest.raises(NoExport, match=r"holds '\.\./out\.txt'"):

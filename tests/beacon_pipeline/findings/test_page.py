@@ -17,6 +17,7 @@ from beacon_pipeline.findings.rows import answer_rows
 from beacon_pipeline.findings.subject import NothingAsked, Subject, subject_named
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
+from beacon_pipeline.monitoring.alerts.causes import EMPTY_ANSWER
 from beacon_pipeline.monitoring.alerts.past import AlertSpan
 from tests.beacon_pipeline.findings.asked import an_answered_job
 from tests.beacon_pipeline.findings.hostile import corpus
@@ -86,22 +87,24 @@ def test_beside_another_job_it_says_what_changed(file_ledger: Ledger) -> None:
 
 
 def test_the_path_of_an_execution_has_its_alerts(file_ledger: Ledger) -> None:
-    cells = [Cell("eu", "m", "a"), Cell("eu", "m", "b")]
-    job = an_answered_job(file_ledger, dict.fromkeys(cells, "It is so."))
+    cells = [Cell("eu", "m", "a"), Cell("eu", "m", "b"), Cell("us", "m", "b")]
+    job = an_answered_job(file_ledger, dict.fromkeys(cells, "It is so.") | {Cell("eu", "m", "c"): ""})
     rows, _ = packed_rows(file_ledger, [job])
     asked, later = rows[0]["queued_at"], rows[0]["queued_at"] + timedelta(minutes=1)
-    check = "check:inference:non_empty_output"
+    check = "check:inference:executed_region"
     alerts = [
         AlertSpan("timed_out", job.job_name, "eu:m|a", asked, later),
         AlertSpan("timed_out", "another job", "eu:m|a", asked),
         AlertSpan(check, None, "eu:m|b", later),
         AlertSpan(check, None, "eu:m|b", asked - timedelta(minutes=1)),
+        *(AlertSpan(EMPTY_ANSWER, None, f"m|{question}", asked - timedelta(days=1)) for question in "bc"),
     ]
     found = paths_of(file_ledger, [job], rows, alerts)["alerts"]
-    at = {row["question"]: number for number, row in enumerate(rows)}
+    at = {row["question"]: number for number, row in enumerate(rows) if row["region"] == "eu"}
     assert {number: [(one[1] is None, one[2]) for one in of_row] for number, of_row in found.items()} == {
         at["a"]: [(False, "execution over the model's time limit")],
-        at["b"]: [(True, "partition failing the check non_empty_output of inference")],
+        at["b"]: [(True, "partition failing the check executed_region of inference")],
+        at["c"]: [(True, "question that a model answered without any text")],
     }
 
 

@@ -1,7 +1,5 @@
 """The page in a real browser: by keyboard alone, for everyone, and deaf to what models write."""
 
-import socketserver
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,24 +21,15 @@ from beacon_pipeline.monitoring.alerts.past import AlertSpan
 from tests.beacon_pipeline.findings.asked import an_answered_job, an_answered_study
 from tests.beacon_pipeline.findings.hostile import corpus
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study
-from tests.browser import Page, needs_browser, open_page
+from tests.browser import Page, listening, needs_browser, open_page
 
 pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def outside() -> Iterator[tuple[str, list[Any]]]:
-    """The address of a server that must hear nothing, and what it heard."""
-    heard: list[Any] = []
-
-    class Listening(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            heard.append(self.request.recv(1000))
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Listening) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", heard
-        server.shutdown()
+    with listening() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

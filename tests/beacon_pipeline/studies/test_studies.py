@@ -158,6 +158,10 @@ def test_a_check_says_what_can_never_be_found_and_what_it_costs(file: Path) -> N
     priced = check(read_study(file, production), production)
     assert priced.unreachable == []
     assert priced.cost.dollars > 0
+    assert not priced.cost.too_long
+    file.write_text(yaml.safe_dump(VALUES | {"models": ["mistral-7b"], "looks": [8], "samples": 4000}))
+    limit = production.model("mistral-7b").timeout_seconds
+    assert check(read_study(file, production), production).cost.too_long["mistral-7b"] > limit
     assert priced.cost.dollars == pytest.approx(priced.cost.gpu_minutes * 60 * 0.000542 * 1.5)
 
 

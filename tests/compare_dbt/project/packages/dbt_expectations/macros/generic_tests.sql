@@ -133,13 +133,6 @@ select 1 as wrong where {{ wrong | length }} = 1
 {{ dbt_expectations._aggregate(model, "count(distinct " ~ column_name ~ ") < " ~ value, group_by, row_condition) }}
 {% endtest %}
 
-{% test expect_table_row_count_to_equal_other_table(model, compare_model, factor=1, row_condition=none, compare_row_condition=none) %}
-select * from (select
-    (select count(*) from {{ model }} where {{ row_condition or "true" }}) as here,
-    (select count(*) * {{ factor }} from {{ compare_model }} where {{ compare_row_condition or row_condition or "true" }}) as there
-) counted where here <> there
-{% endtest %}
-
 {% test expect_column_min_to_be_between(model, column_name, min_value=none, max_value=none, group_by=none, row_condition=none, strictly=false) %}
 {{ dbt_expectations._aggregate(model, dbt_expectations._between("min(" ~ column_name ~ ")", min_value, max_value, strictly), group_by, row_condition) }}
 {% endtest %}
