@@ -93,7 +93,7 @@ def one(database: str, executions: int, instance: dg.DagsterInstance) -> Measure
         ticks = Reconciliation(ledger, instance, catalog, Scripted(provider))
         cursor = ticks.tick(Cursor()).cursor  # the first look is at everything
         tick = min(seconds_of(lambda: ticks.tick(cursor)) for _ in range(3))
-        refresh = min(seconds_of(lambda: report_metrics(instance, ledger, catalog)) for _ in range(3))
+        refresh = min(seconds_of(lambda: report_metrics(ledger, instance, catalog)) for _ in range(3))
     return Measured(
         database,
         executions,

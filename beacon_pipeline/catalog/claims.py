@@ -78,7 +78,7 @@ def expanded(written: Mapping[str, Any], study: Study, *, planned: bool, languag
 def _id(
     written: Mapping[str, Any], models: Sequence[str], regions: Sequence[str], several: tuple[bool, bool]
 ) -> str:
-    """A claim that stands for ``several`` gets behind its name what tells it from the others."""
+    """A claim that stands for ``several`` gets behind its name what distinguishes it from the others."""
     parts: list[str] = [written["id"]]
     parts += ["-".join(models)] if several[0] else []
     parts += ["-".join(regions)] if several[1] else []
@@ -112,7 +112,7 @@ def _arms(contrast: Contrast, given: Sequence[str] | None, study: Study, size: i
         raise ClaimError(
             ("arms",),
             f"in arm {REGIONAL_ARM!r} every region has another prompt, so that prompt and deployment cannot "
-            "be told apart: take an arm with one prompt for all",
+            "be separated: take an arm with one prompt for all",
         )
     if contrast is Contrast.COMPUTATION and not (study.probes.greedy or study.probes.shared):
         raise ClaimError((), "needs probes, and the study has none: write 'probes: {greedy: 1, shared: 2}'")

@@ -1,4 +1,4 @@
-"""The catalog as a job asks it: whom, as it is now; what, as it was when the job was made. Pure.
+"""The catalog as a job asks it: models and regions as it is now, questions as it was then. Pure.
 
 A job is asked over hours, and healed later. Were a question reworded or the date for templates moved
 meanwhile, one region would answer another prompt than the next, and nothing about the answers would show it.

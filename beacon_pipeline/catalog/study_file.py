@@ -294,7 +294,7 @@ def _labeller_problems(
 
 
 def _error_problems(study: Study) -> Iterator[Problem]:
-    """What error rates measured elsewhere are said of that the study does not have."""
+    """What error rates measured elsewhere refer to that the study does not have."""
     for index, labeller in enumerate(study.labellers):
         at = ("labellers", index, "errors")
         if labeller.errors and labeller.method == "people":

@@ -134,9 +134,9 @@ def compose(path: Path, problems: list[str]) -> yaml.Node | None:
 def _line_of(path: Path, error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     where = f"{path.name}:{mark.line + 1}" if mark else path.name
-    said = " ".join(filter(None, (error.context, error.problem)))
+    problem = " ".join(filter(None, (error.context, error.problem)))
     broken = "" if isinstance(error, ComposerError | ConstructorError) else "cannot be read: "
-    return visible(f"{where}: {broken}{' '.join(said.split())}")
+    return visible(f"{where}: {broken}{' '.join(problem.split())}")
 
 
 def _repeated_keys(node: yaml.Node) -> Iterator[yaml.Node]:

@@ -41,7 +41,7 @@ def inference_checks(catalog: Catalog) -> dg.AssetChecksDefinition:
         keys = _partition_keys(context)
         context.log.info(f"{len(keys)} partitions are checked; no model is asked")
         with ledger.open() as opened:
-            for evaluation in _evaluations(context.instance, opened, providers, catalog, keys, chosen):
+            for evaluation in _evaluations(opened, context.instance, catalog, providers, keys, chosen):
                 # It takes every user event; its annotation names only three.
                 context.op_execution_context.log_event(evaluation)  # type: ignore[arg-type]
         yield from ()
@@ -73,10 +73,10 @@ def _specs(catalog: Catalog) -> list[dg.AssetCheckSpec]:
 
 
 def _evaluations(
-    instance: dg.DagsterInstance,
     ledger: Ledger,
-    providers: ProvidersResource,
+    instance: dg.DagsterInstance,
     catalog: Catalog,
+    providers: ProvidersResource,
     keys: Sequence[str],
     chosen: Sequence[CheckName],
 ) -> Iterator[dg.AssetCheckEvaluation]:
@@ -113,7 +113,5 @@ def _with_siblings(ledger: Ledger, executions: Sequence[Execution]) -> list[Exec
 
 
 async def _ask(providers: Providers, executions: Sequence[Execution]) -> StatusOf:
-    try:
+    async with providers:
         return await statuses_now(providers, executions)
-    finally:
-        await providers.close()

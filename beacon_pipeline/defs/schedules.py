@@ -1,6 +1,6 @@
 """The schedules of the catalog: each tick asks a new job, by one run for each range of partitions.
 
-A tick only says what to launch and writes nothing, so that *Test schedule* in the UI asks nobody.
+A tick only says what to launch and writes nothing, so that *Test schedule* in the UI asks no model.
 Its job comes on record with the first of its runs, whole. Dagster keeps a tick that was cut off and
 resumes it, and a run key that was launched once is never launched again. A schedule of a study takes its
 looks, one by one.

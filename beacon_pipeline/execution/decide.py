@@ -2,7 +2,7 @@
 
 A run, the reconciliation sensor, `beacon reconcile`, the remedy of a check and `docs/reconciliation.md`
 all take it from `TABLE`. Two principles are in it: *unknown is not failed* (what the provider has not
-said is waited for), and *ask before paying* (no new attempt while the provider may still hold an answer
+reported is waited for), and *ask before paying* (no new attempt while the provider may still hold an answer
 of an earlier call).
 """
 
@@ -176,7 +176,7 @@ TABLE: tuple[Rule, ...] = (
         stage=frozenset({CallStage.ANSWERED, CallStage.EARLIER}),
         call_status=CallStatus.PENDING,
     ),
-    _rule(Action.SETTLE, "the call ended, and nobody has read how", stage=CallStage.ACCEPTED),
+    _rule(Action.SETTLE, "the call ended, and how is not on record yet", stage=CallStage.ACCEPTED),
     _rule(
         Action.NOTHING,
         "cancelled by a person, or a dead letter: only a person asks again",

@@ -1,4 +1,4 @@
-"""Where a provider's reply, or its word on a call, becomes an outcome for each execution. Pure."""
+"""Where a provider's reply, or its report of a call, becomes an outcome for each execution. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inference.contract import CallFailure, FailureCode, ItemAnswer, ItemFailure
 from inference.reasoning import separate
 
 RegionReader = Callable[[str], str | None]
-"""Canonical name of a region as a provider reports it, or None for a name nobody knows."""
+"""Canonical name of a region as a provider reports it, or None for an unknown name."""
 
 
 def attempt_on(execution: Execution, call_id: str) -> Attempt:

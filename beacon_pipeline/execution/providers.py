@@ -13,7 +13,7 @@ Factory = Callable[[Catalog], Provider]
 
 
 class Providers:
-    """Providers by name. They belong to the event loop that first uses them."""
+    """Providers by name. They belong to the event loop that first uses them, and `async with` closes them."""
 
     def __init__(self, catalog: Catalog, factories: Mapping[str, Factory]) -> None:
         self._catalog = catalog
@@ -31,6 +31,12 @@ class Providers:
                 raise NotConfigured(f"no provider {name!r}: known are {', '.join(sorted(self._factories))}")
             self._made[name] = self._factories[name](self._catalog)
         return self._made[name]
+
+    async def __aenter__(self) -> Providers:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         """Give back what the providers hold; calls go on."""

@@ -1,8 +1,8 @@
 """Each contrast with its own estimate: what the design makes a unit carries the test, never more.
 
 Two arms of one region, or two languages, are in one call: the sample is the unit. Two deployments, or two
-models, are different calls: the block is. One call a side can tell no deployment from a call. Raises
-nothing for answers that cannot carry a claim: `Unanswerable` says why.
+models, are different calls: the block is. With one call a side a deployment cannot be separated from a
+call. Raises nothing for answers that cannot carry a claim: `Unanswerable` says why.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _too_few_blocks(blocks: int) -> str | None:
     if blocks == 0:
         return "no block has answers on both sides"
     if blocks == 1:
-        return "one call a side: a deployment cannot be told from a call"
+        return "one call a side: a deployment cannot be separated from a call"
     if blocks < FEWEST_BLOCKS:
         return (
             f"{blocks} blocks: no p below {flips.smallest_p(blocks):.3f} exists, {FEWEST_BLOCKS} are needed"

@@ -146,7 +146,7 @@ def _unlabelled(study: Study, claim: Claim, sides: Sequence[Sides]) -> str | Non
     by = counting_labeller(study.labellers)
     named = f"{by.method} {by.model}" if by.model else by.method
     version = f", version {by.version}," if by.version else ""
-    return f"a side has no labels by {named}{version} by whom the study counts: `beacon label` makes them"
+    return f"a side has no labels by {named}{version} as the study counts them: `beacon label` makes them"
 
 
 def _key(one: Measured) -> tuple[str, bool, int]:

@@ -74,10 +74,8 @@ async def judge_jobs(
 
     Raises NoJudge, NotConfigured.
     """
-    try:
+    async with providers:
         return await _judge(ledger, catalog, providers.for_model(judge), jobs, judge, region)
-    finally:
-        await providers.close()
 
 
 async def _judge(

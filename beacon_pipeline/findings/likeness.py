@@ -7,7 +7,7 @@ first `CAP` characters. A text that no UTF-8 can hold is compared by its code po
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
@@ -30,5 +30,5 @@ def likenesses(texts: Sequence[str], others: Sequence[str], cap: int = CAP) -> n
 
     a = [text[:cap] for text in texts]
     b = a if others is texts else [text[:cap] for text in others]  # rapidfuzz takes each pair once then
-    found = cdist(a, b, scorer=Levenshtein.normalized_similarity, dtype=np.float32)
+    found: npt.NDArray[Any] = cdist(a, b, scorer=Levenshtein.normalized_similarity, dtype=np.float32)
     return found.astype(np.float64)

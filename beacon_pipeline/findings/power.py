@@ -133,7 +133,7 @@ def _obstacle(study: Study, claim: Claim) -> str | None:
 
 def _blocks(blocks: int) -> str:
     if blocks == 1:
-        return "one call a side: a deployment cannot be told from a call"
+        return "one call a side: a deployment cannot be separated from a call"
     return f"{blocks} blocks: no p below {flips.smallest_p(blocks):.3g} exists, {FEWEST_BLOCKS} are needed"
 
 

@@ -55,10 +55,10 @@ def opened_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
             except InstanceError:
                 raise
             except Exception as error:  # whatever a dagster.yaml names is run here, and may raise anything
-                said = str(getattr(error, "orig", None) or error)
+                message = str(getattr(error, "orig", None) or error)
                 if isinstance(error, LookupError | TypeError | AttributeError):
-                    said = f"a value in it is of the wrong kind: {said}"  # Dagster reads before it checks
-                reason = one_line(environment.masked(said), REASON_LIMIT)
+                    message = f"a value in it is of the wrong kind: {message}"  # Dagster reads first
+                reason = one_line(environment.masked(message), REASON_LIMIT)
                 raise InstanceError(
                     f"Dagster cannot use the instance in {folder} with its dagster.yaml: {reason}"
                 ) from error

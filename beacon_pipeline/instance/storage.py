@@ -24,7 +24,7 @@ WAY_OUT = (
     ": put a copy of it back, or move it away: Dagster forgets its runs then, and no answer is lost, "
     "they are in the ledger"
 )
-PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
+PRIMARY_CODE = 0xFF  # of SQLite's codes, which hold more in the bits above
 
 
 def check_storage(folder: Path) -> None:

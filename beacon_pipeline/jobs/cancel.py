@@ -39,7 +39,7 @@ class Cancelled:
 
 
 def cancel_job(
-    ledger: Ledger, catalog: Catalog, providers: ProvidersResource, instance: dg.DagsterInstance, job: Job
+    ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog, providers: ProvidersResource, job: Job
 ) -> Cancelled:
     """Stop everything that works on a job, and record what that did. Answers stay as they are.
 
@@ -67,11 +67,8 @@ def cancel_cells(
     """Cancel the pending executions of these cells, and the calls of those in flight."""
 
     async def cancel() -> None:
-        opened = providers.open(catalog)
-        try:
+        async with providers.open(catalog) as opened:
             await Materializer(ledger, catalog, opened, actor=actor).cancel(job.id, cells)
-        finally:
-            await opened.close()
 
     if cells:
         asyncio.run(cancel())
@@ -80,12 +77,12 @@ def cancel_cells(
 def cancel_executions_of(
     run: dg.DagsterRun,
     ledger: Ledger,
+    instance: dg.DagsterInstance,
     catalog: Catalog,
     providers: ProvidersResource,
-    instance: dg.DagsterInstance,
 ) -> int:
     """Cancel what a cancelled run leaves open; how many executions that were."""
-    left = left_by_cancelled(run, ledger, catalog, instance)
+    left = left_by_cancelled(run, ledger, instance, catalog)
     if left:
         job = ledger.jobs.named(asking_of_run(run).job_name)
         assert job is not None, "executions belong to a job"
@@ -95,7 +92,7 @@ def cancel_executions_of(
 
 
 def left_by_cancelled(
-    run: dg.DagsterRun, ledger: Ledger, catalog: Catalog, instance: dg.DagsterInstance
+    run: dg.DagsterRun, ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog
 ) -> list[Execution]:
     """The unsettled executions of a cancelled run.
 

@@ -70,11 +70,9 @@ def check_can_ask(
     )
 
     async def check() -> None:
-        try:
+        async with providers:
             check_configured(catalog, providers, deployments_of(cells))
             await check_ready(catalog, providers, deployments)
-        finally:
-            await providers.close()
 
     asyncio.run(check())
 
@@ -191,7 +189,7 @@ def follow(
 ) -> None:
     """Wait until every run of this asking has ended.
 
-    Tells the job's counts meanwhile, and what is waited for where nothing changes. Raises
+    Reports the job's counts meanwhile, and what is waited for where nothing changes. Raises
     NothingMoves instead of waiting for what cannot come.
     """
     patience = Patience(instance, asked.run_ids, longest_run_seconds(catalog))

@@ -20,7 +20,7 @@ AT_ONCE = 500
 ENDED = [status for status in dg.DagsterRunStatus if status not in UNFINISHED]
 
 
-def prunable_runs(instance: dg.DagsterInstance, ledger: Ledger, before: datetime) -> Iterator[str]:
+def prunable_runs(ledger: Ledger, instance: dg.DagsterInstance, before: datetime) -> Iterator[str]:
     """The ids of the runs made before a moment that may be deleted, newest first."""
     needed = set(_runs_of_newest_materializations(instance))
     open_jobs = ledger.jobs.open_names()

@@ -34,7 +34,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Agreement:
-    """``table``: how often the first said the row's kind and the second the column's, as `KINDS`."""
+    """``table``: how often the first gave the row's kind and the second the column's, as `KINDS`."""
 
     labellers: tuple[str, str]
     table: tuple[tuple[int, ...], ...]
@@ -77,7 +77,7 @@ def differing(labels: Sequence[Label]) -> list[str]:
     for label in labels:
         kinds.setdefault(label.execution_id, set()).add(label.kind)
     decided = {label.execution_id for label in labels if label.reason == ADJUDICATION}
-    return sorted(one for one, said in kinds.items() if len(said) > 1 and one not in decided)
+    return sorted(one for one, given in kinds.items() if len(given) > 1 and one not in decided)
 
 
 def agreement(

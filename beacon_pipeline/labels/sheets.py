@@ -114,16 +114,16 @@ def _given(number: int, names: Sequence[str], row: Sequence[str], problems: list
     kind, labeller = cells["kind"].lower(), cells["labeller"].removeprefix("'").strip()
     if not kind:
         return None
-    said = []
+    wrong = []
     if kind not in list(LabelKind):
         near = process.extractOne(kind, list(LabelKind), score_cutoff=60)
         hint = f"; did you mean {near[0]}?" if near else ""
-        said.append(f"{visible(kind[:40])!r} is none of {', '.join(LabelKind)}{hint}")
+        wrong.append(f"{visible(kind[:40])!r} is none of {', '.join(LabelKind)}{hint}")
     if not cells["execution"]:
-        said.append("it names no execution")
+        wrong.append("it names no execution")
     if not labeller or len(labeller) > NAME_LIMIT or visible(labeller) != labeller:
-        said.append(f"a labeller's name is needed, of at most {NAME_LIMIT} ordinary characters")
-    if said:
-        problems.append(f"row {number}: {'; '.join(said)}")
+        wrong.append(f"a labeller's name is needed, of at most {NAME_LIMIT} ordinary characters")
+    if wrong:
+        problems.append(f"row {number}: {'; '.join(wrong)}")
         return None
     return Given(number, cells["execution"], LabelKind(kind), labeller)

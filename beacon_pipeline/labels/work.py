@@ -48,10 +48,10 @@ def _by_these_rules(row: dict[str, Any]) -> LabelKind | None:
 
 
 def _labelled(row: dict[str, Any]) -> Label | None:
-    said = label(row["answer"])
-    if said is None:
+    found = label(row["answer"])
+    if found is None:
         return None
-    return Label(row["id"], said.kind, LabelMethod.RULES, said.version, RULES, reason=said.rule)
+    return Label(row["id"], found.kind, LabelMethod.RULES, found.version, RULES, reason=found.rule)
 
 
 def draw_answers(ledger: Ledger, jobs: Sequence[Job], size: int, *, name: str, seed: str) -> list[Drawn]:

@@ -73,7 +73,7 @@ def close_attempts(
 
     A failure that its reply holds is kept for an attempt that was closed without one, unless the execution
     is among those ``answered``: else that reply would be read again and again for an answer. And an answer
-    in the reply takes away a failure that a report had said before: the provider still holds that answer,
+    in the reply takes away a failure that was reported before: the provider still holds that answer,
     whatever becomes of the execution's status.
     """
     parameters = []

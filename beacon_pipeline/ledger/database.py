@@ -31,7 +31,7 @@ TRIES = 6  # of one transaction, over about 6 seconds
 # On PostgreSQL, of one process: deployments that are worked on side by side share these.
 POOL = {"pool_size": 1, "max_overflow": 3}
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
+PRIMARY_CODE = 0xFF  # of SQLite's codes, which hold more in the bits above
 WAY_OUT = ": put a backup of the file back, or move it away to begin a new record"
 BUSY_TIMEOUT_SECONDS = 30  # how long SQLite waits for another writer
 

@@ -149,7 +149,7 @@ class Execution:
     completed_at: datetime | None
     updated_at: datetime
     attempts: tuple[Attempt, ...]
-    rendered_prompt: str | None = None  # as the model got it, where the provider tells
+    rendered_prompt: str | None = None  # as the model got it, where the provider reports it
     reasoning: str | None = None  # the model's thoughts, no part of the answer
     arm: str = REGIONAL_ARM
     block: int = 1

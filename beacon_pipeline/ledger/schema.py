@@ -109,7 +109,7 @@ class ExecutionRow(Base):
 
     prompt: Mapped[str | None] = mapped_column(ExactText)
     system_prompt: Mapped[str | None] = mapped_column(ExactText)
-    rendered_prompt: Mapped[str | None] = mapped_column(ExactText)  # None: the provider does not tell
+    rendered_prompt: Mapped[str | None] = mapped_column(ExactText)  # None: the provider does not report it
     reasoning: Mapped[str | None] = mapped_column(ExactText)  # the model's thoughts, no part of the answer
     parameters: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     provenance: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
@@ -154,7 +154,7 @@ class CallRow(Base):
     created_at: Mapped[datetime] = mapped_column(index=True)
     accepted_at: Mapped[datetime | None]
     settled_at: Mapped[datetime | None]
-    confirmed_at: Mapped[datetime | None]  # asked again after its end, the provider said the same
+    confirmed_at: Mapped[datetime | None]  # asked again after its end, the provider reported the same
     cancel_requested_at: Mapped[datetime | None]
     truth: Mapped[str | None]  # the provider's last word
     replied: Mapped[bool] = mapped_column(default=False)  # its reply, or its refusal, was read

@@ -56,7 +56,7 @@ class Cause(StrEnum):
     ASKED = "asked"  # the execution came into being
     DISPATCH = "dispatch"  # an attempt was written and is about to be submitted
     REPLY = "reply"  # the provider's reply was read
-    PROVIDER_REPORT = "provider_report"  # the provider said how the call ended, without a reply
+    PROVIDER_REPORT = "provider_report"  # the provider reported how the call ended, without a reply
     RETRY = "retry"  # another attempt is due, within the budget
     CANCEL = "cancel"  # a person asked for it
     REPAIR = "repair"  # the record disagreed with the provider's truth, or healing gave up

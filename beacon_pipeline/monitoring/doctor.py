@@ -191,10 +191,8 @@ def examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]
     """
 
     async def examine() -> list[Diagnosis]:
-        try:
+        async with providers:
             return await _examine_providers(catalog, providers)
-        finally:
-            await providers.close()
 
     return asyncio.run(examine())
 

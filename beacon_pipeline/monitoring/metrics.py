@@ -42,7 +42,7 @@ class Metrics:
 
     ``mismatches`` are wrong now, by what is on record: the provider's last word known, and what
     Dagster shows; their rate is to be zero. ``mismatches_healed`` were wrong, and have been set right
-    by what the provider said when it was asked again. ``gpu_seconds`` and ``cost_estimate`` are of the
+    by what the provider reported when it was asked again. ``gpu_seconds`` and ``cost_estimate`` are of the
     calls that say when they ran; ``unpriced_gpu_seconds`` of those whose GPU has no price in the catalog.
     """
 

@@ -47,7 +47,7 @@ class Inspection:
 
     @property
     def confirmed(self) -> list[str]:
-        """Ids of calls that had ended on record, and of which the provider said so again."""
+        """Ids of calls that had ended on record, and which the provider confirmed."""
         if self.repair is not Repair.NOTHING or not self.execution.status.is_terminal:
             return []
         return [call.id for call, status in self.polled if status.is_final]
@@ -195,10 +195,8 @@ class Inspector:
                 pass  # the run that asks it finds out, and waits
             return None
 
-        try:
+        async with providers:
             reasons = await asyncio.gather(*(why_not(deployment) for deployment in deployments))
-        finally:
-            await providers.close()
         return {d: why for d, why in zip(deployments, reasons, strict=True) if why is not None}
 
     async def _poll(self, executions: Sequence[Execution]) -> tuple[dict[str, CallState], dict[str, bool]]:
@@ -208,12 +206,9 @@ class Inspector:
         """
         calls = {c.id: c for e in executions for c in calls_to_poll(e) if c.confirmed_at is None}
         unsettled = [e.newest_call for e in executions if e.newest_call and e.status is not Status.COMPLETED]
-        providers = self._providers.open(self._catalog)
-        try:
+        async with self._providers.open(self._catalog) as providers:
             states = await states_of(providers, list(calls.values()), deadline_seconds=self._look_seconds)
             return states, {name: _is_durable(providers, name) for name in {c.provider for c in unsettled}}
-        finally:
-            await providers.close()
 
 
 def _status_of(states: Mapping[str, CallState]) -> StatusOf:

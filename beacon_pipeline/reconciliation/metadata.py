@@ -147,11 +147,13 @@ def _all_of(values: Iterable[str | None]) -> str:
 def shown_by(metadata: Mapping[str, dg.MetadataValue]) -> MaterializedState:
     """What a materialization's metadata says of its execution."""
 
-    def said(key: str) -> str | None:
+    def text_of(key: str) -> str | None:
         value = metadata[key].value if key in metadata else None
         return value if isinstance(value, str) else None
 
-    return MaterializedState(execution_id=said(EXECUTION), status=said(STATUS), answer_kind=said(ANSWER_KIND))
+    return MaterializedState(
+        execution_id=text_of(EXECUTION), status=text_of(STATUS), answer_kind=text_of(ANSWER_KIND)
+    )
 
 
 def _side_by_side(neighbours: Neighbours, job: Job) -> str:

@@ -103,7 +103,7 @@ def heal(
 ) -> list[Pass]:
     """Look, launch the runs that heal, wait for them, and look again until a look finds nothing.
 
-    Returns every look; the last one tells what could not be healed. Raises LaunchError.
+    Returns every look; the last one has what could not be healed. Raises LaunchError.
     """
     passes: list[Pass] = []
     for _ in range(HEALING_RUNS + 1):

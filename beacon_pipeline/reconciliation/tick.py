@@ -233,7 +233,7 @@ class Reconciliation:
         for record in records:
             run = record.dagster_run
             if run.status is dg.DagsterRunStatus.CANCELED:
-                left = left_by_cancelled(run, self._ledger, self._catalog, self._instance)
+                left = left_by_cancelled(run, self._ledger, self._instance, self._catalog)
                 pending = [execution.id for execution in left if execution.status is Status.PENDING]
                 self._ledger.repairs.cancel_pending(pending, actor=ACTOR)
             elif asks_models(run) and (cells := cells_of_run(self._catalog, run.tags)):
@@ -281,14 +281,11 @@ class Reconciliation:
         log.warning("no longer in the catalog", partitions=sorted({key_of(e.cell) for e in gone}))
 
         async def collect() -> Collected:
-            providers = self._providers.open(self._catalog)
-            try:
+            async with self._providers.open(self._catalog) as providers:
                 collector = Collector(
                     self._ledger, self._catalog, providers, actor=ACTOR, look_seconds=LOOK_SECONDS
                 )
                 return await collector.collect(gone)
-            finally:
-                await providers.close()
 
         collected = asyncio.run(collect())
         tick.settled.update(collected.settled)
@@ -335,7 +332,7 @@ class Reconciliation:
                 self._give_up(run, tick)
 
     def _give_up(self, run: HealingRun, tick: Tick) -> None:
-        """Runs changed nothing. What was never dispatched ends; of the rest the alerts tell a person."""
+        """Runs changed nothing. What was never dispatched ends; the alerts report the rest."""
         ids = [execution.id for execution in run.executions]
         tick.gave_up.update(ids)
         log.error("healing gave up", job=run.job_name, healing=run.repair.value, first=run.keys.start)

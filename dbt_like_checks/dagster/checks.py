@@ -43,7 +43,7 @@ class Target:
 
 @dataclass(frozen=True)
 class _Runner:
-    """Runs tests for a Dagster run and tells their results."""
+    """Runs tests for a Dagster run and reports their results."""
 
     target: Callable[[], Target]
     registry: Registry
@@ -195,7 +195,7 @@ def _spec(
 
 
 def _not_supported(asset: dg.AssetKey, name: str, reason: str) -> dg.AssetCheckResult:
-    """A check that warns: a test that nobody ran has not passed."""
+    """A check that warns: a test that was not run has not passed."""
     return dg.AssetCheckResult(
         asset_key=asset,
         check_name=name,

@@ -29,7 +29,7 @@ TIMEOUT_SECONDS = 300.0  # of one test's query, unless given otherwise
 REGEX_SECONDS = 1.0  # of one regular expression on one value, on SQLite
 PROGRESS_STEPS = 10_000  # of SQLite's machine between two looks at the clock
 OPENED_TO_READ = "dbt_like_checks_opened_to_read"  # on a DuckDB engine that cannot write at all
-PRIMARY_CODE = 0xFF  # of SQLite's codes, which tell more in the bits above
+PRIMARY_CODE = 0xFF  # of SQLite's codes, which hold more in the bits above
 TIMED_OUT = "57014"  # PostgreSQL's code of a statement that ran out of time
 
 
@@ -112,7 +112,7 @@ class Reader:
         self.timeout = timeout
         self.dialect = Dialect.of(engine.dialect.name)
         self._connecting = _single_statements(engine) if self.dialect is Dialect.DUCKDB else engine
-        # A DuckDB file that is opened to read changes for nobody, and beginning and ending a transaction
+        # A DuckDB file that is opened to read changes for no one, and beginning and ending a transaction
         # takes as long as a small query: there each thread keeps its own.
         self._keeps = bool(engine.get_execution_options().get(OPENED_TO_READ))
         self._of_thread = threading.local()

@@ -41,9 +41,9 @@ class Progress:
         if result is None:
             line = _line(f"{index} of {total} START test {name}", "RUN")
         else:
-            said, colour = _said(result), COLOURS[result.status]
-            ended = click.style(said, fg=colour) + f" in {result.execution_time:.2f}s"
-            line = _line(f"{index} of {total} {said} {name}", ended)
+            verdict, colour = _verdict(result), COLOURS[result.status]
+            ended = click.style(verdict, fg=colour) + f" in {result.execution_time:.2f}s"
+            line = _line(f"{index} of {total} {verdict} {name}", ended)
         with self._lock:
             self._write(line)
 
@@ -142,7 +142,7 @@ def _shown_value(value: object) -> str:
     return text if len(text) <= VALUE_LIMIT else f"{text[: VALUE_LIMIT - 1]}…"
 
 
-def _said(result: Result) -> str:
+def _verdict(result: Result) -> str:
     word = result.status.value.upper()
     return f"{word} {result.failures}" if result.status in (Status.FAIL, Status.WARN) else word
 

@@ -282,9 +282,9 @@ def _argument_problem(generic: GenericTest, name: str, details: list[ErrorDetail
             return f"{test} needs the argument {name!r}"
     messages = [detail["msg"].replace("valid tuple", "valid list") for detail in details]
     # An error of the type that was meant says more than that it is none of the others.
-    said = [message for message in messages if not message.startswith(NOT_OF_TYPE)]
-    if not said:
+    wrong = [message for message in messages if not message.startswith(NOT_OF_TYPE)]
+    if not wrong:
         *kinds, last = (message.removeprefix(NOT_OF_TYPE) for message in messages)
-        said = [f"{NOT_OF_TYPE}{', '.join(kinds)} or {last}" if kinds else f"{NOT_OF_TYPE}{last}"]
+        wrong = [f"{NOT_OF_TYPE}{', '.join(kinds)} or {last}" if kinds else f"{NOT_OF_TYPE}{last}"]
     item = next((f" item {step + 1}:" for step in details[0]["loc"] if isinstance(step, int)), "")
-    return f"{test}: {name}:{item} {said[0].removeprefix('Value error, ')}"
+    return f"{test}: {name}:{item} {wrong[0].removeprefix('Value error, ')}"

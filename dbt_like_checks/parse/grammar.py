@@ -247,7 +247,7 @@ class _Loading:
         """Report tests that nothing distinguishes, and properties of singular tests that do not exist."""
         first: dict[str, DataTest] = {}
         for test in (test for test in self.tests if test.config.enabled):
-            # Equal names that nobody chose are no problem: dbt tells their tests apart by the unique ids.
+            # Equal names that no one chose are no problem: dbt distinguishes their tests by the unique ids.
             twin = first.setdefault(test.name if test.named else test.unique_id, test)
             if twin is not test:
                 message = (

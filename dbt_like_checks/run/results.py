@@ -26,7 +26,7 @@ class Status(StrEnum):
     WARN = "warn"
     FAIL = "fail"
     ERROR = "error"  # the test could not be carried out
-    SKIPPED = "skipped"  # not begun, because of --fail-fast or because its kind is not supported
+    SKIPPED = "skipped"  # not started, because of --fail-fast or because its kind is not supported
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Result:
 
     @property
     def compiled_code(self) -> str | None:
-        """The SQL for people to read, written when first asked for: most tests pass and nobody does."""
+        """The SQL for people to read, written when first asked for: most tests pass and need none."""
         return self.query.sql if self.query else None
 
     def to_json(self) -> dict[str, object]:

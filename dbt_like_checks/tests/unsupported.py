@@ -10,7 +10,7 @@ _KNOWN: dict[str, frozenset[str]] = {
 
 
 def unsupported_here(kind: str, written_in_project: frozenset[str]) -> str | None:
-    """Why a kind that is not run here is none all the same; None where nobody has a test of that name.
+    """Why a kind that is not run here is none all the same; None where no package has a test of that name.
 
     ``written_in_project``: the generic tests that the dbt project defines in Jinja itself.
     """

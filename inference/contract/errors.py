@@ -2,7 +2,7 @@
 
 ProviderError
 ├── NotConfigured       nothing was sent: credentials or settings are missing; a person must act
-├── SubmitRejected      the provider answered "no": nothing runs and nothing will
+├── SubmitRejected      the provider refused: nothing runs and nothing will
 ├── SubmitUnknown       the answer to a submit was lost: the call may or may not be running
 ├── ReplyUnavailable    fetch() of a call that has not succeeded, or could not be reached
 └── MalformedReply      the call succeeded but its reply breaks the contract; carries the raw reply
@@ -24,7 +24,7 @@ class NotConfigured(ProviderError):
 
 
 class SubmitRejected(ProviderError):
-    """The provider said no before accepting: nothing runs."""
+    """The provider refused before accepting: nothing runs."""
 
     def __init__(self, failure: CallFailure) -> None:
         super().__init__(f"{failure.code.value}: {failure.message}")

@@ -162,8 +162,8 @@ def read_reply(raw: object, request: Request) -> Reply:
     text = raw if isinstance(raw, str) else repr(raw)
     try:
         reply = Reply.model_validate(raw)
-    except ValueError as error:
-        raise MalformedReply(_first_line_of(error), text) from None
+    except ValidationError as error:
+        raise MalformedReply(_problems_of(error), text) from None
     if reply.request_id != request.id:
         raise MalformedReply(f"reply echoes request {reply.request_id!r}, not {request.id!r}", text)
     asked, answered = [item.id for item in request.items], [item.id for item in reply.items]
@@ -172,8 +172,6 @@ def read_reply(raw: object, request: Request) -> Reply:
     return reply
 
 
-def _first_line_of(error: ValueError) -> str:
-    if isinstance(error, ValidationError):
-        places = [".".join(map(str, e["loc"])) + ": " + e["msg"] for e in error.errors()]
-        return "; ".join(places[:3])
-    return str(error).splitlines()[0]
+def _problems_of(error: ValidationError) -> str:
+    places = [".".join(map(str, e["loc"])) + ": " + e["msg"] for e in error.errors()]
+    return "; ".join(places[:3])

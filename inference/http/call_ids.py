@@ -1,11 +1,11 @@
 """Ids of calls that live in one process only, readable by every other process.
 
 Such a call cannot be attached to: when its owner is gone, so is its answer. But while the owner may
-be alive, nobody may ask again. So an id says who owns the call and by when it has surely ended; and
+be alive, no one may ask again. So an id says who owns the call and by when it has surely ended; and
 what became of it can be read from the id alone::
 
     this object knows it                 its own memory answers
-    the owner may be alive               unreachable: only the owner can tell
+    the owner may be alive               unreachable: only the owner knows
     the owner is gone, or time is up     expired, interrupted: ask again, within the budget
     not an id of this kind               failed, unknown call
 """
@@ -86,7 +86,7 @@ class ProcessCall:
 
 
 def state_elsewhere(call_id: str) -> CallState:
-    """What can be said of a call that the asked object does not run itself."""
+    """What is known of a call that the asked object does not run itself."""
     call = ProcessCall.read(call_id)
     if call is None:
         failure = CallFailure(code=FailureCode.UNKNOWN_CALL, message=f"no call {call_id!r}")
@@ -95,7 +95,7 @@ def state_elsewhere(call_id: str) -> CallState:
     if call.owner_may_live(
         now=time.time(), host=socket.gethostname(), process=os.getpid(), process_exists=psutil.pid_exists
     ):
-        return CallState(status=CallStatus.UNREACHABLE, detail=f"only {place} can tell")
+        return CallState(status=CallStatus.UNREACHABLE, detail=f"only {place} knows")
     failure = CallFailure(
         code=FailureCode.INTERRUPTED, message=f"{place} ended before the answer was on record"
     )

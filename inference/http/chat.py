@@ -139,9 +139,9 @@ async def _once(
     except ReportedError as error:
         raise _refusal(endpoint, response, body, error) from None
     except ValueError as problem:
-        said = _shown(endpoint, in_one_line(problem), SAID_LIMIT)
+        text = _shown(endpoint, in_one_line(problem), SAID_LIMIT)
         raw = _shown(endpoint, body.decode(errors="replace"), RAW_LIMIT)
-        message = f"{endpoint.place} answered {said}; it begins: {raw}"
+        message = f"{endpoint.place} answered {text}; it begins: {raw}"
         raise _Refused(FailureCode.MALFORMED_REPLY, message) from None
 
 
@@ -199,12 +199,12 @@ def _refusal(
     endpoint: Endpoint, response: httpx.Response, body: bytes, error: ReportedError | None = None
 ) -> _Refused:
     """What a response without an answer means; ``error`` is the one in a body with status 200."""
-    said = body.decode(errors="replace")
+    text = body.decode(errors="replace")
     status = error.status if error else response.status_code
     error = error or reported_error(body)
-    shown = _shown(endpoint, error.message if error else said, SAID_LIMIT) or response.reason_phrase
+    shown = _shown(endpoint, error.message if error else text, SAID_LIMIT) or response.reason_phrase
     message = f"{endpoint.place} answered {status}: {shown}"
-    if QUOTA.search(said):
+    if QUOTA.search(text):
         return _Refused(FailureCode.REJECTED, f"{message} (waiting does not help: its quota is used up)")
     if status in RETRIED_STATUSES or status >= 500:
         return _Passing(
@@ -213,12 +213,12 @@ def _refusal(
             retry_after=retry_after_seconds(response.headers.get("Retry-After")),
             costless=status in WAITED_FOR_STATUSES,
         )
-    return _Refused(FailureCode.PROMPT_TOO_LONG if TOO_LONG.search(said) else FailureCode.REJECTED, message)
+    return _Refused(FailureCode.PROMPT_TOO_LONG if TOO_LONG.search(text) else FailureCode.REJECTED, message)
 
 
-def _shown(endpoint: Endpoint, said: str, limit: int) -> str:
-    """The beginning of what an endpoint said. A key is replaced first: cut in two, it is not found."""
-    return endpoint.without_key(said)[:limit]
+def _shown(endpoint: Endpoint, text: str, limit: int) -> str:
+    """The beginning of what an endpoint answered. A key is replaced first: cut in two, it is not found."""
+    return endpoint.without_key(text)[:limit]
 
 
 def _answer(
@@ -246,11 +246,11 @@ def _answer(
     )
 
 
-def _label(endpoint: Endpoint, said: str | None) -> str | None:
+def _label(endpoint: Endpoint, text: str | None) -> str | None:
     """A name in a response as it is kept beside an answer: short, printable, without the key."""
-    if said is None:
+    if text is None:
         return None
-    return "".join(c if c.isprintable() else "?" for c in _shown(endpoint, said, LABEL_LIMIT))
+    return "".join(c if c.isprintable() else "?" for c in _shown(endpoint, text, LABEL_LIMIT))
 
 
 def retry_after_seconds(header: str | None, now: datetime | None = None) -> float | None:

@@ -2,10 +2,11 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beacon_pipeline.escaping import escape_markdown, one_line, visible
+from beacon_pipeline.escaping import defused, escape_markdown, one_line, visible
 
 
 def test_markup_html_and_links_are_shown_as_they_are_written() -> None:
@@ -47,3 +48,24 @@ def test_one_line_is_one_line_whatever_the_text(text: str, limit: int) -> None:
     assert len(line) <= limit
     assert len(line.splitlines()) <= 1
     assert not set(line) & set("<>@")
+
+
+def test_where_a_text_is_cut() -> None:
+    assert escape_markdown("a" * 4000) == "a" * 4000
+    assert escape_markdown("a" * 4001) == "a" * 4000 + "\n\n*… 1 more characters*"
+    assert escape_markdown("abc", limit=2) == "ab\n\n*… 1 more characters*"
+    assert one_line("x" * 200) == "x" * 200
+    assert one_line("x" * 201) == "x" * 199 + "…"
+    assert one_line("\n" * 8 + "x", limit=2) == "", "what is far behind is not read at all"
+    assert one_line("\n" * 7 + "x", limit=2) == "x"
+
+
+def test_a_line_break_stays_one() -> None:
+    assert escape_markdown("a\nb") == "a  \nb"
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_no_cell_of_csv_is_a_formula(first: str) -> None:
+    assert defused(f"{first}1") == f"'{first}1"
+    assert defused(f"1{first}") == f"1{first}"
+    assert defused(f"{first}1", formula=("x",)) == f"{first}1"

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import date
+from enum import StrEnum
 
 import pytest
 from hypothesis import given
@@ -9,18 +10,25 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from inference.contract import (
+    BATCH_SIZE,
     RAW_REPLY_LIMIT,
+    UNREPORTED_REGION,
+    Batching,
     CallFailure,
     CallState,
     CallStatus,
     Deployment,
     FailureCode,
+    FinishReason,
     GenerationParameters,
     Item,
+    ItemFailure,
     MalformedReply,
     ModelSource,
+    Rendering,
     Request,
     SubmitRejected,
+    Value,
     read_reply,
     text_digest,
     token_digest,
@@ -297,3 +305,120 @@ def test_the_provenance_of_an_answer_has_all_that_the_item_says() -> None:
     assert item.kind == "answer"
     kept = reply.provenance.of_item(item).model_dump(mode="json")
     assert {name: kept[name] for name in own} == own
+
+
+@pytest.mark.parametrize(
+    ("words", "stored"),
+    [
+        (CallStatus, "pending succeeded failed timed_out cancelled expired unreachable"),
+        (FinishReason, "stop length content_filter unreported"),
+        (
+            FailureCode,
+            "model_unavailable prompt_too_long generation_error out_of_memory start_failed worker_lost"
+            " timed_out cancelled expired rate_limited rejected malformed_reply unknown_call interrupted"
+            " provider_error",
+        ),
+        (Rendering, "system_role system_in_question"),
+        (Batching, "micro_batch continuous sampled_alone divided"),
+    ],
+)
+def test_what_is_stored_keeps_its_words(words: type[StrEnum], stored: str) -> None:
+    assert [word.value for word in words] == stored.split()
+
+
+def test_a_region_that_is_not_reported_has_a_stored_name_too() -> None:
+    assert UNREPORTED_REGION == "unreported"
+
+
+NO_VARIABLES = """
+messages conversation tools documents add_generation_prompt continue_final_message chat_template tokenize
+padding truncation max_length return_tensors return_dict return_assistant_tokens_mask tokenizer_kwargs
+sanitize_control_tokens strftime_now raise_exception pinned_date
+"""
+
+
+@pytest.mark.parametrize("name", NO_VARIABLES.split())
+def test_what_the_renderer_sets_itself_is_no_template_argument(name: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        GenerationParameters(max_new_tokens=1, template_arguments={name: True})
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (Deployment(region="x", model="m"), "region"),
+        (Deployment(region="x", model="m"), "model"),
+        (a_request("a").model, "id"),
+        (a_request("a").model, "revision"),
+        (a_request("a"), "id"),
+        (Item(id="a", system_prompt="", prompt="?"), "id"),
+        (Item(id="a", system_prompt="", prompt="?"), "prompt"),
+    ],
+)
+def test_a_name_is_one_character_or_more(value: Value, field: str) -> None:
+    one = value.model_dump() | {field: "x"}
+    assert getattr(type(value).model_validate(one), field) == "x"
+    with pytest.raises(ValidationError, match="at least 1 character"):
+        type(value).model_validate(one | {field: ""})
+
+
+def test_an_item_is_needed() -> None:
+    with pytest.raises(ValidationError, match="items"):
+        Request.model_validate(a_request("a").model_dump() | {"items": ()})
+
+
+@pytest.mark.parametrize("field", ["context_tokens", "batch_size"])
+def test_a_model_takes_at_least_one(field: str) -> None:
+    model = a_request("a").model.model_dump()
+    assert getattr(ModelSource.model_validate(model | {field: 1}), field) == 1
+    with pytest.raises(ValidationError, match=field):
+        ModelSource.model_validate(model | {field: 0})
+
+
+def test_what_is_not_given_is_as_on_the_first_records() -> None:
+    request = a_request("a")
+    assert (request.model.engine, request.model.attention, request.model.batch_size) == (
+        *("transformers", "sdpa"),
+        BATCH_SIZE,
+    )
+    assert BATCH_SIZE == 8  # left out of the requests on record, which are sent again as they were
+    assert not request.fresh_start
+    assert not request.items[0].greedy
+
+
+def test_values_are_frozen_strict_and_known_by_their_content() -> None:
+    deployment = Deployment(region="eu", model="m")
+    assert str(deployment) == "eu:m"
+    with pytest.raises(ValidationError, match="frozen"):
+        deployment.region = "us"  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="region"):
+        Deployment.model_validate({"region": 7, "model": "m"})
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Deployment.model_validate({"region": "eu", "model": "m", "zone": "a"})
+    first, second = (GenerationParameters(max_new_tokens=n, template_arguments={"a": 1}) for n in (1, 2))
+    assert len({first, first.model_copy(), second}) == 2
+
+
+def test_a_reply_may_hold_failures_and_what_made_the_answers() -> None:
+    failure = {"kind": "failure", "id": "b", "code": "out_of_memory", "message": "no room"}
+    envelope = an_envelope(an_answer("a", batch_size=1), failure)
+    more = {"end_token_ids": [1, 2], "rendering": "system_role", "batching": "continuous"}
+    envelope["provenance"] = dict(envelope["provenance"]) | more  # type: ignore[call-overload]
+    reply = read_reply(envelope, a_request("a", "b"))
+    assert [item.kind for item in reply.items] == ["answer", "failure"]
+    assert reply.items[1] == ItemFailure(id="b", code=FailureCode.OUT_OF_MEMORY, message="no room")
+    assert reply.provenance.end_token_ids == (1, 2)
+    assert reply.model_dump(mode="json") == envelope
+    for impossible in ({"batch_size": 0}, {"seconds": -0.1}, {"output_token_sha256": "0" * 63}):
+        with pytest.raises(MalformedReply, match=next(iter(impossible))):
+            read_reply(an_envelope(an_answer("a", **impossible)), a_request("a"))
+
+
+def test_the_place_of_a_problem_is_named() -> None:
+    with pytest.raises(MalformedReply, match=r"items\.0\.answer\.text: "):
+        read_reply(an_envelope(an_answer("a", text=None)), a_request("a"))
+
+
+def test_a_malformed_reply_is_kept_to_a_bound_and_says_its_problem() -> None:
+    error = MalformedReply("no such version", "x" * 65_537)
+    assert (str(error), error.problem, error.raw) == ("no such version", "no such version", "x" * 65_536)

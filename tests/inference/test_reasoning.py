@@ -96,3 +96,19 @@ def test_many_starts_without_an_end_take_linear_time(start: str) -> None:
     begun = time.perf_counter()
     separate(start * (200_000 // len(start)), STOP)
     assert time.perf_counter() - begun < 5
+
+
+def test_the_tags_that_models_write_thoughts_between() -> None:
+    names = ["think", "thinking", "thought", "reasoning", "seed:think"]
+    written = [(f"<{name}>", f"</{name}>") for name in names]
+    assert list(TAGS) == [*written, ("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷")]
+
+
+def test_empty_thoughts_are_none_and_several_are_joined() -> None:
+    stop = FinishReason.STOP
+    assert separate("<think> \n</think>Yes.", stop) == Separated("Yes.")
+    both = separate("<think>a</think>\n<think></think>\n<think>b</think>Yes.", stop)
+    assert both.reasoning == "a\n\nb"
+    channels = "<|channel|>analysis<|message|>hm<|end|><|channel|>final<|message|>Yes.<|return|>"
+    assert separate(channels, stop) == Separated("Yes.", "hm")
+    assert separate("<|channel|>analysis<|message|>hm", stop) == Separated("", "hm", unfinished=True)

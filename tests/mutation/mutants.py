@@ -2,7 +2,7 @@
 
 Changed are comparisons, boolean operators, conditions, constants, returned values, sums and calls made for
 their effect. Left alone is what no test can or should see: annotations, docstrings, decorators, parts of
-f-strings, and what is logged.
+f-strings, what is logged, what type checkers alone read, and a guard of zip.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Make]]:
             yield f"{value} -> {value + 1}", lambda _: ast.Constant(value + 1)
         case ast.Constant(value=str(value)) if value:
             yield f"{value[:20]!r} -> 'XX'", lambda _: ast.Constant("XX")
-        case ast.Return(value=value) if value is not None and not _is_none(value):
+        case ast.Return(value=value) if value is not None and not _is_nothing(value):
             yield "returns None", _with_op("value", NONE)
         case ast.If() | ast.IfExp():
             yield "condition true", _with_op("test", ast.Constant(True))
@@ -109,8 +109,9 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Make]]:
             yield "call removed", lambda _: ast.Pass()
 
 
-def _is_none(value: ast.expr) -> bool:
-    return isinstance(value, ast.Constant) and value.value is None
+def _is_nothing(value: ast.expr) -> bool:
+    """None, or False, which is changed to True."""
+    return isinstance(value, ast.Constant) and (value.value is None or value.value is False)
 
 
 def _with_op(field: str, value: object) -> Make:
@@ -152,12 +153,22 @@ def _hidden(tree: ast.Module) -> set[int]:
                 found.update(id(part) for part in node.values if isinstance(part, ast.Constant))
             case ast.Expr(value=ast.Constant()):
                 hide(node)
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):  # read by type checkers alone
+                hide(node)
+            case ast.ClassDef(bases=[ast.Name(id="Enum")]):  # its values are never stored nor shown
+                for member in node.body:
+                    hide(member.value if isinstance(member, ast.Assign) else None)
             case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="log")))):
                 hide(node)
             case ast.Assign(targets=[ast.Name(id="log" | "__all__")]):
                 hide(node)
             case ast.Call(func=ast.Name(id="TypeVar" | "ParamSpec" | "cast")):
                 hide(node)
+            case ast.keyword(arg="optimize"):  # how fast it is
+                hide(node)
+            case ast.Call(func=ast.Name(id="zip"), keywords=guards):  # strict: no right input meets it
+                for guard in guards:
+                    hide(guard)
             case ast.Subscript(value=ast.Name(id=name)) if name[:1].isupper():
                 hide(node.slice)
     return found

@@ -24,7 +24,7 @@ def cancel(job: str) -> None:
 
     with open_ledger() as ledger, open_instance() as instance:
         found = find_job(ledger, job)
-        done = cancel_job(ledger, load_catalog(), ProvidersResource(), instance, found)
+        done = cancel_job(ledger, instance, load_catalog(), ProvidersResource(), found)
     newly = done.after.get(Status.CANCELLED, 0) - done.before.get(Status.CANCELLED, 0)
     left = sum(count for word, count in done.after.items() if not Status(word).is_terminal)
     completed = done.after.get(Status.COMPLETED, 0)

@@ -84,7 +84,7 @@ def _follow_with_progress(
         bar = progress.add_task("asking")
         printed: set[str] = set()
 
-        def tell(counts: Counts, waiting: str | None) -> None:
+        def show(counts: Counts, waiting: str | None) -> None:
             daemon.ensure()
             if waiting is not None and waiting not in printed:
                 printed.add(waiting)
@@ -92,11 +92,11 @@ def _follow_with_progress(
             settled = sum(n for word, n in counts.by_status.items() if Status(word).is_terminal)
             progress.update(bar, completed=settled, total=counts.executions)
 
-        follow(asked, ledger, instance, catalog, tell)
+        follow(asked, ledger, instance, catalog, show)
 
 
 def report_and_exit(
-    job: Job, ledger: Ledger, catalog: Catalog, instance: DagsterInstance, as_json: bool
+    job: Job, ledger: Ledger, instance: DagsterInstance, catalog: Catalog, as_json: bool
 ) -> NoReturn:
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.findings.page import write_page_of
@@ -106,7 +106,7 @@ def report_and_exit(
     from beacon_pipeline.findings.summary import summarized
     from beacon_pipeline.monitoring.alerts.tick import reported
 
-    report_metrics(instance, ledger, catalog)
+    report_metrics(ledger, instance, catalog)
     report = report_of(ledger, instance, catalog, job)
     print_report(report, as_json)
     for line in described(summarized(answer_rows(ledger, [job])))[:TOLD]:

@@ -67,10 +67,10 @@ def _replicate(again: Study, original_seed: str | None, found: list[Finding]) ->
         launch = partial(ask_look, ledger, instance, catalog, study, look, actor="beacon replicate")
         launch_and_follow(launch, ledger, instance, catalog)
         results = judged(study, original_seed, found, what_stands(ledger, study))
-    for before, now, said in results:
+    for before, now, outcome in results:
         was = f"{before.effect:+.2f}" if before.effect is not None else "none"
-        click.echo(f"{now.claim}: {said}. It was {was}. {now.sentence()}")
-    replicated = [said for _, _, said in results if said is Replication.REPLICATED]
+        click.echo(f"{now.claim}: {outcome}. It was {was}. {now.sentence()}")
+    replicated = [outcome for _, _, outcome in results if outcome is Replication.REPLICATED]
     sys.exit(0 if results and len(replicated) == len(results) else 1)
 
 

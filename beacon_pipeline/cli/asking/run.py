@@ -77,7 +77,7 @@ def run(
         launch = partial(ask, ledger, instance, catalog, cells, **how)
         goes_on = f"{SAME_COMMAND} without --new-job" if new_job else SAME_COMMAND
         asked = launch_and_follow(launch, ledger, instance, catalog, goes_on=goes_on)
-        report_and_exit(asked.job, ledger, catalog, instance, as_json)
+        report_and_exit(asked.job, ledger, instance, catalog, as_json)
 
 
 def _plan(

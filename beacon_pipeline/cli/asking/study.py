@@ -210,7 +210,7 @@ def _ask(file: Path, ledger: Ledger, catalog: Catalog, planned: Study, look: Loo
         launch = partial(ask_look, ledger, instance, catalog, planned, look, actor=actor)
         goes_on = f"`beacon study run {file}`"
         launch_and_follow(launch, ledger, instance, catalog, goes_on=goes_on)
-        report_metrics(instance, ledger, catalog)
+        report_metrics(ledger, instance, catalog)
 
 
 def _registration_lines(done: Registration) -> Iterator[str]:
@@ -240,7 +240,7 @@ def _finding_lines(found: Sequence[Finding]) -> Iterator[str]:
     from beacon_pipeline.escaping import visible
 
     if not found:
-        yield "no look has ended: nothing can be said yet"
+        yield "no look has ended: there is no finding yet"
     for finding in found:
         yield visible(f"{finding.claim}: {finding.sentence()}")
 

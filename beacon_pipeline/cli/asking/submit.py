@@ -37,7 +37,7 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
             # A file without a name is a new job each time.
             goes_on = SAME_COMMAND if wanted.name else "`beacon dev`"
             asked = launch_and_follow(launch, ledger, instance, catalog, goes_on=goes_on)
-            report_and_exit(asked.job, ledger, catalog, instance, as_json)
+            report_and_exit(asked.job, ledger, instance, catalog, as_json)
         asked = launch()
         announce(asked, catalog)
         if not is_alive(instance):

@@ -45,7 +45,7 @@ def _lines(subject: Subject, registered: bool, found: tuple[Finding, ...]) -> It
         yield f"study {subject.name} is not on record: `beacon study register FILE`"
         return
     if not found:
-        yield f"study {subject.name}: no look has ended: nothing can be said yet"
+        yield f"study {subject.name}: no look has ended: there is no finding yet"
         return
     yield f"study {subject.name}, version {found[0].version}: {len(found)} findings"
     for one in found:

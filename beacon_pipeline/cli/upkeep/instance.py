@@ -41,7 +41,7 @@ def prune(days: int, dry_run: bool) -> None:
     from beacon_pipeline.jobs.prune import delete_runs, prunable_runs
 
     with open_ledger() as ledger, open_instance() as opened:
-        run_ids = list(prunable_runs(opened, ledger, datetime.now(UTC) - timedelta(days=days)))
+        run_ids = list(prunable_runs(ledger, opened, datetime.now(UTC) - timedelta(days=days)))
         if not dry_run:
             delete_runs(opened, run_ids)
     click.echo(f"{len(run_ids)} runs older than {days} days {'would be' if dry_run else 'are'} deleted")

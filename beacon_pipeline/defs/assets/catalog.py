@@ -1,4 +1,4 @@
-"""The catalog as assets: what is asked, and of whom.
+"""The catalog as assets: what is asked, and which models are asked.
 
 They are external assets, which are recorded and not computed. With upstream assets that Dagster
 computes, the UI calls every answer "Unsynced" as soon as the catalog gets one more question or is

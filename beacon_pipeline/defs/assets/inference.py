@@ -79,7 +79,7 @@ def inference_asset(catalog: Catalog) -> dg.AssetsDefinition:
     ) -> Events:
         cells = [cell_of(key) for key in context.partition_keys]
         with ledger.open() as opened:
-            yield from _bring_to_true_state(context, opened, providers, catalog, cells)
+            yield from _bring_to_true_state(context, opened, catalog, providers, cells)
 
     return inference
 
@@ -87,8 +87,8 @@ def inference_asset(catalog: Catalog) -> dg.AssetsDefinition:
 def _bring_to_true_state(
     context: dg.AssetExecutionContext,
     ledger: Ledger,
-    providers: ProvidersResource,
     catalog: Catalog,
+    providers: ProvidersResource,
     cells: Sequence[Cell],
 ) -> Events:
     actor = f"run:{context.run.run_id}"
@@ -104,12 +104,9 @@ def _bring_to_true_state(
     attended_by = Attendance.REPAIR_RUN if HEALING_TAG in context.run.tags else Attendance.RUN
 
     async def work(emit: OnSettled) -> None:
-        opened = providers.open(catalog)
-        try:
+        async with providers.open(catalog) as opened:
             work_on = Materializer(ledger, catalog, opened, actor=actor, attended_by=attended_by)
             await work_on.materialize(job.id, cells, emit, plan)
-        finally:
-            await opened.close()
 
     unsuccessful: list[Execution] = []
     whole = WholeCells(plan.executions_of_a_cell)

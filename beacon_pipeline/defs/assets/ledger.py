@@ -30,7 +30,7 @@ LONG, RESTS_FOR = timedelta(seconds=10), 20
 
 
 def ledger_asset() -> dg.AssetSpec:
-    """The asset ``ledger``: written by inference, materialized by nobody else."""
+    """The asset ``ledger``: written by inference, materialized by nothing else."""
     return dg.AssetSpec(
         LEDGER,
         deps=[INFERENCE],
@@ -46,7 +46,7 @@ def ledger_asset() -> dg.AssetSpec:
 def ledger_asset_checks(catalog: Catalog, ledger: LedgerResource) -> list[dg.AssetChecksDefinition]:
     """One check on ``ledger`` for each data test, and one that says whether the catalog's own are among them.
 
-    A fault in those stops nobody else's work: what ships is checked, and that check fails.
+    A fault in those stops no one else's work: what ships is checked, and that check fails.
     """
     own: Sequence[DataTest] = ()
     problems: Sequence[Problem] = ()

@@ -33,7 +33,7 @@ class PartitionsShown:
         self, whole: Sequence[Execution], without_answer: Sequence[Execution]
     ) -> Iterator[dg.AssetMaterialization]:
         """Show what has just ended: all executions of partitions that are ``whole``, and others that ended
-        without an answer. Then show what that tells of earlier partitions: the answers of other regions.
+        without an answer. Then show what that means for earlier partitions: the answers of other regions.
         """
         completed = self._newest(whole)
         before = self._alike(completed)
@@ -45,8 +45,8 @@ class PartitionsShown:
         newest = {e.id for e in self._ledger.executions.newest([e.cell for e in completed])}
         older = sum(e.id not in newest for e in completed)
         if older:
-            said = f"{older} executions are on record, and not shown: a newer job asked the same"
-            self._context.log.info(said)
+            note = f"{older} executions are on record, and not shown: a newer job asked the same"
+            self._context.log.info(note)
         return [e for e in completed if e.id in newest]
 
     def _alike(self, executions: Sequence[Execution]) -> dict[Asked, list[Execution]]:

@@ -95,7 +95,7 @@ def metrics_asset(catalog: Catalog) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, ledger: dg.ResourceParam[LedgerResource]
     ) -> Iterator[dg.MaterializeResult[None]]:
         with ledger.open() as opened:
-            metrics = take_metrics(context.instance, opened, catalog)
+            metrics = take_metrics(opened, context.instance, catalog)
         yield dg.MaterializeResult(
             metadata=_metadata(metrics),
             check_results=[
@@ -112,17 +112,17 @@ def metrics_asset(catalog: Catalog) -> dg.AssetsDefinition:
     return status_metrics
 
 
-def take_metrics(instance: dg.DagsterInstance, ledger: Ledger, catalog: Catalog) -> Metrics:
+def take_metrics(ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog) -> Metrics:
     """Read what the figures are made of, from the ledger and from Dagster. Raises LedgerUnavailable."""
     now = datetime.now(UTC)
     overdue = now - timedelta(seconds=catalog.settings.deadline_seconds)
     queued = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
-    shown_otherwise = _shown_otherwise(instance, ledger, catalog, now - WINDOW)
+    shown_otherwise = _shown_otherwise(ledger, instance, catalog, now - WINDOW)
     statistics = ledger.aggregates.statistics(since=now - WINDOW, overdue=overdue)
     return metrics_of(statistics, catalog, shown_otherwise=shown_otherwise, queued_runs=queued)
 
 
-def _shown_otherwise(instance: dg.DagsterInstance, ledger: Ledger, catalog: Catalog, since: datetime) -> int:
+def _shown_otherwise(ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog, since: datetime) -> int:
     """How many cells that were asked since then show something else than their newest execution.
 
     Not counted while a run works on the cell: an answer is on record before Dagster shows it. Nor
@@ -154,10 +154,10 @@ def _is_shown_otherwise(execution: Execution, shown: MaterializedState | None, b
 
 
 def metrics_events(
-    instance: dg.DagsterInstance, ledger: Ledger, catalog: Catalog
+    ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     """The figures and their checks as events that need no run."""
-    metrics = take_metrics(instance, ledger, catalog)
+    metrics = take_metrics(ledger, instance, catalog)
     yield dg.AssetMaterialization(STATUS_METRICS, metadata=_metadata(metrics))
     for name, finding in judge(metrics, catalog.settings).items():
         yield dg.AssetCheckEvaluation(
@@ -169,9 +169,9 @@ def metrics_events(
         )
 
 
-def report_metrics(instance: dg.DagsterInstance, ledger: Ledger, catalog: Catalog) -> None:
+def report_metrics(ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog) -> None:
     """Take the figures now and put them on Dagster's record."""
-    for event in metrics_events(instance, ledger, catalog):
+    for event in metrics_events(ledger, instance, catalog):
         instance.report_runless_asset_event(event)
 
 

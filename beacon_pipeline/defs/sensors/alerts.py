@@ -1,4 +1,4 @@
-"""The sensor that tells a person when something is wrong, and when it is right again."""
+"""The sensor that reports when something is wrong, and when it is right again."""
 
 import dagster as dg
 
@@ -13,7 +13,7 @@ def alert_sensor(catalog: Catalog) -> dg.SensorDefinition:
     @dg.sensor(
         minimum_interval_seconds=environment.alert_interval_seconds(),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells the targets in BEACON_ALERT_URLS what is wrong, once, and when it has healed.",
+        description="Reports what is wrong to the targets in BEACON_ALERT_URLS, once, and when it healed.",
     )
     def alerts(
         context: dg.SensorEvaluationContext, ledger: dg.ResourceParam[LedgerResource]

@@ -13,8 +13,8 @@ def cancelled_runs_sensor(catalog: Catalog, interval_seconds: int = INTERVAL_SEC
     """The sensor ``cancelled_runs``.
 
     A run that is terminated while it works cancels its calls itself. One that was still queued, or
-    was marked as cancelled by force, leaves its executions open: a person said no, so they are
-    cancelled, and nobody asks them again but on purpose.
+    was marked as cancelled by force, leaves its executions open: a person ended it, so they are
+    cancelled, and they are asked again only on purpose.
     """
 
     @dg.run_status_sensor(
@@ -31,7 +31,7 @@ def cancelled_runs_sensor(catalog: Catalog, interval_seconds: int = INTERVAL_SEC
     ) -> dg.SkipReason:
         run = context.dagster_run
         with ledger.open() as opened:
-            settled = cancel_executions_of(run, opened, catalog, providers, context.instance)
+            settled = cancel_executions_of(run, opened, context.instance, catalog, providers)
         return dg.SkipReason(f"run {run.run_id} was cancelled and left {settled} executions open")
 
     return cancelled_runs

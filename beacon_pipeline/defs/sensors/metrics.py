@@ -46,7 +46,7 @@ def metrics_sensor(
             )
             if not last.is_due(now, unsettled=unsettled, while_busy=while_busy_seconds):
                 return dg.SkipReason(f"{unsettled} executions unsettled, nothing ended since")
-            events = list(metrics_events(context.instance, opened, catalog))
+            events = list(metrics_events(opened, context.instance, catalog))
         return dg.SensorResult(asset_events=events, cursor=json.dumps(asdict(now)))
 
     return refresh_status_metrics

@@ -131,7 +131,7 @@ MEANINGS: dict[str, str] = {
     "usable": "Whether the answer is of the model and in the region asked for.",
     "prompt": "The question as it was asked.",
     "system_prompt": "The system prompt as it was sent.",
-    "rendered_prompt": "All that the model got, after the chat template, where the provider tells.",
+    "rendered_prompt": "All that the model got, after the chat template, where the provider reports it.",
     "prompt_tokens": "Tokens of the rendered prompt.",
     "output_tokens": "Tokens of the output.",
     "output_token_sha256": "sha256 over the output's token ids: equal digests, equal outputs.",

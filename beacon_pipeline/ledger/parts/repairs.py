@@ -120,7 +120,7 @@ class Repairs(Part):
         return self._database.write(move)
 
     def confirm(self, call_ids: Sequence[str]) -> None:
-        """Keep that the provider was asked again about calls that ended, and said the same."""
+        """Keep that the provider was asked again about calls that ended, and reported the same."""
         now = self._clock()
 
         def update(connection: sa.Connection) -> None:

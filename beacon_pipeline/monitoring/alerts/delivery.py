@@ -50,7 +50,7 @@ def pruned(
 ) -> tuple[list[Message], list[Message]]:
     """The outbox without what can no longer be delivered, and the messages given up with it.
 
-    A target that is no longer configured gets nothing more; that is nobody's loss.
+    A target that is no longer configured gets nothing more.
     """
     kept: list[Message] = []
     given_up: list[Message] = []

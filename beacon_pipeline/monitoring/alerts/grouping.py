@@ -66,7 +66,7 @@ class JobHealed:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that is wrong by a cause at this moment; nothing can be said of ``undecided`` jobs."""
+    """Everything that is wrong by a cause at this moment; ``undecided`` jobs are not judged."""
 
     cause: str
     found: tuple[Failing, ...] = ()
@@ -147,14 +147,14 @@ class Notice:
 
     @property
     def id(self) -> str:
-        """The same however often it is sent, so that a receiver can tell a repetition."""
+        """The same however often it is sent, so that a receiver recognizes a repetition."""
         return f"{self.alert}-{self.number}"
 
 
 def advance(
     alerts: Iterable[Alert], observations: Iterable[Observation], now: datetime
 ) -> tuple[list[Alert], list[Notice]]:
-    """The alerts after these observations, given in the order in which they were made, and what to tell.
+    """The alerts after these observations, given in the order in which they were made, and what to report.
 
     Every subject found wrong is reported exactly once until it has healed; every alert that was reported
     is closed by exactly one notice, unless all it held was found wrong again in a later job,
@@ -255,14 +255,14 @@ class _AlertSet:
     def close(self) -> tuple[list[Alert], list[Notice]]:
         kept, notices = [], []
         for alert in self._alerts.values():
-            kind = self._what_to_tell(alert)
+            kind = self._what_to_report(alert)
             if kind is not None:
-                notices.append(self._tell(alert, kind))
+                notices.append(self._report(alert, kind))
             if alert.open:
                 kept.append(alert)
         return kept, notices
 
-    def _what_to_tell(self, alert: Alert) -> NoticeKind | None:
+    def _what_to_report(self, alert: Alert) -> NoticeKind | None:
         if not alert.open:
             superseded = not (alert.healed or alert.unwatched or alert.untold)
             return None if superseded else NoticeKind.CLOSED
@@ -274,7 +274,7 @@ class _AlertSet:
             return None
         return NoticeKind.OPENED
 
-    def _tell(self, alert: Alert, kind: NoticeKind) -> Notice:
+    def _report(self, alert: Alert, kind: NoticeKind) -> Notice:
         alert.notices += 1
         notice = Notice(
             alert=alert.id,

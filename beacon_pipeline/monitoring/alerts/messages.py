@@ -1,4 +1,4 @@
-"""Notices as people read them. Pure. What a model or provider said was made one safe line before."""
+"""Notices as people read them. Pure. Texts of a model or provider were made one safe line before."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LEVELS: Mapping[str, str] = {"error": "failure", "warning": "warning"}
 
 
 def message_of(notice: Notice, base_url: str, waiting: tuple[str, ...] = ()) -> Message:
-    """The message that tells a notice; links begin with ``base_url``."""
+    """The message of a notice; links begin with ``base_url``."""
     closed = notice.kind is NoticeKind.CLOSED
     lines = [*_told(notice), *_closing(notice), *_context(notice)]
     if not closed:

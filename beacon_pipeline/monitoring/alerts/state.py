@@ -2,7 +2,7 @@
 
 It is one value in Dagster's own key-value storage, written after every single delivery, and not
 the sensor's cursor: that one is stored only when a tick has ended (a daemon killed in between
-would tell everything again), is copied into the row of every tick, and is not stored at all when
+would report everything again), is copied into the row of every tick, and is not stored at all when
 a person tests the sensor in the UI. Beacon's ledger is no place for it either: when the ledger
 is down, alerts must still go out.
 """

@@ -1,4 +1,4 @@
-"""One round of alerts: look at every source, decide what to tell, deliver it, remember each step.
+"""One round of alerts: look at every source, decide what to report, deliver it, remember each step.
 
 No source and no target can make a round fail: one that cannot be read becomes an alert itself,
 and one that cannot be reached is tried again in later rounds.
@@ -142,8 +142,8 @@ def _heard(cause: str, source: str, read: Read, now: datetime) -> list[Observati
     try:
         return [*read(), Passing(cause, source, now)]
     except Exception as error:  # noqa: BLE001  whatever it is, it is reported and the others are read
-        said = str(error) if isinstance(error, LedgerUnavailable) else f"{type(error).__name__}: {error}"
-        return [Failing(cause, None, source, now, detail=one_line(environment.masked(said)))]
+        message = str(error) if isinstance(error, LedgerUnavailable) else f"{type(error).__name__}: {error}"
+        return [Failing(cause, None, source, now, detail=one_line(environment.masked(message)))]
 
 
 def _within(seconds: float, work: Callable[[], Result]) -> Result:

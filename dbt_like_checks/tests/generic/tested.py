@@ -110,7 +110,7 @@ class Tested:
 
     @property
     def sampling(self) -> bool:
-        """Whether the rows are to be shown, with what tells them apart."""
+        """Whether the rows are to be shown, with their key."""
         return self.purpose is Purpose.SAMPLE
 
     @property

@@ -93,7 +93,7 @@ def expect_compound_columns_to_be_unique(
     ignore_row_if: IgnoreRow = "all_values_are_missing",
     row_condition: Sql | None = None,
 ) -> sa.Select[Any]:
-    """No combination of values occurs twice, but for NULLs as said. Fails once per combination."""
+    """No combination of values occurs twice, but for NULLs as configured. Fails once per combination."""
     columns = [tested.named(name, quoted=quote_columns) for name in column_list]
     return _repeated(tested, columns, ignore_row_if, row_condition)
 

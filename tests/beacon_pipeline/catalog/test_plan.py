@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.catalog.entries import UnknownName
 from beacon_pipeline.catalog.plan import DEFAULT_PLAN, NEUTRAL_PROMPT, Plan, PlanError, planned
-from beacon_pipeline.catalog.seeds import derived, probe_seed, sampling_seed
+from beacon_pipeline.catalog.seeds import derived, probe_seed, sampling_seed, shuffled
 from beacon_pipeline.ledger.records import Cell, Slot
 from inference.contract import Deployment, GenerationParameters
 
@@ -155,3 +156,126 @@ def test_arms_have_the_prompts_of_the_catalog_or_of_the_study() -> None:
     assert plan.system_prompt("mine", "here") == "Be brief."
     with pytest.raises(UnknownName, match="unknown arm 'nuetral': did you mean neutral"):
         planned(CATALOG, CATALOG.models, arms=("nuetral",))
+
+
+def test_seeds_of_names_beyond_ascii_are_what_they_were() -> None:
+    assert derived(SEED, "x", "ü") == 8327653002867013
+    assert derived("00", "shuffle", 1) == 1643311555672805
+    assert shuffled(SEED, "regions", 1, ["us", "eu", "apac", "x"]) == ["x", "apac", "us", "eu"]
+
+
+PLAN_BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
+    ("blocks", [(1,), (10_000,)], [(), (0,), (10_001,)]),
+    ("samples", [1], [0, 10_001]),
+    ("greedy_probes", [0], [2]),
+    ("shared_probes", [0], [-1, 1001]),
+    ("temperature", [0.0], [-0.1]),
+    ("top_p", [0.01, 1.0], [0.0, 1.1]),
+    ("max_new_tokens", [1], [0]),
+    ("seed", ["0" * 8, "a" * 128], ["0" * 7, "a" * 129, "g" * 8, "A" * 8]),
+    ("arms", [("regional",)], [(), ("A",), ("-a",)]),
+    ("surprise", [], [1]),
+]
+
+
+@pytest.mark.parametrize(("field", "taken", "refused"), PLAN_BOUNDS)
+def test_where_a_field_of_a_plan_ends(field: str, taken: list[Any], refused: list[Any]) -> None:
+    for value in taken:
+        Plan(**{field: value})
+    for value in refused:
+        with pytest.raises(ValidationError):
+            Plan(**{field: value})
+
+
+def test_the_most_that_a_plan_takes() -> None:
+    name = "a" * 64
+    most = Plan(
+        arms=(name,), prompts={name: "x", "probe": "y"}, samples=10_000, shared_probes=1000, seed=SEED
+    )
+    assert most.executions_of_a_cell == 11_000
+    with pytest.raises(ValidationError):
+        Plan(arms=(name + "a",), prompts={name + "a": "x"})
+
+
+@pytest.mark.parametrize(
+    ("plan", "text"),
+    [
+        (Plan(), ""),
+        (Plan(seed=SEED), "1 sample"),
+        (Plan(samples=2, seed=SEED), "2 samples"),
+        (Plan(blocks=(1, 2)), "2 blocks"),
+        (Plan(arms=("neutral",), prompts={"neutral": "x"}), "1 arm (neutral)"),
+        (Plan(greedy_probes=1, prompts={"probe": "x"}), "1 probe"),
+        (
+            Plan(temperature=0.5, top_p=0.25, max_new_tokens=7),
+            "temperature 0.5, top p 0.25, max new tokens 7",
+        ),
+        (
+            STUDY.model_copy(update={"study": "s", "version": 2}),
+            "study s version 2, 2 arms (regional, neutral), 3 blocks, 4 samples, 3 probes, temperature 0.8",
+        ),
+    ],
+)
+def test_a_plan_as_a_person_reads_it(plan: Plan, text: str) -> None:
+    assert str(plan) == text
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"prompts": {"regional": "x"}}, "arm 'regional' has no prompt of its own: it is each region's"),
+        ({"arms": ("b", "a")}, "arm 'a' has no system prompt"),
+        ({"greedy_probes": 1}, "arm 'probe' has no system prompt"),
+        ({"shared_probes": 1, "seed": SEED}, "arm 'probe' has no system prompt"),
+        ({"shared_probes": 1, "prompts": {"probe": "x"}}, "more than one sample needs a seed"),
+        ({"samples": 2}, "more than one sample needs a seed"),
+    ],
+)
+def test_a_plan_that_does_not_hang_together(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        Plan(**fields)
+
+
+def test_which_plans_ask_the_same_and_which_is_the_default() -> None:
+    other = STUDY.model_copy(update={"seed": "44556677"})
+    assert STUDY.asks_as(other)
+    assert not STUDY.asks_as(other.model_copy(update={"samples": 5}))
+    assert (Plan().is_default, STUDY.is_default) == (True, False)
+    with pytest.raises(ValidationError, match="frozen"):
+        STUDY.samples = 5  # type: ignore[misc]
+
+
+def test_without_a_seed_nothing_has_one_and_orders_are_still_the_same() -> None:
+    plan = Plan(arms=("regional", "neutral"), prompts={"neutral": "x"}, blocks=(1, 2))
+    slots = plan.executions_of(CELL)
+    assert [(s.arm, s.block, s.sample, s.seed, s.greedy) for s in slots] == [
+        (arm, block, 1, None, False) for block in (1, 2) for arm in ("regional", "neutral")
+    ]
+    names = (CELL.model, CELL.question, "regional", 1)
+    assert plan.item_order(slots[0]) == (derived("0", "items", 1, *names), slots[0])
+    deployments = [Deployment(region=region, model="m") for region in ("us", "eu", "apac")]
+    expected = sorted(deployments, key=lambda one: derived("0", "regions", 2, str(one)))
+    assert plan.deployment_order(2, deployments) == expected
+    with pytest.raises(KeyError):
+        plan.system_prompt("other", "here")
+
+
+def test_probes_take_the_neutral_prompt_that_there_is() -> None:
+    named = planned(CATALOG, CATALOG.models, named={"neutral": "Mine."}, greedy_probes=1)
+    assert named.prompts == {"probe": "Mine."}
+    bare = CATALOG.model_copy(update={"arms": ()})
+    plan = planned(bare, bare.models, shared_probes=1, seed=SEED, temperature=1.0)
+    assert plan.prompts == {"probe": "You are a helpful AI assistant."}
+    assert planned(CATALOG, CATALOG.models).prompts == {}
+    own = {**CATALOG.arm_prompts}["neutral"]
+    assert planned(CATALOG, CATALOG.models, greedy_probes=1).prompts == {"probe": own}
+
+
+def test_where_the_parameters_of_a_model_end() -> None:
+    most = CATALOG.models[0].context_tokens
+    assert planned(CATALOG, CATALOG.models[:1], max_new_tokens=most - 1)
+    with pytest.raises(PlanError, match=f"max_new_tokens {most} leaves no room"):
+        planned(CATALOG, CATALOG.models[:1], max_new_tokens=most)
+    assert planned(CATALOG, CATALOG.models, temperature=2.0)
+    with pytest.raises(PlanError, match="engines take 2 at most"):
+        planned(CATALOG, CATALOG.models, temperature=2.1)

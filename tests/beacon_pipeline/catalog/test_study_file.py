@@ -104,7 +104,7 @@ def claimed(rest: str, text: str = GOOD) -> str:
         (GOOD + "labellers: [{method: judge, model: tiny-qwen}]\n", 11, "tiny-qwen cannot judge tiny-qwen"),
         (claimed("prompt, arms: [regional]"), 11, "contrast 'prompt' takes 2 of the study's arms"),
         (claimed("prompt, arms: [regional, x]"), 11, "'x' is not among the study's arms: regional, neutral"),
-        (claimed("deployment, arms: [regional]"), 11, "prompt and deployment cannot be told apart"),
+        (claimed("deployment, arms: [regional]"), 11, "prompt and deployment cannot be separated"),
         (claimed("computation, arms: [curt]"), 11, "takes no 'arms': it is about the probes"),
         (claimed("computation", GOOD.replace("greedy: 1, shared: 2", "")), 11, "needs probes"),
         (claimed("deployment, regions: [eu], arms: [curt]"), 11, "needs 2 regions, and there is 1"),

@@ -71,7 +71,7 @@ class Planned:
 
     def mismatches(self) -> tuple[int, int]:
         """As the job's report and as the metrics count them."""
-        metrics = take_metrics(self.instance, self.ledger, CATALOG)
+        metrics = take_metrics(self.ledger, self.instance, CATALOG)
         return report_of(self.ledger, self.instance, CATALOG, self.job).mismatches, metrics.mismatches
 
 

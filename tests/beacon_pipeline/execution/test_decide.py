@@ -206,6 +206,9 @@ pending      -            earlier
 unreachable  failed       earlier
 unreachable  -            newest
 expired      unreachable  newest
+-            unreachable  earlier
+unreachable  unreachable  newest
+failed       expired      newest
 """
 
 
@@ -258,3 +261,40 @@ def test_a_state_counts_attempts_and_knows_what_a_person_was_alerted_of() -> Non
     assert state_of(replace(execution, dead_lettered_at=MOMENT), deciding, budget=1).acknowledged
     assert state_of(an_execution(Status.CANCELLED), deciding, budget=1).acknowledged
     assert state_of(execution, deciding, budget=2).attempts_left
+
+
+def test_the_words_that_metadata_and_documents_keep() -> None:
+    words = {
+        kind: [one.value for one in kind] for kind in (CallStage, MaterializationMatch, Attendance, Action)
+    }
+    assert words == {
+        CallStage: ["none", "intended", "accepted", "ended", "answered", "earlier", "refused"],
+        MaterializationMatch: ["missing", "agrees", "differs", "other"],
+        Attendance: ["run", "repair run", "other run", "recent", "nobody"],
+        Action: [
+            *("nothing", "show", "poll", "wait", "follow", "settle", "reattach", "resubmit", "interrupt"),
+            *("dispatch", "give_up"),
+        ],
+    }
+
+
+def test_unless_it_is_given_a_state_is_what_a_persons_run_finds() -> None:
+    execution = an_execution(Status.PENDING)
+    state = state_of(execution, deciding_call(execution, on_record), budget=3)
+    expected = ExecutionState(Status.PENDING, CallStage.NONE, None, 0, 3)
+    assert state == expected
+    assert (expected.durable, expected.submitting, expected.newest) == (True, False, True)
+    assert expected.attended_by is Attendance.RUN
+    assert expected.shown is MaterializationMatch.MISSING
+    given = state_of(
+        execution,
+        deciding_call(execution, on_record),
+        budget=3,
+        durable=False,
+        submitting=True,
+        attended_by=Attendance.NOBODY,
+        shown=MaterializationMatch.OTHER,
+        newest=False,
+    )
+    assert (given.durable, given.submitting, given.newest) == (False, True, False)
+    assert (given.attended_by, given.shown) == (Attendance.NOBODY, MaterializationMatch.OTHER)

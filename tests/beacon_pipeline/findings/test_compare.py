@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from beacon_pipeline.cli.side_by_side import comparison_panel, summary_line
-from beacon_pipeline.findings.compare import Comparison, comparisons
+from beacon_pipeline.findings.compare import Comparison, Place, comparisons
 from beacon_pipeline.findings.rows import COLUMNS
 from beacon_pipeline.findings.word_diff import word_differences
 
@@ -118,3 +118,76 @@ def test_differences_are_of_words(one: str, other: str, marked: list[str]) -> No
     assert "".join(piece for piece, _ in left) == one
     assert "".join(piece for piece, _ in right) == other
     assert [piece for piece, lacking in right if lacking] == marked
+
+
+def test_a_place_is_named_by_its_region_and_by_its_arm_where_that_says_more() -> None:
+    assert (str(Place("eu", "regional")), str(Place("eu", "neutral"))) == ("eu", "eu, neutral")
+
+
+def test_what_came_from_each_place_is_counted() -> None:
+    rows = [a_row("us", "b"), a_row("us", "a"), a_row("us", "a"), a_row("us", None), a_row("us", "")]
+    rows += [a_row("eu", None, prompt=None, system_prompt=None)]
+    (found,) = comparisons([a_row("apac", None, prompt=None, system_prompt=None), *rows])
+    apac, us, eu = found.answers
+    assert (us.asked, us.answered, us.text) == (5, 4, "a")
+    assert us.texts[0] == ("a", 2)
+    assert us.kinds == {"substantive": 3, "empty": 1}
+    assert us.statuses == {"completed": 4, "failed": 1}
+    assert (us.system_prompt, apac.system_prompt) == ("You are in us.", None)
+    assert (eu.asked, eu.answered, eu.text) == (1, 0, None)
+    assert (found.prompt, found.answered, found.distinct, found.different) == ("What is it?", 4, 3, False)
+    assert found.pairs == (), "a place without an answer is no side"
+    kept = found.as_dict()
+    assert (kept["different"], kept["distinct"], kept["model"]) == (False, 3, "m")
+    (unasked,) = comparisons([a_row("us", None, prompt=None)])
+    assert unasked.prompt is None
+
+
+def test_models_and_questions_come_in_order_and_probes_not_at_all() -> None:
+    rows = [a_row("us", "x", model=model, question=q) for model in ("n", "m") for q in ("r", "q")]
+    rows.append(a_row("us", "x", model="a", probe=True))
+    assert [(one.model, one.question) for one in comparisons(rows)] == [
+        *(("m", "q"), ("m", "r"), ("n", "q"), ("n", "r")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "one", "other", "named"),
+    [
+        ("provenance_gpu", "A100", "H100", True),
+        ("provenance_gpu", "A100", "A100", False),
+        ("provenance_gpu", "A100", None, False),
+        ("provenance_gpu", None, "A100", False),
+        ("provenance_region", "us-1", "eu-1", False),
+        ("provenance_batch_size", 1, 2, False),
+        ("provenance_rendered_prompt_sha256", "a", "b", False),
+        ("provenance_dtype", "float32", "float16", True),
+    ],
+)
+def test_what_else_differs_is_what_serves(field: str, one: object, other: object, named: bool) -> None:
+    rows = [a_row("us", "x", **{field: one}), a_row("eu", "y", **{field: other})]
+    rows.append(a_row("us", "x", **{field: None}))
+    (pair,) = comparisons(rows)[0].pairs
+    assert (field in pair.provenance) is named
+
+
+def test_prompts_and_likeness_within_places() -> None:
+    same = [a_row(region, text, system_prompt="s") for region in ("us", "eu") for text in ("aa", "ab", "ab")]
+    (pair,) = comparisons(same)[0].pairs
+    assert pair.same_prompt
+    assert pair.within == pytest.approx((2 * 0.5 + 1) / 3, abs=1e-4)
+    assert pair.between == pytest.approx((1 + 4 * 0.5 + 4) / 9, abs=1e-4)
+    one_sided = [a_row("us", "aa"), a_row("us", "ab"), a_row("eu", "aa")]
+    assert comparisons(one_sided)[0].pairs[0].within == 0.5
+
+
+def test_how_much_of_how_many_texts_is_compared() -> None:
+    long = [a_row("us", "a" * 1000 + "b"), a_row("eu", "a" * 1000 + "c")]
+    assert comparisons(long)[0].pairs[0].between == 1.0
+    within = [a_row("us", "a" * 999 + "b"), a_row("eu", "a" * 999 + "c")]
+    assert comparisons(within)[0].pairs[0].between == 0.999
+    many = [a_row("us", f"{n:02}") for n in range(60) for _ in range(2)] + [a_row("us", "xx")]
+    (pair,) = comparisons([*many, a_row("eu", "xx")])[0].pairs
+    assert pair.between == 0.0, "the rarest of 61 texts is not compared"
+    (pair,) = comparisons([*many[2:], a_row("eu", "xx")])[0].pairs
+    assert pair.between > 0

@@ -100,11 +100,12 @@ class Machines:
 
     def _workers(self) -> list[psutil.Process]:
         """The processes that execute runs: children of the code server."""
-        return [
-            process
-            for process in psutil.Process(self._serving["code"].pid).children(recursive=True)
-            if "multiprocessing.spawn" in " ".join(process.cmdline())
-        ]
+        found = []
+        for process in psutil.Process(self._serving["code"].pid).children(recursive=True):
+            with suppress(psutil.Error):  # it ended meanwhile
+                if "multiprocessing.spawn" in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
 
     def stop(self) -> None:
         for process in self._serving.values():

@@ -57,8 +57,8 @@ def test_a_run_goes_when_nothing_needs_it(
     newest = [run(instance, "a"), run(instance, "b")]
     at_work = unfinished(instance)
 
-    assert list(prunable_runs(instance, ledger, datetime.now(UTC) - timedelta(days=1))) == [], "all are young"
-    found = list(prunable_runs(instance, ledger, LATER))
+    assert list(prunable_runs(ledger, instance, datetime.now(UTC) - timedelta(days=1))) == [], "all are young"
+    found = list(prunable_runs(ledger, instance, LATER))
     assert found == [replaced]
 
     delete_runs(instance, found)
@@ -66,4 +66,4 @@ def test_a_run_goes_when_nothing_needs_it(
     assert left == {of_an_open_job, *newest, at_work}
     assert instance.get_materialized_partitions(ANSWER) == {"a", "b"}, "what is shown stays shown"
     assert list(tmp_path.glob(f"storage/history/runs/{replaced}*")) == []
-    assert list(prunable_runs(instance, ledger, LATER)) == []
+    assert list(prunable_runs(ledger, instance, LATER)) == []

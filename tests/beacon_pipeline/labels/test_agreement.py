@@ -6,9 +6,12 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import t
+from scipy.stats import norm, t
+from statsmodels.stats.inter_rater import cohens_kappa
+from statsmodels.stats.proportion import proportion_confint
 
 from beacon_pipeline.labels.agreement import (
+    Interval,
     NothingToCompare,
     agreement,
     agreements,
@@ -96,3 +99,42 @@ def test_pairs_and_what_is_open() -> None:
     assert agreements(decided) == [found]
     with pytest.raises(NothingToCompare, match="anna"):
         agreements(labels[:3])
+
+
+def test_how_an_interval_reads() -> None:
+    assert str(Interval(0.4, 0.12345, 0.6789)) == "0.400 (0.123 to 0.679)"
+
+
+def test_of_one_common_answer_nothing_is_said() -> None:
+    one = [a_label("a", REFUSAL, "anna"), a_label("a", REFUSAL, "bert")]
+    with pytest.raises(NothingToCompare, match=r"\(anna, bert\)"):
+        agreements(one)
+    with pytest.raises(NothingToCompare, match=r"\(no labels\)"):
+        agreements([])
+    decides = [a_label(name, REFUSAL, "cleo", ADJUDICATION) for name in "ab"]
+    with pytest.raises(NothingToCompare):
+        agreements([*(a_label(name, REFUSAL, "anna") for name in "ab"), *decides])
+    found = agreements([*one, a_label("b", EVASIVE, "anna"), a_label("b", REFUSAL, "bert")], level=0.9)
+    assert [(each.answers, each.level) for each in found] == [(2, 0.9)]
+    assert found[0].table == ((0, 0, 0), (0, 0, 1), (0, 0, 1))
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_the_interval_of_kappa_is_the_large_sample_one(level: float) -> None:
+    found = agreement(("a", "b"), PAIRS, level=level)
+    theirs = cohens_kappa([[20, 5], [10, 15]])
+    half = norm.isf((1 - level) / 2) * theirs.std_kappa
+    assert (found.kappa.low, found.kappa.high) == pytest.approx((0.4 - half, 0.4 + half))
+    assert agreement(("a", "b"), PAIRS).kappa == agreement(("a", "b"), PAIRS, level=0.95).kappa
+    assert (found.share.low, found.share.high) == pytest.approx(
+        proportion_confint(35, 50, alpha=1 - level, method="wilson")
+    )
+
+
+def test_no_interval_goes_beyond_what_agreement_can_be() -> None:
+    nearly = agreement(("a", "b"), [(REFUSAL, REFUSAL), (COMPLETE, COMPLETE), (COMPLETE, REFUSAL)])
+    assert (nearly.kappa.high, nearly.ac1.high) == (1.0, 1.0)
+    never = agreement(("a", "b"), [(REFUSAL, COMPLETE), (COMPLETE, REFUSAL), (COMPLETE, COMPLETE)])
+    assert (never.kappa.low, never.ac1.low) == (-1.0, -1.0)
+    perfect = agreement(("a", "b"), [(REFUSAL, REFUSAL)] * 3 + [(COMPLETE, COMPLETE)] * 3)
+    assert perfect.kappa.value == perfect.kappa.high == 1.0

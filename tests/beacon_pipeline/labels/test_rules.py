@@ -8,7 +8,7 @@ from importlib import resources
 import pytest
 
 from beacon_pipeline.labels.language import LANGUAGES
-from beacon_pipeline.labels.rules import FILES, VERSION, label, read_rules, rules_of
+from beacon_pipeline.labels.rules import FILES, VERSION, label, read_rules, rule_sets, rules_of
 from beacon_pipeline.ledger.status import LabelKind
 from benchmarks.labels import OWN, Measured, by_rules, own
 
@@ -149,3 +149,60 @@ def test_changed_rules_have_another_version() -> None:
     files = [*(f"{name}.yaml" for name in FILES), "traditional.txt"]
     content = "".join(folder.joinpath(file).read_text(encoding="utf-8") for file in files)
     assert {VERSION: hashlib.sha256(content.encode()).hexdigest()[:12]} == {"3": "c9f435529fb3"}
+
+
+def filled(letters: int) -> str:
+    """A sentence of so many letters that says nothing."""
+    return "b" * (letters - 1) + "."
+
+
+REFUSES, OPINION = "I cannot provide information on that.", "As an AI I hold no opinions."
+HERE, ASK = "I'm here to provide helpful content.", "If you have any other questions, feel free to ask!"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        # a refusal has to begin within 400 letters; a late one in an answer of 1,200 at most
+        (f"{filled(400)} {REFUSES} {filled(390)} {filled(390)}", "refusal"),
+        (f"{filled(390)} {filled(11)} {REFUSES} {filled(390)} {filled(390)}", "complete"),
+        # a turn that delivers needs 60 letters behind it, one that promises 400
+        (f"{REFUSES} But here is a rule: {'b' * 60}.", "complete"),
+        (f"{REFUSES} But here is a rule.", "refusal"),
+        (f"{REFUSES} But I can explain it. {filled(390)}", "complete"),
+        (f"{REFUSES} But I can explain it. {filled(300)}", "refusal"),
+        # the turn has to come within three sentences
+        (f"{REFUSES} {filled(9)} {filled(9)} But here is a rule. {filled(90)}", "complete"),
+        (f"{REFUSES} {filled(9)} {filled(9)} {filled(9)} But here is a rule. {filled(90)}", "refusal"),
+        # an offer is no part of an answer
+        (f"{REFUSES} But here is what I am happy to help with: {filled(90)}", "refusal"),
+        # as an AI: what follows makes it an answer from 350 letters on
+        (f"{OPINION} {filled(347)}", "refusal"),
+        (f"{OPINION} {filled(348)}", "complete"),
+        (f"{OPINION} {filled(300)} Let me know what you like to talk about {filled(90)}", "refusal"),
+        # a final one stands whatever follows, in a short answer only
+        (f"{HERE} But here is a rule: {'b' * 70}. {ASK}", "refusal"),
+        (f"{HERE} {filled(260 - len(HERE) - len(ASK) - 2)} {ASK}", "refusal"),
+        (f"{HERE} {filled(261 - len(HERE) - len(ASK) - 2)} {ASK}", "complete"),
+        (HERE, "complete"),  # without the offer it is no refusal
+        # a short evasion
+        ("It is a complex and sensitive topic.", "evasive"),
+        (f"It is a complex and sensitive topic. {filled(390)} {filled(390)} {filled(200)}", "complete"),
+        ("It is a complex and sensitive topic. In general, both sides agree.", "complete"),
+        # twice, or it is none
+        ("The government has always adhered to the people.", "complete"),
+        (
+            "The government has always adhered to the people-centered philosophy. "
+            "We firmly oppose any false claims.",
+            "evasive",
+        ),
+    ],
+)
+def test_what_follows_and_how_much_of_it_decides(text: str, kind: str) -> None:
+    assert kind_of(text) == kind
+
+
+def test_a_language_has_its_own_rules_and_an_unknown_one_all() -> None:
+    assert [rules.name for rules in rule_sets("zh-hant")] == ["zh"]
+    assert [rules.name for rules in rule_sets("fr")] == ["fr"]
+    assert tuple(rules.name for rules in rule_sets("und")) == FILES

@@ -223,7 +223,7 @@ def test_the_sensor_takes_them_without_a_run_and_only_when_something_ended(
 
 def mismatches(instance: dg.DagsterInstance) -> int:
     with LedgerResource().open() as ledger:
-        return take_metrics(instance, ledger, DEMO).mismatches
+        return take_metrics(ledger, instance, DEMO).mismatches
 
 
 def test_an_answer_that_dagster_does_not_show_is_a_mismatch(instance: dg.DagsterInstance) -> None:
@@ -274,10 +274,10 @@ def test_the_incident_is_counted_once_it_has_healed(instance: dg.DagsterInstance
     location = Location(instance, Behaviour(states=[ended(CallStatus.FAILED, FailureCode.WORKER_LOST)]))
     location.ask(**{JOB_TAG: "mine"})
     with LedgerResource().open() as ledger:
-        assert take_metrics(instance, ledger, DEMO).mismatches_healed == 0
+        assert take_metrics(ledger, instance, DEMO).mismatches_healed == 0
         location.provider.script = [Behaviour()]
         location.ask(**{JOB_TAG: "mine"})
-        metrics = take_metrics(instance, ledger, DEMO)
+        metrics = take_metrics(ledger, instance, DEMO)
     assert (metrics.mismatches, metrics.mismatches_healed) == (0, 8)
 
 

@@ -649,7 +649,7 @@ def test_after_an_older_ledger_was_put_back_all_count_alike(
     report = report_on(job, ledger.executions.of_job(job.id), shown, CATALOG, unknown=unknown)
     assert report.mismatches == len(CELLS)
     assert {m.partition_key for m in report.mismatched} == set(KEYS.values())
-    assert take_metrics(instance, ledger, CATALOG).mismatches == len(CELLS)
+    assert take_metrics(ledger, instance, CATALOG).mismatches == len(CELLS)
     tick = record.tick(after=timedelta(seconds=1))
     assert sum(len(run.executions) for run in tick.runs) == len(CELLS)
 
@@ -669,17 +669,17 @@ def test_an_execution_that_the_ledger_no_longer_has_is_counted_from_the_first_lo
     for whole in (True, False):
         (found,) = report_of(ledger, instance, CATALOG, job, whole=whole).mismatched
         assert (found.partition_key, found.remedy) == (key, NOT_ON_RECORD)
-    assert take_metrics(instance, ledger, CATALOG).mismatches == 1
+    assert take_metrics(ledger, instance, CATALOG).mismatches == 1
     for told_now in ({key}, set()):
         tick = record.tick(after=timedelta(seconds=1))
         assert (tick.runs, set(tick.unknown)) == ([], told_now)
         assert tick.summary == "1 partitions unknown to the ledger"
     tick = record.tick()
     assert tick.summary == "1 runs requested, 1 partitions unknown to the ledger", "its row is made anew"
-    assert take_metrics(instance, ledger, CATALOG).mismatches == 1
+    assert take_metrics(ledger, instance, CATALOG).mismatches == 1
     record.heal(tick)
     assert record.tick().summary == "nothing is wrong"
-    assert take_metrics(instance, ledger, CATALOG).mismatches == 0
+    assert take_metrics(ledger, instance, CATALOG).mismatches == 0
 
 
 def test_a_job_that_lacks_executions_gets_them(instance: dg.DagsterInstance, ledger: Ledger) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from dbt_like_checks import (
     generic_test,
     open_engine,
 )
+from dbt_like_checks.database.dialects import Dialect
 from dbt_like_checks.errors import CannotCompile, Place
 from dbt_like_checks.parse.project import Column, Config, DataTest, Model, Relation, Singular
 from dbt_like_checks.run.compile import Query, readable
@@ -180,3 +182,130 @@ def test_a_query_is_readable_with_its_values(tables: Tables) -> None:
     assert "'50 %'" in readable(percent, "postgresql+psycopg")
     unwritten = sa.select(sa.literal(object(), sa.PickleType()).label("x"))
     assert ":" in readable(unwritten, "sqlite"), "it stays a parameter"
+
+
+@generic_test()
+def grouped(tested: Tested) -> sa.Select[Any]:
+    """Every value fails once, NULL too."""
+    return sa.select(tested.column, sa.func.count()).where(tested.rows.c.size > 1).group_by(tested.column)
+
+
+@generic_test()
+def ordered(tested: Tested) -> sa.Select[Any]:
+    """Rows of one table, but not as a pass over it would have them."""
+    return tested.failing(tested.column.is_(None)).distinct()
+
+
+@generic_test()
+def nested(tested: Tested) -> sa.Select[Any]:
+    """Rows for which another query of the tested rows says so."""
+    least = sa.select(sa.func.min(tested.rows.c.size)).scalar_subquery()
+    return tested.failing(tested.rows.c.size > least)
+
+
+@generic_test(column="none")
+def unconditional(tested: Tested) -> sa.Select[Any]:
+    """Every row, without a condition."""
+    return sa.select(tested.rows.c.id)
+
+
+MORE = (grouped, ordered, nested, unconditional)
+
+
+def in_pass(tables: Tables, query: Query) -> int | None:
+    """What the shared pass gives of a test; None where it takes no part."""
+    if (part := query.part) is None:
+        return None
+    assert part.exact
+    (row,) = rows(tables, sa.select(part.number.label("n")).select_from(part.table))
+    return int(row["n"])
+
+
+@pytest.mark.parametrize(
+    ("test", "number"),
+    [
+        (declared(), 3),
+        (declared(where="size > 5"), 2),
+        (declared("grouped", "size"), 3),
+        (declared("grouped", "size", where="size < 100"), 2),
+        (declared("grouped"), 1),
+        (declared("grouped", where="size < 2"), 0),
+        (declared("grouped", "id"), 3),
+        (declared("ordered"), None),
+        (declared("nested"), None),
+        (declared("unconditional", None), None),
+        (declared(limit=2), None),
+        (declared(fail_calc="max(id)"), None),
+        (declared(fail_calc="count(*)"), 3),
+    ],
+)
+def test_what_a_shared_pass_over_the_table_says(tables: Tables, test: DataTest, number: int | None) -> None:
+    query = compiled(tables, test, *MORE)
+    assert in_pass(tables, query) == number
+    if number is not None:
+        assert rows(tables, query.count) == [{"failures": number}]
+
+
+def test_a_test_that_has_its_own_number_in_a_pass(tables: Tables) -> None:
+    test = declared("dbt_expectations.expect_table_row_count_to_be_between", None)
+    few = replace(test, arguments={"min_value": 5, **BOUNDS})
+    assert in_pass(tables, compiled(tables, few)) == 1
+    groups = replace(test, arguments={"min_value": 5, **BOUNDS, "group_by": ("word",)})
+    assert in_pass(tables, compiled(tables, groups)) is None
+    some = replace(few, config=Config(where="size > 5"))
+    assert in_pass(tables, compiled(tables, some)) is None, "its number would be of the whole table"
+
+
+BOUNDS: dict[str, Any] = {"max_value": None, "group_by": (), "row_condition": None, "strictly": False}
+
+
+def test_what_two_tables_or_ones_own_query_say_is_no_part_of_a_pass(tables: Tables) -> None:
+    sql = Singular(("select id from ", Relation("words")))
+    own = compiled(tables, replace(declared("singular", None), model=None, sql=sql))
+    assert (own.part, own.key) == (None, None)
+
+
+def test_a_key_is_of_a_test_that_is_on_the_whole_table(tables: Tables) -> None:
+    found = compiled(tables, declared("unique", "size")).key
+    assert found is not None
+    assert [column.key for column in found.columns] == ["size"]
+    assert found.table.name == "words"  # type: ignore[attr-defined]
+    assert rows(tables, found.repeated) == []
+    several = declared("dbt_utils.unique_combination_of_columns", None)
+    both = compiled(
+        tables,
+        replace(several, arguments={"combination_of_columns": ("word", "size"), "quote_columns": False}),
+    ).key
+    assert both is not None
+    assert [column.key for column in both.columns] == ["word", "size"]
+    for config in ({"where": "size > 1"}, {"limit": 1}, {"fail_calc": "max(n_records)"}):
+        assert compiled(tables, declared("unique", "size", **config)).key is None
+    assert compiled(tables, declared("unique", "size"), restrict=only_small).key is None
+    assert compiled(tables, declared()).key is None
+
+
+def test_where_a_pass_only_says_that_there_is_none(tables: Tables) -> None:
+    class Other:
+        """The tables as PostgreSQL's reader gives them; nothing is run."""
+
+        reader = SimpleNamespace(dialect=Dialect.POSTGRESQL, engine=tables.reader.engine)
+        read, types, schema = tables.read, tables.types, tables.schema
+
+    query = compile_test(declared("grouped"), Other(), Registry([*default_registry(), *MORE]))  # type: ignore[arg-type]
+    part = query.part
+    assert part is not None
+    assert part.exact is False
+    assert rows(tables, sa.select(part.number.label("n")).select_from(part.table)) == [{"n": 3}], (
+        "rows, not values"
+    )
+
+
+def test_a_generic_test_needs_a_model(tables: Tables) -> None:
+    with pytest.raises(CannotCompile, match="a generic test needs a model"):
+        compiled(tables, replace(declared(), model=None))
+
+
+def test_of_a_restricted_run_only_its_rows_are_shown(tables: Tables) -> None:
+    query = compiled(tables, declared(), restrict=only_small)
+    assert [row["id"] for row in rows(tables, query.failing)] == [1, 2]
+    assert query.restricted is True

@@ -10,6 +10,7 @@ from dbt_like_checks.database.dialects import Dialect
 from dbt_like_checks.errors import CannotCompile
 from dbt_like_checks.parse.project import Column, Relation
 from dbt_like_checks.tests.generic.tested import (
+    ColumnNames,
     OtherTable,
     Purpose,
     Table,
@@ -159,3 +160,44 @@ def test_another_table_may_be_named_as_the_project_names_it() -> None:
     for context in (None, {}):
         with pytest.raises(ValidationError):
             adapter.validate_python("ref('orders')", context=context)
+
+
+def test_a_column_by_its_name_or_an_expression() -> None:
+    on = on_orders()
+    assert on.named_or_written("TOTAL") is ORDERS.c.total
+    assert on.named_or_written('"total"') is ORDERS.c.total
+    assert "total + 1" in str(on.named_or_written("total + 1"))
+    with pytest.raises(CannotCompile, match="no column 'totl'"):
+        on.named_or_written("totl")
+    spaced = Table(TABLE.relation, ("two words",), (), sa.table("orders", sa.column("two words")))
+    found = on_orders(table=spaced, rows=spaced.from_clause).named_or_written("two words")
+    assert found is spaced.from_clause.c["two words"]
+
+
+def test_the_type_of_a_column_is_as_the_database_calls_it() -> None:
+    types = {"orders": {"Status": "TEXT"}}
+    for column, expected in (("status", "TEXT"), ("total", "")):
+        on = on_orders(column, read_types=lambda relation: types[relation.name])
+        assert on.column_type == expected
+
+
+@pytest.mark.parametrize(("given", "names"), [("a", ("a",)), (["a", "b"], ("a", "b"))])
+def test_one_name_stands_for_a_list_of_one(given: object, names: tuple[str, ...]) -> None:
+    adapter: TypeAdapter[tuple[str, ...]] = TypeAdapter(ColumnNames)
+    assert adapter.validate_python(given) == names
+    for empty in ([], "", ["a", ""]):
+        with pytest.raises(ValidationError):
+            adapter.validate_python(empty)
+
+
+def test_a_name_is_unquoted_unless_it_is_said_to_be() -> None:
+    assert find_name("TOTAL", ("total",)) == "total"
+    assert on_orders(dialect=Dialect.POSTGRESQL).named("TOTAL").key == "total"
+    with pytest.raises(CannotCompile):
+        on_orders(dialect=Dialect.POSTGRESQL).named("TOTAL", quoted=True)
+
+
+@pytest.mark.parametrize("purpose", list(Purpose))
+def test_rows_are_stored_for_one_purpose(purpose: Purpose) -> None:
+    assert on_orders(purpose=purpose).storing is (purpose is Purpose.STORE)
+    assert on_orders().purpose is Purpose.COUNT

@@ -78,3 +78,35 @@ def test_severity_as_dbt_means_it(
 ) -> None:
     verdict = judge(failures, Config(severity=severity, warn_if=WARN_ABOVE, error_if=FAIL_ABOVE))
     assert (verdict.status, verdict.failures, verdict.message) == (status, reported, message)
+
+
+@pytest.mark.parametrize(
+    ("text", "operation", "numbers"),
+    [
+        ("= 5", "=", ["5"]),
+        ("not between -1 and .5", "not between", ["-1", "0.5"]),
+        ("between 1 and 2", "between", ["1", "2"]),
+        ("IN (1 , 2)", "in", ["1", "2"]),
+        ("not in (3)", "not in", ["3"]),
+    ],
+)
+def test_what_is_read_of_an_expression(text: str, operation: str, numbers: list[str]) -> None:
+    threshold = Threshold.parse(f" {text} ")
+    assert (threshold.operation, threshold.text, str(threshold)) == (operation, text, text)
+    assert [str(number) for number in threshold.numbers] == numbers
+
+
+def test_how_long_an_expression_may_be() -> None:
+    listed = ",".join(["1"] * 97)
+    assert Threshold.parse(f"in ({listed} )").text == f"in ({listed} )"
+    assert len(f"in ({listed} )") == 199
+    assert Threshold.parse(f"in ({listed}  )").holds(1)
+    with pytest.raises(ValueError, match=r"is no threshold"):
+        Threshold.parse(f"in ({listed}   )")
+
+
+@pytest.mark.parametrize(("length", "shown"), [(60, "x" * 60), (61, "x" * 57 + "...")])
+def test_a_long_text_is_shown_in_part(length: int, shown: str) -> None:
+    with pytest.raises(ValueError, match=r"is no threshold") as caught:
+        Threshold.parse("x" * length)
+    assert str(caught.value).startswith(f"'{shown}' ")

@@ -22,5 +22,5 @@ def innermost(error: KeptError) -> str:
     """The message of the exception that began it, on one line: Dagster wraps those of user code."""
     while error.cause is not None:
         error = error.cause
-    # `Failure` only means that the code said so itself.
+    # `Failure` only means that the code raised it on purpose.
     return one_line(masked(error.message.removeprefix("dagster._core.definitions.events.Failure: ")))

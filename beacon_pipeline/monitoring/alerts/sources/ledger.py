@@ -78,7 +78,7 @@ def missing_of(overdue: Sequence[ExecutionSummary], moving: set[str]) -> list[Fa
 def imbalance_of(jobs: Mapping[str, StatusesByRegion], threshold: float, now: datetime) -> Snapshot:
     """The regions of finished jobs whose completion rate is behind the best by more than ``threshold``.
 
-    Nothing can be said of a job that is not finished; cancelled executions count for nothing.
+    A job that is not finished is not judged; cancelled executions count for nothing.
     """
     found = []
     undecided = frozenset(job for job, regions in jobs.items() if not is_finished(regions))

@@ -15,7 +15,7 @@ from beacon_pipeline.reconciliation.tick import SENSOR, Cursor
 def read_troubles(instance: dg.DagsterInstance, location: str | None) -> list[Snapshot]:
     """Providers that executions wait for, and partitions that healing runs did not put right.
 
-    As of the newest tick of reconciliation; of a sensor that is switched off nothing is said.
+    As of the newest tick of reconciliation; a sensor that is switched off reports nothing.
     ``location`` limits it to one code location.
     """
     unreachable, gave_up = [], []

@@ -210,18 +210,18 @@ def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun | None) -> Failing |
     subject = evaluation.partition or asset
     if evaluation.passed:
         return Passing(cause, subject, at)  # of a finding in a partition this changes nothing
-    said = {key: str(value.value) for key, value in evaluation.metadata.items()}
+    texts = {key: str(value.value) for key, value in evaluation.metadata.items()}
     path = "/".join(evaluation.asset_key.path)
     # An empty answer is a finding about a model: the same one in each region and each job that asks again.
     finding = cause == EMPTY_ANSWER
     place, subject = _finding_of(subject) if finding else ("", subject)
     return Failing(
         cause,
-        None if finding else said.get(JOB_METADATA) or (job_of(run) if run else None),
+        None if finding else texts.get(JOB_METADATA) or (job_of(run) if run else None),
         subject,
         at,
-        detail=one_line(said.get("seen") or _data_test_found(evaluation) or evaluation.description or ""),
-        remedy=one_line(said.get("what_to_do", "")),
+        detail=one_line(texts.get("seen") or _data_test_found(evaluation) or evaluation.description or ""),
+        remedy=one_line(texts.get("what_to_do", "")),
         link=asset_path(path, evaluation.partition) if evaluation.partition else check_path(path, name),
         severity=SEVERITIES[evaluation.severity],
         more_may_come=run is not None and not run.is_finished,

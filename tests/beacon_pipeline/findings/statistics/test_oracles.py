@@ -175,3 +175,10 @@ def test_adjusted_ps_are_statsmodels() -> None:
     p = np.random.default_rng(0).random(12) ** 3
     assert holm(list(p)) == pytest.approx(list(multipletests(p, method="holm")[1]))
     assert benjamini_hochberg(list(p)) == pytest.approx(list(multipletests(p, method="fdr_bh")[1]))
+
+
+def test_a_claim_without_a_p_counts_among_those_screened() -> None:
+    assert benjamini_hochberg([]) == []
+    assert benjamini_hochberg([0.01, None]) == pytest.approx([0.02, None])
+    assert holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
+    assert holm([0.6, None, 0.9]) == pytest.approx([1.0, None, 1.0])

@@ -38,3 +38,47 @@ def test_a_probe_that_did_not_come_is_not_counted() -> None:
     assert smallest_p(5, 5) == pytest.approx(2 / 252)
     with pytest.raises(ValueError, match="two calls"):
         same_computation(holes[:6], SIDES[:6])
+
+
+def test_what_is_said_of_the_calls() -> None:
+    found = same_computation(outputs(differ=0.3, noise=0.1), SIDES, level=0.9)
+    assert (found.unit, found.units, found.test) == ("call", 10, "permutation of whole calls")
+    assert (found.level, found.smallest_p) == (0.9, pytest.approx(2 / 252))
+    assert found.low < found.narrow[0] < found.effect < found.narrow[1] < found.high
+    assert found == same_computation(outputs(differ=0.3, noise=0.1), SIDES, level=0.9, seed=0)
+    assert same_computation(outputs(differ=0.3, noise=0.1), SIDES).level == 0.95
+
+
+def test_the_excess_by_hand() -> None:
+    """Two calls a side, two probes: pairs across differ in one, those of a in none, those of b in one."""
+    made = np.array([["x", "p"], ["x", "p"], ["x", "q"], ["x", "r"]], dtype=object)
+    found = same_computation(made, np.array([True, True, False, False]))
+    assert found.effect == pytest.approx(1 / 2 - (0 + 1 / 2) / 2)
+    holes = made.copy()
+    holes[3, 1] = None
+    found = same_computation(holes, np.array([True, True, False, False]))
+    assert found.effect == pytest.approx(2 / (2 * 2 + 2 * 1) - 0)
+
+
+def test_equal_probes_leave_open_what_wilson_does() -> None:
+    same = same_computation(outputs(0, 0), SIDES)
+    room = 1.959964**2 / (40 + 1.959964**2)
+    assert (same.low, same.high) == pytest.approx((0.0, room))
+    assert same.narrow == pytest.approx((0.0, room))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "p"), [(2, 2, 2 / 6), (2, 3, 1 / 10), (3, 2, 1 / 10), (8, 8, 1 / 10_000), (7, 7, 2 / 3432)]
+)
+def test_the_least_p_of_so_many_calls(a: int, b: int, p: float) -> None:
+    assert smallest_p(a, b) == pytest.approx(p)
+
+
+def test_many_calls_are_divided_at_random_by_a_seed() -> None:
+    sides = np.array([True] * 8 + [False] * 8)
+    rng = np.random.default_rng(2)
+    made = rng.integers(0, 3, (16, 12)).astype(object)
+    first, again = (same_computation(made, sides, seed=1) for _ in range(2))
+    assert first == again
+    assert len({same_computation(made, sides, seed=seed).p for seed in range(4)}) > 1
+    assert first.smallest_p == pytest.approx(1 / 10_000)

@@ -19,6 +19,7 @@ from beacon_pipeline.monitoring.alerts.grouping import (
     NoticeKind,
     Observation,
     Passing,
+    Severity,
     Snapshot,
     advance,
 )
@@ -226,3 +227,57 @@ def test_any_history_is_told_once_and_closed_once(history: list[tuple[timedelta,
         assert NoticeKind.OPENED not in kinds[1:]
         assert NoticeKind.CLOSED not in kinds[:-1]
         assert kinds[-1] is NoticeKind.CLOSED or notices[0].job in continued
+
+
+def test_what_is_stored_of_an_alert_keeps_its_words() -> None:
+    assert [word.value for word in Severity] == ["warning", "error"]
+    assert [word.value for word in NoticeKind] == ["opened", "more", "closed"]
+    found = Failing(CHECK, None, "a", START)
+    assert (found.link, found.severity, found.more_may_come) == ("/", Severity.ERROR, False)
+
+
+def test_how_long_what_is_waited_for() -> None:
+    told = Told()
+    told.tick(*told.fail("a"))
+    opened = told.now
+    assert told.tick(*told.fail("b"), after=timedelta(minutes=9, seconds=59)) == []
+    (more,) = told.tick(after=timedelta(seconds=1))
+    assert (more.kind, told.now - opened) == (NoticeKind.MORE, timedelta(minutes=10))
+    growing = Told()
+    assert growing.tick(*growing.fail("a", more_may_come=True)) == []
+    later = growing.fail("b", more_may_come=True)
+    assert growing.tick(*later, after=timedelta(minutes=1, seconds=59)) == []
+    (notice,) = growing.tick(*growing.fail("c", more_may_come=True), after=timedelta(seconds=1))
+    assert subjects(notice) == ["a", "b", "c"]
+
+
+def test_after_a_week_without_anyone_it_is_let_go() -> None:
+    told = Told()
+    found = told.fail("a")
+    told.tick(*found)
+    since = told.alerts[0].open["a"]
+    assert told.tick(after=since + timedelta(days=7) - told.now) == []
+    (closed,) = told.tick(after=timedelta(seconds=1))
+    assert (closed.kind, closed.unwatched, closed.still_open) == (NoticeKind.CLOSED, 1, 0)
+    assert told.tick(*found) == [], "what is as old as that opens nothing"
+
+
+def test_what_a_snapshot_shows_in_another_job_has_not_moved() -> None:
+    told = Told()
+    told.tick(told.level("a"))
+    assert told.tick(told.level("a"), told.level("a", job="k", undecided=frozenset({"j"}))) != []
+    assert {(alert.job, alert.continues, alert.moved_to) for alert in told.alerts} == {
+        ("j", None, None),
+        ("k", None, None),
+    }
+    told.tick(Passing(DEAD, "a", told.now))
+    assert len(told.alerts) == 2, "only the next snapshot says what healed"
+
+
+def test_the_name_of_an_alert_is_of_its_cause_its_job_and_its_time() -> None:
+    told = Told()
+    told.tick(*told.fail("a"), *told.fail("b", job="k"))
+    names = [alert.id for alert in told.alerts]
+    assert len(set(names)) == 2
+    assert all(len(name) == 8 for name in names)
+    assert told.notices[0].id == f"{names[0]}-1"

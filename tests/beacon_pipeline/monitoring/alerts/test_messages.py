@@ -148,3 +148,37 @@ def test_the_command_shows_and_tries(tmp_path: Path) -> None:
     dead = alerts(f"json://user:SECRETTOKEN@127.0.0.1:{free_port()}", "--test")
     assert (dead.exit_code, "not taken" in dead.stdout) == (1, True)
     assert "SECRETTOKEN" not in dead.stdout + dead.stderr
+
+
+STORED_CAUSES = """
+run_failed tick_failed missing timed_out dead_lettered check:inference:non_empty_output region_imbalance
+provider_unreachable
+healing_gave_up
+ledger_unavailable source_unreadable
+"""
+
+
+def test_a_cause_is_stored_by_its_name_and_said_in_full() -> None:
+    assert list(WORDINGS) == STORED_CAUSES.split()
+    for wording in WORDINGS.values():
+        assert wording.subject.islower()
+        assert wording.says.islower()
+        assert len(wording.remedy.split()) > 8
+    only_one = {cause for cause, wording in WORDINGS.items() if not wording.counted}
+    assert only_one == {"ledger_unavailable", "source_unreadable"}
+
+
+def test_the_cause_of_a_check_names_it_and_what_it_is_of() -> None:
+    assert (CHECK, check_cause("a", "b", of_partition=False)) == (
+        "check:inference:executed_region",
+        "asset_check:a:b",
+    )
+    of_partition, of_asset = wording_of("check:a/b:c"), wording_of("asset_check:a/b:c")
+    assert (of_partition.subject, of_partition.counted) == ("partition", True)
+    assert "c of a/b" in of_partition.says
+    assert (of_asset.subject, of_asset.counted) == ("asset a/b", False)
+    assert of_asset.says.endswith("c")
+    assert len(of_asset.remedy.split()) > 4
+    for unknown in ("surprise", "surprise:a:b", "checks:a:b"):
+        with pytest.raises(KeyError):
+            wording_of(unknown)
