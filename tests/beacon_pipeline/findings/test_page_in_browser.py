@@ -162,6 +162,11 @@ def test_no_serious_fault_for_people_with_other_needs(shown: Page, width: int, t
     assert serious(axe) == []
     page.type(Keys.ESCAPE)
     until(page, "return !document.getElementById('cell').open")
+    page.type("l")
+    until(page, "return document.getElementById('labelling').open")
+    assert serious(axe) == []
+    page.type(Keys.ESCAPE)
+    until(page, "return !document.getElementById('labelling').open")
     wide = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     assert page.driver.execute_script(wide)
 
