@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from beacon_pipeline.findings.statistics.predictions import Side, prediction_pow
 from beacon_pipeline.findings.statistics.stratified import stratified
 from benchmarks.report import keep
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study, answers, probes
+from tests.beacon_pipeline.findings.test_replication import found as a_finding
 
 Numbers = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator], bool]
@@ -241,17 +242,18 @@ def whole_study(rng: np.random.Generator) -> bool:
 def false_and_replicated(rng: np.random.Generator, studies: list[Finding]) -> bool:
     """A first study that found what is not there, and a second with fresh seeds and blocks."""
     if not studies:  # made where they are first needed, with a seed of their own
-        studies += false_findings(np.random.default_rng(20261125), 50)
+        studies += false_findings(np.random.default_rng(20261125), 100)
     first = studies[int(rng.integers(len(studies)))]
     return replication(first, null_study(rng), delta=0.1) == Replication.REPLICATED
 
 
 def null_study(rng: np.random.Generator) -> Finding:
-    """What a whole study of eight blocks finds between two deployments that do not differ."""
-    study = a_study(a_claim("deployment"))
-    seed = int(rng.integers(2**31))
-    (found,) = evaluate(study, answers(study, seed, calls=0.25, spread=SPREAD))
-    return found
+    """What eight blocks of two deployments that do not differ are found to show."""
+    logit = questions(rng)
+    rates = (chance(logit + call(rng, 8, 0.25)) for _ in "ab")
+    seen = sign_flips(differences(rng, *rates, 1).mean(axis=0))
+    verdict = Verdict.DIFFERS if seen.p <= 0.05 else Verdict.INCONCLUSIVE
+    return replace(a_finding(0.0), effect=seen.effect, low=seen.low, high=seen.high, verdict=verdict)
 
 
 def false_findings(rng: np.random.Generator, count: int) -> list[Finding]:
