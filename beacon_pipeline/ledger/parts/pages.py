@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -53,8 +54,19 @@ class Pages(Part):
 
     def transitions(self, job_id: str) -> Iterator[list[Row]]:
         """The status changes of a job's executions, in the order in which they were made."""
-        of_job = sa.select(executions_table.c.id).where(executions_table.c.job_id == job_id)
-        condition = transitions_table.c.execution_id.in_(of_job)
+        in_job = (
+            executions_table.c.id == transitions_table.c.execution_id,
+            executions_table.c.job_id == job_id,
+        )
+        ends = sa.select(sa.func.min(transitions_table.c.id), sa.func.max(transitions_table.c.id))
+        query = ends.select_from(transitions_table.join(executions_table, in_job[0])).where(in_job[1])
+        first, last = self._database.read(lambda c: c.execute(query).one())
+        if first is None:
+            return
+        # Each page looks its own rows up, and not for all executions of the job first; between the job's
+        # first change and its last, for there may be years of others.
+        of_job = sa.select(sa.literal(1)).where(*in_job).correlate(transitions_table).exists()
+        condition = sa.and_(transitions_table.c.id.between(first, last), of_job)
         yield from self._pages(transitions_table, [transitions_table.c.id], condition)
 
     def calls(self, job_id: str) -> Iterator[list[Row]]:
@@ -63,10 +75,15 @@ class Pages(Part):
         yield from self._pages(calls_table, key, calls_table.c.job_id == job_id, columns=_CALL_COLUMNS)
 
     def attempts(self, job_id: str) -> Iterator[list[Row]]:
-        """The attempts of a job's executions, by execution and number."""
-        of_job = sa.select(executions_table.c.id).where(executions_table.c.job_id == job_id)
-        key = [attempts_table.c.execution_id, attempts_table.c.number]
-        yield from self._pages(attempts_table, key, attempts_table.c.execution_id.in_(of_job))
+        """The attempts of a job's executions: of each in their order, the executions by region, model,
+        question, arm, block and sample."""
+        in_job = executions_table.c.job_id == job_id
+        for page in self._pages(
+            executions_table, IN_ORDER, in_job, columns=[executions_table.c.id, *IN_ORDER]
+        ):
+            ids = [row["id"] for row in page]
+            tries = self._database.read(partial(_attempts, execution_ids=ids))
+            yield [dict(attempt) for execution_id in ids for attempt in tries.get(execution_id, ())]
 
     def _pages(
         self,
@@ -98,11 +115,7 @@ class Pages(Part):
 
 def _with_calls_and_labels(connection: sa.Connection, rows: list[Row]) -> list[Row]:
     ids = [row["id"] for row in rows]
-    attempts: dict[str, list[sa.RowMapping]] = {}
-    query = sa.select(attempts_table).order_by(attempts_table.c.execution_id, attempts_table.c.number)
-    for some in chunks(ids):
-        for attempt in connection.execute(query.where(attempts_table.c.execution_id.in_(some))).mappings():
-            attempts.setdefault(attempt["execution_id"], []).append(attempt)
+    attempts = _attempts(connection, ids)
     answering = {execution: _answering(tries) for execution, tries in attempts.items()}
     calls: dict[str, Row] = {}
     for some in chunks(sorted(set(answering.values()))):
@@ -114,6 +127,16 @@ def _with_calls_and_labels(connection: sa.Connection, rows: list[Row]) -> list[R
         row["call"] = calls.get(answering.get(row["id"], ""))
         row["labels"] = labels.get(row["id"], [])
     return rows
+
+
+def _attempts(connection: sa.Connection, execution_ids: Sequence[str]) -> dict[str, list[sa.RowMapping]]:
+    """The attempts of these executions, of each in their order."""
+    query = sa.select(attempts_table).order_by(attempts_table.c.execution_id, attempts_table.c.number)
+    found: dict[str, list[sa.RowMapping]] = {}
+    for some in chunks(execution_ids):
+        for attempt in connection.execute(query.where(attempts_table.c.execution_id.in_(some))).mappings():
+            found.setdefault(attempt["execution_id"], []).append(attempt)
+    return found
 
 
 def _answering(attempts: Sequence[sa.RowMapping]) -> str:
