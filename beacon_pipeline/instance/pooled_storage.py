@@ -2,10 +2,11 @@
 
 Dagster's SQLite storages make an engine for each call, and its PostgreSQL storages have no pool unless the
 web server asks for one (`optimize_for_webserver`). An execution is five events of several statements each:
-opening was most of what they cost (`benchmarks/orchestration.md`). Nothing else is changed: what is
-written, when it is committed, and the files and tables are Dagster's own, so that an instance can go back to
-the stock classes at any time. `dagster.yaml` names these classes; `test_pooled_storage.py` holds the rows
-that a job leaves behind against those of the stock ones, for what is overridden here is not public.
+opening was most of what they cost (`benchmarks/orchestration.md`). Else only one half-written row is mended
+(`PooledPostgresSchedules`): what is written, when it is committed, and the files and tables are Dagster's
+own, so that an instance can go back to the stock classes at any time. `dagster.yaml` names these classes;
+`test_pooled_storage.py` holds the rows that a job leaves behind against those of the stock ones, for what is
+overridden here is not public.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import dagster as dg
 import sqlalchemy as sa
+
+# The state of a sensor has no public name either.
+from dagster._core.scheduler.instigation import InstigatorState  # noqa: TID251
 
 # `dagster.yaml` takes a class for its storage; the ones that it is made of are public in no module.
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage  # noqa: TID251
@@ -195,6 +200,18 @@ class PooledPostgresSchedules(_Pooled, PostgresScheduleStorage):
 
     def connect(self, run_id: str | None = None) -> AbstractContextManager[sa.Connection]:
         return self._one()
+
+    def add_instigator_state(self, state: InstigatorState) -> InstigatorState:
+        """Dagster writes two rows, each committed by itself. A daemon that was killed between them left the
+        first: from then on each of its looks would fail here, and no sensor would run any more."""
+        try:
+            return super().add_instigator_state(state)
+        except dg.DagsterInvariantViolationError:
+            if self.get_instigator_state(state.instigator_origin_id, state.selector_id) is not None:
+                raise
+            with self.connect() as connection:
+                self._add_or_update_instigators_table(connection, state)
+            return state
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):

@@ -11,10 +11,24 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+# What the daemon writes of a sensor; Dagster has no public names for it.
+from dagster._core.remote_origin import (  # noqa: TID251
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (  # noqa: TID251
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+)
+from dagster._core.storage.schedules import SqlScheduleStorage  # noqa: TID251
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin  # noqa: TID251
+
 from beacon_pipeline.instance.pooled_storage import (
     OPEN_SHARDS,
     PooledPostgresEventLog,
     PooledPostgresRuns,
+    PooledPostgresSchedules,
     PooledSqliteEventLog,
     PooledSqliteRuns,
 )
@@ -154,3 +168,33 @@ def test_a_server_that_dropped_the_connections_is_asked_again(postgresql_url: st
         engine.dispose()
         run(instance, "b")
         assert instance.get_materialized_partitions(dg.AssetKey("answer")) == {"a", "b"}
+
+
+def test_a_daemon_killed_while_it_wrote_a_sensors_state_stops_no_sensor(
+    tmp_path: Path, storages: dict[str, dict[str, Any]]
+) -> None:
+    """Of its two rows the first is there: Dagster's own storage refuses to add it, for ever."""
+    state = a_sensors_state()
+    with opened(tmp_path / "home", storages["pooled"]) as instance:
+        storage = instance.schedule_storage
+        assert isinstance(storage, SqlScheduleStorage)
+        instance.add_instigator_state(state)
+        with pytest.raises(dg.DagsterInvariantViolationError):
+            instance.add_instigator_state(state)
+        if not isinstance(storage, PooledPostgresSchedules):
+            return  # there both are of one transaction
+        with storage.connect() as connection:
+            connection.execute(sa.text("DELETE FROM instigators"))
+        assert instance.all_instigator_state() == []
+        instance.add_instigator_state(state)
+        assert [kept.selector_id for kept in instance.all_instigator_state()] == [state.selector_id]
+        with pytest.raises(dg.DagsterInvariantViolationError):
+            instance.add_instigator_state(state)
+
+
+def a_sensors_state() -> InstigatorState:
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(
+        LoadableTargetOrigin(module_name="m"), location_name="beacon"
+    )
+    origin = RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin("reconciliation")
+    return InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.DECLARED_IN_CODE)
