@@ -91,7 +91,7 @@ def _times_and_order(table: str) -> Iterator[Case]:
         return _expect(table, f"expect_{test}", column, **arguments)
 
     yield expect("row_values_to_have_recent_data", "seen_at", datepart="day", interval=1)
-    yield expect("row_values_to_have_recent_data", "joined", datepart="month", interval=2000)
+    yield expect("row_values_to_have_recent_data", "joined", datepart="month", interval=500)
     yield expect(
         "grouped_row_values_to_have_recent_data",
         group_by=["country"],
