@@ -1,7 +1,7 @@
 """What data tests cost: forty of them over a table of 1,000,000 rows, in one run.
 
 On PostgreSQL, SQLite and DuckDB, each test against the SQL written by hand for the same number, over the
-same connections, round by round: the least of several counts, because the machine is shared. And the
+same connections, round by round: the least of several rounds, because the machine is shared. And the
 whole command against dbt's whole command and against a program of one's own, on DuckDB, from the shell,
 dbt with as many threads; there the processors' seconds are told too, which other work on the machine
 changes less.
@@ -13,6 +13,7 @@ changes less.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import statistics
@@ -41,8 +42,8 @@ from dbt_like_checks import (
 from tests.compare_dbt import real_dbt
 from tests.databases import fresh_postgresql_database, postgresql_server
 
-ROUNDS = 10
-WHOLE_ROUNDS = 6
+ROUNDS = 6
+WHOLE_ROUNDS = 4
 THREADS = 2
 TABLE = Path(__file__).with_suffix(".md")
 
@@ -129,8 +130,18 @@ def fill(url: str) -> None:
     engine.dispose()
 
 
-def measure(url: str, tests: Sequence[DataTest]) -> list[Measured]:
-    """All tests by hand and all of them here, round by round, each first in turn."""
+@dataclass(frozen=True)
+class Database:
+    """One database's tests, and the least seconds of a whole round: by hand, each alone, in shared passes."""
+
+    tests: list[Measured]
+    by_hand: float
+    alone: float
+    shared: float
+
+
+def measure(url: str, tests: Sequence[DataTest]) -> Database:
+    """All tests by hand and all of them here, each alone and in shared passes, in turn round by round."""
     engine = open_engine(url)
     by_hand, here = [[inf] * len(CASES) for _ in range(2)]
     expected: list[object] = [None] * len(CASES)
@@ -142,20 +153,26 @@ def measure(url: str, tests: Sequence[DataTest]) -> list[Measured]:
                 expected[index] = connection.exec_driver_sql(spelled(case.sql, engine)).scalar()
             by_hand[index] = min(by_hand[index], time.perf_counter() - started)
 
-    def run_here() -> None:
-        options = RunOptions(sample=0)  # the count alone, as by hand
+    def run_here(*, share: bool) -> None:
+        options = RunOptions(sample=0, share_scans=share)  # the count alone, as by hand
         for index, result in enumerate(run_tests(tests, engine, options)):
             assert result.failures == expected[index], (result.test.kind, result.message, expected[index])
-            here[index] = min(here[index], result.execution_time)
+            if not share:
+                here[index] = min(here[index], result.execution_time)
 
+    runs = (run_by_hand, partial(run_here, share=False), partial(run_here, share=True))
+    rounds = [inf] * len(runs)
     try:
         run_by_hand()
         for number in range(ROUNDS):
-            for run in (run_by_hand, run_here) if number % 2 else (run_here, run_by_hand):
-                run()
+            for which in range(len(runs)) if number % 2 else reversed(range(len(runs))):
+                started = time.perf_counter()
+                runs[which]()
+                rounds[which] = min(rounds[which], time.perf_counter() - started)
     finally:
         engine.dispose()
-    return [Measured(case.test, *pair) for case, *pair in zip(CASES, by_hand, here, strict=True)]
+    measured = [Measured(case.test, *pair) for case, *pair in zip(CASES, by_hand, here, strict=True)]
+    return Database(measured, *rounds)
 
 
 def spelled(sql: str, engine: sa.Engine) -> str:
@@ -232,16 +249,20 @@ def in_order(tests: Iterable[DataTest]) -> list[DataTest]:
     return sorted(tests, key=lambda test: test.name)
 
 
-def table(measured: dict[str, list[Measured]], whole: dict[str, Whole]) -> str:
+def table(measured: dict[str, Database], whole: dict[str, Whole]) -> str:
     """The result as Markdown."""
     lines = [
-        "| database | 40 tests by hand, s | here, s | here / by hand | more for each test, ms |",
-        "|---|---:|---:|---:|---:|",
+        "| database | 40 tests by hand, s | here, each alone, s | / by hand | more for each test, ms "
+        "| here, shared passes, s | / by hand |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for database, tests in measured.items():
-        by_hand, here = sum(t.by_hand for t in tests), sum(t.here for t in tests)
-        more = statistics.median(t.here - t.by_hand for t in tests) * 1000
-        lines.append(f"| {database} | {by_hand:.2f} | {here:.2f} | {here / by_hand:.2f} | {more:.1f} |")
+    for name, database in measured.items():
+        more = statistics.median(t.here - t.by_hand for t in database.tests) * 1000
+        lines.append(
+            f"| {name} | {database.by_hand:.2f} | {database.alone:.2f} "
+            f"| {database.alone / database.by_hand:.2f} | {more:.1f} "
+            f"| {database.shared:.2f} | {database.shared / database.by_hand:.2f} |"
+        )
     lines += [
         "",
         f"| whole command, DuckDB, {THREADS} threads | s | CPU s | times as long as here | CPU |",
@@ -257,7 +278,7 @@ def table(measured: dict[str, list[Measured]], whole: dict[str, Whole]) -> str:
 
 
 def main() -> None:
-    measured: dict[str, list[Measured]] = {}
+    measured: dict[str, Database] = {}
     with tempfile.TemporaryDirectory() as temporary, postgresql_server(Path(temporary) / "pg") as server:
         folder = Path(temporary)
         write_tests(folder)
@@ -271,7 +292,8 @@ def main() -> None:
             fill(url)
             measured[name] = measure(url, tests)
         whole = whole_commands(folder / "whole", folder / "facts.duckdb")
-    keep(TABLE, f"{machine()}; {real_dbt.version()}\n\n{table(measured, whole)}")
+    load = f"load {os.getloadavg()[0]:.1f}"
+    keep(TABLE, f"{machine()}; {load}; {real_dbt.version()}\n\n{table(measured, whole)}")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,10 @@ class Untyped(sa.types.UserDefinedType[Any]):
                 return str(value).lower() if dialect.supports_native_boolean else str(int(value))
             if isinstance(value, int | float | Decimal):
                 return str(value)
-            return "'" + str(self.bind_processor(dialect)(value)).replace("'", "''") + "'"
+            text = str(self.bind_processor(dialect)(value)).replace("'", "''")
+            # Some drivers read a percent sign as the beginning of a parameter, with or without any.
+            doubled = dialect.paramstyle in ("format", "pyformat")
+            return "'" + (text.replace("%", "%%") if doubled else text) + "'"
 
         return process
 

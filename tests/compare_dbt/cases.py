@@ -17,7 +17,7 @@ from tests.compare_dbt.case import Case
 from tests.compare_dbt.rarest import rarest_on_people
 from tests.compare_dbt.tables import SEED, metadata
 
-NO_WHERE = ("column_to_exist", "type_list", "of_type", ".equality")
+NO_WHERE = ("column_to_exist", "type_list", "of_type", ".equality", "every_n_datepart")
 DRAWN = 2  # configurations for each test
 PEOPLE = ("people", "clean_people", "empty_people", "null_people")
 

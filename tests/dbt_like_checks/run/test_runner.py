@@ -174,6 +174,16 @@ def test_a_singular_test_stores_its_failures(url: str, write: Write) -> None:
     assert stored_rows(url, result) == [{"id": 5, "status": "  "}, {"id": 6, "status": ""}]
 
 
+def test_failures_are_stored_where_a_value_has_a_percent_sign(url: str, write: Write) -> None:
+    tests = "columns: [{name: status, data_tests: [accepted_values: {values: ['50%', '%s', '%(x)s']}]}]"
+    (result,) = ran(write, url, tests, RunOptions(store_failures=True)).values()
+    assert (result.status, result.message) == (
+        Status.FAIL,
+        f"Got {result.failures} results, configured to fail if != 0",
+    )
+    assert len(stored_rows(url, result)) == result.failures
+
+
 def test_failures_are_stored_from_several_threads(url: str, write: Write) -> None:
     tests = ", ".join(f"{{not_null: {{name: t{number}}}}}" for number in range(16))
     options = RunOptions(store_failures=True, threads=4)
