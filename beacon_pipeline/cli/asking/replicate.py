@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beacon_pipeline import environment
 from beacon_pipeline.cli.asking.following import launch_and_follow
 from beacon_pipeline.cli.common import BadInput, open_instance, open_ledger, require_sound
 
@@ -30,6 +29,7 @@ def replicate(target: str, only_check: bool, provider: str | None) -> None:
     The plan is the study's, with so many blocks that half of each effect is found in 9 of 10 cases; it is
     registered before it is asked. Exit code 1 where some finding is not replicated.
     """
+    from beacon_pipeline import environment
     from beacon_pipeline.studies.replicate import replication_of
 
     require_sound(target)

@@ -81,7 +81,7 @@ class Looking:
 
     @property
     def mismatches(self) -> int:
-        return take_metrics(self.instance, self.ledger, CATALOG).mismatches
+        return take_metrics(self.ledger, self.instance, CATALOG).mismatches
 
     def shows(self) -> dict[str, str]:
         """The job that each green partition shows, by key; what the ledger does not have is left out."""
