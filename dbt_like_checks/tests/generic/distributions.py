@@ -8,17 +8,17 @@ import pydantic
 import sqlalchemy as sa
 
 from dbt_like_checks.database.dialects import deviation, literal, quantile
-from dbt_like_checks.tests.generic.expectations import PACKAGE
+from dbt_like_checks.tests.generic.expectations import PACKAGE, also, within
 from dbt_like_checks.tests.generic.tested import Sql, Tested
 from dbt_like_checks.tests.generic.utils import Bound, GroupBy
-from dbt_like_checks.tests.generic.values import aggregate_between, aggregated, also, within
+from dbt_like_checks.tests.generic.values import aggregate_between, aggregated
 from dbt_like_checks.tests.registry import generic_test
 
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 Number = pydantic.StrictInt | pydantic.StrictFloat
 
 expect_column_median_to_be_between = aggregate_between(
-    "median", "The median of the values", lambda tested: quantile(tested.dialect, tested.column, 0.5)
+    "median", "The median of the values", lambda tested: _quantile(tested, 0.5)
 )
 expect_column_stdev_to_be_between = aggregate_between(
     "stdev", "The standard deviation of the values", lambda tested: deviation(tested.dialect, tested.column)

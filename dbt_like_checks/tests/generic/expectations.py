@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from dbt_like_checks.database.dialects import literal, matches, unescaped, written
 from dbt_like_checks.errors import CannotCompile
 from dbt_like_checks.tests.generic.tested import OneOrMore, Sql, Tested, one_if
-from dbt_like_checks.tests.generic.utils import GroupBy
+from dbt_like_checks.tests.generic.utils import GroupBy, bound
 from dbt_like_checks.tests.registry import generic_test
 
 PACKAGE = "dbt_expectations"
@@ -25,6 +25,7 @@ FLAGS = "c: case matters, as without it; i: any case; m: lines; s: . is any"
 Flags = Annotated[str, pydantic.Field(pattern="^[cims]*$", description=FLAGS)]
 Length = Annotated[int, pydantic.Field(ge=0)]
 MatchOn = Literal["any", "all"]
+Transform = Literal["upper", "lower"]
 
 
 @generic_test(package=PACKAGE)
@@ -101,7 +102,7 @@ def expect_column_value_lengths_to_be_between(
     strictly: bool = False,
 ) -> sa.Select[Any]:
     """Every text's length is within bounds; NULL may be. Fails once per row."""
-    inside = _between(sa.func.length(tested.column), min_value, max_value, strictly)
+    inside = within(sa.func.length(tested.column), min_value, max_value, strictly)
     return not_holding(tested, inside, row_condition)
 
 
@@ -116,7 +117,7 @@ def _row_count_in_pass(
 ) -> sa.ColumnElement[Any] | None:
     if group_by or tested.conditions or row_condition is not None:
         return None
-    return one_if(sa.not_(_between(sa.func.count(), min_value, max_value, strictly)))
+    return one_if(sa.not_(within(sa.func.count(), min_value, max_value, strictly)))
 
 
 @generic_test(package=PACKAGE, column="none", in_pass=_row_count_in_pass)
@@ -132,10 +133,8 @@ def expect_table_row_count_to_be_between(
     """The number of rows is within bounds, in each group. Fails once per group."""
     groups = tested.all_named(group_by)
     counted = sa.select(*groups, sa.func.count().label("row_count")).select_from(tested.rows)
-    if row_condition is not None:
-        counted = counted.where(written(row_condition))
-    rows = counted.group_by(*groups).subquery("grouped_expression")
-    holds = _between(rows.c.row_count, min_value, max_value, strictly)
+    rows = also(counted, row_condition).group_by(*groups).subquery("grouped_expression")
+    holds = within(rows.c.row_count, min_value, max_value, strictly)
     shown = as_stored(tested, rows.c.row_count, holds, [rows.c[str(group.key)] for group in groups])
     return sa.select(*shown or rows.c).where(sa.not_(holds))
 
@@ -145,13 +144,13 @@ def expect_column_to_exist(
     tested: Tested,
     *,
     column_index: Annotated[int, pydantic.Field(ge=1)] | None = None,
-    transform: Literal["upper", "lower"] = "upper",
+    transform: Transform = "upper",
 ) -> sa.Select[Any]:
     """The table has the column, in any case, and at this position counted from 1. Fails once."""
     if tested.tested_column is None:
         raise CannotCompile("this test is on a column: write it under one, or give 'column_name'")
     wanted = tested.tested_column.name
-    spelled: Callable[[str], str] = str.upper if transform == "upper" else str.lower
+    spelled = in_case(transform)
     names = [spelled(name) for name in tested.table.columns]
     index = names.index(spelled(wanted)) if spelled(wanted) in names else -1
     exists = index >= 0 and column_index in (None, index + 1)
@@ -163,6 +162,11 @@ def expect_column_to_exist(
     return sa.select(*row).where(sa.false() if exists else sa.true())
 
 
+def in_case(transform: Transform) -> Callable[[str], str]:
+    """How a name is spelled before it is compared."""
+    return str.upper if transform == "upper" else str.lower
+
+
 def _matching(tested: Tested, flags: str) -> Callable[[str], sa.ColumnElement[Any]]:
     return lambda pattern: matches(tested.dialect, tested.column, unescaped(pattern), flags)
 
@@ -172,16 +176,15 @@ def combined(match_on: MatchOn, conditions: list[sa.ColumnElement[Any]]) -> sa.C
     return sa.and_(*conditions) if match_on == "all" else sa.or_(*conditions)
 
 
-def _between(
-    number: sa.ColumnElement[Any], least: int | None, most: int | None, strictly: bool
-) -> sa.ColumnElement[Any]:
+def within(value: sa.ColumnElement[Any], least: Any, most: Any, strictly: bool) -> sa.ColumnElement[Any]:
+    """Whether a value is within bounds. Raises CannotCompile where there are none."""
     if least is None and most is None:
         raise CannotCompile("give min_value, max_value or both")
     conditions: list[sa.ColumnElement[Any]] = []
     if least is not None:
-        conditions.append(number > literal(least) if strictly else number >= literal(least))
+        conditions.append(value > bound(least) if strictly else value >= bound(least))
     if most is not None:
-        conditions.append(number < literal(most) if strictly else number <= literal(most))
+        conditions.append(value < bound(most) if strictly else value <= bound(most))
     return sa.and_(*conditions)
 
 
@@ -190,7 +193,12 @@ def not_holding(
 ) -> sa.Select[Any]:
     """The rows for which a condition does not hold; stored, with dbt-expectations' ``expression``."""
     failing = tested.failing(sa.not_(condition), *([condition.label("expression")] if tested.storing else []))
-    return failing if row_condition is None else failing.where(written(row_condition))
+    return also(failing, row_condition)
+
+
+def also(rows: sa.Select[Any], row_condition: str | None) -> sa.Select[Any]:
+    """The rows that meet the condition too."""
+    return rows if row_condition is None else rows.where(written(row_condition))
 
 
 def as_stored(

@@ -8,10 +8,10 @@ import pydantic
 import sqlalchemy as sa
 
 from dbt_like_checks.database.dialects import followed_by, literal, written
-from dbt_like_checks.tests.generic.expectations import PACKAGE
+from dbt_like_checks.tests.generic.expectations import PACKAGE, also, within
 from dbt_like_checks.tests.generic.tested import ColumnName, OneOrMore, OtherTable, Sql, Tested, column_of
 from dbt_like_checks.tests.generic.utils import Bound, GroupBy
-from dbt_like_checks.tests.generic.values import aggregated, also, within
+from dbt_like_checks.tests.generic.values import aggregated
 from dbt_like_checks.tests.registry import generic_test
 
 Column = sa.ColumnElement[Any]
@@ -196,9 +196,7 @@ def _judged(
 ) -> sa.Select[Any]:
     """The rows of an expression, or of each group, that do not meet the condition."""
     groups = tested.all_named(group_by)
-    columns = [group.label(f"col_{n}") for n, group in enumerate(groups, 1)]
-    rows = sa.select(*columns, expression.label("expression")).select_from(tested.rows)
-    judged = also(rows, row_condition).group_by(*groups).subquery("grouped_expression")
+    judged = _summed_up(tested.rows, expression, groups, row_condition, "grouped_expression")
     return sa.select(*judged.c).where(sa.not_(followed_by(judged.c.expression, condition)))
 
 

@@ -20,9 +20,8 @@ from dbt_like_checks.database.dialects import (
     now,
     written,
 )
-from dbt_like_checks.tests.generic.expectations import PACKAGE
+from dbt_like_checks.tests.generic.expectations import PACKAGE, also
 from dbt_like_checks.tests.generic.tested import ColumnNames, Sql, Tested
-from dbt_like_checks.tests.generic.values import also
 from dbt_like_checks.tests.registry import generic_test
 
 Column = sa.ColumnElement[Any]

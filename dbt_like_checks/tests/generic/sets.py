@@ -10,10 +10,17 @@ import sqlalchemy as sa
 
 from dbt_like_checks.database.dialects import literal, unescaped
 from dbt_like_checks.tests.generic.core import AcceptedValues, spelled
-from dbt_like_checks.tests.generic.expectations import PACKAGE, MatchOn, Patterns, combined, not_holding
+from dbt_like_checks.tests.generic.expectations import (
+    PACKAGE,
+    MatchOn,
+    Patterns,
+    also,
+    combined,
+    not_holding,
+)
 from dbt_like_checks.tests.generic.tested import ColumnNames, Sql, Tested
 from dbt_like_checks.tests.generic.utils import Bound, bound
-from dbt_like_checks.tests.generic.values import IgnoreRow, also
+from dbt_like_checks.tests.generic.values import IgnoreRow, not_ignored
 from dbt_like_checks.tests.registry import generic_test
 
 Column = sa.ColumnElement[Any]
@@ -82,16 +89,13 @@ def expect_select_column_values_to_be_unique_within_record(
     ignore_row_if: IgnoreRow = "all_values_are_missing",
     row_condition: Sql | None = None,
 ) -> sa.Select[Any]:
-    """In each row some columns differ from each other, and none is NULL but as said. Fails once per row."""
+    """In each row some columns differ from each other; NULLs only as configured. Fails once per row."""
     columns = [tested.named(name, quoted=quote_columns) for name in column_list]
     texts = [sa.cast(column, sa.Text()) for column in columns]
     alike = [one == other for one, other in combinations(texts, 2)]
     missing = [column.is_(None) for column in columns]
     failing = also(tested.failing(sa.or_(*alike, *missing), *columns), row_condition)
-    if ignore_row_if == "never":
-        return failing
-    ignored = sa.and_(*missing) if ignore_row_if == "all_values_are_missing" else sa.or_(*missing)
-    return failing.where(sa.not_(ignored))
+    return failing.where(*not_ignored(columns, ignore_row_if))
 
 
 @generic_test(package=PACKAGE)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pydantic
 import sqlalchemy as sa
 
 from dbt_like_checks.database.dialects import literal
 from dbt_like_checks.errors import CannotCompile
-from dbt_like_checks.tests.generic.expectations import PACKAGE, Length
+from dbt_like_checks.tests.generic.expectations import PACKAGE, Length, Transform, in_case
 from dbt_like_checks.tests.generic.tested import OneOrMore, OtherTable, Tested
 from dbt_like_checks.tests.registry import generic_test
 
 Names = Annotated[tuple[str, ...], OneOrMore, pydantic.Field(min_length=1)]
-Transform = Literal["upper", "lower"]
 
 
 @generic_test(package=PACKAGE, column="none")
@@ -85,7 +83,7 @@ def expect_table_columns_to_match_ordered_list(
 
 def _spelled(tested: Tested, names: tuple[str, ...], transform: Transform) -> tuple[list[str], list[str]]:
     """The table's columns and the given ones, in one case."""
-    spelled: Callable[[str], str] = str.upper if transform == "upper" else str.lower
+    spelled = in_case(transform)
     return [spelled(name) for name in tested.table.columns], [spelled(name) for name in names]
 
 

@@ -8,10 +8,9 @@ from typing import Annotated, Any, Literal
 import pydantic
 import sqlalchemy as sa
 
-from dbt_like_checks.database.dialects import literal, unescaped, written
-from dbt_like_checks.errors import CannotCompile
+from dbt_like_checks.database.dialects import literal, unescaped
 from dbt_like_checks.tests.generic.core import AcceptedValues, spelled
-from dbt_like_checks.tests.generic.expectations import PACKAGE, as_stored, not_holding
+from dbt_like_checks.tests.generic.expectations import PACKAGE, also, as_stored, not_holding, within
 from dbt_like_checks.tests.generic.tested import ColumnNames, OneOrMore, Sql, Tested
 from dbt_like_checks.tests.generic.utils import Bound, GroupBy, bound
 from dbt_like_checks.tests.registry import GenericTest, generic_test
@@ -203,26 +202,9 @@ _AGGREGATES = (
 )
 
 
-def within(value: Column, least: Any, most: Any, strictly: bool) -> Column:
-    """Whether a value is within bounds. Raises CannotCompile where there are none."""
-    if least is None and most is None:
-        raise CannotCompile("give min_value, max_value or both")
-    conditions: list[Column] = []
-    if least is not None:
-        conditions.append(value > bound(least) if strictly else value >= bound(least))
-    if most is not None:
-        conditions.append(value < bound(most) if strictly else value <= bound(most))
-    return sa.and_(*conditions)
-
-
 def _values_failing(tested: Tested, condition: Column, row_condition: str | None) -> sa.Select[Any]:
     shown = [tested.column.label("value_field")] if tested.storing else []
     return also(tested.failing(condition, *shown), row_condition)
-
-
-def also(rows: sa.Select[Any], row_condition: str | None) -> sa.Select[Any]:
-    """The rows that meet the condition too."""
-    return rows if row_condition is None else rows.where(written(row_condition))
 
 
 def aggregated(
@@ -238,12 +220,17 @@ def aggregated(
 def _repeated(
     tested: Tested, columns: list[Column], ignore: IgnoreRow, row_condition: str | None
 ) -> sa.Select[Any]:
-    present = [column.is_not(None) for column in columns]
     counted = sa.select(*columns, sa.func.count().label("n_records"), *tested.first_key())
-    rows = also(counted.select_from(tested.rows), row_condition)
-    if ignore != "never":
-        rows = rows.where(sa.or_(*present) if ignore == "all_values_are_missing" else sa.and_(*present))
+    rows = also(counted.select_from(tested.rows), row_condition).where(*not_ignored(columns, ignore))
     return rows.group_by(*columns).having(sa.func.count() > 1)
+
+
+def not_ignored(columns: list[Column], ignore: IgnoreRow) -> list[Column]:
+    """What holds of the rows that are looked at, given which are ignored for their NULLs."""
+    present = [column.is_not(None) for column in columns]
+    if ignore == "never":
+        return []
+    return [sa.or_(*present) if ignore == "all_values_are_missing" else sa.and_(*present)]
 
 
 def _of_type(tested: Tested, names: tuple[str, ...]) -> sa.Select[Any]:
