@@ -7,9 +7,11 @@ folder.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,11 +28,10 @@ from beacon_pipeline.catalog.entries import (
     Question,
     Region,
     Settings,
-    beyond_limits,
     parameters_of,
     spelling,
-    switch_problems,
 )
+from beacon_pipeline.catalog.limits import beyond_limits, switch_problems
 from beacon_pipeline.catalog.plan import AS_REGION
 from beacon_pipeline.catalog.problems import in_words
 from beacon_pipeline.catalog.study_file import StudyError, read_study
@@ -72,12 +73,13 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
             ]
         )
     problems: list[str] = _provider_problems()
-    regions = _read_entries(folder / "regions.yaml", "regions", Region, problems)
-    models = _read_entries(folder / "models.yaml", "models", Model, problems, look=_missing_weights)
+    with _no_search_for_cycles():
+        regions = _read_entries(folder / "regions.yaml", "regions", Region, problems)
+        models = _read_entries(folder / "models.yaml", "models", Model, problems, look=_missing_weights)
+        questions = _read_entries(folder / "questions.yaml", "questions", Question, problems)
+        arms = _read_arms(folder / "arms.yaml", problems)
+        settings = _read_settings(folder / "settings.yaml", problems)
     models = [model.model_copy(update={"provider": _served_by(model)}) for model in models]
-    questions = _read_entries(folder / "questions.yaml", "questions", Question, problems)
-    arms = _read_arms(folder / "arms.yaml", problems)
-    settings = _read_settings(folder / "settings.yaml", problems)
     problems += _cross_checks(regions, models)
     problems += _translation_problems(questions)
     problems += _parameter_problems(models, settings)
@@ -95,6 +97,19 @@ def load_catalog(name_or_folder: str | None = None) -> Catalog:
     if problems := _study_problems(catalog):
         raise CatalogError(problems)
     return catalog
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """12,000 questions are a million objects on the way, without cycles: looking for some took two thirds of
+    the time, and more in a process that holds much else."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _provider_problems() -> list[str]:

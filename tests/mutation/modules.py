@@ -11,6 +11,7 @@ STATISTICS = tuple(f"{NUMBERS}/test_{name}.py" for name in ("oracles", "blind"))
 MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.catalog.claims": (f"{CATALOG}/test_claims.py",),
     "beacon_pipeline.catalog.entries": (f"{CATALOG}/test_entries.py",),
+    "beacon_pipeline.catalog.limits": (f"{CATALOG}/test_entries.py",),
     "beacon_pipeline.catalog.jobspec": (f"{CATALOG}/test_jobspec.py",),
     "beacon_pipeline.catalog.partitions": (f"{CATALOG}/test_partitions.py",),
     "beacon_pipeline.catalog.plan": (f"{CATALOG}/test_plan.py",),

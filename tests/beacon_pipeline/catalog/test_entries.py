@@ -8,7 +8,6 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from beacon_pipeline.catalog.entries import (
-    MODAL_LIMITS,
     Arm,
     Catalog,
     Category,
@@ -19,10 +18,10 @@ from beacon_pipeline.catalog.entries import (
     Schedule,
     Settings,
     UnknownName,
-    beyond_limits,
     digest_of,
     spelling,
 )
+from beacon_pipeline.catalog.limits import MODAL_LIMITS, beyond_limits
 from beacon_pipeline.ledger.records import Cell
 
 EU = {"id": "eu", "name": "Europe", "system_prompt": "In Europe.", "placement": "eu", "max_containers": 1}
