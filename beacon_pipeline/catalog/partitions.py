@@ -54,6 +54,11 @@ def key_of(cell: Cell) -> str:
     return f"{Deployment(region=cell.region, model=cell.model)}|{cell.question}"
 
 
+def question_key(model: str, question: str) -> str:
+    """The key of a model's answers to a question in all regions, as Dagster writes it: ``m|q``."""
+    return f"{model}|{question}"
+
+
 def cell_of(key: str) -> Cell:
     """The cell of a partition key. Raises NotAPartitionKey."""
     deployment, bar, question = key.partition("|")

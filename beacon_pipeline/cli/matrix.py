@@ -90,7 +90,7 @@ def _counts(report: JobReport) -> Text:
         "" if plan.is_default else f" ({plan})",
         f": {report.executions} executions: {in_words(report.by_status)}; ",
         f"answers: {in_words(report.by_answer_kind)}",
-        # Whoever counts them should know that nobody has read these answers.
+        # A label by rules is a pattern that was found in an answer, and no person's judgement of it.
         " (refusals by rules)" if report.by_answer_kind[AnswerKind.REFUSAL.value] else "",
         "; ",
         (f"{report.mismatches} mismatches", "red" if report.mismatches else "green"),

@@ -29,4 +29,4 @@ def code_and_guide(defined_by: Callable[..., Any], guide: str) -> dict[str, dg.M
             ),
             *([dg.LocalFileCodeReference(file_path=str(path), label="guide")] if path.is_file() else []),
         ]
-        return {CODE_REFERENCES: dg.CodeReferencesMetadataValue(code_references=list(files))}
+        return {CODE_REFERENCES: dg.CodeReferencesMetadataValue(code_references=files)}

@@ -7,7 +7,7 @@ and what another account's provider says of it says nothing of the call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from beacon_pipeline.execution.decide import StatusOf, calls_to_poll
 from beacon_pipeline.execution.providers import Providers
@@ -71,6 +71,31 @@ async def states_of(
         status=CallStatus.UNREACHABLE, detail=f"no answer within {deadline_seconds:g} seconds"
     )
     return {call_id: unreachable if task in late else task.result() for call_id, task in tasks.items()}
+
+
+async def unconfirmed_states(
+    providers: Providers, executions: Sequence[Execution], *, deadline_seconds: float
+) -> dict[str, CallState]:
+    """What providers say of the calls that may bring these executions an answer, by call id.
+
+    A call that had ended when it was asked about again is not asked about for ever.
+    """
+    calls = {c.id: c for e in executions for c in calls_to_poll(e) if c.confirmed_at is None}
+    return await states_of(providers, list(calls.values()), deadline_seconds=deadline_seconds)
+
+
+def status_in(states: Mapping[str, CallState]) -> StatusOf:
+    """What is known of a call after such a look: what its provider says, or said when it was confirmed."""
+
+    def status_of(call: Call) -> CallStatus | None:
+        if call.id in states:
+            return states[call.id].status
+        if call.confirmed_at is None:
+            return None
+        # A success that could still be had would have been read, and not confirmed.
+        return CallStatus.EXPIRED if call.status in (None, CallStatus.SUCCEEDED) else call.status
+
+    return status_of
 
 
 async def statuses_now(providers: Providers, executions: Sequence[Execution]) -> StatusOf:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.execution.call import Calls, in_thread, is_overdue
-from beacon_pipeline.execution.call_status import states_of
+from beacon_pipeline.execution.call_status import status_in, unconfirmed_states
 from beacon_pipeline.execution.decide import (
     Action,
     Attendance,
@@ -68,7 +68,7 @@ class Collector:
 
     async def collect(self, executions: Sequence[Execution]) -> Collected:
         """Look once at executions without an answer that no run works on, and record what there is."""
-        states = await self._poll(executions)
+        states = await unconfirmed_states(self._providers, executions, deadline_seconds=self._look_seconds)
         seen = [self._seen(execution, states) for execution in executions]
         for call, action in {one.call.id: (one.call, one.action) for one in seen if one.call}.values():
             with suppress(ReplyUnavailable, SubmitUnknown, NotConfigured):  # then it stays as it is
@@ -88,29 +88,17 @@ class Collector:
         unreachable = {one.execution.id for one in seen if one.status is CallStatus.UNREACHABLE}
         return Collected(settled, unreachable - settled)
 
-    async def _poll(self, executions: Sequence[Execution]) -> dict[str, CallState]:
-        calls = {c.id: c for e in executions for c in calls_to_poll(e) if c.confirmed_at is None}
-        return await states_of(self._providers, list(calls.values()), deadline_seconds=self._look_seconds)
-
     def _seen(self, execution: Execution, states: Mapping[str, CallState]) -> _Seen:
-        deciding = deciding_call(
-            execution, lambda call: states[call.id].status if call.id in states else call.status
-        )
+        deciding = deciding_call(execution, status_in(states))
         newest = execution.newest_call
         state = state_of(
             execution,
             deciding,
             budget=self._catalog.settings.attempt_budget,
-            durable=self._is_durable(newest),
+            durable=newest is None or self._providers.is_durable(newest.provider),
             attended_by=Attendance.NOBODY,
         )
         return _Seen(execution, deciding.call, deciding.status, decide(state))
-
-    def _is_durable(self, call: Call | None) -> bool:
-        try:
-            return call is None or self._providers.named(call.provider).durable
-        except NotConfigured:
-            return True  # nothing is known of it: so nothing is given up
 
     async def _act(self, call: Call, action: Action, states: Mapping[str, CallState]) -> None:
         if action is Action.SETTLE:

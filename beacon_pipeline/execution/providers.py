@@ -32,6 +32,13 @@ class Providers:
             self._made[name] = self._factories[name](self._catalog)
         return self._made[name]
 
+    def is_durable(self, name: str) -> bool:
+        """Whether this provider keeps calls when the process that made them is gone."""
+        try:
+            return self.named(name).durable
+        except NotConfigured:
+            return True  # nothing is known of it: so nothing is given up
+
     async def __aenter__(self) -> Providers:
         return self
 

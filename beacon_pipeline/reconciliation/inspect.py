@@ -9,18 +9,16 @@ from datetime import datetime
 
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
-from beacon_pipeline.execution.call_status import states_of
+from beacon_pipeline.execution.call_status import status_in, unconfirmed_states
 from beacon_pipeline.execution.decide import (
     Attendance,
     ExecutionState,
     MaterializationMatch,
-    StatusOf,
     calls_to_poll,
     deciding_call,
     state_of,
 )
 from beacon_pipeline.execution.preflight import check_ready, deployments_of
-from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.execution.resources import ProvidersResource
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Call, Cell, Execution
@@ -140,7 +138,7 @@ class Inspector:
         shown: MaterializationMatch,
         newest: bool,
     ) -> Inspection:
-        deciding = deciding_call(execution, _status_of(states))
+        deciding = deciding_call(execution, status_in(states))
         call = execution.newest_call
         state = state_of(
             execution,
@@ -200,27 +198,11 @@ class Inspector:
         return {d: why for d, why in zip(deployments, reasons, strict=True) if why is not None}
 
     async def _poll(self, executions: Sequence[Execution]) -> tuple[dict[str, CallState], dict[str, bool]]:
-        """What the providers say, by call id, and by provider name whether its calls are durable.
-
-        A call that had ended when it was asked about again is not asked about for ever.
-        """
-        calls = {c.id: c for e in executions for c in calls_to_poll(e) if c.confirmed_at is None}
+        """What the providers say, by call id, and by provider name whether its calls are durable."""
         unsettled = [e.newest_call for e in executions if e.newest_call and e.status is not Status.COMPLETED]
         async with self._providers.open(self._catalog) as providers:
-            states = await states_of(providers, list(calls.values()), deadline_seconds=self._look_seconds)
-            return states, {name: _is_durable(providers, name) for name in {c.provider for c in unsettled}}
-
-
-def _status_of(states: Mapping[str, CallState]) -> StatusOf:
-    def status_of(call: Call) -> CallStatus | None:
-        if call.id in states:
-            return states[call.id].status
-        if call.confirmed_at is None:
-            return None
-        # A success that could still be had would have been read, and not confirmed.
-        return CallStatus.EXPIRED if call.status in (None, CallStatus.SUCCEEDED) else call.status
-
-    return status_of
+            states = await unconfirmed_states(providers, executions, deadline_seconds=self._look_seconds)
+            return states, {name: providers.is_durable(name) for name in {c.provider for c in unsettled}}
 
 
 def _waits_for(state: ExecutionState, repair: Repair, detail: str | None) -> str | None:
@@ -230,10 +212,3 @@ def _waits_for(state: ExecutionState, repair: Repair, detail: str | None) -> str
     if repair is not Repair.WAIT or state.call_status is not CallStatus.UNREACHABLE or not alone:
         return None
     return f"{NO_ANSWER}: {detail}" if detail else NO_ANSWER
-
-
-def _is_durable(providers: Providers, name: str) -> bool:
-    try:
-        return providers.named(name).durable
-    except NotConfigured:
-        return True  # nothing is known of it: so nothing is given up

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.catalog.partitions import DEPLOYMENT, QUESTION
+from beacon_pipeline.catalog.partitions import DEPLOYMENT, QUESTION, question_key
 from beacon_pipeline.defs.where import code_and_guide
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.findings.page import write_page_of
@@ -90,7 +90,7 @@ def comparisons_asset(catalog: Catalog) -> dg.AssetsDefinition:
         for one in found:
             yield dg.AssetMaterialization(
                 COMPARISONS,
-                partition=f"{one.model}|{one.question}",
+                partition=question_key(one.model, one.question),
                 metadata=_shown(of_comparison(one)) | ({"job": job} if job else {}),
             )
 

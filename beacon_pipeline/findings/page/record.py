@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from beacon_pipeline.catalog.partitions import key_of
+from beacon_pipeline.catalog.partitions import key_of, question_key
 from beacon_pipeline.findings.packed import column, columns
 from beacon_pipeline.findings.rows import PROVENANCE, TEXTS, answer_rows
 from beacon_pipeline.ledger import Ledger
@@ -109,14 +109,14 @@ def _alerts(alerts: Iterable[AlertSpan], rows: Sequence[Row]) -> dict[int, list[
         of_partition.setdefault(alert.subject, []).append(alert)
     found: dict[int, list[list[Any]]] = {}
     for number, row in enumerate(rows) if of_partition else ():
-        partition = key_of(Cell(row["region"], row["model"], row["question"]))
+        cell = Cell(row["region"], row["model"], row["question"])
         about = [
             one
-            for one in of_partition.get(partition, ())
+            for one in of_partition.get(key_of(cell), ())
             if one.job == row["job"] or (one.job is None and one.since >= row["queued_at"])
         ]
         if row["kind"] in WITHOUT_TEXT:
-            about += of_partition.get(partition.partition(":")[2], ())
+            about += of_partition.get(question_key(cell.model, cell.question), ())
         for one in about:
             what = wording_of(one.cause)
             found.setdefault(number, []).append(

@@ -596,6 +596,24 @@ def test_an_answer_behind_a_false_failure_is_read_where_the_question_left_the_ca
     assert len(record.provider.requests) == 1
 
 
+def test_a_confirmed_call_whose_answer_was_lost_is_not_read_again_where_its_question_left_the_catalog(
+    instance: dg.DagsterInstance, ledger: Ledger
+) -> None:
+    record = Record(instance, ledger, Behaviour())
+    record.intend(GONE[:1])
+    record.accept(a_request_for)
+    record.tick()
+    assert record.statuses() == {Status.COMPLETED}
+    record.sql(
+        "UPDATE executions SET status = 'pending', answer = NULL, answer_kind = NULL, finish_reason = NULL, "
+        "executed_region = NULL, provenance = NULL"
+    )
+    record.sql("UPDATE calls SET confirmed_at = settled_at")
+    record.tick()
+    (ended,) = record.executions()
+    assert (ended.status, ended.failure_message) == (Status.FAILED, WITHOUT)
+
+
 def test_a_call_that_never_ends_is_given_up_where_its_questions_left_the_catalog(
     instance: dg.DagsterInstance, ledger: Ledger
 ) -> None:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from beacon_pipeline.catalog.partitions import cell_of, question_key
 from beacon_pipeline.escaping import one_line
 from beacon_pipeline.jobs.job_of_run import asking_of_run
 from beacon_pipeline.links import asset_path, check_path, run_path
@@ -231,8 +232,8 @@ def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun | None) -> Failing |
 
 def _finding_of(partition: str) -> tuple[str, str]:
     """The region of a partition, and what an answer in it is a finding about: a model and a question."""
-    region, _, about = partition.partition(":")
-    return region, about
+    cell = cell_of(partition)
+    return cell.region, question_key(cell.model, cell.question)
 
 
 def _data_test_found(evaluation: dg.AssetCheckEvaluation) -> str:
