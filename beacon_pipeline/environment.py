@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -21,7 +20,6 @@ _NAME_OF_A_SECRET = re.compile(r"(PASSWORD|PASSWD|PASSFILE|SECRET|TOKEN|KEY)$", 
 _TARGET = re.compile(r"\w+://(?:(?P<user_part>[^\s/?]*)@)?(?P<host>[^\s/?:,]*)(?P<rest>[^\s,]*)")
 _TOKEN = re.compile(r"(?=[^/:?&=]*\d)[^/:?&=]{8,}")  # a part of a path or query that is no plain word
 MAX_ALERT_INTERVAL_SECONDS = 24 * 3600
-LEAST_FREE_BYTES = 2**16  # about what SQLite needs to begin a transaction
 
 
 class SettingsError(BeaconError, ValueError):
@@ -96,12 +94,6 @@ def alert_interval_seconds() -> int:
             f"1 to {MAX_ALERT_INTERVAL_SECONDS}"
         )
     return int(given)
-
-
-def disk_is_full(file: Path) -> bool:
-    """Whether nothing more can be written beside a file: SQLite only says "disk I/O error" then."""
-    folder = next((folder for folder in file.absolute().parents if folder.is_dir()), None)
-    return folder is not None and shutil.disk_usage(folder).free < LEAST_FREE_BYTES
 
 
 def check_launchable() -> None:

@@ -114,7 +114,7 @@ def measured(texts: dict[Cell, str]) -> Iterator[tuple[str, str]]:
             ledger.migrate()
             subject = Subject((an_answered_job(ledger, texts, "thirty-thousand"),))
             begun = time.process_time()
-            write_page(folder / "page.html", page_of(ledger, subject))
+            write_page(folder / "page.html", page_of(ledger, subject).html)
             yield "written with", f"{time.process_time() - begun:.1f} s of CPU"
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         yield "memory of the writing process, with the texts made for it", f"{memory:.0f} MB"

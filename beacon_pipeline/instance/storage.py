@@ -14,17 +14,15 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from beacon_pipeline.environment import disk_is_full
 from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE, InstanceError
+from beacon_pipeline.sqlite_faults import primary_code, way_out
 from dbt_like_checks.database.secrets import reason_of, secrets_of
 
 CONNECT_SECONDS = 10
-DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-WAY_OUT = (
+IF_DAMAGED = (
     ": put a copy of it back, or move it away: Dagster forgets its runs then, and no answer is lost, "
     "they are in the ledger"
 )
-PRIMARY_CODE = 0xFF  # of SQLite's codes, which hold more in the bits above
 
 
 def check_storage(folder: Path) -> None:
@@ -60,11 +58,9 @@ def _problem_of_sqlite(path: Path) -> str | None:
             # Reads the header and the schema: enough for a file that is cut off or none of SQLite's.
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & PRIMARY_CODE
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return None
-        full = ": the disk is full, make room" if disk_is_full(path) else ""
-        return f"{error}{WAY_OUT if code in DAMAGED else full}"
+        return f"{error}{way_out(error, path, IF_DAMAGED)}"
     return None
 
 

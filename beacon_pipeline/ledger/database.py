@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +20,8 @@ from alembic.util import CommandError
 from filelock import FileLock
 from sqlalchemy.dialects import postgresql, sqlite
 
-from beacon_pipeline.environment import disk_is_full
 from beacon_pipeline.errors import BeaconError
+from beacon_pipeline.sqlite_faults import way_out
 from dbt_like_checks.database.secrets import reason_of, secrets_of, shown_address
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -30,9 +29,7 @@ SCHEMA = "beacon"  # of the ledger's tables on PostgreSQL
 TRIES = 6  # of one transaction, over about 6 seconds
 # On PostgreSQL, of one process: deployments that are worked on side by side share these.
 POOL = {"pool_size": 1, "max_overflow": 3}
-DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-PRIMARY_CODE = 0xFF  # of SQLite's codes, which hold more in the bits above
-WAY_OUT = ": put a backup of the file back, or move it away to begin a new record"
+IF_DAMAGED = ": put a backup of the file back, or move it away to begin a new record"
 BUSY_TIMEOUT_SECONDS = 30  # how long SQLite waits for another writer
 
 Result = TypeVar("Result")
@@ -178,10 +175,9 @@ class Database:
 
     def _unusable(self, error: Exception) -> LedgerUnavailable:
         reason = (isinstance(error, OSError) and error.strerror) or reason_of(error, self._secrets)
-        way_out = WAY_OUT if _is_damaged(error) else ""
-        if self.is_sqlite and self.url.database and disk_is_full(Path(self.url.database)):
-            way_out = ": the disk is full, make room"
-        return LedgerUnavailable(f"the ledger at {self.place} cannot be used: {reason}{way_out}")
+        file = Path(self.url.database) if self.is_sqlite and self.url.database else None
+        hint = way_out(error, file, IF_DAMAGED)
+        return LedgerUnavailable(f"the ledger at {self.place} cannot be used: {reason}{hint}")
 
     @property
     def place(self) -> str:
@@ -280,12 +276,6 @@ def _engine(url: sa.URL, arguments: dict[str, int]) -> sa.Engine:
         warnings.simplefilter("error", sa.exc.SAWarning)
         pool = {} if url.get_backend_name() == "sqlite" else POOL
         return sa.create_engine(url, connect_args=arguments, **pool)
-
-
-def _is_damaged(error: BaseException) -> bool:
-    """Whether what lies at the ledger's place is no sound SQLite file."""
-    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", sqlite3.SQLITE_OK)
-    return code & PRIMARY_CODE in DAMAGED
 
 
 def _is_passing(error: BaseException) -> bool:

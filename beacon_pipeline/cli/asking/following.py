@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Counts, Job
 
-TOLD = 3  # lines on what came, below the matrix; the page has all
-
-
+LINES_BELOW = 3  # the matrix, on what came; the page has all
 SAME_COMMAND = "the same command"
 
 
@@ -100,16 +98,13 @@ def report_and_exit(
 ) -> NoReturn:
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
     from beacon_pipeline.findings.page import write_page_of
-    from beacon_pipeline.findings.page.words import described
-    from beacon_pipeline.findings.rows import answer_rows
     from beacon_pipeline.findings.subject import Subject
-    from beacon_pipeline.findings.summary import summarized
     from beacon_pipeline.monitoring.alerts.tick import reported
 
     report_metrics(ledger, instance, catalog)
     report = report_of(ledger, instance, catalog, job)
     print_report(report, as_json)
-    for line in described(summarized(answer_rows(ledger, [job])))[:TOLD]:
+    page = write_page_of(ledger, Subject((job,)), alerts=reported(instance))
+    for line in (*page.described[:LINES_BELOW], f"page: {page.path}"):
         click.echo(line, err=as_json)
-    click.echo(f"page: {write_page_of(ledger, Subject((job,)), alerts=reported(instance))}", err=as_json)
     sys.exit(0 if report.all_completed else 1)

@@ -193,8 +193,8 @@ def _take(file: Path, ledger: Ledger, catalog: Catalog, done: Registration, look
         click.echo(line)
     subject = subject_named(ledger, done.study.id)
     with open_instance() as instance:
-        path = write_page_of(ledger, subject, findings=found, alerts=reported(instance))
-    click.echo(f"page: {path}")
+        page = write_page_of(ledger, subject, findings=found, alerts=reported(instance))
+    click.echo(f"page: {page.path}")
     taken = looks[look.number - 1]
     sys.exit(0 if taken.is_answered else 1)
 

@@ -27,7 +27,7 @@ def page(name: str | None, output: Path | None, beside: str | None, opened: bool
     with open_ledger() as ledger, open_instance() as instance:
         subject = subject_named(ledger, name)
         other = subject_named(ledger, beside) if beside else None
-        path = write_page_of(ledger, subject, other, output, alerts=reported(instance))
+        path = write_page_of(ledger, subject, other, output, alerts=reported(instance)).path
     click.echo(path)
     if opened:
         webbrowser.open(path.absolute().as_uri())

@@ -173,7 +173,7 @@ def findings_and_page(
         if FINDINGS in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=FINDINGS, metadata=_shown(of_findings(found)))
         if PAGE in context.selected_asset_keys:
-            path = write_page_of(opened, subject, findings=found, alerts=reported(context.instance))
+            path = write_page_of(opened, subject, findings=found, alerts=reported(context.instance)).path
             # A path and no link: a browser opens no file from a page that came by HTTP.
             size = path.stat().st_size
             yield dg.MaterializeResult(

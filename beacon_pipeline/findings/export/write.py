@@ -78,7 +78,7 @@ def _fill(ledger: Ledger, subject: Subject, folder: Path) -> None:
     write_table(folder, tables.COMPARISONS, comparisons(found))
     write_table(folder, _DICTIONARY, _dictionary())
     if count <= PAGE_LIMIT:
-        html = page_of(ledger, subject, findings=found)
+        html = page_of(ledger, subject, findings=found).html
         (folder / "page.html").write_text(html, encoding="utf-8")
     _describe(folder, subject)
     write_sums(folder)

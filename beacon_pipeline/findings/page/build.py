@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
 from markupsafe import Markup
@@ -49,6 +49,13 @@ def write_page(path: Path, html: str) -> None:
     partial.replace(path)
 
 
+class Page(NamedTuple):
+    """A page as HTML, and what came in a few lines, without a claim, as it stands there."""
+
+    html: str
+    described: list[str]
+
+
 def page_of(
     ledger: Ledger,
     subject: Subject,
@@ -56,8 +63,8 @@ def page_of(
     beside: Beside | None = None,
     findings: Sequence[Finding] = (),
     alerts: Sequence[AlertSpan] = (),
-) -> str:
-    """The page of a subject as HTML; ``beside``: what to compare it with, side by side.
+) -> Page:
+    """The page of a subject; ``beside``: what to compare it with, side by side.
 
     The same arguments give the same bytes. ``findings``: what `findings.evaluate` made of it; without any,
     the page describes and says that nothing was tested. ``alerts``: what was reported of its partitions.
@@ -81,13 +88,14 @@ def page_of(
         "values": sides,
         "codes": [sides.index(subject.name) if row["job"] in own else 0 for row in rows],
     }
-    return _rendered(
+    described = words.described(summary)
+    html = _rendered(
         title=subject.name + (f" beside {others.name}" if others else ""),
         subtitle=words.subtitle(subject.jobs, others),
         notice=words.notice(rows),
         asked=words.asked(subject, own_rows, summary),
         findings=[words.finding(each) for each in findings],
-        described=words.described(summary),
+        described=described,
         beside=words.beside(beside, findings, own_rows, other_rows) if beside else [],
         unanswerable=words.unanswerable(summary, findings),
         reading=words.READING,
@@ -97,6 +105,7 @@ def page_of(
         texts=compressed_bytes(codes),
         paths=compressed(paths_of(ledger, jobs, rows, alerts)),
     )
+    return Page(html, described)
 
 
 def _require_apart(subject: Subject, others: Subject | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from beacon_pipeline import environment
 from beacon_pipeline.findings.finding import Finding
@@ -14,6 +15,13 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.monitoring.alerts.past import AlertSpan
 
 
+class WrittenPage(NamedTuple):
+    """Where a page is, and what came in a few lines, as it stands there."""
+
+    path: Path
+    described: list[str]
+
+
 def write_page_of(
     ledger: Ledger,
     subject: Subject,
@@ -21,8 +29,8 @@ def write_page_of(
     output: Path | None = None,
     findings: Sequence[Finding] | None = None,
     alerts: Sequence[AlertSpan] = (),
-) -> Path:
-    """Write the page of a subject, by default into the instance's folder `pages`; where it is.
+) -> WrittenPage:
+    """Write the page of a subject, by default into the instance's folder `pages`.
 
     ``findings``: where they are known; else they are made. ``alerts``: what was reported of its partitions.
     Raises PageError, LedgerUnavailable, OSError.
@@ -31,8 +39,9 @@ def write_page_of(
     path = output or environment.home() / "pages" / f"{file_name(name)}.html"
     found = findings_of(ledger, subject) if findings is None else findings
     other = Beside(beside, findings_of(ledger, beside)) if beside else None
-    write_page(path, page_of(ledger, subject, beside=other, findings=found, alerts=alerts))
-    return path
+    page = page_of(ledger, subject, beside=other, findings=found, alerts=alerts)
+    write_page(path, page.html)
+    return WrittenPage(path, page.described)
 
 
 def file_name(name: str) -> str:

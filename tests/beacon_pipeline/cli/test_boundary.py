@@ -456,7 +456,7 @@ def test_a_full_disk_is_said_where_sqlite_says_only_that_it_failed(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_folder(home / "ledger.db")
-    monkeypatch.setattr("beacon_pipeline.environment.LEAST_FREE_BYTES", 2**80)
+    monkeypatch.setattr("beacon_pipeline.sqlite_faults.LEAST_FREE_BYTES", 2**80)
     done = CliRunner().invoke(main, ["jobs"])
     assert done.output.endswith(
         "ledger.db cannot be used: unable to open database file: the disk is full, make room\n"

@@ -34,8 +34,8 @@ def file_ledger(tmp_path: Path) -> Iterator[Ledger]:
 def test_a_page_is_one_file_that_names_nothing_outside_and_is_made_twice_alike(file_ledger: Ledger) -> None:
     texts = corpus("http://outside.example")
     job = an_answered_job(file_ledger, {Cell("eu", "m<i>", name): text for name, text in texts.items()})
-    html = page_of(file_ledger, Subject((job,)))
-    assert page_of(file_ledger, Subject((job,))) == html
+    html = page_of(file_ledger, Subject((job,))).html
+    assert page_of(file_ledger, Subject((job,))).html == html
     assert "outside.example" not in html
     assert "m<i>" not in html
     assert not re.search(r"<(?:script|link|img|iframe)[^>]*\b(?:src|href)=", html)
@@ -49,7 +49,7 @@ def test_a_job_with_every_kind_of_end_says_what_it_cannot_answer(tmp_path: Path)
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     a_sound_record(url)
     with closing(Ledger(url)) as ledger:
-        html = page_of(ledger, subject_named(ledger, None))
+        html = page_of(ledger, subject_named(ledger, None)).html
     for line in (
         "No study: nothing tested.",
         "region and prompt cannot be separated",
@@ -78,7 +78,7 @@ def test_beside_another_job_it_says_what_changed(file_ledger: Ledger) -> None:
     first = Subject((an_answered_job(file_ledger, dict.fromkeys(cells, "It is so."), "first"),))
     answers = dict.fromkeys(cells, "It is so.") | {cells[0]: "I'm sorry, no.", Cell("eu", "m", "c"): "New."}
     second = Subject((an_answered_job(file_ledger, answers, "second"),))
-    html = page_of(file_ledger, second, beside=Beside(first))
+    html = page_of(file_ledger, second, beside=Beside(first)).html
     assert "Beside first: texts changed in 1 of 4 answered by both" in html
     assert "<h1>second beside first</h1>" in html
     assert "Refusals beside each other" in html

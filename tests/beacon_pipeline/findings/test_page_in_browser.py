@@ -45,7 +45,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory, outside: tuple[str, list[Any
         jobs = [an_answered_job(ledger, first, "old"), an_answered_job(ledger, second, "new")]
         write_page(
             folder / "page.html",
-            page_of(ledger, Subject((jobs[1],)), beside=Beside(Subject((jobs[0],)))),
+            page_of(ledger, Subject((jobs[1],)), beside=Beside(Subject((jobs[0],)))).html,
         )
     with open_page(folder) as page:
         page.driver.execute_cdp_cmd(
@@ -189,7 +189,7 @@ def test_prompts_that_differ_are_marked_found_and_shown_side_by_side(shown: Page
             ledger, study, lambda e: "No." if (e.arm, e.question) == ("strict", "q01") else "Yes."
         )
         spans = [AlertSpan("timed_out", job.job_name, "eu:m|q01", job.created_at)]
-        write_page(tmp_path / "page.html", page_of(ledger, subject_named(ledger, "s"), alerts=spans))
+        write_page(tmp_path / "page.html", page_of(ledger, subject_named(ledger, "s"), alerts=spans).html)
     page.open((tmp_path / "page.html").as_uri())
     until(page, "return document.documentElement.dataset.ready")
     counted(page, "6 of 6 rows")
