@@ -62,6 +62,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.labels.sampling": (f"{LABELS}/test_sampling.py",),
     "beacon_pipeline.labels.text": (f"{LABELS}/test_text.py",),
     "beacon_pipeline.ledger.apply_outcome": (f"{LEDGER}/test_apply_outcome.py",),
+    "beacon_pipeline.ledger.change_status": (f"{LEDGER}/test_change_status.py",),
     "beacon_pipeline.ledger.status": (f"{LEDGER}/test_status.py",),
     "beacon_pipeline.ledger.transitions": (f"{LEDGER}/test_transitions.py",),
     "beacon_pipeline.monitoring.alerts.causes": (f"{MONITORING}/alerts/test_messages.py",),
