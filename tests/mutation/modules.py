@@ -63,6 +63,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.findings.summary": (f"{FINDINGS}/test_summary.py",),
     "beacon_pipeline.findings.versions": EVALUATED,
     "beacon_pipeline.findings.word_diff": (f"{FINDINGS}/test_word_diff.py",),
+    "beacon_pipeline.instance.run_queue": (f"{BEACON}/instance/test_dagster_yaml.py",),
     "beacon_pipeline.jobs.job_of_run": (
         f"{JOBS}/test_job_of_run.py",
         f"{BEACON}/defs/test_schedules.py",
@@ -76,6 +77,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.labels.sheets": (f"{LABELS}/test_sheets.py",),
     "beacon_pipeline.labels.text": (f"{LABELS}/test_text.py",),
     "beacon_pipeline.ledger.apply_outcome": (f"{LEDGER}/test_apply_outcome.py",),
+    "beacon_pipeline.ledger.change_status": (f"{LEDGER}/test_change_status.py",),
     "beacon_pipeline.ledger.status": (f"{LEDGER}/test_status.py",),
     "beacon_pipeline.ledger.transitions": (f"{LEDGER}/test_transitions.py",),
     "beacon_pipeline.monitoring.alerts.causes": (f"{MONITORING}/alerts/test_messages.py",),

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from beacon_pipeline.ledger.apply_outcome import CLEARED
 from beacon_pipeline.ledger.attempt_rows import newest_failures, open_attempts, supersede
+from beacon_pipeline.ledger.change_status import apply_changes, lock_statuses, note_repairs
 from beacon_pipeline.ledger.parts.part import Part
 from beacon_pipeline.ledger.rows import (
     attempts_table,
@@ -19,7 +20,7 @@ from beacon_pipeline.ledger.rows import (
     transitions_table,
 )
 from beacon_pipeline.ledger.status import UNSUCCESSFUL, Cause, Status
-from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses, note_repairs
+from beacon_pipeline.ledger.transitions import Change
 from inference.contract import FailureCode
 
 
