@@ -70,7 +70,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "beacon_pipeline.jobs.specification": (f"{CATALOG}/test_jobspec.py", f"{JOBS}/test_job_of_run.py"),
     "beacon_pipeline.labels.agreement": (f"{LABELS}/test_agreement.py",),
-    "beacon_pipeline.labels.judge": (f"{FINDINGS}/test_judge.py",),
+    "beacon_pipeline.labels.judge": (f"{LABELS}/test_judge.py",),
     "beacon_pipeline.labels.language": (f"{LABELS}/test_language.py",),
     "beacon_pipeline.labels.rules": (f"{LABELS}/test_rules.py",),
     "beacon_pipeline.labels.sampling": (f"{LABELS}/test_sampling.py",),
