@@ -14,6 +14,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -21,8 +22,11 @@ import dagster as dg
 import sqlalchemy as sa
 
 # The parts that Dagster's own storages are made of are public in no module.
-from dagster._core.events import ASSET_CHECK_EVENTS  # noqa: TID251
+from dagster._core.storage.asset_check_execution_record import (  # noqa: TID251
+    AssetCheckExecutionRecordStatus,
+)
 from dagster._core.storage.event_log import SqlEventLogStorage, SqlEventLogStorageTable  # noqa: TID251
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable  # noqa: TID251
 from dagster._utils.interrupts import capture_interrupts, check_captured_interrupt
 
 HELD_BACK = {
@@ -42,6 +46,23 @@ def in_one_batch(instance: dg.DagsterInstance) -> AbstractContextManager[None]:
     an error too. Whoever reads it must do so afterwards. Without effect on Dagster's own storages."""
     storage = instance.event_log_storage
     return storage.one_batch() if isinstance(storage, BatchingEventLog) else nullcontext()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An event, its row in `event_logs`, and that row's number."""
+
+    event: dg.EventLogEntry
+    row: Row
+    id: int
+
+    @property
+    def is_check(self) -> bool:
+        return self.event.dagster_event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+
+    @property
+    def evaluation(self) -> dg.AssetCheckEvaluation:
+        return self.event.get_dagster_event().asset_check_evaluation_data
 
 
 @contextmanager
@@ -136,14 +157,54 @@ class BatchingEventLog(SqlEventLogStorage):
         with self._whole(run_id, rows) as connection:
             numbered = table.insert().returning(table.c.id, sort_by_parameter_order=True)
             ids = connection.execute(numbered, rows).scalars().all()
-            checks = [e.dagster_event_type in ASSET_CHECK_EVENTS for e in events]
-            of_assets = [(e, n) for e, n, check in zip(events, ids, checks, strict=True) if not check]
-            if of_assets:
-                self._store_asset_event_tags(connection, *zip(*of_assets, strict=True))
-            # Each takes the place of the one before in the asset's row: the last of a kind is enough.
-            last = {(e.get_dagster_event().asset_key, e.dagster_event_type): (e, n) for e, n in of_assets}
-            for event, event_id in sorted(last.values(), key=lambda one: one[1]):
-                self._store_asset_event(connection, event, event_id)
-            for event, event_id, check in zip(events, ids, checks, strict=True):
-                if check:
-                    self.store_asset_check_event(event, event_id)
+            stored = [Stored(*one) for one in zip(events, rows, ids, strict=True)]
+            self._store_of_assets(connection, [one for one in stored if not one.is_check])
+            self._store_of_checks(connection, [one for one in stored if one.is_check])
+
+    def _store_of_assets(self, connection: sa.Connection, stored: Sequence[Stored]) -> None:
+        if not stored:
+            return
+        self._store_asset_event_tags(connection, [one.event for one in stored], [one.id for one in stored])
+        # Each takes the place of the one before in the asset's row: the last of a kind is enough.
+        last = {(one.row["asset_key"], one.row["dagster_event_type"]): one for one in stored}
+        for one in sorted(last.values(), key=lambda one: one.id):
+            self._store_asset_event(connection, one.event, one.id)
+
+    def _store_of_checks(self, connection: sa.Connection, stored: Sequence[Stored]) -> None:
+        """Evaluations are new rows, all in one statement; but those that Dagster has a row for, planned or
+        of another evaluation in the same run, take its place one by one."""
+        if not stored:
+            return
+        table, evaluations = AssetCheckExecutionsTable, [one.evaluation for one in stored]
+        there = sa.select(table.c.asset_key, table.c.check_name, table.c.partition).where(
+            table.c.run_id == stored[0].event.run_id,
+            table.c.asset_key.in_({e.asset_key.to_string() for e in evaluations}),
+            table.c.check_name.in_({e.check_name for e in evaluations}),
+        )
+        known = {tuple(row) for row in connection.execute(there)}
+        new: dict[tuple[str, str, str | None], Row] = {}
+        for one, evaluation in zip(stored, evaluations, strict=True):
+            key = (evaluation.asset_key.to_string(), evaluation.check_name, evaluation.partition)
+            if key in known:
+                self.store_asset_check_event(one.event, one.id)
+            else:
+                new[key] = _execution_of(one, evaluation)
+        if new:
+            connection.execute(table.insert(), list(new.values()))
+
+
+def _execution_of(one: Stored, evaluation: dg.AssetCheckEvaluation) -> Row:
+    """The row of a check's evaluation, as Dagster writes it."""
+    status = AssetCheckExecutionRecordStatus
+    target = evaluation.target_materialization_data
+    return {
+        "asset_key": evaluation.asset_key.to_string(),
+        "check_name": evaluation.check_name,
+        "partition": evaluation.partition,
+        "run_id": one.event.run_id,
+        "execution_status": (status.SUCCEEDED if evaluation.passed else status.FAILED).value,
+        "evaluation_event": one.row["event"],
+        "evaluation_event_timestamp": one.row["timestamp"],
+        "evaluation_event_storage_id": one.id,
+        "materialization_event_storage_id": target.storage_id if target else None,
+    }

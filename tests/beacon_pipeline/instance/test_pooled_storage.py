@@ -221,13 +221,13 @@ def test_a_run_that_is_interrupted_writes_what_it_had_reported(
     with opened(tmp_path / "home", storages["pooled"]) as instance:
         storage = instance.event_log_storage
         assert isinstance(storage, SqlEventLogStorage)
-        store = storage.store_asset_check_event
+        store = storage._store_asset_event
 
-        def interrupted(event: dg.EventLogEntry, event_id: int | None) -> None:
+        def interrupted(*event: Any) -> None:
             signal.raise_signal(signal.SIGINT)
-            store(event, event_id)
+            store(*event)
 
-        monkeypatch.setattr(storage, "store_asset_check_event", interrupted)
+        monkeypatch.setattr(storage, "_store_asset_event", interrupted)
         with pytest.raises(KeyboardInterrupt):
             report(instance, events_of("a"))
         assert len(instance.all_logs(RUN)) == 5

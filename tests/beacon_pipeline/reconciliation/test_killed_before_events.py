@@ -29,14 +29,10 @@ ASSET_MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
 ASSET_CHECK_EVALUATION = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 # The moment is a call of the storage's, of its kind the so manyth.
 MOMENTS = {
-    "before the materializations are written": ("store_event", dg.DagsterEventType.ASSET_MATERIALIZATION, 2),
-    "before the checks are written": ("store_event", dg.DagsterEventType.ASSET_CHECK_EVALUATION, 6),
-    "while the checks are written": (
-        "store_asset_check_event",
-        dg.DagsterEventType.ASSET_CHECK_EVALUATION,
-        3,
-    ),
+    "before the materializations are written": (ASSET_MATERIALIZATION, 2),
+    "before the checks are written": (ASSET_CHECK_EVALUATION, 6),
 }
+WHILE_WRITTEN = "while the checks are written"
 # On SQLite a batch is in two files, the run's and that of all runs, with a commit for each.
 BETWEEN_FILES = {"between files: the materializations": 1, "between files: the checks": 2}
 
@@ -52,10 +48,7 @@ def ask_and_die(home: Path, moment: str) -> None:
     if child == 0:
         try:
             with opened(home) as (instance, _):
-                if moment in MOMENTS:
-                    _die_at(instance.event_log_storage, *MOMENTS[moment])
-                else:
-                    _die_between_files(instance.event_log_storage, BETWEEN_FILES[moment])
+                _die_at(instance.event_log_storage, moment)
                 Location(instance, Behaviour()).run(INFERENCE_JOB, FIRST, SECOND, **{JOB_TAG: "mine"})
         finally:
             os._exit(1)  # it was not killed: no test goes on in the copy
@@ -64,18 +57,31 @@ def ask_and_die(home: Path, moment: str) -> None:
     assert os.WTERMSIG(status) == signal.SIGKILL
 
 
-def _die_at(storage: object, method: str, event_type: dg.DagsterEventType, number: int) -> None:
-    store, seen = getattr(storage, method), 0
+def _die_at(storage: Any, moment: str) -> None:
+    if moment == WHILE_WRITTEN:
+        storage._store_of_checks = lambda _, stored: stored and _die()
+    elif moment in BETWEEN_FILES:
+        _die_between_files(storage, BETWEEN_FILES[moment])
+    else:
+        _die_before_the_event(storage, *MOMENTS[moment])
 
-    def stores(event: Any, *event_id: int) -> None:
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_before_the_event(storage: Any, event_type: dg.DagsterEventType, number: int) -> None:
+    store, seen = storage.store_event, 0
+
+    def stores(event: Any) -> None:
         nonlocal seen
         if event.dagster_event and event.dagster_event.event_type is event_type:
             seen += 1
             if seen == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-        store(event, *event_id)
+                _die()
+        store(event)
 
-    setattr(storage, method, stores)
+    storage.store_event = stores
 
 
 def _die_between_files(storage: Any, number: int) -> None:
@@ -92,7 +98,7 @@ def _die_between_files(storage: Any, number: int) -> None:
         nonlocal commits
         commits += 1
         if (batches, commits) == (number, 2):
-            os.kill(os.getpid(), signal.SIGKILL)
+            _die()
 
     storage._write = writes
 
@@ -137,10 +143,10 @@ def checked(instance: dg.DagsterInstance) -> dict[str, set[str]]:
     [
         ("sqlite", "before the materializations are written"),
         ("sqlite", "before the checks are written"),
-        ("sqlite", "while the checks are written"),
+        ("sqlite", WHILE_WRITTEN),
         ("sqlite", "between files: the materializations"),
         ("sqlite", "between files: the checks"),
-        ("postgresql", "while the checks are written"),
+        ("postgresql", WHILE_WRITTEN),
     ],
     indirect=["home"],
 )
