@@ -5,6 +5,7 @@ A real process on the shipped storages, on both databases, which ends at the ver
 
 import os
 import signal
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 
 from beacon_pipeline.defs.sensors.reconciliation import reconciliation_sensor
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB, Launch
+from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.status import Status
-from beacon_pipeline.names import INFERENCE, JOB_TAG
+from beacon_pipeline.names import INFERENCE, JOB_TAG, RANGE_START_TAG
 from beacon_pipeline.reconciliation.checks import CheckName
+from beacon_pipeline.reconciliation.reconcile_all import look
 from beacon_pipeline.reconciliation.view import newest_materializations
 from tests.beacon_pipeline.homes import make_home, opened
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted
@@ -101,6 +104,13 @@ def checked(instance: dg.DagsterInstance) -> dict[str, set[str]]:
     return found
 
 
+def owed_checks(location: Location, ledger: Ledger) -> tuple[Launch, ...]:
+    """What `beacon reconcile` would launch besides the runs that heal."""
+    providers = Scripted(location.provider)
+    seen = look(ledger, location.instance, CATALOG, providers, untouched_for=timedelta(0))
+    return seen.checks
+
+
 @pytest.mark.parametrize(
     ("home", "moment"),
     [("sqlite", "materialization"), ("postgresql", "materialization"), ("sqlite", "check")],
@@ -117,9 +127,13 @@ def test_a_partition_without_its_events_is_corrected(home: Path, moment: str) ->
         location = Location(instance, Behaviour())
         whole = {FIRST: EVERY_CHECK, SECOND: EVERY_CHECK}
         assert checked(instance) != whole
+        in_order = sorted([FIRST, SECOND])
+        owed = in_order[0 if moment == "materialization" else 1]
+        assert [launch.tags[RANGE_START_TAG] for launch in owed_checks(location, ledger)] == [owed]
         sensor = Sensor(location)
         assert sensor.tick(), "the first tick after it"
         assert location.green() == {FIRST, SECOND}
         assert checked(instance) == whole
         assert location.provider.requests == [], "no model was asked"
         assert sensor.tick() == [], "and nothing is left to do"
+        assert owed_checks(location, ledger) == (), "for `beacon reconcile` neither"
