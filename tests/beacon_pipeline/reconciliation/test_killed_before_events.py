@@ -5,6 +5,7 @@ A real process on the shipped storages, on both databases, which ends at the ver
 
 import os
 import signal
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import sqlalchemy as sa
 
 from beacon_pipeline.defs.sensors.reconciliation import reconciliation_sensor
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB, Launch
+from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.names import INFERENCE, JOB_TAG
 from beacon_pipeline.reconciliation.checks import CheckName
+from beacon_pipeline.reconciliation.reconcile_all import look
 from beacon_pipeline.reconciliation.view import newest_materializations
 from tests.beacon_pipeline.homes import make_home, opened
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted
@@ -138,6 +141,13 @@ def checked(instance: dg.DagsterInstance) -> dict[str, set[str]]:
     return found
 
 
+def owed_checks(location: Location, ledger: Ledger) -> tuple[Launch, ...]:
+    """What `beacon reconcile` would launch besides the runs that heal."""
+    providers = Scripted(location.provider)
+    seen = look(ledger, location.instance, CATALOG, providers, untouched_for=timedelta(0))
+    return seen.checks
+
+
 @pytest.mark.parametrize(
     ("home", "moment"),
     [
@@ -162,9 +172,12 @@ def test_a_partition_without_its_events_is_corrected(home: Path, moment: str) ->
         whole = {FIRST: EVERY_CHECK, SECOND: EVERY_CHECK}
         # The last one lacks nothing that is shown; the run's own log does, and is not trusted.
         assert (checked(instance) == whole) == (moment == "between files: the checks")
+        # What is not shown is healed by a run that asks; what is shown and unchecked, by one of checks.
+        assert bool(owed_checks(location, ledger)) == ("materializations" not in moment)
         sensor = Sensor(location)
         assert sensor.tick(), "the first tick after it"
         assert location.green() == {FIRST, SECOND}
         assert checked(instance) == whole
         assert location.provider.requests == [], "no model was asked"
         assert sensor.tick() == [], "and nothing is left to do"
+        assert owed_checks(location, ledger) == (), "for `beacon reconcile` neither"
