@@ -71,4 +71,4 @@ def deployments_to_ask(executions: Sequence[Execution]) -> list[Deployment]:
 
 def deployments_of(cells: Iterable[Cell]) -> list[Deployment]:
     """The deployments of these cells, each once."""
-    return list(dict.fromkeys(Deployment(region=cell.region, model=cell.model) for cell in cells))
+    return list(dict.fromkeys(cell.deployment for cell in cells))

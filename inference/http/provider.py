@@ -3,7 +3,7 @@
 Such an endpoint has no calls to come back to: a request that loses its connection has lost its
 answer. So a call is this process's own work, one request for each item, and ``durable`` is false:
 when the process dies, its calls are reported as *interrupted*, and the asker asks again within its
-budget. Nothing can prevent that the endpoint generated, and billed, an answer that nobody got.
+budget. Nothing can prevent that the endpoint generated, and billed, an answer that never arrived.
 
 What an endpoint does not report is None: no weights, no token ids; and a region only where a
 response header of its own names one.

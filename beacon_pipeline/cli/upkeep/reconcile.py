@@ -41,7 +41,7 @@ def reconcile(seconds: float, as_json: bool) -> None:
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.execution.resources import ProvidersResource
     from beacon_pipeline.instance.daemon import Daemon
-    from beacon_pipeline.instance.dagster_yaml import longest_run_seconds
+    from beacon_pipeline.instance.run_queue import longest_run_seconds
     from beacon_pipeline.jobs.runs import all_ended
     from beacon_pipeline.jobs.waiting import Patience
     from beacon_pipeline.reconciliation.reconcile_all import heal

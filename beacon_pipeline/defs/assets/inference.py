@@ -37,7 +37,6 @@ from beacon_pipeline.names import (
     RECORDED_TAG,
     WITHOUT_ANSWER,
 )
-from inference.contract import Deployment
 
 PARTITIONS_PER_RUN = 500
 NAMED_FAILURES = 10  # partitions spelled out in the summary of a failed run
@@ -134,7 +133,7 @@ def _told_tags(job: Job, cells: Sequence[Cell], blocks: int) -> dict[str, str]:
     """What a run launched in the UI does not say of itself before it starts: the job it works for, on record
     now; how many blocks that has, for each may take as long as a run without; and its deployment where
     it has one, so that the limits of the run queue count it."""
-    deployments = {Deployment(region=cell.region, model=cell.model) for cell in cells}
+    deployments = {cell.deployment for cell in cells}
     tags = {JOB_TAG: job.job_name, RECORDED_TAG: "yes"} | ({BLOCKS_TAG: str(blocks)} if blocks > 1 else {})
     return tags | deployment_tags(deployments.pop()) if len(deployments) == 1 else tags
 
