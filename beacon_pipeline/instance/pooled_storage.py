@@ -2,11 +2,11 @@
 
 Dagster's SQLite storages make an engine for each call, and its PostgreSQL storages have no pool unless the
 web server asks for one (`optimize_for_webserver`). An execution is five events of several statements each:
-opening was most of what they cost (`benchmarks/orchestration.md`). Else only one half-written row is mended
-(`PooledPostgresSchedules`): what is written, when it is committed, and the files and tables are Dagster's
-own, so that an instance can go back to the stock classes at any time. `dagster.yaml` names these classes;
-`test_pooled_storage.py` holds the rows that a job leaves behind against those of the stock ones, for what is
-overridden here is not public.
+opening was most of what they cost, and committing most of the rest (`event_batches.py`;
+`benchmarks/orchestration.md`). Else only one half-written row is mended (`PooledPostgresSchedules`): what is
+written, and the files and tables are Dagster's own, so that an instance can go back to the stock classes at
+any time. `dagster.yaml` names these classes; `test_pooled_storage.py` holds the rows that a job leaves behind
+against those of the stock ones, for what is overridden here is not public.
 """
 
 from __future__ import annotations
