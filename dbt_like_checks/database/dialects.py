@@ -203,7 +203,7 @@ def matches(dialect: Dialect, text: sa.ColumnElement[Any], pattern: str, flags: 
             return sa.func.regexp_matches(text, bound)
 
 
-def deviation(dialect: Dialect, number: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+def deviation(dialect: Dialect, number: sa.ColumnElement[Any]) -> sa.Function[Any]:
     """The standard deviation of a sample; NULL of fewer than two numbers."""
     if dialect is Dialect.SQLITE:
         return sa.func.dbt_like_checks_deviation(number)

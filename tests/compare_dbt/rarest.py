@@ -130,8 +130,8 @@ def _times_and_order(table: str) -> Iterator[Case]:
     yield expect("column_values_to_be_increasing", "id", step=1)
     # No two rows with different values are alike in order, and none has no place: databases differ there.
     order = "coalesce(id, 0) * 1000 + coalesce({}, 0)"
-    yield expect("column_values_to_be_increasing", "age", sort_column=order.format("age"), strictly=False)
-    yield expect("column_values_to_be_decreasing", "score", sort_column=f"-({order.format('score')})")
     grouped = {"sort_column": order.format("age"), "group_by": ["country"]}
     yield expect("column_values_to_be_increasing", "age", **grouped)
     yield expect("column_values_to_be_decreasing", "age", **grouped)
+    yield expect("column_values_to_be_increasing", "age", sort_column=order.format("age"), strictly=False)
+    yield expect("column_values_to_be_decreasing", "score", sort_column=f"-({order.format('score')})")

@@ -91,7 +91,7 @@ def expect_select_column_values_to_be_unique_within_record(
 ) -> sa.Select[Any]:
     """In each row some columns differ from each other; NULLs only as configured. Fails once per row."""
     columns = [tested.named(name, quoted=quote_columns) for name in column_list]
-    texts = [sa.cast(column, sa.Text()) for column in columns]
+    texts: list[Column] = [sa.cast(column, sa.Text()) for column in columns]
     alike = [one == other for one, other in combinations(texts, 2)]
     missing = [column.is_(None) for column in columns]
     meant = not_ignored(columns, ignore_row_if)
