@@ -180,7 +180,8 @@ def test_a_command_that_is_ended_in_mid_batch_takes_its_daemon_along(
     ("arguments", "number", "code"),
     [
         (("submit", "job.yaml"), signal.SIGINT, INTERRUPTED),
-        (("dev", "--port", "PORT"), signal.SIGTERM, TERMINATED),
+        # `test_ui` ends one at work and looks for what it left.
+        pytest.param(("dev", "--port", "PORT"), signal.SIGTERM, TERMINATED, marks=pytest.mark.long),
         pytest.param(("submit", "job.yaml"), signal.SIGTERM, TERMINATED, marks=pytest.mark.long),
     ],
 )
