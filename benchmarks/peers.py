@@ -9,7 +9,8 @@ are there and started once more: every answer beyond one for each execution was 
 
 makes the environments in ``$PEERS`` (default: a temporary folder) and writes `benchmarks/peers.md`, of this
 and, where the folder stays, of what was measured in it before: the whole takes minutes, and may be done in
-parts. Without arguments it is the whole. Wall time is of a machine that does nothing else; CPU time bears others.
+parts. Without arguments it is the whole. Wall time is of a machine that does nothing else; CPU time bears
+others beside it.
 """
 
 from __future__ import annotations
