@@ -17,11 +17,11 @@ from beacon_pipeline.escaping import visible
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.monitoring.alerts.causes import wording_of
-from beacon_pipeline.monitoring.doctor import Diagnosis
 from inference.contract import Provenance
 
 if TYPE_CHECKING:
     from beacon_pipeline.monitoring.alerts.state import AlertState
+    from beacon_pipeline.monitoring.doctor import Diagnosis
 
 # One mark and one colour for every word; the word is always there too, for those who see neither.
 LOOKS: dict[str, tuple[str, str]] = {

@@ -17,7 +17,7 @@ import yaml
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.environment import with_dagsters_driver
 from beacon_pipeline.errors import BeaconError
-from beacon_pipeline.names import REGION_TAG
+from beacon_pipeline.instance.run_queue import with_quotas
 
 DATABASE_VARIABLE = "DAGSTER_POSTGRES_URL"
 FILE = "dagster.yaml"
@@ -101,29 +101,9 @@ def check_kind(folder: Path, kind: Kind) -> str | None:
 
 
 def configuration(kind: Kind, catalog: Catalog) -> dict[str, Any]:
-    """A shipped configuration with the catalog's quotas, of each region and of all together, and limits."""
-    shipped = (_SHIPPED / f"{kind}.yaml").read_text(encoding="utf-8")
-    values: dict[str, Any] = yaml.safe_load(shipped)
-    concurrency = values["concurrency"]
-    concurrency["runs"]["tag_concurrency_limits"] += [
-        {"key": REGION_TAG, "value": region.id, "limit": region.max_containers} for region in catalog.regions
-    ]
-    quota = sum(region.max_containers for region in catalog.regions)
-    concurrency["pools"]["default_limit"] = min(quota, concurrency["pools"]["default_limit"])
-    values["run_launcher"]["config"] = {"longest_run_seconds": longest_run_seconds(catalog)}
-    return values
-
-
-def longest_run_seconds(catalog: Catalog) -> int:
-    """What no run of the catalog takes: twice the time its slowest model may need, and ten minutes.
-
-    A run gives up waiting by itself (`Materializer`) long before: this ends one that hangs.
-    """
-    slowest = max(
-        model.startup_timeout_seconds + (model.retries + 1) * model.timeout_seconds
-        for model in catalog.models
-    )
-    return 2 * slowest + 600
+    """A shipped configuration with the catalog's quotas and limits."""
+    shipped: dict[str, Any] = yaml.safe_load((_SHIPPED / f"{kind}.yaml").read_text(encoding="utf-8"))
+    return with_quotas(shipped, catalog)
 
 
 def _other_kind(folder: Path, made_for: str) -> str:

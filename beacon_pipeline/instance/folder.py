@@ -30,7 +30,7 @@ def console_script(name: str) -> str:
 def ensure_instance_folder() -> Path:
     """Create the instance folder and its configuration, with the quotas of the catalog.
 
-    The environment says which of the shipped ones it is, `configuration.py` what becomes of a file
+    The environment says which of the shipped ones it is, `dagster_yaml.py` what becomes of a file
     that is there. Also sets ``DAGSTER_HOME`` for this process and its children. Raises
     InstanceError and CatalogError.
     """

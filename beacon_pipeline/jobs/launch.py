@@ -23,7 +23,7 @@ from beacon_pipeline.execution.preflight import (
     deployments_to_ask,
 )
 from beacon_pipeline.execution.providers import Providers
-from beacon_pipeline.instance.dagster_yaml import longest_run_seconds
+from beacon_pipeline.instance.run_queue import longest_run_seconds
 from beacon_pipeline.instance.storage import check_writable
 from beacon_pipeline.jobs.dagster_api import CATALOG_JOB, INFERENCE_JOB, Launch, launch_runs, run_tags
 from beacon_pipeline.jobs.job_making import make_job

@@ -10,6 +10,7 @@ from beacon_pipeline.ledger.status import AnswerKind, Cause, Evidence, LabelKind
 from inference.contract import (
     CallFailure,
     CallStatus,
+    Deployment,
     FailureCode,
     FinishReason,
     Provenance,
@@ -24,6 +25,11 @@ class Cell:
     region: str
     model: str
     question: str
+
+    @property
+    def deployment(self) -> Deployment:
+        """Where it is asked."""
+        return Deployment(region=self.region, model=self.model)
 
 
 REGIONAL_ARM = "regional"  # every region under its own system prompt

@@ -156,7 +156,7 @@ class CallRow(Base):
     settled_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]  # asked again after its end, the provider reported the same
     cancel_requested_at: Mapped[datetime | None]
-    truth: Mapped[str | None]  # the provider's last word
+    truth: Mapped[str | None]  # the newest status that the provider gave
     replied: Mapped[bool] = mapped_column(default=False)  # its reply, or its refusal, was read
     failure_code: Mapped[str | None]
     failure_message: Mapped[str | None] = mapped_column(ExactText)

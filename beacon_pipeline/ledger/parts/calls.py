@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from beacon_pipeline.ledger import rows
 from beacon_pipeline.ledger.apply_outcome import change_for
 from beacon_pipeline.ledger.attempt_rows import close_attempts, open_attempts, supersede, write_attempts
+from beacon_pipeline.ledger.change_status import apply_changes, lock_statuses
 from beacon_pipeline.ledger.parts.part import Part
 from beacon_pipeline.ledger.records import Call, CallFacts, Execution, Outcome, Unsuccessful
 from beacon_pipeline.ledger.rows import calls_table
 from beacon_pipeline.ledger.status import Cause, Status
-from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses
+from beacon_pipeline.ledger.transitions import Change
 from inference.contract import FailureCode, Request
 from inference.inspection import Account
 

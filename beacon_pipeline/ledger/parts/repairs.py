@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from beacon_pipeline.ledger.apply_outcome import CLEARED
 from beacon_pipeline.ledger.attempt_rows import newest_failures, open_attempts, supersede
+from beacon_pipeline.ledger.change_status import apply_changes, lock_statuses, note_repairs
 from beacon_pipeline.ledger.parts.part import Part
 from beacon_pipeline.ledger.rows import (
     attempts_table,
@@ -18,11 +19,9 @@ from beacon_pipeline.ledger.rows import (
     executions_table,
     transitions_table,
 )
-from beacon_pipeline.ledger.status import Cause, Status
-from beacon_pipeline.ledger.transitions import Change, apply_changes, lock_statuses, note_repairs
+from beacon_pipeline.ledger.status import UNSUCCESSFUL, Cause, Status
+from beacon_pipeline.ledger.transitions import Change
 from inference.contract import FailureCode
-
-ENDED = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
 
 
 class Repairs(Part):
@@ -76,7 +75,7 @@ class Repairs(Part):
     def retry(self, execution_ids: Sequence[str], *, actor: str, detail: str | None = None) -> list[str]:
         """Make executions without an answer pending again: ended ones, whose open attempts it closes, and
         dispatched ones that have no attempt in flight."""
-        sources = (*ENDED, Status.DISPATCHED)
+        sources = (*UNSUCCESSFUL, Status.DISPATCHED)
         return self._move_to(
             Status.PENDING, sources, execution_ids, Cause.RETRY, actor, detail, dict(CLEARED)
         )

@@ -313,7 +313,11 @@ def test_how_the_answers_were_sampled_stands_in_the_finding() -> None:
     frame["max_new_tokens"] = np.where(frame["region"] == "us", 64, 32)
     assert only(a_claim("prompt"), frame).decoding == "temperature 1, top-p 0.95, at most 64 tokens"
     place = only(a_claim("deployment"), frame)
-    assert place.sentence().endswith("Answers at temperature 1, top-p 0.95, at most 32 or 64 tokens.")
+    both = (f"temperature 1, top-p 0.95, at most {most} tokens" for most in (32, 64))
+    assert place.sentence().endswith(f"Answers at {'; '.join(both)}.")
+    frame["temperature"] = np.where(frame["region"] == "us", 0.0, 1.0)
+    frame.loc[frame["region"] == "eu", "top_p"] = np.nan  # not on record
+    assert only(a_claim("deployment"), frame).decoding == "greedy, at most 64 tokens"
 
 
 def test_a_labeller_that_measures_nothing_is_said() -> None:

@@ -24,7 +24,6 @@ from beacon_pipeline.instance import run_launcher
 from beacon_pipeline.instance.dagster_yaml import (
     Kind,
     configuration,
-    longest_run_seconds,
     write_configuration,
 )
 from beacon_pipeline.instance.dead_runs import dead_runs, end_dead_runs
@@ -38,6 +37,7 @@ from beacon_pipeline.instance.processes import (
     this_machine,
     this_process,
 )
+from beacon_pipeline.instance.run_queue import longest_run_seconds
 from beacon_pipeline.jobs.cancel import terminate_runs
 from beacon_pipeline.monitoring.alerts.grouping import Failing
 from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read_runs

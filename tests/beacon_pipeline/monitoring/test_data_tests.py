@@ -20,12 +20,12 @@ from beacon_pipeline.catalog.new import make_catalog
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.defs.assets.ledger import (
     LEDGER,
-    LEDGER_CHECKS_JOB,
     ledger_asset_checks,
     ledger_checks_sensor,
     rests,
 )
 from beacon_pipeline.execution.resources import LedgerResource
+from beacon_pipeline.jobs.dagster_api import LEDGER_CHECKS_JOB
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
