@@ -331,11 +331,15 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "results.json"
+        self._read()
+
+    def _read(self) -> None:
         kept = json.loads(self._file.read_text()) if self._file.exists() else {"measured": [], "killed": []}
         self.measured = {(m["tool"], m["executions"]): Measured(**m) for m in kept["measured"]}
         self.killed = {k["tool"]: Killed(**k) for k in kept["killed"]}
 
     def add(self, one: Measured | Killed) -> None:
+        self._read()  # another part may have been measured meanwhile
         if isinstance(one, Measured):
             self.measured[one.tool, one.executions] = one
         else:
