@@ -57,6 +57,10 @@ def test_what_varied_within_regions_and_explains_it(
     assert attribution(DEPLOYMENT, sides(a, b), 1) == expected
 
 
+def test_nothing_is_named_without_evidence() -> None:
+    assert UNKNOWN == "between deployments, cause not identified"
+
+
 def test_probes_have_no_value_to_be_explained() -> None:
     a, b = ({"provenance_gpu": gpus} for gpus in (["H", "H", "L"], ["H", "L", "L"]))
     assert attribution(a_claim("computation"), sides(a, b), 1) == UNKNOWN

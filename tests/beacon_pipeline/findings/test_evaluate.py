@@ -75,7 +75,7 @@ def test_what_a_design_cannot_answer(claim: Any, changes: dict[str, Any], why: s
     assert found.verdict == Verdict.NOT_ANSWERABLE
     assert found.reason is not None
     assert why in found.reason
-    assert found.p is None
+    assert (found.p, found.effect, found.rate_a, found.rate_b) == (None, None, None, None)
 
 
 def test_a_p_that_correction_puts_out_of_reach_is_said() -> None:
