@@ -7,6 +7,8 @@ export DAGSTER_HOME ?= $(CURDIR)/.beacon-postgresql
 endif
 export DAGSTER_HOME ?= $(CURDIR)/.beacon
 export DAGSTER_TELEMETRY_ENABLED := false
+# Where Python keeps no compiled files, each of the hundreds of processes of `make test` compiles all anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup run study dev dev-modal test test-long test-vllm mutation check format incident chaos bench bench-data-tests compare-dbt clean
 help: ## this list

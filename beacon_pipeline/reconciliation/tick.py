@@ -242,7 +242,7 @@ class Reconciliation:
     def _unchecked(self, records: Sequence[dg.RunRecord]) -> dict[str, int]:
         served = {key_of(cell) for cell in self._catalog.cells()}
         ended = [record.dagster_run for record in records if asks_models(record.dagster_run)]
-        found = unchecked_partitions(self._instance, ended)
+        found = unchecked_partitions(self._instance, self._catalog, ended)
         return {key: storage_id for key, storage_id in found.items() if key in served}
 
     def _left_by(self, record: dg.RunRecord, cells: Sequence[Cell]) -> list[str]:

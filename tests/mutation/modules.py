@@ -7,7 +7,6 @@ MONITORING, RECONCILIATION = f"{BEACON}/monitoring", f"{BEACON}/reconciliation"
 DATA_TESTS, INFERENCE = "tests/dbt_like_checks", "tests/inference"
 NUMBERS = f"{FINDINGS}/statistics"
 EVALUATED = (f"{FINDINGS}/test_verdicts.py", f"{FINDINGS}/test_evaluate.py")
-PARSED = (f"{DATA_TESTS}/parse/test_grammar.py", f"{DATA_TESTS}/parse/test_projects.py")
 STATISTICS = tuple(f"{NUMBERS}/test_{name}.py" for name in ("oracles", "blind"))
 
 MODULES: dict[str, tuple[str, ...]] = {
@@ -36,7 +35,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.findings.elsewhere": (f"{FINDINGS}/test_elsewhere.py",),
     "beacon_pipeline.findings.evaluate": EVALUATED,
     "beacon_pipeline.findings.finding": EVALUATED,
+    "beacon_pipeline.findings.likeness": (f"{FINDINGS}/test_summary.py", f"{NUMBERS}/test_similarity.py"),
     "beacon_pipeline.findings.outcomes": (f"{FINDINGS}/test_contrasts.py", *EVALUATED),
+    "beacon_pipeline.findings.packed": (f"{FINDINGS}/test_packed.py",),
     "beacon_pipeline.findings.power": (f"{FINDINGS}/test_power.py",),
     "beacon_pipeline.findings.replication": (f"{FINDINGS}/test_replication.py",),
     "beacon_pipeline.findings.shown": (f"{FINDINGS}/test_shown.py",),
@@ -92,8 +93,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.reconciliation.repair_runs": (f"{RECONCILIATION}/test_repair_runs.py",),
     "beacon_pipeline.studies.check": (f"{BEACON}/studies/test_studies.py",),
     "beacon_pipeline.studies.looks": (f"{BEACON}/studies/test_studies.py",),
-    "dbt_like_checks.parse.references": PARSED,
-    "dbt_like_checks.parse.selection": PARSED,
+    "dbt_like_checks.parse.references": (f"{DATA_TESTS}/parse/test_references.py",),
     "dbt_like_checks.run.compile": (f"{DATA_TESTS}/run/test_compile.py",),
     "dbt_like_checks.tests.generic.expectations": (f"{DATA_TESTS}/tests/test_expectations.py",),
     "dbt_like_checks.tests.generic.tested": (f"{DATA_TESTS}/tests/test_tested.py",),

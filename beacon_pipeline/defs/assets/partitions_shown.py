@@ -33,8 +33,8 @@ class PartitionsShown:
     def show(
         self, whole: Sequence[Execution], without_answer: Sequence[Execution]
     ) -> Iterator[dg.AssetMaterialization]:
-        """Show what has just ended: all executions of partitions that are ``whole``, and others that ended
-        without an answer. Then show what that means for earlier partitions: the answers of other regions.
+        """Show what has just ended: all executions of partitions that are ``whole``, and of others that ended
+        without some answer. Then show what that means for earlier partitions: the answers of other regions.
         """
         completed = self._newest(whole)
         before = self._alike(completed)

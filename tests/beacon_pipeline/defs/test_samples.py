@@ -64,6 +64,20 @@ class Planned:
         assert record.asset_materialization is not None
         return {name: value.value for name, value in record.asset_materialization.metadata.items()}
 
+    def neighbours_shown(self, key: str, region: str) -> list[str]:
+        """The table of other regions with the answers to the same question in a region, as the UI shows it:
+        of its newest materialization, or of an observation since."""
+        (of_region,) = [other for other in KEYS if other == f"{region}:{key.partition(':')[2]}"]
+        wanted = dg.AssetRecordsFilter(asset_key=INFERENCE, asset_partitions=[of_region])
+        found = [
+            *self.instance.fetch_materializations(wanted, limit=1).records,
+            *self.instance.fetch_observations(wanted, limit=1).records,
+        ]
+        event = max(found, key=lambda record: record.storage_id)
+        shown = event.asset_materialization or event.asset_observation
+        assert shown is not None
+        return str(shown.metadata["other_regions"].value).splitlines()
+
     def tick(self, after: timedelta = timedelta(hours=1)) -> Tick:
         providers = Scripted(self.location.provider)
         now = datetime.now(UTC) + after
@@ -154,6 +168,9 @@ def test_a_partition_is_green_when_all_its_executions_are_completed(
     summary = failure.dagster_event.step_failure_data.error_display_string
     assert f"1 of {len(CELLS) * OF_A_CELL} executions have no answer" in summary
     assert planned.location.green() == KEYS - {DOOMED}
+    for region in ("us", "eu"):
+        (doomed,) = [line for line in planned.neighbours_shown(DOOMED, region) if "[apac]" in line]
+        assert f"{OF_A_CELL - 1} substantive, 1 without an answer |" in doomed
     assert planned.mismatches() == (0, 0), "nothing is missing of the completed ones beside a failed one"
     tick = planned.tick()
     assert (tick.runs, tick.unknown) == ([], {})

@@ -71,11 +71,14 @@ NOTHING: dict[str, Any] = {"effect": None, "low": None, "high": None, "p_adjuste
 
 def test_findings_in_the_order_of_their_verdicts_older_answers_last() -> None:
     none = finding("none", Verdict.NOT_ANSWERABLE, **NOTHING)
-    older = finding("old@1", qualifiers=(Qualifier.OLDER_ANSWERS,), low=None, high=None, effect=-2.0)
+    older = finding("old@1", qualifiers=(Qualifier.OLDER_ANSWERS,), low=None, effect=-2.0)
     given = [none, older, finding("open", OPEN, low=0.2, high=0.4), finding("c")]
     shown = of_findings(given)
     assert [line[:23] for line in shown["what_matters"].splitlines()] == ["- a against b\\, rate of"] * 3
     assert "older version" not in shown["what_matters"]
+    assert shown["table"].splitlines()[0] == (
+        "| claim | verdict | effect | interval | adjusted p | units | qualifiers |"
+    )
     assert shown["table"].splitlines()[2:] == [
         "| c | differs | \\+0\\.30 | \\-0\\.10 to \\+0\\.70 | 0\\.02 | 6 blocks | planned |",
         "| open | inconclusive | \\+0\\.30 | \\+0\\.20 to \\+0\\.40 | 0\\.02 | 6 blocks | planned |",

@@ -60,6 +60,8 @@ NO_NAME = "a labeller's name is needed, of at most 80 ordinary characters"
             ["row 1: the column kind is there twice", r"row 1: 'xyz\\u{1b}' is no column of a sheet"],
         ),
         (f"{HEADER}e1,?,a,refused,anna\n", [f"row 2: 'refused' is none of {KINDS}; did you mean refusal?"]),
+        (f"{HEADER}e1,?,a,{'x' * 41},anna\n", [f"row 2: '{'x' * 40}' is none of {KINDS}"]),
+        (f"{HEADER.strip()},{'z' * 41}\n", [f"row 1: '{'z' * 40}' is no column of a sheet"]),
         (f"{HEADER}e1,?,a,refusal\n", ["row 2: 4 cells where the header has 5"]),
         (f"{HEADER},?,a,refusal,\n", [f"row 2: it names no execution; {NO_NAME}"]),
         (
@@ -67,8 +69,8 @@ NO_NAME = "a labeller's name is needed, of at most 80 ordinary characters"
             [f"row {n}: {NO_NAME}" for n in (2, 3)],
         ),
         (
-            f"{HEADER}e1,?,a,refusal,anna\n , ,,,\ne1,?,a,refusal,anna\n",
-            ["row 4: anna labels the answer of row 2 again"],
+            f"{HEADER}e1,?,a,refusal,anna\n , ,,,\n\ne1,?,a,refusal,anna\n",
+            ["row 5: anna labels the answer of row 2 again"],
         ),
         (f'{HEADER}e1,?,"a,refusal,anna\n', ["not CSV: unexpected end of data"]),
         (

@@ -5,6 +5,7 @@ A real process on the shipped storages, on both databases, which ends at the ver
 
 import os
 import signal
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.defs.sensors.reconciliation import reconciliation_sensor
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.jobs.runs import cells_of_run
+from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.names import INFERENCE, JOB_TAG
 from beacon_pipeline.reconciliation.checks import CheckName
+from beacon_pipeline.reconciliation.reconcile_all import look
 from beacon_pipeline.reconciliation.view import newest_materializations
 from tests.beacon_pipeline.homes import make_home, opened
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location, Scripted
@@ -138,6 +143,13 @@ def checked(instance: dg.DagsterInstance) -> dict[str, set[str]]:
     return found
 
 
+def owed_checks(location: Location, ledger: Ledger) -> set[str]:
+    """The partitions that `beacon reconcile` would have checked, besides the runs that heal."""
+    providers = Scripted(location.provider)
+    seen = look(ledger, location.instance, CATALOG, providers, untouched_for=timedelta(0))
+    return {key_of(cell) for launch in seen.checks for cell in cells_of_run(CATALOG, launch.tags)}
+
+
 @pytest.mark.parametrize(
     ("home", "moment"),
     [
@@ -162,9 +174,12 @@ def test_a_partition_without_its_events_is_corrected(home: Path, moment: str) ->
         whole = {FIRST: EVERY_CHECK, SECOND: EVERY_CHECK}
         # The last one lacks nothing that is shown; the run's own log does, and is not trusted.
         assert (checked(instance) == whole) == (moment == "between files: the checks")
+        lacking = {key for key in location.green() if checked(instance).get(key) != EVERY_CHECK}
+        assert lacking <= owed_checks(location, ledger)
         sensor = Sensor(location)
         assert sensor.tick(), "the first tick after it"
         assert location.green() == {FIRST, SECOND}
         assert checked(instance) == whole
         assert location.provider.requests == [], "no model was asked"
         assert sensor.tick() == [], "and nothing is left to do"
+        assert owed_checks(location, ledger) == set(), "for `beacon reconcile` neither"

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 from pydantic import SecretStr, ValidationError
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -449,8 +450,11 @@ def nobody() -> Iterator[str]:
 
 async def test_who_refuses_connections_is_waited_for_as_one_that_loads_is(server: Server) -> None:
     """vLLM opens its port when its model is loaded: waiting is no attempt."""
-    with nobody() as url:
+    with nobody() as url, structlog.testing.capture_logs() as logged:
         failed, slept = await result_of(server.endpoint(base_url=url, timeout_seconds=300.0))
+    (told,) = logged
+    assert str(told["why"]).endswith("cannot be connected to: Connection refused")
+    assert told["at_most"] == "300 seconds in all"
     assert failed.code is FailureCode.PROVIDER_ERROR
     assert failed.message.endswith("cannot be connected to: Connection refused")
     assert len(slept) > TRIES
