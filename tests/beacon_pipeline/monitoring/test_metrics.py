@@ -26,6 +26,7 @@ from inference.contract import CallStatus, FailureCode
 from tests.beacon_pipeline.asking import a_job
 from tests.beacon_pipeline.location import KEYS, Location
 from tests.beacon_pipeline.scripted import Behaviour, ended, fails
+from tests.instance_template import copied_instance
 
 CATALOG = load_catalog("production")
 DEMO = load_catalog("demo")
@@ -169,7 +170,7 @@ def test_when_figures_are_taken_again(
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.delenv("BEACON_DATABASE_URL", raising=False)
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+    with copied_instance(tmp_path) as made:
         yield made
 
 
