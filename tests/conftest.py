@@ -4,15 +4,25 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import dagster as dg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, settings
 
 from beacon_pipeline.ledger import Ledger
-from tests.databases import KINDS, fresh_postgresql_database, postgresql_server
+from tests.databases import (
+    KINDS,
+    fresh_postgresql_database,
+    migrated_postgresql_database,
+    migrated_sqlite_file,
+    postgresql_server,
+)
+from tests.instance_template import copied_instance
 
 # How fast a shared machine is today is no property of the code.
 settings.register_profile("beacon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -68,6 +78,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.stem, len(FIRST)))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _alembic_reads_its_scripts_once() -> Iterator[None]:
+    """Dagster's 75 and our 11 migrations, which it compiles anew for each database and each file of a run."""
+    with mock.patch.object(ScriptDirectory, "from_config", cache_by_folder(ScriptDirectory.from_config)):
+        yield
+
+
+def cache_by_folder(read: Callable[[Config], ScriptDirectory]) -> Callable[[Config], ScriptDirectory]:
+    kept: dict[str | None, ScriptDirectory] = {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        folder = config.get_main_option("script_location")
+        if folder not in kept:
+            kept[folder] = read(config)
+        return kept[folder]
+
+    return from_config
+
+
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """The URL of a running PostgreSQL server, one per test process."""
@@ -80,26 +109,33 @@ def postgresql_url() -> Iterator[str]:
 
 
 @pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database, of each kind in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger.db'}"
     return fresh_postgresql_database(request.getfixturevalue("postgresql_url"))
 
 
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database with the ledger's tables and no rows, of each kind in turn."""
+    if request.param == "sqlite":
+        return migrated_sqlite_file(tmp_path / "ledger.db")
+    return migrated_postgresql_database(request.getfixturevalue("postgresql_url"))
+
+
 @pytest.fixture
 def ledger(database_url: str) -> Iterator[Ledger]:
-    """A migrated, empty ledger on each kind of database."""
+    """An empty ledger on each kind of database."""
     made = Ledger(database_url)
-    made.migrate()
     yield made
     made.close()
 
 
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance, and an environment whose ledger is beside it."""
+    """A Dagster instance on the shipped storage, and an environment whose ledger is beside it."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setenv("BEACON_DATABASE_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+    monkeypatch.setenv("BEACON_DATABASE_URL", migrated_sqlite_file(tmp_path / "ledger.db"))
+    with copied_instance(tmp_path) as made:
         yield made

@@ -90,11 +90,18 @@ def _counts(report: JobReport) -> Text:
         "" if plan.is_default else f" ({plan})",
         f": {report.executions} executions: {in_words(report.by_status)}; ",
         f"answers: {in_words(report.by_answer_kind)}",
-        # A label by rules is a pattern that was found in an answer, and no person's judgement of it.
-        " (refusals by rules)" if report.by_answer_kind[AnswerKind.REFUSAL.value] else "",
+        _refusals_by(report.refusal_rules),
         "; ",
         (f"{report.mismatches} mismatches", "red" if report.mismatches else "green"),
     )
+
+
+def _refusals_by(versions: Sequence[str | None]) -> str:
+    """A label by rules is a pattern that was found in an answer, and no person's judgement of it."""
+    if not versions:
+        return ""
+    named = [version or "not on record" for version in versions]
+    return f" (refusals by rules, version{'s' if len(named) > 1 else ''} {', '.join(named)})"
 
 
 def _mismatches(report: JobReport, limit: int = 5) -> list[Text]:

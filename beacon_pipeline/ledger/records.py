@@ -161,6 +161,7 @@ class Execution:
     block: int = 1
     sample: int = 1
     seed: int | None = None  # None: that of the parameters
+    kind_version: str | None = None  # of the rules that the kind is by; None: no rule, or not on record
 
     @property
     def slot(self) -> Slot:
@@ -238,6 +239,7 @@ class Completed:
     completed_at: datetime
     rendered_prompt: str | None = None
     reasoning: str | None = None
+    kind_version: str | None = None  # of the rules that the kind is by; None: no rule was asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

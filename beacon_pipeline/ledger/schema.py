@@ -119,6 +119,7 @@ class ExecutionRow(Base):
     block: Mapped[int] = mapped_column(server_default="1")
     sample: Mapped[int] = mapped_column(server_default="1")
     seed: Mapped[int | None] = mapped_column(sa.BigInteger)  # none of its own: that of the parameters
+    kind_version: Mapped[str | None]  # of the rules by which `answer_kind` is no refusal, or one
 
     queued_at: Mapped[datetime] = mapped_column(index=True)
     dispatched_at: Mapped[datetime | None]  # the newest attempt's intent

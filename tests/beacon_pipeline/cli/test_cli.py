@@ -5,14 +5,24 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
 
+# What `dagster-graphql` is made of; of a workspace Dagster has no public names.
+from dagster._core.workspace.context import WorkspaceProcessContext  # noqa: TID251
+from dagster._core.workspace.load_target import WorkspaceFileTarget  # noqa: TID251
+from dagster_graphql.cli import execute_query
+
+from beacon_pipeline import environment as environment_of_beacon
 from beacon_pipeline.catalog.load import load_catalog
 from beacon_pipeline.instance.daemon import Daemon
+from beacon_pipeline.jobs import dagster_api
+from beacon_pipeline.labels.rules import VERSION
 from tests.beacon_pipeline.cli.test_readme import commands
 from tests.beacon_pipeline.instances import (
     ROOT,
@@ -53,6 +63,7 @@ def test_the_record_after_a_run(asked: dict[str, str]) -> None:
     }
     assert told["by_answer_kind"]["empty"] >= 1
     assert told["by_answer_kind"]["refusal"] >= 1
+    assert told["refusal_rules"] == [VERSION]
     assert told["by_region"] == {"us": 0, "eu": 24, "apac": 0}
     assert told["mismatches"] == 0
     cell = told["cells"][0]
@@ -114,7 +125,26 @@ def daemon_of(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[
         monkeypatch.delenv(name)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    with opened(env) as instance, Daemon(instance, load_catalog()):
+    with (
+        opened(env) as instance,
+        Daemon(instance, load_catalog()),
+        code_location_for_all_launches(instance, monkeypatch),
+    ):
+        yield
+
+
+@contextmanager
+def code_location_for_all_launches(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """What `dagster-graphql` does, which would load the code location for each launch anew."""
+    target = WorkspaceFileTarget([str(environment_of_beacon.workspace_file())])
+    with WorkspaceProcessContext(instance, workspace_load_target=target) as workspace:
+
+        def answered(query: str, variables: Mapping[str, object]) -> dict[str, Any]:
+            return execute_query(workspace, query, variables)["data"]
+
+        monkeypatch.setattr(dagster_api, "_graphql", answered)
         yield
 
 

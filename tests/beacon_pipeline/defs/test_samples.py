@@ -142,8 +142,11 @@ def test_a_partition_sums_up_its_executions(instance: dg.DagsterInstance, ledger
     assert "4 substantive" in table
     assert "probe" in table
     assert "by rules" not in table
-    with_refusals = replace(report, by_answer_kind=report.by_answer_kind | {"refusal": 3})
-    assert "3 refusal, 36 empty (refusals by rules)" in " ".join(as_text(matrix(with_refusals)).split())
+    with_refusals = replace(
+        report, by_answer_kind=report.by_answer_kind | {"refusal": 3}, refusal_rules=(None, "4")
+    )
+    named = "3 refusal, 36 empty (refusals by rules, versions not on record, 4)"
+    assert named in " ".join(as_text(matrix(with_refusals)).split())
     of_question = [e for e in planned.executions() if e.cell == cell_of(key) and not e.is_probe]
     side_by_side = as_text(question_panel(planned.job, of_question))
     assert "tiny-llama (neutral)" in side_by_side

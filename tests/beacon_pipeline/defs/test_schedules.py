@@ -34,6 +34,7 @@ from beacon_pipeline.names import (
 from beacon_pipeline.studies.register import register
 from tests.beacon_pipeline.scripted import Behaviour
 from tests.beacon_pipeline.test_definitions import Location
+from tests.instance_template import copied_instance
 
 CATALOG = load_catalog("demo")
 CONTROL = CATALOG.cells(questions=["math_basic", "geography_basic", "identity_basic"])
@@ -44,7 +45,7 @@ AT = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.delenv("BEACON_DATABASE_URL", raising=False)
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+    with copied_instance(tmp_path) as made:
         yield made
 
 

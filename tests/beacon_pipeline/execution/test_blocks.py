@@ -25,6 +25,7 @@ from tests.beacon_pipeline.scripted import (
     fails,
     says,
 )
+from tests.databases import migrated_sqlite_file
 
 CATALOG = load_catalog("demo")
 CELLS = CATALOG.cells(models=["tiny-llama"], questions=["math_basic", "taiwan_status"])
@@ -60,7 +61,7 @@ class Watched(ScriptedProvider):
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """On SQLite only: the queries are tested on both with the ledger."""
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return migrated_sqlite_file(tmp_path / "ledger.db")
 
 
 def a_planned_job(ledger: Ledger, plan: Plan = PLAN) -> Job:

@@ -14,6 +14,7 @@ import pytest
 from tests.beacon_pipeline.instances import (
     BEACON,
     beacon,
+    beacon_here,
     environment,
     opened,
     report,
@@ -28,7 +29,7 @@ PRELOAD = ("torch", "transformers")
 
 @pytest.fixture(scope="module")
 def modal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
-    with Loopback(tmp_path_factory.mktemp("modal"), preload=PRELOAD) as server:
+    with Loopback(tmp_path_factory.mktemp("modal"), preload=PRELOAD) as server, server.clients_here():
         yield server
 
 
@@ -40,18 +41,29 @@ def env(modal: Loopback, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 
 def diagnoses(env: dict[str, str], exit_code: int) -> dict[str, tuple[bool, str]]:
+    """What the doctor finds, in a process of its own: the SDK keeps a process's first token and address."""
     done = beacon(env, "doctor", "--json")
     assert done.returncode == exit_code, done.stderr
-    return {found["subject"]: (found["ok"], found["detail"]) for found in json.loads(done.stdout)}
+    return found_in(done.stdout)
+
+
+def diagnoses_here(env: dict[str, str], exit_code: int) -> dict[str, tuple[bool, str]]:
+    done = beacon_here(env, "doctor", "--json")
+    assert done.exit_code == exit_code, done.stderr
+    return found_in(done.stdout)
+
+
+def found_in(told: str) -> dict[str, tuple[bool, str]]:
+    return {found["subject"]: (found["ok"], found["detail"]) for found in json.loads(told)}
 
 
 def test_without_a_token_nothing_is_dispatched_and_the_way_out_is_told(env: dict[str, str]) -> None:
     loggedout = env | {"MODAL_TOKEN_ID": "", "MODAL_TOKEN_SECRET": ""}
     for command in ("run", "deploy"):
-        done = beacon(loggedout, command)
-        assert done.returncode == 2
+        done = beacon_here(loggedout, command)
+        assert done.exit_code == 2
         assert "run `modal setup`, or set MODAL_TOKEN_ID" in done.stderr.splitlines()[-1]
-    assert "`modal setup`" in diagnoses(loggedout, 1)["provider modal"][1]
+    assert "`modal setup`" in diagnoses_here(loggedout, 1)["provider modal"][1]
 
 
 def test_a_secret_that_is_missing_is_told_before_anything_is_deployed(
@@ -60,24 +72,23 @@ def test_a_secret_that_is_missing_is_told_before_anything_is_deployed(
     catalog = write_modal_catalog(tmp_path / "catalog", models=["tiny-llama"], secrets=["huggingface"])
     way_out = "Modal has no secret 'huggingface': `modal secret create huggingface HF_TOKEN=hf_...`"
     lacking = env | {"BEACON_CATALOG": str(catalog)}
-    done = beacon(lacking, "deploy")
-    assert done.returncode == 2
+    done = beacon_here(lacking, "deploy")
+    assert done.exit_code == 2
     assert done.stderr.strip().endswith(way_out)
-    found = json.loads(beacon(lacking, "doctor", "--json").stdout)
-    assert way_out in [one["detail"] for one in found if not one["ok"]]
+    assert way_out in [detail for ok, detail in diagnoses_here(lacking, 1).values() if not ok]
 
 
 def test_with_a_refused_token_or_nothing_deployed_the_way_out_is_told(env: dict[str, str]) -> None:
     ok, told = diagnoses(env | {"MODAL_TOKEN_ID": "ak-wrong"}, 1)["provider modal"]
     assert (ok, "Modal refuses the token" in told) == (False, True)
-    found = diagnoses(env, 1)
+    found = diagnoses_here(env, 1)
     assert found["provider modal"] == (True, "configured")
     assert not found["deployment eu:tiny-mistral"][0]
-    done = beacon(env, "run", "--region", "eu", "--model", "tiny-mistral")
-    assert done.returncode == 2
+    done = beacon_here(env, "run", "--region", "eu", "--model", "tiny-mistral")
+    assert done.exit_code == 2
     assert "eu:tiny-mistral is not deployed on Modal" in done.stderr
     assert "run `beacon deploy`" in done.stderr
-    assert beacon(env, "jobs", "--json").stdout.strip() == "[]"
+    assert beacon_here(env, "jobs", "--json").stdout.strip() == "[]"
 
 
 @pytest.mark.timeout(900)  # a dozen processes, on whatever machine this is

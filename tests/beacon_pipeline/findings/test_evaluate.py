@@ -286,7 +286,7 @@ def test_error_rates_measured_elsewhere_are_a_sensitivity_analysis_and_no_test()
     assert only(a_claim("models"), seen).elsewhere is None
 
 
-def test_a_difference_that_error_rates_take_away_says_so() -> None:
+def test_a_difference_under_two_prompts_that_error_rates_take_away_is_not_answerable() -> None:
     frame = answers(a_study(), 23)
     recall = pd.Series(np.where(frame["arm"] == "plain", 0.9, 0.45), index=frame.index)
     seen, _ = labels_by(frame, frame["kind"] == "refusal", recall, 1)
@@ -295,10 +295,14 @@ def test_a_difference_that_error_rates_take_away_says_so() -> None:
         for arm, value in {"plain": 0.9, "strict": 0.45}.items()
     )
     found = only(a_claim("prompt"), seen, labellers=(Labeller(method="rules", errors=of_arms),))
-    assert found.verdict == Verdict.DIFFERS
+    assert found.verdict == Verdict.NOT_ANSWERABLE
+    assert found.p_adjusted is not None
+    assert found.p_adjusted < 0.05
+    assert str(found.reason).endswith("people's labels decide; as seen: differs")
     assert Qualifier.DEPENDS_ON_ERRORS in found.qualifiers
     same = only(a_claim("prompt"), seen, **measured_elsewhere(m=0.9))
     assert Qualifier.DEPENDS_ON_ERRORS not in same.qualifiers
+    assert same.verdict == Verdict.DIFFERS
 
 
 def test_a_labeller_that_was_found_to_measure_nothing_elsewhere_measures_nothing_here() -> None:

@@ -28,16 +28,16 @@ SHOWN = {
 
 
 @pytest.fixture
-def env(tmp_path: Path, database_url: str) -> dict[str, str]:
-    kind = "postgresql" if database_url.startswith("postgresql") else "sqlite"
+def env(tmp_path: Path, empty_database_url: str) -> dict[str, str]:
+    kind = "postgresql" if empty_database_url.startswith("postgresql") else "sqlite"
     with tarfile.open(ARCHIVES / f"{kind}.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
     home = (tmp_path / ".beacon").rename(tmp_path / "home")
     if kind == "sqlite":
         return environment(tmp_path)
-    put_back(database_url, home / "tables")
-    dagster_url = database_url.replace("postgresql://", "postgresql+psycopg2://")
-    return environment(tmp_path, database_url=database_url) | {"DAGSTER_POSTGRES_URL": dagster_url}
+    put_back(empty_database_url, home / "tables")
+    dagster_url = empty_database_url.replace("postgresql://", "postgresql+psycopg2://")
+    return environment(tmp_path, database_url=empty_database_url) | {"DAGSTER_POSTGRES_URL": dagster_url}
 
 
 def put_back(url: str, tables: Path) -> None:
@@ -99,7 +99,7 @@ def test_it_opens_and_shows_the_same(env: dict[str, str], monkeypatch: pytest.Mo
 
 # A daemon and runs; that PostgreSQL opens and shows the same is above.
 @pytest.mark.parametrize(
-    "database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
+    "empty_database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
 )
 def test_it_heals(env: dict[str, str]) -> None:
     jobs = json.loads(beacon_here(env, "jobs", "--json").stdout)

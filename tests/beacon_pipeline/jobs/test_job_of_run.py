@@ -20,6 +20,7 @@ from beacon_pipeline.jobs.job_of_run import (
 from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.names import BACKFILL_TAG, JOB_TAG, ROOT_RUN_TAG, SCHEDULE_TAG
+from tests.databases import migrated_sqlite_file
 
 CATALOG = load_catalog("demo")
 CELLS = [cell for cell in CATALOG.cells() if (cell.region, cell.model) == ("eu", "tiny-qwen")][:3]
@@ -29,7 +30,7 @@ RUN = JobRef("run-r1", "run", continues=True)
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """On SQLite only: what the queries give on both is tested with the ledger."""
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return migrated_sqlite_file(tmp_path / "ledger.db")
 
 
 @pytest.mark.parametrize(

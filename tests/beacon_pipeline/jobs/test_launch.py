@@ -13,6 +13,7 @@ from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, Launch
 from beacon_pipeline.jobs.launch import LaunchedJob, ask, asked_with_seed
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.names import DEPLOYMENT_TAG, RANGE_END_TAG, RANGE_START_TAG
+from tests.databases import migrated_sqlite_file
 
 CATALOG = load_catalog("demo")
 CELLS = CATALOG.cells(models=["tiny-qwen"])
@@ -37,7 +38,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[Launch]:
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """On SQLite only: the queries are tested on both with the ledger."""
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return migrated_sqlite_file(tmp_path / "ledger.db")
 
 
 @pytest.mark.parametrize(("plan", "continued"), [(PLAN, True), (OTHER_SEED, False)])

@@ -22,9 +22,9 @@ ANNA = Label("execution-1", LabelKind.EVASIVE, LabelMethod.PEOPLE, "1", "anna \x
 BERT = replace(ANNA, labeller="bert", kind=LabelKind.REFUSAL, reason=ADJUDICATION)
 
 
-def test_labels_are_added_once_and_read_back(database_url: str) -> None:
-    an_old_ledger(database_url)
-    with closing(Ledger(database_url)) as ledger:
+def test_labels_are_added_once_and_read_back(empty_database_url: str) -> None:
+    an_old_ledger(empty_database_url)
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
         assert ledger.labels.of_job("job-1") == []
         assert ledger.labels.add([RULES, ANNA, RULES]) == 2
@@ -42,10 +42,10 @@ def test_labels_are_added_once_and_read_back(database_url: str) -> None:
         assert ledger.labels.add([replace(changed, version="2")]) == 1
 
 
-def test_a_draw_is_kept_once(database_url: str) -> None:
-    an_old_ledger(database_url)
+def test_a_draw_is_kept_once(empty_database_url: str) -> None:
+    an_old_ledger(empty_database_url)
     drawn = [Drawn("execution-1", ("m", "regional", "eu", "refusal"), 0.5)]
-    with closing(Ledger(database_url)) as ledger:
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
         assert ledger.labels.add_draw("one", drawn)
         assert not ledger.labels.add_draw("one", [replace(drawn[0], chance=1.0)])
@@ -57,9 +57,9 @@ def test_a_draw_is_kept_once(database_url: str) -> None:
         assert ledger.labels.chances(["execution-1"]) == {"execution-1": 1.0}
 
 
-def test_many_that_add_at_once_add_each_label_once(database_url: str) -> None:
-    an_old_ledger(database_url)
-    with closing(Ledger(database_url)) as ledger:
+def test_many_that_add_at_once_add_each_label_once(empty_database_url: str) -> None:
+    an_old_ledger(empty_database_url)
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
         with ThreadPoolExecutor(4) as pool:
             added = list(pool.map(lambda _: ledger.labels.add([RULES, ANNA]), range(8)))
@@ -80,12 +80,12 @@ DAMAGES = (
 )
 
 
-def test_what_can_never_be_of_a_label_is_refused(database_url: str) -> None:
-    an_old_ledger(database_url)
-    with closing(Ledger(database_url)) as ledger:
+def test_what_can_never_be_of_a_label_is_refused(empty_database_url: str) -> None:
+    an_old_ledger(empty_database_url)
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
         ledger.labels.add([RULES, ANNA])
-    with closing(Database(database_url)) as database:
+    with closing(Database(empty_database_url)) as database:
         for damage in DAMAGES:
             with pytest.raises(sa.exc.IntegrityError):
                 database.write(lambda connection, text=damage: connection.exec_driver_sql(text))

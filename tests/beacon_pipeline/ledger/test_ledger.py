@@ -183,9 +183,9 @@ def claim(url: str, job_id: str) -> list[str]:
 def test_twenty_writers_claim_each_execution_once(ledger: Ledger, database_url: str) -> None:
     job = a_job(ledger)
     spawning = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(4, mp_context=spawning) as pool, ThreadPoolExecutor(16) as threads:
-        futures = [pool.submit(claim, database_url, job.id) for _ in range(4)]
-        futures += [threads.submit(claim, database_url, job.id) for _ in range(16)]
+    with ProcessPoolExecutor(2, mp_context=spawning) as pool, ThreadPoolExecutor(18) as threads:
+        futures = [pool.submit(claim, database_url, job.id) for _ in range(2)]
+        futures += [threads.submit(claim, database_url, job.id) for _ in range(18)]
         claimed = list(itertools.chain.from_iterable(future.result() for future in futures))
     assert sorted(claimed) == sorted(e.id for e in ledger.executions.of_job(job.id))
     assert all(len(e.attempts) == 1 for e in ledger.executions.of_job(job.id))
@@ -267,26 +267,26 @@ def test_the_migrations_make_the_models(ledger: Ledger, database_url: str) -> No
     engine.dispose()
 
 
-def test_nine_first_starts_at_once(database_url: str) -> None:
+def test_nine_first_starts_at_once(empty_database_url: str) -> None:
     def first_start(_: int) -> None:
-        with closing(Ledger(database_url)) as starting:
+        with closing(Ledger(empty_database_url)) as starting:
             starting.migrate()
 
     with ThreadPoolExecutor(9) as threads:
         list(threads.map(first_start, range(9)))
-    with closing(Ledger(database_url)) as ledger:
+    with closing(Ledger(empty_database_url)) as ledger:
         assert a_job(ledger).job_name == "job-1"
 
 
-def test_the_ledger_lives_beside_dagsters_tables_in_one_database(database_url: str) -> None:
+def test_the_ledger_lives_beside_dagsters_tables_in_one_database(empty_database_url: str) -> None:
     """Dagster's storage has a table called `jobs` and Alembic's bookkeeping too."""
-    if database_url.startswith("sqlite"):
+    if empty_database_url.startswith("sqlite"):
         pytest.skip("on SQLite each has its own file")
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE public.jobs (id text)")
         connection.execute("CREATE TABLE public.alembic_version (version_num text)")
         connection.execute("INSERT INTO public.alembic_version VALUES ('29b539ebc72a')")
-    with closing(Ledger(database_url)) as ledger:
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
         assert a_job(ledger).job_name == "job-1"
 

@@ -13,6 +13,7 @@ from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.ledger.transitions import LEGAL_TRANSITIONS
 from inference.contract import CallFailure, CallStatus, FailureCode
 from tests.beacon_pipeline.asking import CELLS, SUCCEEDED, a_job, a_request_for, completed
+from tests.databases import migrated_sqlite_file
 
 LOST = CallFailure(code=FailureCode.WORKER_LOST, message="gone")
 OUTCOMES: dict[str, Outcome] = {
@@ -34,8 +35,7 @@ class TheRecord(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.ledger = Ledger(f"sqlite:///{Path(self.folder.name) / 'ledger.db'}")
-        self.ledger.migrate()
+        self.ledger = Ledger(migrated_sqlite_file(Path(self.folder.name) / "ledger.db"))
         self.job = a_job(self.ledger)
         self.calls: list[str] = []
         self.answered: dict[str, str | None] = {}

@@ -79,9 +79,9 @@ def an_old_ledger(url: str) -> None:
         database.write_uncounted(make)
 
 
-def test_an_old_ledger_is_read_and_goes_on(database_url: str) -> None:
-    an_old_ledger(database_url)
-    with closing(Ledger(database_url)) as ledger:
+def test_an_old_ledger_is_read_and_goes_on(empty_database_url: str) -> None:
+    an_old_ledger(empty_database_url)
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
         ledger.migrate()
         first, second = ledger.executions.of_job("job-1")
@@ -111,8 +111,8 @@ def test_an_old_ledger_is_read_and_goes_on(database_url: str) -> None:
         "DELETE FROM executions WHERE id = 'execution-1'",
     ],
 )
-def test_what_the_schema_refused_it_refuses_still(database_url: str, damage: str) -> None:
-    an_old_ledger(database_url)
-    with closing(Ledger(database_url)) as ledger:
+def test_what_the_schema_refused_it_refuses_still(empty_database_url: str, damage: str) -> None:
+    an_old_ledger(empty_database_url)
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
-    assert_refused(database_url, damage)
+    assert_refused(empty_database_url, damage)

@@ -65,9 +65,9 @@ def an_old_ledger(url: str) -> None:
         database.write_uncounted(make)
 
 
-def test_an_old_ledger_is_read_and_goes_on(database_url: str) -> None:
-    an_old_ledger(database_url)
-    with closing(Ledger(database_url)) as ledger:
+def test_an_old_ledger_is_read_and_goes_on(empty_database_url: str) -> None:
+    an_old_ledger(empty_database_url)
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
         (execution,) = ledger.executions.of_job("job-1")
         call = execution.newest_call
@@ -83,6 +83,6 @@ def test_an_old_ledger_is_read_and_goes_on(database_url: str) -> None:
         )
         (execution,) = ledger.executions.of_job("job-1")
         assert (execution.status, execution.failure_code) == (Status.FAILED, FailureCode.START_FAILED)
-    with closing(Database(database_url)) as database:
+    with closing(Database(empty_database_url)) as database:
         difference = database.read(lambda c: compare_metadata(MigrationContext.configure(c), Base.metadata))
         assert difference == []

@@ -13,9 +13,9 @@ from tests.beacon_pipeline.ledger.test_migration_0005 import an_old_ledger
 
 
 @pytest.mark.parametrize("reason", [FinishReason.CONTENT_FILTER, FinishReason.UNREPORTED])
-def test_an_old_ledger_takes_the_new_reasons(database_url: str, reason: FinishReason) -> None:
-    an_old_ledger(database_url)
-    with closing(Ledger(database_url)) as ledger:
+def test_an_old_ledger_takes_the_new_reasons(empty_database_url: str, reason: FinishReason) -> None:
+    an_old_ledger(empty_database_url)
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
         first, second = ledger.executions.of_job("job-1")
         assert (first.answer, first.finish_reason) == ("fine \\ and dandy", FinishReason.STOP)
@@ -24,9 +24,9 @@ def test_an_old_ledger_takes_the_new_reasons(database_url: str, reason: FinishRe
         assert ledger.executions.of_job("job-1")[1].finish_reason is reason
 
 
-def test_an_unknown_reason_is_refused_still(database_url: str) -> None:
-    an_old_ledger(database_url)
-    with closing(Ledger(database_url)) as ledger:
+def test_an_unknown_reason_is_refused_still(empty_database_url: str) -> None:
+    an_old_ledger(empty_database_url)
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
     damage = "UPDATE executions SET finish_reason = 'bored' WHERE id = 'execution-1'"
-    assert_refused(database_url, damage)
+    assert_refused(empty_database_url, damage)

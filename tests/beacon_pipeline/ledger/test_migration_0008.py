@@ -16,9 +16,9 @@ def two_samples(cell: Cell) -> list[Slot]:
     return [Slot(cell), Slot(cell, "neutral", 2, 1, BIG_SEED)]
 
 
-def test_an_old_ledger_keeps_its_rows_and_takes_more_samples(database_url: str) -> None:
-    an_old_ledger(database_url)
-    with closing(Ledger(database_url)) as ledger:
+def test_an_old_ledger_keeps_its_rows_and_takes_more_samples(empty_database_url: str) -> None:
+    an_old_ledger(empty_database_url)
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
         before = ledger.executions.of_job("job-1")
         assert [(e.arm, e.block, e.sample, e.seed) for e in before] == [("regional", 1, 1, None)] * 2
@@ -45,11 +45,11 @@ def test_an_old_ledger_keeps_its_rows_and_takes_more_samples(database_url: str) 
         "UPDATE executions SET arm = NULL WHERE id = 'execution-1'",
     ],
 )
-def test_what_can_never_be_of_a_sample_is_refused(database_url: str, damage: str) -> None:
-    an_old_ledger(database_url)
-    with closing(Ledger(database_url)) as ledger:
+def test_what_can_never_be_of_a_sample_is_refused(empty_database_url: str, damage: str) -> None:
+    an_old_ledger(empty_database_url)
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
-    assert_refused(database_url, damage)
+    assert_refused(empty_database_url, damage)
 
 
 def test_a_job_keeps_its_plan_and_what_its_catalog_held(ledger: Ledger) -> None:

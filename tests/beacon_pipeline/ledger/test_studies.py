@@ -58,10 +58,10 @@ def test_many_that_register_at_once_get_one_number_each(ledger: Ledger) -> None:
         "INSERT INTO study_evidence SELECT study, version, 'hearsay', '', '', registered_at FROM studies",
     ],
 )
-def test_an_old_ledger_takes_studies_and_no_nonsense(database_url: str, damage: str) -> None:
-    an_old_ledger(database_url)
-    with closing(Ledger(database_url)) as ledger:
+def test_an_old_ledger_takes_studies_and_no_nonsense(empty_database_url: str, damage: str) -> None:
+    an_old_ledger(empty_database_url)
+    with closing(Ledger(empty_database_url)) as ledger:
         ledger.migrate()
         assert len(ledger.executions.of_job("job-1")) == 2
         ledger.studies.register("s", "{}")
-    assert_refused(database_url, damage)
+    assert_refused(empty_database_url, damage)

@@ -38,17 +38,17 @@ def test_a_deployment_is_judged_by_the_catalog(state: DeploymentState, ok: bool,
     assert (judged.subject, judged.ok, judged.detail) == ("deployment eu:tiny", ok, detail)
 
 
-def test_the_database_is_looked_at_and_left_as_it_is(database_url: str) -> None:
-    empty = examine_database(database_url)
+def test_the_database_is_looked_at_and_left_as_it_is(empty_database_url: str) -> None:
+    empty = examine_database(empty_database_url)
     assert (empty.ok, "the first command makes schema" in empty.detail) == (True, True)
-    engine = sa.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    engine = sa.create_engine(empty_database_url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect() as connection:
         assert sa.inspect(connection).get_table_names() == []
     engine.dispose()
-    ledger = Ledger(database_url)
+    ledger = Ledger(empty_database_url)
     ledger.migrate()
     ledger.close()
-    made = examine_database(database_url)
+    made = examine_database(empty_database_url)
     assert (made.ok, "; the" in made.detail) == (True, False)
 
 

@@ -1,5 +1,6 @@
 """The figures of monitoring, from counts to verdicts, and how Dagster shows them."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from beacon_pipeline.catalog import Settings, load_catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.definitions import build_definitions
-from beacon_pipeline.defs.assets.status_metrics import take_metrics
+from beacon_pipeline.defs.assets.status_metrics import MEANINGS, metadata_of, take_metrics
 from beacon_pipeline.defs.sensors.metrics import metrics_sensor
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
@@ -25,6 +26,7 @@ from inference.contract import CallStatus, FailureCode
 from tests.beacon_pipeline.asking import a_job
 from tests.beacon_pipeline.location import KEYS, Location
 from tests.beacon_pipeline.scripted import Behaviour, ended, fails
+from tests.instance_template import copied_instance
 
 CATALOG = load_catalog("production")
 DEMO = load_catalog("demo")
@@ -131,6 +133,14 @@ def test_what_is_wrong_now_and_what_has_healed_are_told_apart() -> None:
     assert "3 healed" in seen
 
 
+def test_each_figure_is_rounded_and_its_meaning_is_said() -> None:
+    shown = metadata_of(metrics_of(SOUND, CATALOG, shown_otherwise=0, queued_runs=0))
+    assert (shown["empty_rate"].value, shown["execution_seconds_p95"].value) == (0.0606, 45.0)
+    explained = set(re.findall(r"\w+", " ".join(MEANINGS)))
+    figures = {re.sub("_p[0-9]+$", "_p50", re.sub("rate_(us|eu)$", "rate_REGION", name)) for name in shown}
+    assert figures <= explained
+
+
 def test_the_imbalance_that_is_tolerated_is_the_catalogs() -> None:
     behind = replace(SOUND, due_by_region=FAR_BEHIND)
     assert failing(behind, settings=Settings(region_imbalance=0.5)) == set()
@@ -160,7 +170,7 @@ def test_when_figures_are_taken_again(
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.delenv("BEACON_DATABASE_URL", raising=False)
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+    with copied_instance(tmp_path) as made:
         yield made
 
 

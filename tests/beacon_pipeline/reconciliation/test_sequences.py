@@ -11,6 +11,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -51,6 +52,7 @@ from tests.beacon_pipeline.scripted import (
     ended,
     says,
 )
+from tests.databases import migrated_sqlite_file
 
 CELLS = [Cell("eu", "tiny-llama", question.id) for question in CATALOG.questions[:3]]
 ENDS = {
@@ -119,9 +121,8 @@ class Sequences(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.url = f"sqlite:///{Path(self.folder.name) / 'ledger.db'}"
+        self.url = migrated_sqlite_file(Path(self.folder.name) / "ledger.db")
         self.ledger = Ledger(self.url)
-        self.ledger.migrate()
         self.job = a_job(self.ledger, CELLS)
         self.world = World()
         self.dagster: dict[str, MaterializedState] = {}
@@ -309,4 +310,9 @@ class Sequences(RuleBasedStateMachine):
 
 
 TestSequences = Sequences.TestCase
-TestSequences.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestSequences.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+
+
+@pytest.mark.long
+class TestManySequences(Sequences.TestCase):  # type: ignore[misc,name-defined]  # made by Hypothesis
+    settings = settings(max_examples=200, stateful_step_count=20, deadline=None)
