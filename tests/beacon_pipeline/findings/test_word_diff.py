@@ -2,7 +2,7 @@
 
 import pytest
 
-from beacon_pipeline.findings.word_diff import common_share, word_differences, words_of
+from beacon_pipeline.findings.word_diff import COMMON_SHARE, common_share, word_differences, words_of
 
 
 def test_a_text_in_words() -> None:
@@ -25,6 +25,27 @@ def test_the_pieces_of_two_texts() -> None:
     assert word_differences("", "new") == ([], [("new", True)])
     assert word_differences("same", "same") == ([("same", False)], [("same", False)])
     assert word_differences("", "") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "pieces"),
+    [
+        ("a b c d", "a x y d", [("a ", False), ("b c", True), (" d", False)]),
+        ("b c", "x y", [("b c", True)]),
+        (" b", " c", [(" ", False), ("b", True)]),
+        ("b ", "c ", [("b", True), (" ", False)]),
+        ("a b", "a\nX c", [("a ", False), ("b", True)]),  # a space beside one marked word alone is not
+        ("b a", "c X\na", [("b", True), (" a", False)]),
+    ],
+)
+def test_marked_words_are_one_piece_with_the_space_between(
+    one: str, other: str, pieces: list[tuple[str, bool]]
+) -> None:
+    assert word_differences(one, other)[0] == pieces
+
+
+def test_texts_with_less_in_common_are_two_texts() -> None:
+    assert COMMON_SHARE == 0.4
 
 
 @pytest.mark.parametrize(
