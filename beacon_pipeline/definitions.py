@@ -9,7 +9,6 @@ from beacon_pipeline.defs.assets.catalog import catalog_assets, catalog_job
 from beacon_pipeline.defs.assets.findings import findings_assets, findings_jobs
 from beacon_pipeline.defs.assets.inference import inference_asset
 from beacon_pipeline.defs.assets.ledger import (
-    LEDGER_CHECKS_JOB,
     ledger_asset,
     ledger_asset_checks,
     ledger_checks_schedule,
@@ -26,7 +25,7 @@ from beacon_pipeline.defs.sensors.metrics import metrics_sensor
 from beacon_pipeline.defs.sensors.reconciliation import INTERVAL_SECONDS as HEALING_INTERVAL_SECONDS
 from beacon_pipeline.defs.sensors.reconciliation import reconciliation_sensor
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
-from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB
+from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, INFERENCE_JOB, LEDGER_CHECKS_JOB
 from beacon_pipeline.names import INFERENCE, LEDGER
 
 
@@ -56,7 +55,13 @@ def build_definitions(
         "materialized. For one, add the tag `dagster/partition` in the Launchpad (such as "
         "`eu:tiny-mistral|identity_basic`); for a range, `dagster/asset_partition_range_start` and `_end`.",
     )
+    ledger_checks_job = dg.define_asset_job(
+        LEDGER_CHECKS_JOB,
+        selection=dg.AssetSelection.checks_for_assets(LEDGER),
+        description="Run the data tests on the ledger. No model is asked.",
+    )
     comparing = findings_jobs()
+    healed = [inference_job, checks_job, ledger_checks_job, *comparing]
     return dg.Definitions(
         assets=[
             *catalog_assets(catalog),
@@ -67,20 +72,13 @@ def build_definitions(
         ],
         asset_checks=[inference_checks(catalog), *ledger_asset_checks(catalog, ledger)],
         jobs=[
-            inference_job,
-            checks_job,
+            *healed,
             catalog_job(catalog),
-            dg.define_asset_job(
-                LEDGER_CHECKS_JOB,
-                selection=dg.AssetSelection.checks_for_assets(LEDGER),
-                description="Run the data tests on the ledger. No model is asked.",
-            ),
             *ask_jobs(catalog),
-            *comparing,
         ],
         schedules=[*catalog_schedules(catalog), ledger_checks_schedule()],
         sensors=[
-            reconciliation_sensor(catalog, [inference_job, checks_job], healing_interval_seconds),
+            reconciliation_sensor(catalog, healed, healing_interval_seconds),
             alert_sensor(catalog),
             cancelled_runs_sensor(catalog),
             metrics_sensor(catalog),

@@ -41,7 +41,7 @@ def defused(text: str, formula: tuple[str, ...] = FORMULA) -> str:
 
 
 def one_line(text: str, limit: int = LINE_LIMIT) -> str:
-    """``text`` made visible on one line of at most ``limit`` characters, and addressing nobody.
+    """``text`` made visible on one line of at most ``limit`` characters, and without addressing anyone.
 
     Chat services turn ``@everyone`` and ``<!channel>`` into a call to all; here they stay words.
     """

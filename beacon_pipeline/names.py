@@ -13,6 +13,7 @@ PARTITION_TAG = "dagster/partition"
 PRIORITY_TAG = "dagster/priority"
 BACKFILL_TAG = "dagster/backfill"
 ROOT_RUN_TAG = "dagster/root_run_id"
+SENSOR_NAME_TAG, SCHEDULE_NAME_TAG = "dagster/sensor_name", "dagster/schedule_name"  # who requested a run
 CODE_SERVER_TAG = ".dagster/grpc_info"  # the address of the code server that started the run
 
 JOB_TAG = "beacon/job"

@@ -1,9 +1,10 @@
 """How many connections to PostgreSQL an installation has while as many runs are at work as may be.
 
-The production configuration on one database, with its daemon and code server: 24 runs, one for each
-deployment, whose calls stay pending for a while. `pg_stat_activity` is looked at ten times a second.
+The production configuration on one database, with its daemon and code server: 24 runs, or as many as are
+named (a multiple of three), one for each deployment, whose calls stay pending for a while. `pg_stat_activity`
+is looked at ten times a second.
 
-    python -m benchmarks.connections
+    python -m benchmarks.connections [RUNS]
 
 writes `benchmarks/connections.md`.
 """
@@ -11,6 +12,7 @@ writes `benchmarks/connections.md`.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -104,7 +106,8 @@ def table(seen: Seen) -> str:
 
 
 def main() -> None:
-    with a_catalog(questions=QUESTIONS, copies=RUNS // 3) as (catalog, folder), both_databases() as databases:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    with a_catalog(questions=QUESTIONS, copies=runs // 3) as (catalog, folder), both_databases() as databases:
         module = {"module_name": "benchmarks.connections", "location_name": "beacon"}
         module["working_directory"] = str(Path(__file__).parents[1])
         workspace = folder / "workspace.yaml"

@@ -4,22 +4,25 @@ A job of 72 executions (the demo catalog, a provider that answers at once) is ru
 copied, each copy an hour older: the ledger's whole, Dagster's events of its partitions and checks up to
 30,000 executions, as `beacon instance prune` would leave them. On SQLite and on PostgreSQL.
 
-    python -m benchmarks.growth [EXECUTIONS …]
+    python -m benchmarks.growth [DATABASE …] [EXECUTIONS …] [--reading]
 
-writes `benchmarks/growth.md`. Times are of whole processes, but for the refresh of metrics and a tick of the
-reconciliation sensor, which are of the work itself, in this process.
+``--reading`` leaves `beacon run` out, and takes a minute of CPU instead of several.
+Writes `benchmarks/growth.md`. Times are of whole processes, but for the refresh of metrics and a tick of the
+reconciliation sensor, which are of the work itself, in this process. CPU time, of the process and all that it
+started, bears a machine that does other things too.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,37 +32,50 @@ import sqlalchemy as sa
 from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.defs.assets.status_metrics import report_metrics
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.reconciliation.tick import Cursor, Reconciliation
+from benchmarks.orchestration import cells_and_ranges, run_ranges
 from benchmarks.report import keep, machine
 from benchmarks.subjects import FreshDatabase, both_databases, fresh_instance, seconds_of
 from tests.beacon_pipeline.location import Scripted
 from tests.beacon_pipeline.scripted import Behaviour, ScriptedProvider
 
+READING = "--reading" in sys.argv
+OF_8_CELLS = ("run", "--region", "eu", "--model", "tiny-llama", "--new-job")
 OF_A_JOB = 72
 DAGSTER_KEEPS = 30_000  # executions whose events Dagster has
-ROWS_AT_ONCE = 5_000
 TABLE = Path(__file__).with_suffix(".md")
 BEACON = str(Path(sys.executable).with_name("beacon"))
-Row = dict[str, Any]
+
+
+@dataclass(frozen=True, order=True)
+class Took:
+    """Seconds of a command; of two, the one that took less CPU is the smaller."""
+
+    cpu: float
+    wall: float
+
+    def __str__(self) -> str:
+        return f"{self.cpu:.2f} ({self.wall:.2f})"
 
 
 @dataclass(frozen=True)
 class Measured:
     database: str
     executions: int
-    run: float  # seconds of `beacon run` of 8 cells
-    jobs: float  # seconds of `beacon jobs`
-    status: float  # seconds of `beacon status` of a job of 72
-    refresh: float  # seconds of a metrics refresh
-    tick: float  # seconds of a tick of the reconciliation sensor
+    run: Took | None  # `beacon run` of 8 cells
+    jobs: Took  # `beacon jobs`
+    status: Took  # `beacon status` of a job of 72
+    refresh: Took  # a metrics refresh
+    tick: Took  # a tick of the reconciliation sensor
     megabytes: float  # of all files or databases
 
 
 def main() -> None:
-    sizes = [int(size) for size in sys.argv[1:]] or [0, 30_000, 300_000]
+    sizes = [int(word) for word in sys.argv[1:] if word.isdecimal()] or [0, 30_000, 300_000]
+    named = [word for word in sys.argv[1:] if word.isalpha()]
     with both_databases() as databases:
-        measured = [m for name, fresh_url in databases.items() for m in measure(name, fresh_url, sizes)]
+        chosen = {name: databases[name] for name in named or databases}
+        measured = [m for name, fresh_url in chosen.items() for m in measure(name, fresh_url, sizes)]
     keep(TABLE, table(measured))
 
 
@@ -73,13 +89,17 @@ def measure(database: str, fresh_url: FreshDatabase, sizes: list[int]) -> Iterat
         workspace = Path(folder, "workspace.yaml")
         workspace.write_text(json.dumps({"load_from": [{"python_module": module}]}))
         os.environ["BEACON_WORKSPACE"] = str(workspace)
-        beacon("run")
+        if READING:
+            catalog = load_catalog("demo")
+            run_ranges(instance, catalog, cells_and_ranges(catalog)[1])
+        else:
+            beacon("run")
         there = 0
         for size in sizes:
             copies = range(there + 1, size // OF_A_JOB)
             if copies:
                 copy_ledger(copies)
-                copy_events(instance, [n for n in copies if n * OF_A_JOB < DAGSTER_KEEPS])
+                copy_events(instance, range(copies.start, min(copies.stop, DAGSTER_KEEPS // OF_A_JOB)))
                 there = copies[-1]
             yield one(database, size or OF_A_JOB, instance)
             print(database, size, file=sys.__stdout__, flush=True)
@@ -92,27 +112,37 @@ def one(database: str, executions: int, instance: dg.DagsterInstance) -> Measure
         assert job is not None
         ticks = Reconciliation(ledger, instance, catalog, Scripted(provider))
         cursor = ticks.tick(Cursor()).cursor  # the first look is at everything
-        tick = min(seconds_of(lambda: ticks.tick(cursor)) for _ in range(3))
-        refresh = min(seconds_of(lambda: report_metrics(ledger, instance, catalog)) for _ in range(3))
+        tick = min(took(lambda: ticks.tick(cursor)) for _ in range(3))
+        refresh = min(took(lambda: report_metrics(ledger, instance, catalog)) for _ in range(3))
     return Measured(
         database,
         executions,
-        run=min(beacon("run", "--region", "eu", "--model", "tiny-llama", "--new-job") for _ in range(2)),
-        jobs=min(beacon("jobs") for _ in range(3)),
-        status=min(beacon("status", "--job", job.job_name) for _ in range(3)),
+        run=None if READING else min(beacon(*OF_8_CELLS) for _ in range(2)),
+        jobs=min(beacon("jobs") for _ in range(2)),
+        status=min(beacon("status", "--job", job.job_name) for _ in range(2)),
         refresh=refresh,
         tick=tick,
         megabytes=megabytes(),
     )
 
 
-def beacon(*arguments: str) -> float:
-    """How many seconds a command takes; it must be well."""
+def took(work: Callable[[], object]) -> Took:
+    """How long something takes in this process; on PostgreSQL the server's part is in the wall time alone."""
+    cpu = time.process_time()
+    wall = seconds_of(work)
+    return Took(time.process_time() - cpu, wall)
+
+
+def beacon(*arguments: str) -> Took:
+    """How long a command takes; it must be well."""
 
     def work() -> None:
         subprocess.run([BEACON, *arguments], check=True, capture_output=True)
 
-    return seconds_of(work)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall = seconds_of(work)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Took(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall)
 
 
 def copy_ledger(copies: range) -> None:
@@ -122,82 +152,67 @@ def copy_ledger(copies: range) -> None:
     schema = "beacon" if engine.name == "postgresql" else None
     with engine.begin() as connection:
         for name in ("jobs", "executions", "calls", "attempts", "transitions"):
-            table = Base.metadata.tables[name].to_metadata(sa.MetaData(), schema=schema)
-            keys = {c.name for c in table.columns if c.name == "id" or c.name.endswith("_id")}
-            own = _of_the_first_job(connection, table)
-            copy(connection, table, own, copies, lambda row, n, keys=keys: _older(row, n, keys))
+            table = sa.Table(name, sa.MetaData(), autoload_with=connection, schema=schema)
+            keys = [c for c in table.columns if _is_key(c) and isinstance(c.type, sa.String)]
+            first = sa.and_(*(sa.func.coalesce(key, "").not_like(f"%{COPY}%") for key in keys))
+            copy(connection, table, keys, copies, first)
     engine.dispose()
 
 
-def _of_the_first_job(connection: sa.Connection, table: sa.Table) -> list[Row]:
-    rows = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
-    return [
-        row for row in rows if not any(COPY in str(value) for key, value in row.items() if key.endswith("id"))
-    ]
+def _is_key(column: sa.Column[Any]) -> bool:
+    return column.name == "id" or column.name.endswith("_id")
 
 
-COPY = "#copy-"
-
-
-def _older(row: Row, n: int, keys: set[str]) -> Row:
-    older = {}
-    for name, value in row.items():
-        if name in keys and isinstance(value, str):
-            older[name] = f"{value}{COPY}{n}"
-        elif name == "id" and isinstance(value, int):
-            continue  # numbered by the database
-        elif hasattr(value, "tzinfo"):
-            older[name] = value - timedelta(hours=n)
-        else:
-            older[name] = value
-    return older
-
-
-def copy_events(instance: dg.DagsterInstance, copies: list[int]) -> None:
+def copy_events(instance: dg.DagsterInstance, copies: range) -> None:
     """Dagster's materializations and check evaluations of the first job's partitions, older ones."""
     storage = instance.event_log_storage
     kinds = ("ASSET_MATERIALIZATION", "ASSET_CHECK_EVALUATION")
     with storage.index_connection() as connection:  # type: ignore[attr-defined]
         for name in ("event_logs", "asset_check_executions"):
             table = sa.Table(name, sa.MetaData(), autoload_with=connection)
-            rows = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+            first = table.c.run_id.not_like(f"%{COPY}%")
             if name == "event_logs":
-                rows = [row for row in rows if row["dagster_event_type"] in kinds and row["partition"]]
-            rows = [row for row in rows if COPY not in str(row["run_id"])][: 4 * OF_A_JOB]
-            moments = {c.name for c in table.columns if "timestamp" in c.name}
-            copy(
-                connection, table, rows, copies, lambda row, n, moments=moments: _older_event(row, n, moments)
-            )
+                first &= table.c.dagster_event_type.in_(kinds) & table.c.asset_key.like("%inference%")
+            copy(connection, table, [table.c.run_id], copies, first)
         connection.commit()
 
 
-def _older_event(row: Row, n: int, moments: set[str]) -> Row:
-    shift = timedelta(hours=n)
-    older = {
-        name: value - shift
-        if name in moments and value is not None and not isinstance(value, float)
-        else value
-        for name, value in row.items()
-        if name != "id"
-    }
-    return older | {"run_id": f"{row['run_id']}{COPY}{n}"}
+COPY = "#copy-"
 
 
 def copy(
     connection: sa.Connection,
     table: sa.Table,
-    rows: list[Row],
-    copies: range | list[int],
-    changed: Callable[[Row, int], Mapping[str, Any]],
+    keys: Sequence[sa.Column[Any]],
+    copies: range,
+    first: sa.ColumnElement[bool],
 ) -> None:
-    pending: list[Mapping[str, Any]] = []
-    for n in copies:
-        pending += [changed(row, n) for row in rows]
-        if len(pending) >= ROWS_AT_ONCE:
-            connection.execute(sa.insert(table), pending)
-            pending = []
-    if pending:
-        connection.execute(sa.insert(table), pending)
+    """Copy rows inside the database: each copy an hour older than the one before, its keys marked."""
+    if not copies:
+        return
+    numbers = sa.select(sa.literal(copies.start).label("n")).cte("numbers", recursive=True)
+    numbers = numbers.union_all(sa.select(numbers.c.n + 1).where(numbers.c.n < copies.stop - 1))
+    made: dict[str, sa.ColumnElement[Any]] = {}
+    for column in table.columns:
+        if column in keys:
+            made[column.name] = column + COPY + sa.cast(numbers.c.n, sa.Text)
+        elif column.name == "id":
+            continue  # numbered by the database
+        elif isinstance(column.type, sa.DateTime):
+            made[column.name] = _older(connection, column, numbers.c.n)
+        else:
+            made[column.name] = column
+    rows = sa.select(*made.values()).select_from(table.join(numbers, sa.true())).where(first)
+    connection.execute(sa.insert(table).from_select(list(made), rows))
+
+
+def _older(
+    connection: sa.Connection, moment: sa.Column[Any], hours: sa.ColumnElement[int]
+) -> sa.ColumnElement[Any]:
+    if connection.engine.name == "postgresql":
+        return moment - sa.func.make_interval(0, 0, 0, 0, hours)
+    shift = sa.literal("-") + sa.cast(hours, sa.Text) + " hours"
+    return sa.func.strftime("%Y-%m-%d %H:%M:%f", sa.type_coerce(moment, sa.Text), shift) + "000"
 
 
 def megabytes() -> float:
@@ -215,18 +230,22 @@ def megabytes() -> float:
 def table(measured: list[Measured]) -> str:
     load = os.getloadavg()[0]
     lines = [
-        f"{machine()}; load {load:.0f} at the end.",
+        f"{machine()}; load {load:.0f} at the end. Seconds of CPU, and in brackets by the clock.",
         "",
-        "| database | executions on record | `beacon run` of 8 cells, s | × of an empty record "
-        "| `beacon jobs`, s | `beacon status`, s | metrics refresh, s | tick, s | MB |",
+        "| database | executions on record | `beacon run` of 8 cells | × of an empty record "
+        "| `beacon jobs` | `beacon status` | metrics refresh | tick | MB |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     first: dict[str, float] = {}
     for m in measured:
-        ratio = m.run / first.setdefault(m.database, m.run)
+        run = " | "
+        if m.run is not None:
+            ratio = m.run.cpu / first.setdefault(m.database, m.run.cpu)
+            run = f"{m.run} | {ratio:.2f}"
         lines.append(
-            f"| {m.database} | {m.executions:,} | {m.run:.1f} | {ratio:.2f} | {m.jobs:.2f} | {m.status:.2f} "
-            f"| {m.refresh:.2f} | {m.tick:.2f} | {m.megabytes:,.0f} |"
+            f"| {m.database} | {m.executions:,} | {run} "
+            f"| {m.jobs} | {m.status} | {m.refresh} | {m.tick} "
+            f"| {m.megabytes:,.0f} |"
         )
     return "\n".join(lines)
 

@@ -131,8 +131,8 @@ def by_language(title: str, answers: Sequence[Answer]) -> Iterator[str]:
         yield f"| all | both | {name} | {Measured.of(way, answers).cells()} |"
 
 
-def blind(folder: str, title: str) -> Iterator[str]:
-    """A set whose author had read no rule when it was written; benchmarks/labels.md has more."""
+def another(folder: str, title: str) -> Iterator[str]:
+    """Another set of the project; benchmarks/labels.md says who wrote it, and what they had read."""
     answers = own(OWN / folder)
     halves = [("developed on", False), ("held out", True)] if any(a.held_out for a in answers) else []
     yield f"\n## {title}\n\n| language | half | way | {HEAD}"
@@ -179,7 +179,9 @@ def kinds(answers: Sequence[Answer]) -> Iterator[str]:
 
 def main() -> None:
     lines = [f"Rules, version {VERSION}.", *by_language("The project's own set", own())]
-    lines += [*blind("fresh", "The fresh set"), *blind("second", "The second set")]
+    lines += [*another("fresh", "The fresh set"), *another("second", "The second set")]
+    for folder in ("families", "asked"):
+        lines += another(folder, f"The set of version 4, {folder}")
     if len(sys.argv) > 1:
         answers = given(Path(sys.argv[1]))
         lines += [*by_language("The given set", answers), *kinds(answers), *by_model(answers)]

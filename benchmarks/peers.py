@@ -5,9 +5,12 @@ that answers at once, through each one's own provider interface: 270 and 3,000 e
 fresh record. Then a model that takes a moment is asked, the command is killed (-9) when half of the answers
 are there and started once more: every answer beyond one for each execution was asked again.
 
-    python -m benchmarks.peers [EXECUTIONS …]
+    python -m benchmarks.peers [TOOL …] [EXECUTIONS …] [--kill]
 
-makes the environments in ``$PEERS`` (default: a temporary folder) and writes `benchmarks/peers.md`.
+makes the environments in ``$PEERS`` (default: a temporary folder) and writes `benchmarks/peers.md`, of this
+and, where the folder stays, of what was measured in it before: the whole takes minutes, and may be done in
+parts. Without arguments it is the whole. Wall time is of a machine that does nothing else; CPU time bears
+others beside it.
 """
 
 from __future__ import annotations
@@ -22,8 +25,8 @@ import tempfile
 import time
 import venv
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
@@ -37,7 +40,7 @@ SIZES = (270, 3_006)  # questions × 3 models × 3 regions
 AT_ONCE = 10
 A_MOMENT = 0.1  # seconds of each answer where the command is killed
 EVERY_SECONDS = 0.1
-PATIENCE_SECONDS = 580.0
+PATIENCE_SECONDS = 1200.0
 TABLE = Path(__file__).with_suffix(".md")
 ROOT = Path(__file__).parents[1]
 
@@ -111,6 +114,14 @@ class Measured:
     kilobytes: float  # on disk, for each execution
     megabytes: float  # of memory, all processes at the most
     processes: int
+    load: float  # of the machine, at the end
+
+
+@dataclass(frozen=True)
+class Killed:
+    tool: str
+    answers: int  # that were there when it was killed
+    again: int  # asked a second time
 
 
 # The three.
@@ -219,9 +230,11 @@ def prepared(tool: Tool, executions: int, seconds_each: float) -> Iterator[tuple
         )
 
 
-def start(command: list[str], folder: Path, env: dict[str, str]) -> psutil.Popen:
+@contextmanager
+def started(command: list[str], folder: Path, env: dict[str, str]) -> Iterator[psutil.Popen]:
+    """The command at work; of what it started nothing is left at the end."""
     with (folder / "log").open("ab") as log:
-        return psutil.Popen(
+        process = psutil.Popen(
             command,
             cwd=folder,
             env=env,
@@ -230,25 +243,33 @@ def start(command: list[str], folder: Path, env: dict[str, str]) -> psutil.Popen
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
+    try:
+        yield process
+    finally:
+        for each in _family(process):
+            with suppress(psutil.Error):
+                each.kill()
+        process.wait()
 
 
 def measure(tool: Tool, executions: int) -> Measured:
+    memory, processes = 0.0, 0
+    cpu: dict[int, float] = {}  # by process, as it was last seen: of a moment at its end nothing is known
     with prepared(tool, executions, 0) as (folder, env):
-        started = time.perf_counter()
-        process = start(tool.command(folder), folder, env)
-        memory, processes = 0.0, 0
-        cpu: dict[int, float] = {}  # by process, as it was last seen: of a moment at its end nothing is known
-        while process.poll() is None:
-            family = _family(process)
-            memory = max(memory, sum(map(_own_memory, family)))
-            processes = max(processes, len(family))
-            cpu |= {each.pid: seconds for each in family if (seconds := _cpu_seconds(each))}
-            time.sleep(EVERY_SECONDS)
-        wall = time.perf_counter() - started
+        begun = time.perf_counter()
+        with started(tool.command(folder), folder, env) as process:
+            while process.poll() is None:
+                family = _family(process)
+                memory = max(memory, sum(map(_own_memory, family)))
+                processes = max(processes, len(family))
+                cpu |= {each.pid: seconds for each in family if (seconds := _cpu_seconds(each))}
+                time.sleep(EVERY_SECONDS)
+        wall = time.perf_counter() - begun
         assert process.returncode == 0, (folder / "log").read_text()[-3000:]
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     kilobytes = size / 1024 / executions
-    return Measured(tool.name, executions, wall, sum(cpu.values()), kilobytes, memory / 2**20, processes)
+    seconds, load = sum(cpu.values()), os.getloadavg()[0]
+    return Measured(tool.name, executions, wall, seconds, kilobytes, memory / 2**20, processes, load)
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
@@ -273,58 +294,86 @@ def _own_memory(process: psutil.Process) -> float:
         return 0.0  # it ended meanwhile
 
 
-def asked_again(tool: Tool, executions: int) -> tuple[int, int]:
-    """How many answers there were when everything was killed, and how many were asked a second time."""
+def asked_again(tool: Tool, executions: int) -> Killed:
     with prepared(tool, executions, A_MOMENT) as (folder, env):
-        process = start(tool.command(folder), folder, env)
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while tool.asked(folder) < executions // 2:
-            assert process.poll() is None, (folder / "log").read_text()[-3000:]
-            assert time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
-            time.sleep(EVERY_SECONDS / 10)
-        for each in [*process.children(recursive=True), process]:
-            each.send_signal(signal.SIGKILL)
-        process.wait()
+        with started(tool.command(folder), folder, env) as process:
+            while tool.asked(folder) < executions // 2:
+                assert process.poll() is None, (folder / "log").read_text()[-3000:]
+                assert time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
+                time.sleep(EVERY_SECONDS / 10)
         answered = tool.asked(folder)
-        done = start(tool.again(folder), folder, env)
-        assert done.wait(PATIENCE_SECONDS) == 0, (folder / "log").read_text()[-3000:]
-        return answered, tool.asked(folder) - executions
+        with started(tool.again(folder), folder, env) as done:
+            assert done.wait(PATIENCE_SECONDS) == 0, (folder / "log").read_text()[-3000:]
+        return Killed(tool.name, answered, tool.asked(folder) - executions)
 
 
-def table(tools: list[Tool], measured: list[Measured], killed: dict[str, tuple[int, int]]) -> str:
+def table(tools: list[Tool], measured: list[Measured], killed: list[Killed]) -> str:
     versions = ", ".join(f"{tool.name} {tool.version}" for tool in tools)
     lines = [
-        f"{machine()}; load {os.getloadavg()[0]:.0f} at the end. {versions}.",
+        f"{machine()}. {versions}.",
         "",
-        "| tool | executions | wall, s | CPU, s | KB on disk each | MB of memory | processes |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| tool | executions | wall, s | CPU, s | KB on disk each | MB of memory | processes | load |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
         f"| {m.tool} | {m.executions:,} | {m.wall:.1f} | {m.cpu:.1f} | {m.kilobytes:.1f} "
-        f"| {m.megabytes:,.0f} | {m.processes} |"
-        for m in measured
+        f"| {m.megabytes:,.0f} | {m.processes} | {m.load:.0f} |"
+        for m in sorted(measured, key=lambda m: (m.executions, m.tool))
     ]
-    lines += ["", "| killed at half of 270 | answers there | asked again |", "|---|---:|---:|"]
-    lines += [f"| {name} | {answered} | {again} |" for name, (answered, again) in killed.items()]
+    lines += ["", f"| killed at half of {SIZES[0]} | answers there | asked again |", "|---|---:|---:|"]
+    lines += [f"| {k.tool} | {k.answers} | {k.again} |" for k in killed]
     return "\n".join(lines)
 
 
+class Results:
+    """What was measured, kept in the environments' folder; the newest of each kind counts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "results.json"
+        self._read()
+
+    def _read(self) -> None:
+        kept = json.loads(self._file.read_text()) if self._file.exists() else {"measured": [], "killed": []}
+        self.measured = {(m["tool"], m["executions"]): Measured(**m) for m in kept["measured"]}
+        self.killed = {k["tool"]: Killed(**k) for k in kept["killed"]}
+
+    def add(self, one: Measured | Killed) -> None:
+        self._read()  # another part may have been measured meanwhile
+        if isinstance(one, Measured):
+            self.measured[one.tool, one.executions] = one
+        else:
+            self.killed[one.tool] = one
+        print(one, flush=True)
+        kept = {
+            "measured": [asdict(m) for m in self.measured.values()],
+            "killed": [asdict(k) for k in self.killed.values()],
+        }
+        self._file.write_text(json.dumps(kept))
+
+
 def main() -> None:
-    sizes = [int(size) for size in sys.argv[1:]] or list(SIZES)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    words = sys.argv[1:]
+    sizes = [int(word) for word in words if word.isdecimal()] or ([] if "--kill" in words else list(SIZES))
     chosen = os.environ.get("PEERS")
     environments = Path(chosen or tempfile.mkdtemp(prefix="peers-"))
     try:
         tools = [inspect_ai(environments), promptfoo(environments), beacon()]
-        measured, killed = [], {}
+        wanted = [tool for tool in tools if tool.name in words] or tools
+        results = Results(environments)
         for size in sizes:
             with a_catalog(questions=size // 9):
-                measured += [measure(tool, size // 9 * 9) for tool in tools]
-        with a_catalog(questions=SIZES[0] // 9):
-            killed = {tool.name: asked_again(tool, SIZES[0]) for tool in tools}
+                for tool in wanted:
+                    results.add(measure(tool, size // 9 * 9))
+        if "--kill" in words or not words:
+            with a_catalog(questions=SIZES[0] // 9):
+                for tool in wanted:
+                    results.add(asked_again(tool, SIZES[0]))
     finally:
         if chosen is None:
             shutil.rmtree(environments, ignore_errors=True)
-    keep(TABLE, table(tools, measured, killed))
+    keep(TABLE, table(tools, list(results.measured.values()), list(results.killed.values())))
 
 
 if __name__ == "__main__":

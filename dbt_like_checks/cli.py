@@ -195,7 +195,7 @@ def _selected(
     target: str | None,
     warn_error: bool,
 ) -> list[Any]:
-    """The tests that are meant; what is passed over is said on the error output. Raises ProjectError."""
+    """The tests that are meant; what is passed over is printed on the error output. Raises ProjectError."""
     from dbt_like_checks.errors import Problem, ProjectError
     from dbt_like_checks.output.terminal import warnings
     from dbt_like_checks.parse.grammar import load_project
@@ -256,9 +256,9 @@ def main() -> NoReturn:
 
 
 def run() -> None:
-    """The command itself: every error of this package is said in plain lines, and exits with 2.
+    """The command itself: every error of this package is printed in plain lines, and exits with 2.
 
-    So does what nobody foresaw, with its traceback, in which no secret is shown.
+    So does an error that is a defect, with its traceback, in which no secret is shown.
     """
     from dbt_like_checks.errors import DataTestError
     from dbt_like_checks.output.shown import visible

@@ -1,4 +1,4 @@
-"""What can go wrong, and how it is said: one line each, naming the place and the way out.
+"""What can go wrong, and how it is reported: one line each, naming the place and the way out.
 
 - ``DataTestError``: the tree's root
     - ``ProjectError``: files that cannot be used, every problem at once

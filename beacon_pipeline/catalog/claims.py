@@ -28,6 +28,7 @@ SHAPES: Mapping[Contrast, tuple[int, int, int]] = {
 
 # In which language a question is, and of which it is the translation: its own, where it is of none.
 Languages = Mapping[str, tuple[str, str]]
+PLANNED_CORRECTION, EXPLORED_CORRECTION = "holm", "benjamini-hochberg"  # `findings/evaluate.py` applies them
 
 
 class ClaimError(ValueError):
@@ -51,6 +52,7 @@ def expanded(written: Mapping[str, Any], study: Study, *, planned: bool, languag
     arms = _arms(contrast, written["arms"], study, n_arms)
     spoken, pairs = _translated(contrast, written["languages"], study, languages)
     test = _test(contrast, outcome, population, written["test"])
+    _check_correction(planned, written["correction"])
     claims = []
     for asked, places in product(models, regions):
         _check_prompts(contrast, arms, places, study)
@@ -172,3 +174,13 @@ def _test(contrast: Contrast, outcome: Outcome, population: Any, given: str | No
     if given not in (None, test):
         raise ClaimError(("test",), f"this claim is judged by {test!r}: write that, or leave it out")
     return test
+
+
+def _check_correction(planned: bool, given: str | None) -> None:
+    """A claim may say how it is corrected: all planned claims of a study together, or those it explores."""
+    correction = PLANNED_CORRECTION if planned else EXPLORED_CORRECTION
+    if given not in (None, correction):
+        which = "planned" if planned else "exploratory"
+        raise ClaimError(
+            ("correction",), f"{which} claims are corrected by {correction!r}: write that, or leave it out"
+        )

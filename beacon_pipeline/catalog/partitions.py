@@ -51,7 +51,7 @@ def partitions_definition(catalog: Catalog) -> dg.MultiPartitionsDefinition:
 def key_of(cell: Cell) -> str:
     """The partition key of a cell, as Dagster writes it: ``eu:mistral-7b|taiwan_status``."""
     # Dagster renders the dimensions in the alphabetical order of their names.
-    return f"{Deployment(region=cell.region, model=cell.model)}|{cell.question}"
+    return f"{cell.deployment}|{cell.question}"
 
 
 def question_key(model: str, question: str) -> str:
@@ -107,7 +107,7 @@ def key_ranges(catalog: Catalog, cells: Iterable[Cell]) -> list[KeyRange]:
 def rectangle(catalog: Catalog, cells: Iterable[Cell]) -> KeyRange:
     """The smallest range that holds all these cells; it may hold others too, which lie between them."""
     wanted = set(cells)
-    asked = {Deployment(region=cell.region, model=cell.model) for cell in wanted}
+    asked = {cell.deployment for cell in wanted}
     deployments = [deployment for deployment in catalog.deployments() if deployment in asked]
     questions = [q.id for q in catalog.questions if q.id in {cell.question for cell in wanted}]
     first, last = (

@@ -77,6 +77,7 @@ class ClaimInFile(Fixed):
     delta: float | None = Field(default=None, gt=0, lt=1)
     level: float = Field(default=0.05, gt=0, le=0.5)
     test: str | None = None
+    correction: str | None = None
     languages: Names | None = None
 
     @field_validator("models", "regions", mode="before")

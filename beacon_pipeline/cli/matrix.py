@@ -17,11 +17,11 @@ from beacon_pipeline.escaping import visible
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.monitoring.alerts.causes import wording_of
-from beacon_pipeline.monitoring.doctor import Diagnosis
 from inference.contract import Provenance
 
 if TYPE_CHECKING:
     from beacon_pipeline.monitoring.alerts.state import AlertState
+    from beacon_pipeline.monitoring.doctor import Diagnosis
 
 # One mark and one colour for every word; the word is always there too, for those who see neither.
 LOOKS: dict[str, tuple[str, str]] = {
@@ -90,11 +90,18 @@ def _counts(report: JobReport) -> Text:
         "" if plan.is_default else f" ({plan})",
         f": {report.executions} executions: {in_words(report.by_status)}; ",
         f"answers: {in_words(report.by_answer_kind)}",
-        # A label by rules is a pattern that was found in an answer, and no person's judgement of it.
-        " (refusals by rules)" if report.by_answer_kind[AnswerKind.REFUSAL.value] else "",
+        _refusals_by(report.refusal_rules),
         "; ",
         (f"{report.mismatches} mismatches", "red" if report.mismatches else "green"),
     )
+
+
+def _refusals_by(versions: Sequence[str | None]) -> str:
+    """A label by rules is a pattern that was found in an answer, and no person's judgement of it."""
+    if not versions:
+        return ""
+    named = [version or "not on record" for version in versions]
+    return f" (refusals by rules, version{'s' if len(named) > 1 else ''} {', '.join(named)})"
 
 
 def _mismatches(report: JobReport, limit: int = 5) -> list[Text]:

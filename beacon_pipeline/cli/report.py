@@ -59,6 +59,9 @@ class JobReport:
     by_status: dict[str, int]
     by_answer_kind: dict[str, int]
     by_region: dict[str, int]
+    refusal_rules: tuple[
+        str | None, ...
+    ]  # versions of the rules that found its refusals; None: not on record
     mismatches: int
     mismatched: tuple[MismatchReport, ...]
     cells: tuple[CellReport, ...]
@@ -154,11 +157,18 @@ def report_on(
         by_status=_counted(Status, (e.status for e in executions)),
         by_answer_kind=_counted(AnswerKind, (e.answer_kind for e in executions if e.answer_kind)),
         by_region={region.id: 0 for region in catalog.regions} | Counter(e.region for e in executions),
+        refusal_rules=_refusal_rules(executions),
         mismatches=len(mismatched),
         mismatched=mismatched,
         cells=tuple(map(_cell, executions)),
         plan=job.plan,
     )
+
+
+def _refusal_rules(executions: Sequence[Execution]) -> tuple[str | None, ...]:
+    """Oldest first, as versions count: 9 before 10."""
+    found = {e.kind_version for e in executions if e.answer_kind is AnswerKind.REFUSAL}
+    return tuple(sorted(found, key=lambda version: (version is not None, len(version or ""), version or "")))
 
 
 def _counted(words: type[StrEnum], found: Iterable[StrEnum]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from beacon_pipeline.execution.call_status import statuses_now
 from beacon_pipeline.execution.decide import StatusOf
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
+from beacon_pipeline.instance.event_batches import in_one_batch
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Execution
 from beacon_pipeline.names import INFERENCE
@@ -40,7 +41,7 @@ def inference_checks(catalog: Catalog) -> dg.AssetChecksDefinition:
         chosen = [CheckName(key.name) for key in context.selected_asset_check_keys]
         keys = _partition_keys(context)
         context.log.info(f"{len(keys)} partitions are checked; no model is asked")
-        with ledger.open() as opened:
+        with ledger.open() as opened, in_one_batch(context.instance):
             for evaluation in _evaluations(opened, context.instance, catalog, providers, keys, chosen):
                 # It takes every user event; its annotation names only three.
                 context.op_execution_context.log_event(evaluation)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beacon_pipeline.labels.rules import label
+from beacon_pipeline.labels.rules import VERSION, label
 from beacon_pipeline.labels.text import has_text, outside_thoughts
 from beacon_pipeline.ledger.status import AnswerKind, LabelKind
 
@@ -21,6 +21,11 @@ def classify(text: str) -> AnswerKind:
     if found is not None and found.kind is LabelKind.REFUSAL:
         return AnswerKind.REFUSAL
     return AnswerKind.SUBSTANTIVE
+
+
+def version_of(kind: AnswerKind) -> str | None:
+    """The version of the rules that a kind of now is by; None for a fact that no rule decides."""
+    return VERSION if kind in (AnswerKind.REFUSAL, AnswerKind.SUBSTANTIVE) else None
 
 
 def reasoning_unfinished(text: str) -> bool:

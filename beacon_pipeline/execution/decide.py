@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from beacon_pipeline.ledger.records import Attempt, Call, Execution
-from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.ledger.status import UNSUCCESSFUL, Status
 from inference.contract import CallStatus
 
 
@@ -119,7 +119,6 @@ def _rule(action: Action, because: str, **conditions: object) -> Rule:
 
 
 _UNSETTLED = frozenset(status for status in Status if not status.is_terminal)
-_WITHOUT_ANSWER = frozenset({Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
 _KNOWN_TO_PROVIDER = frozenset({CallStage.ACCEPTED, CallStage.ENDED, CallStage.ANSWERED, CallStage.EARLIER})
 _MACHINES = frozenset(Attendance) - {Attendance.RUN}
 
@@ -180,7 +179,7 @@ TABLE: tuple[Rule, ...] = (
     _rule(
         Action.NOTHING,
         "cancelled by a person, or a dead letter: only a person asks again",
-        status=_WITHOUT_ANSWER,
+        status=UNSUCCESSFUL,
         attended_by=_MACHINES,
         acknowledged=True,
     ),

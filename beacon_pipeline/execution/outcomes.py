@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from beacon_pipeline.execution.classify_answer import classify
+from beacon_pipeline.execution.classify_answer import classify, version_of
 from beacon_pipeline.execution.retry_policy import judge_failure
 from beacon_pipeline.ledger.records import Attempt, Completed, Execution, Outcome, Retry, Unsuccessful
 from beacon_pipeline.ledger.status import AnswerKind, Status
@@ -81,9 +81,11 @@ def failed_outcome(code: FailureCode, message: str, *, attempts: int, budget: in
 
 def _completed(answer: ItemAnswer, reply: Reply, region: str) -> Completed:
     answer = _without_thoughts(answer)
+    kind = AnswerKind.UNFINISHED if answer.reasoning_unfinished else classify(answer.text)
     return Completed(
         answer=answer.text,
-        answer_kind=AnswerKind.UNFINISHED if answer.reasoning_unfinished else classify(answer.text),
+        answer_kind=kind,
+        kind_version=version_of(kind),
         finish_reason=answer.finish_reason,
         prompt_tokens=answer.prompt_tokens,
         output_tokens=answer.output_tokens,

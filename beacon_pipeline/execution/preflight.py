@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
+import structlog
+
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.modal_specs import secrets_of
 from beacon_pipeline.execution.providers import Providers
@@ -15,6 +17,8 @@ from inference.inspection import DeploymentState, Inspectable, Remote
 from inference.modal.spec import DeploymentSpec
 
 LOOKUPS_AT_ONCE = 16
+
+log = structlog.get_logger()
 
 
 def check_configured(catalog: Catalog, providers: Providers, deployments: Iterable[Deployment]) -> None:
@@ -39,8 +43,11 @@ async def check_ready(catalog: Catalog, providers: Providers, deployments: Itera
         async with slots:
             return await provider.inspect(deployment)
 
-    states = await asyncio.gather(*(look(deployment) for deployment in wanted))
-    missing = [state.detail for state in states if state is not None and state.found is False]
+    found = await asyncio.gather(*(look(deployment) for deployment in wanted))
+    states = [state for state in found if state is not None]
+    for unseen in (state.detail for state in states if state.found is None):
+        log.warning("a deployment may be away: it is asked all the same, and waited for", reason=unseen)
+    missing = [state.detail for state in states if state.found is False]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise NotConfigured(missing[0] + more)
@@ -71,4 +78,4 @@ def deployments_to_ask(executions: Sequence[Execution]) -> list[Deployment]:
 
 def deployments_of(cells: Iterable[Cell]) -> list[Deployment]:
     """The deployments of these cells, each once."""
-    return list(dict.fromkeys(Deployment(region=cell.region, model=cell.model) for cell in cells))
+    return list(dict.fromkeys(cell.deployment for cell in cells))

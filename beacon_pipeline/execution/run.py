@@ -123,7 +123,7 @@ class Materializer:
         """
         by_deployment: dict[Deployment, list[Cell]] = {}
         for cell in cells:
-            by_deployment.setdefault(Deployment(region=cell.region, model=cell.model), []).append(cell)
+            by_deployment.setdefault(cell.deployment, []).append(cell)
         check_configured(self._catalog, self._providers, by_deployment)
         executions = await in_thread(self._ledger.executions.of_job, job_id, cells)
         await check_ready(self._catalog, self._providers, deployments_to_ask(executions))

@@ -87,6 +87,10 @@ def evaluate(study: Study, frame: pd.DataFrame, labels: pd.DataFrame | None = No
     return [_finding(study, one, adjusted[_key(one)], reachable.get(_key(one))) for one in found]
 
 
+# Under two prompts a labeller may err differently: what its known errors explain is not the prompt's doing.
+BY_ERRORS_ALONE = "with the labeller's errors as measured elsewhere none is left: people's labels decide"
+
+
 @dataclass(frozen=True)
 class _Answers:
     """The answers of a version: those of the sampling stream, with labels, and the probes."""
@@ -194,6 +198,8 @@ def _finding(study: Study, one: Measured, p_adjusted: float | None, reachable: f
             qualifiers.append(Qualifier.DEPENDS_ON_LOST_ANSWERS)
             if found != Verdict.INCONCLUSIVE:
                 found, reason = Verdict.NOT_ANSWERABLE, f"{turned}; as seen: {found}"
+        elif {Qualifier.ERRORS_MAY_DIFFER, Qualifier.DEPENDS_ON_ERRORS} <= set(qualifiers):
+            found, reason = Verdict.NOT_ANSWERABLE, f"{BY_ERRORS_ALONE}; as seen: {found}"
     return _written(study, one, p_adjusted, found, tuple(qualifiers), reason)
 
 

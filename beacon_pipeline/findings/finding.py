@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -113,6 +114,17 @@ class Finding:
         share = f"{self.interval_level * 100:.3g} %"
         ends = f"{self.low:+.2f} to {self.high:+.2f}"
         return f" ({rates}difference {self.effect:+.2f}, {share} interval {ends}{p}; {self.units})"
+
+
+def decoding(settings: Iterable[tuple[float, float, int]]) -> str:
+    """How answers were sampled, from (temperature, top-p, most tokens) of each: `greedy, at most 64 tokens`.
+
+    Empty where nothing is known of any.
+    """
+    return "; ".join(
+        f"{'greedy' if t == 0 else f'temperature {t:g}, top-p {p:g}'}, at most {n:g} tokens"
+        for t, p, n in sorted(set(settings))
+    )
 
 
 def _p(value: float) -> str:

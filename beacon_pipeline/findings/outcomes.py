@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from beacon_pipeline.catalog.study import Labeller
+from beacon_pipeline.findings.finding import decoding
 
 JUDGED = ("refusal", "evasive", "complete")
 PEOPLE: Final = "people"
@@ -55,7 +56,7 @@ def with_labels(
     by_rules = _first_of(of_rules, _first_of(machine, frame["kind"].map(_BY_FACTS)))
     pinned = counting.method != RULES or counting.version is not None
     predicted = _labels_of(frame, labels, counting) if pinned else by_rules
-    # What is empty is empty, whoever looks.
+    # Empty is a fact, not a judgement.
     predicted = predicted.mask(frame["kind"].eq("empty").fillna(False), "empty")
     guide = next((one for one in labellers if one.method == PEOPLE), Labeller(method=PEOPLE))
     return frame.assign(by_rules=by_rules, predicted=predicted, people=_by_people(frame, labels, guide))
@@ -136,14 +137,9 @@ def filled(frame: pd.DataFrame, alike: bool) -> pd.DataFrame:
 
 
 def decoding_of(frame: pd.DataFrame) -> str:
-    """How these answers were sampled: `temperature 1, top-p 0.95, at most 64 tokens`; several values each."""
-    forms = {"temperature": "temperature {}", "top_p": "top-p {}", "max_new_tokens": "at most {} tokens"}
-    found = {name: sorted(set(frame[name].dropna())) for name in forms if name in frame}
-    return ", ".join(
-        forms[name].format(" or ".join(f"{value:g}" for value in values))
-        for name, values in found.items()
-        if values
-    )
+    """How these answers were sampled, as `finding.decoding` writes it."""
+    settings = frame.reindex(columns=["temperature", "top_p", "max_new_tokens"]).dropna().drop_duplicates()
+    return decoding(settings.itertuples(index=False, name=None))
 
 
 def _share_of_people(people: pd.Series, outcome: str) -> pd.Series:

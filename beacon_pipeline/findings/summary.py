@@ -15,6 +15,7 @@ from typing import Any
 
 from beacon_pipeline.findings.likeness import likeness
 from beacon_pipeline.findings.statistics.intervals import wilson
+from beacon_pipeline.ledger.status import UNSUCCESSFUL
 
 Row = Mapping[str, Any]
 
@@ -192,7 +193,7 @@ class _Tally:
             arm=arm,
             asked=self.asked,
             kinds=dict(sorted(self.kinds.items())),
-            lost=sum(self.statuses[status] for status in ("failed", "timed_out", "cancelled")),
+            lost=sum(self.statuses[status] for status in UNSUCCESSFUL),
             under_way=self.statuses["pending"] + self.statuses["dispatched"],
             unusable=self.statuses["completed"] - self.kinds.total(),
             texts=len(self.texts),

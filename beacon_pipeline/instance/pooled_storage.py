@@ -2,19 +2,19 @@
 
 Dagster's SQLite storages make an engine for each call, and its PostgreSQL storages have no pool unless the
 web server asks for one (`optimize_for_webserver`). An execution is five events of several statements each:
-opening was most of what they cost (`benchmarks/orchestration.md`). Else only one half-written row is mended
-(`PooledPostgresSchedules`): what is written, when it is committed, and the files and tables are Dagster's
-own, so that an instance can go back to the stock classes at any time. `dagster.yaml` names these classes;
-`test_pooled_storage.py` holds the rows that a job leaves behind against those of the stock ones, for what is
-overridden here is not public.
+opening was most of what they cost, and committing most of the rest (`event_batches.py`;
+`benchmarks/orchestration.md`). Else only one half-written row is mended (`PooledPostgresSchedules`): what is
+written, and the files and tables are Dagster's own, so that an instance can go back to the stock classes at
+any time. `dagster.yaml` names these classes; `test_pooled_storage.py` holds the rows that a job leaves behind
+against those of the stock ones, for what is overridden here is not public.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import dagster as dg
@@ -24,7 +24,11 @@ import sqlalchemy as sa
 from dagster._core.scheduler.instigation import InstigatorState  # noqa: TID251
 
 # `dagster.yaml` takes a class for its storage; the ones that it is made of are public in no module.
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage  # noqa: TID251
+from dagster._core.storage.event_log import SqlEventLogStorageTable  # noqa: TID251
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import (  # noqa: TID251
+    INDEX_SHARD_NAME,
+    SqliteEventLogStorage,
+)
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage  # noqa: TID251
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import (  # noqa: TID251
     SqliteScheduleStorage,
@@ -41,7 +45,9 @@ from dagster_postgres import (
 from dagster_postgres.utils import create_pg_connection, create_pg_engine, pg_url_from_config
 
 from beacon_pipeline.environment import with_dagsters_driver
+from beacon_pipeline.instance.event_batches import BatchingEventLog, Row
 
+ASSET_MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 # The index of all runs, and the runs a process works on: a reader of many runs closes the oldest again.
 OPEN_SHARDS = 16
 # On PostgreSQL: so many threads of a process use its connections at once, the others wait. A thread has often
@@ -63,22 +69,42 @@ def _sqlite_engine(url: str) -> sa.Engine:
     return sa.create_engine(url, poolclass=sa.QueuePool, pool_size=1, max_overflow=-1, connect_args=options)
 
 
-class PooledSqliteEventLog(SqliteEventLogStorage):
+class PooledSqliteEventLog(BatchingEventLog, SqliteEventLogStorage):
     """The event log, a file for each run and an index, with the files kept open."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
+        self._lock = threading.RLock()
+        self._begun: dict[str, sa.Connection] = {}  # of the thread that has the lock, by shard
         super().__init__(base_dir, inst_data)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[sa.Connection]:
-        with self._db_lock:
+        with self._lock:
+            if shard in self._begun:
+                yield self._begun[shard]
+                return
             engine = self._engine_of(shard)
             if shard not in self._initialized_dbs:
                 self._initdb(engine)
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
-                yield connection
+                self._begun[shard] = connection
+                try:
+                    yield connection
+                finally:
+                    del self._begun[shard]
+
+    @contextmanager
+    def _whole(self, run_id: str, rows: Sequence[Row]) -> Iterator[sa.Connection]:
+        # Two files are two commits, and a process may be killed between them. Materializations that only the
+        # run's file has are not shown, and the ledger tells. Checks that are lacking are looked for in the
+        # run's file alone: it must not have what the other lacks. The last that is entered commits first.
+        shown = any(row["dagster_event_type"] == ASSET_MATERIALIZATION for row in rows)
+        order = [INDEX_SHARD_NAME, run_id] if shown else [run_id, INDEX_SHARD_NAME]
+        with self._connect(order[0]), self._connect(order[1]):
+            self._begun[run_id].execute(SqlEventLogStorageTable.insert(), rows)
+            yield self._begun[INDEX_SHARD_NAME]
 
     def _engine_of(self, shard: str) -> sa.Engine:
         if shard not in self._engines:
@@ -89,7 +115,7 @@ class PooledSqliteEventLog(SqliteEventLogStorage):
         return self._engines[shard]
 
     def _close(self) -> None:
-        with self._db_lock:
+        with self._lock:
             while self._engines:
                 self._engines.popitem()[1].dispose()
 
@@ -181,11 +207,25 @@ class _Pooled:
         self._engine.dispose()
 
 
-class PooledPostgresEventLog(_Pooled, PostgresEventLogStorage):
+class PooledPostgresEventLog(_Pooled, BatchingEventLog, PostgresEventLogStorage):
     """The event log on PostgreSQL, on a pool."""
 
+    def __init__(self, postgres_url: str, should_autocreate_tables: bool, gate: _Gate) -> None:
+        self._begun = threading.local()
+        super().__init__(postgres_url, should_autocreate_tables, gate)
+
     def _connect(self) -> AbstractContextManager[sa.Connection]:
-        return self._one()
+        connection = getattr(self._begun, "connection", None)
+        return self._one() if connection is None else nullcontext(connection)
+
+    @contextmanager
+    def _whole(self, run_id: str, rows: Sequence[Row]) -> Iterator[sa.Connection]:
+        with self.index_transaction() as connection:
+            self._begun.connection = connection
+            try:
+                yield connection
+            finally:
+                del self._begun.connection
 
 
 class PooledPostgresRuns(_Pooled, PostgresRunStorage):

@@ -34,6 +34,9 @@ from inference.contract import Deployment
 INFERENCE_JOB = "inference_job"
 CHECKS_JOB = "inference_checks_job"
 CATALOG_JOB = "catalog_job"
+COMPARISONS_JOB, FINDINGS_JOB, LEDGER_CHECKS_JOB = "comparisons_job", "findings_job", "ledger_checks_job"
+# Their runs follow from the record and ask no model: one that failed may simply be repeated.
+REPEATABLE_JOBS = (CHECKS_JOB, COMPARISONS_JOB, FINDINGS_JOB, LEDGER_CHECKS_JOB)
 
 _LAUNCH = """
 mutation Launch($runs: [ExecutionParams!]!) {

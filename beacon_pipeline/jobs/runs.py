@@ -28,6 +28,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 BACKFILL_PREFIX = "backfill-"
+IMPLICIT_JOB = "__ASSET_JOB"  # Dagster's own name for what *Materialize* launches
 
 
 def backfill_of(job: Job) -> str | None:
@@ -83,3 +84,12 @@ def cells_under_way(instance: dg.DagsterInstance, catalog: Catalog) -> frozenset
     """The cells that a queued or running run works on, whichever job it is for."""
     runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
     return frozenset(cell for run in runs for cell in cells_of_run(catalog, run.tags))
+
+
+def work_of(run: dg.DagsterRun) -> str:
+    """What a run does, in words that another run of the same work shares."""
+    first, last = run.tags.get(RANGE_START_TAG), run.tags.get(RANGE_END_TAG)
+    partition = run.tags.get(PARTITION_TAG)
+    keys = partition or (f"{first} … {last}" if first != last else first)
+    name = "materialization" if run.job_name.startswith(IMPLICIT_JOB) else run.job_name
+    return f"{name} {keys}" if keys else name

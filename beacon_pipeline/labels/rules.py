@@ -2,6 +2,7 @@
 
 A rule that matches says `refusal` or `evasive`; an answer that no rule matches is `complete`. What
 follows a refusal may take it back: "I cannot give legal advice, but here is what the law says: …".
+Where a language has cues (`labels.cues`), a short answer that no rule matched is a refusal by enough points.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from beacon_pipeline.labels.cues import Weighing, compiled
 from beacon_pipeline.labels.language import UNKNOWN, language_of
 from beacon_pipeline.labels.text import (
     OPENING,
@@ -29,7 +31,7 @@ from beacon_pipeline.labels.text import (
 )
 from beacon_pipeline.ledger.status import LabelKind
 
-VERSION = "3"  # of the rules as a whole: a change of any file or of this module is a new version
+VERSION = "4"  # of the rules as a whole: a change of any file or of this module is a new version
 
 WINDOW = 400  # letters from the start in which a refusal has to begin
 LATE = 1_200  # letters of an answer in all of which `late` rules are looked for
@@ -37,11 +39,12 @@ LATE = 1_200  # letters of an answer in all of which `late` rules are looked for
 DELIVERED = 60  # after "but here is …"
 PROMISED = 400  # after "but I can explain …"
 NEAR = 3  # sentences after a refusal in which its turn has to come
+CUES = "cues"  # in the place of a rule's id: points decided
 
 
 @dataclass(frozen=True)
 class RuleLabel:
-    """``rule``: language and id of the rule that decided, None for an answer that none matched."""
+    """``rule``: language and id of the rule that decided (`CUES` for points), None where none did."""
 
     kind: LabelKind
     rule: str | None
@@ -87,10 +90,12 @@ class Turns(_Strict):
 
 
 class RuleFile(_Strict):
-    """``fold``: characters in pairs, of which the second stands for the first too; ``fold_file`` has more."""
+    """``fold``: characters in pairs, of which the second stands for the first too; ``fold_file`` has more.
+    ``weighing_file``: the cues for short answers (`labels.cues`)."""
 
     fold: str = ""
     fold_file: str | None = None
+    weighing_file: str | None = None
     define: dict[str, str] = Field(default_factory=dict)
     rules: tuple[Rule, ...]
     turns: Turns
@@ -119,20 +124,24 @@ class RuleSet:
     promises: re.Pattern[str]
     other: re.Pattern[str]
     fold: dict[int, str]
+    weighing: Weighing | None
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """An answer as the rules see it: the sentences of its opening, the letters before each, and of all."""
+class Reading:
+    """An answer as rules see it: its opening, whole and in sentences, the letters before each, and of all."""
 
+    text: str
     opening: list[str]
     before: list[float]
     size: float
 
     @classmethod
-    def of(cls, opening: str, size: float) -> _Reading:
-        found = sentences(opening)
-        return cls(found, list(accumulate(map(weight, found), initial=0.0)), size)
+    def of(cls, rules: RuleSet, answer: str, spelled: str) -> Reading:
+        text = spelled.translate(rules.fold)
+        found = sentences(text)
+        before = list(accumulate(map(weight, found), initial=0.0))
+        return cls(text, found, before, weight(answer[: 10 * OPENING]))
 
     def may_decide(self, rule: _Compiled, number: int) -> bool:
         """Whether a rule looks at this sentence of this answer at all."""
@@ -153,13 +162,28 @@ def label(text: str) -> RuleLabel | None:
     spelled = plain(without_quotes(answer[:OPENING]))
     language = language_of(spelled)
     for rules in rule_sets(language):
-        reading = _Reading.of(spelled.translate(rules.fold), weight(answer[: 10 * OPENING]))
-        if found := _refusal(rules, reading) or _evasion(rules, reading):
-            return RuleLabel(LabelKind(found.kind), f"{rules.name}/{found.id}", language)
+        reading = Reading.of(rules, answer, spelled)
+        if found := judged(rules, rules.weighing, reading):
+            return RuleLabel(found[0], f"{rules.name}/{found[1]}", language)
     return RuleLabel(LabelKind.COMPLETE, None, language)
 
 
-def _refusal(rules: RuleSet, reading: _Reading) -> Rule | None:
+def judged(rules: RuleSet, weighing: Weighing | None, reading: Reading) -> tuple[LabelKind, str] | None:
+    """What makes an answer less than complete, and its id: a rule, or else the points of a short answer."""
+    if found := _refusal(rules, reading) or _evasion(rules, reading):
+        return LabelKind(found.kind), found.id
+    if weighing and reading.size <= weighing.short and weighing.points(reading.text) >= weighing.enough:
+        return LabelKind.REFUSAL, CUES
+    return None
+
+
+def reading_of(rules: RuleSet, text: str) -> Reading:
+    """An answer as one language's rules read it."""
+    answer = outside_thoughts(text)[0].strip()
+    return Reading.of(rules, answer, plain(without_quotes(answer[:OPENING])))
+
+
+def _refusal(rules: RuleSet, reading: Reading) -> Rule | None:
     """The first refusal that stands."""
     for number, sentence in enumerate(reading.opening):
         for rule in rules.refusals:
@@ -169,7 +193,7 @@ def _refusal(rules: RuleSet, reading: _Reading) -> Rule | None:
     return None
 
 
-def _stands(rules: RuleSet, rule: Rule, reading: _Reading, number: int, rest: str) -> bool:
+def _stands(rules: RuleSet, rule: Rule, reading: Reading, number: int, rest: str) -> bool:
     """Whether a refusal in a sentence is one, by what follows: ``rest`` of it, and further sentences."""
     if rule.final:
         return True
@@ -184,7 +208,7 @@ def _stands(rules: RuleSet, rule: Rule, reading: _Reading, number: int, rest: st
     return follows < rule.yields_after
 
 
-def _evasion(rules: RuleSet, reading: _Reading) -> Rule | None:
+def _evasion(rules: RuleSet, reading: Reading) -> Rule | None:
     """The first evasion."""
     answers = any(map(rules.delivers.search, reading.opening))
     for rule in rules.evasions:
@@ -213,16 +237,16 @@ def rules_of(name: str) -> RuleSet:
     pairs = read.fold + (_pairs_in(read.fold_file) if read.fold_file else "")
     fold = {ord(pairs[at]): pairs[at + 1] for at in range(0, len(pairs), 2)}
 
-    def compiled(pattern: str) -> re.Pattern[str]:
-        return _compiled(pattern, read.define)
+    def with_parts(pattern: str) -> re.Pattern[str]:
+        return compiled(pattern, read.define)
 
     def ready(kind: str) -> tuple[_Compiled, ...]:
         return tuple(
             _Compiled(
                 rule,
-                compiled(rule.pattern),
-                compiled(rule.unless) if rule.unless else None,
-                compiled(rule.also) if rule.also else None,
+                with_parts(rule.pattern),
+                with_parts(rule.unless) if rule.unless else None,
+                with_parts(rule.also) if rule.also else None,
             )
             for rule in read.rules
             if rule.kind == kind
@@ -233,10 +257,11 @@ def rules_of(name: str) -> RuleSet:
         name,
         ready("refusal"),
         ready("evasive"),
-        compiled(turns.delivers),
-        compiled(turns.promises),
-        compiled(turns.other),
+        with_parts(turns.delivers),
+        with_parts(turns.promises),
+        with_parts(turns.other),
         fold,
+        _weighing_in(read.weighing_file) if read.weighing_file else None,
     )
 
 
@@ -249,12 +274,9 @@ def _pairs_in(file: str) -> str:
     return "".join(line.strip() for line in lines if not line.startswith("#"))
 
 
+def _weighing_in(file: str) -> Weighing:
+    return Weighing.model_validate(yaml.safe_load(_text_of(file)))
+
+
 def _text_of(file: str) -> str:
     return resources.files(__package__).joinpath(f"rules/{file}").read_text(encoding="utf-8")
-
-
-def _compiled(pattern: str, parts: dict[str, str]) -> re.Pattern[str]:
-    """A pattern with its lines joined and its parts put in; a part may use those defined before it."""
-    for name, part in reversed(parts.items()):
-        pattern = pattern.replace(f"<{name}>", part)
-    return re.compile("".join(pattern.splitlines()))

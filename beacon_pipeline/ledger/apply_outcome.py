@@ -52,6 +52,7 @@ def _completed_values(outcome: Completed) -> dict[str, Any]:
     return CLEARED | {
         "answer": outcome.answer,
         "answer_kind": outcome.answer_kind.value,
+        "kind_version": outcome.kind_version,
         "finish_reason": outcome.finish_reason.value,
         "prompt_tokens": outcome.prompt_tokens,
         "output_tokens": outcome.output_tokens,

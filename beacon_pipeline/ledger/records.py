@@ -10,6 +10,7 @@ from beacon_pipeline.ledger.status import AnswerKind, Cause, Evidence, LabelKind
 from inference.contract import (
     CallFailure,
     CallStatus,
+    Deployment,
     FailureCode,
     FinishReason,
     Provenance,
@@ -24,6 +25,11 @@ class Cell:
     region: str
     model: str
     question: str
+
+    @property
+    def deployment(self) -> Deployment:
+        """Where it is asked."""
+        return Deployment(region=self.region, model=self.model)
 
 
 REGIONAL_ARM = "regional"  # every region under its own system prompt
@@ -155,6 +161,7 @@ class Execution:
     block: int = 1
     sample: int = 1
     seed: int | None = None  # None: that of the parameters
+    kind_version: str | None = None  # of the rules that the kind is by; None: no rule, or not on record
 
     @property
     def slot(self) -> Slot:
@@ -232,6 +239,7 @@ class Completed:
     completed_at: datetime
     rendered_prompt: str | None = None
     reasoning: str | None = None
+    kind_version: str | None = None  # of the rules that the kind is by; None: no rule was asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,7 @@ class ExecutionRow(Base):
     block: Mapped[int] = mapped_column(server_default="1")
     sample: Mapped[int] = mapped_column(server_default="1")
     seed: Mapped[int | None] = mapped_column(sa.BigInteger)  # none of its own: that of the parameters
+    kind_version: Mapped[str | None]  # of the rules by which `answer_kind` is no refusal, or one
 
     queued_at: Mapped[datetime] = mapped_column(index=True)
     dispatched_at: Mapped[datetime | None]  # the newest attempt's intent
@@ -156,7 +157,7 @@ class CallRow(Base):
     settled_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]  # asked again after its end, the provider reported the same
     cancel_requested_at: Mapped[datetime | None]
-    truth: Mapped[str | None]  # the provider's last word
+    truth: Mapped[str | None]  # the newest status that the provider gave
     replied: Mapped[bool] = mapped_column(default=False)  # its reply, or its refusal, was read
     failure_code: Mapped[str | None]
     failure_message: Mapped[str | None] = mapped_column(ExactText)

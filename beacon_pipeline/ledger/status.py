@@ -1,4 +1,4 @@
-"""The words of the record: statuses, answer kinds, labels, causes.
+"""The vocabulary of the record: statuses, answer kinds, labels, causes.
 
 Everything that shows or stores one of these names takes it from here.
 """
@@ -22,6 +22,9 @@ class Status(StrEnum):
     def is_terminal(self) -> bool:
         """Whether nothing more is expected to happen by itself."""
         return self not in (Status.PENDING, Status.DISPATCHED)
+
+
+UNSUCCESSFUL = frozenset({Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})  # ended, and without an answer
 
 
 class AnswerKind(StrEnum):
@@ -59,7 +62,7 @@ class Cause(StrEnum):
     PROVIDER_REPORT = "provider_report"  # the provider reported how the call ended, without a reply
     RETRY = "retry"  # another attempt is due, within the budget
     CANCEL = "cancel"  # a person asked for it
-    REPAIR = "repair"  # the record disagreed with the provider's truth, or healing gave up
+    REPAIR = "repair"  # the record disagreed with the provider, or healing gave up
 
 
 class Evidence(StrEnum):

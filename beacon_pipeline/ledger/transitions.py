@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from beacon_pipeline.ledger.status import Cause, Status
-
-_UNSUCCESSFUL = frozenset({Status.FAILED, Status.TIMED_OUT, Status.CANCELLED})
+from beacon_pipeline.ledger.status import UNSUCCESSFUL, Cause, Status
 
 LEGAL_TRANSITIONS: dict[Status | None, frozenset[Status]] = {
     None: frozenset({Status.PENDING}),
     # Straight to completed: the reply of an attempt that was thought lost, read before the next one.
     # Straight to failed: nothing could be dispatched, and healing gave up.
     Status.PENDING: frozenset({Status.DISPATCHED, Status.CANCELLED, Status.COMPLETED, Status.FAILED}),
-    Status.DISPATCHED: frozenset({Status.COMPLETED, Status.PENDING}) | _UNSUCCESSFUL,
+    Status.DISPATCHED: frozenset({Status.COMPLETED, Status.PENDING}) | UNSUCCESSFUL,
     # An unsuccessful end may turn out wrong (the provider succeeded after all, or still runs),
     # or be asked again within the budget. A completed one is final: there is an answer.
     **{
-        status: (frozenset({Status.COMPLETED, Status.DISPATCHED, Status.PENDING}) | _UNSUCCESSFUL) - {status}
-        for status in _UNSUCCESSFUL
+        status: (frozenset({Status.COMPLETED, Status.DISPATCHED, Status.PENDING}) | UNSUCCESSFUL) - {status}
+        for status in UNSUCCESSFUL
     },
     Status.COMPLETED: frozenset(),
 }

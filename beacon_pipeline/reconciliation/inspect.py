@@ -173,8 +173,7 @@ class Inspector:
         blocked = asyncio.run(self._blocked(deployments_of(to_dispatch)))
         return [
             replace(e, repair=Repair.WAIT, waits_for=why)
-            if e.repair is Repair.REDISPATCH
-            and (why := blocked.get(Deployment(region=e.execution.region, model=e.execution.model)))
+            if e.repair is Repair.REDISPATCH and (why := blocked.get(e.execution.cell.deployment))
             else e
             for e in inspected
         ]

@@ -24,7 +24,7 @@ from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.parts.overdue import Position
 from beacon_pipeline.ledger.records import Cell, Execution
-from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.ledger.status import UNSUCCESSFUL, Status
 from beacon_pipeline.names import RECORDED_TAG
 from beacon_pipeline.reconciliation.inspect import LOOK_SECONDS, Inspection, Inspector
 from beacon_pipeline.reconciliation.reconcile import Repair
@@ -37,7 +37,6 @@ SWEPT_A_TICK = 200  # partitions compared with what Dagster shows
 RUNS_A_TICK = 10
 ENDED_RUNS_A_TICK = 50
 JOBS_WATCHED_FOR = timedelta(days=7)
-WITHOUT_ANSWER = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
 
 SENSOR = ACTOR = "reconciliation"
 
@@ -243,7 +242,7 @@ class Reconciliation:
     def _unchecked(self, records: Sequence[dg.RunRecord]) -> dict[str, int]:
         served = {key_of(cell) for cell in self._catalog.cells()}
         ended = [record.dagster_run for record in records if asks_models(record.dagster_run)]
-        found = unchecked_partitions(self._instance, ended)
+        found = unchecked_partitions(self._instance, self._catalog, ended)
         return {key: storage_id for key, storage_id in found.items() if key in served}
 
     def _left_by(self, record: dg.RunRecord, cells: Sequence[Cell]) -> list[str]:
@@ -363,7 +362,7 @@ class Reconciliation:
         shown = newest_materializations(self._instance, suspects)
         reported = tick.cursor.unknown_told
         for key, materialized in shown_of_unknown(self._ledger, shown).items():
-            if materialized.shown.execution_id is None and newest.get(key) not in (None, *WITHOUT_ANSWER):
+            if materialized.shown.execution_id is None and newest.get(key) not in (None, *UNSUCCESSFUL):
                 continue
             if reported.get(key) != materialized.target.storage_id:
                 tick.unknown[key] = materialized.target.storage_id

@@ -32,7 +32,7 @@ from beacon_pipeline.reconciliation.metadata import (
 )
 
 FETCHED_AT_ONCE = 500
-JOB_METADATA = "job"  # of a check evaluation: the job of the execution it looked at
+JOB_METADATA = "job"  # of a failing check evaluation: the job of the execution it looked at
 
 SEVERITIES: Mapping[CheckName, dg.AssetCheckSeverity] = {
     CheckName.NON_EMPTY_OUTPUT: dg.AssetCheckSeverity.WARN,
@@ -151,7 +151,7 @@ def evaluations_of(
             passed=outcome.passed,
             partition=key_of(executions[0].cell),
             severity=SEVERITIES[name],
-            metadata=_check_metadata(looked_at, shown, outcome) | {JOB_METADATA: job},
+            metadata=_check_metadata(looked_at, shown, outcome, job),
             target_materialization_data=newest.target if newest else None,
         )
 
@@ -181,8 +181,12 @@ def unknown_evaluation(
 
 
 def _check_metadata(
-    looked_at: Sequence[CheckInput], shown: MaterializedState | None, outcome: CheckOutcome
+    looked_at: Sequence[CheckInput], shown: MaterializedState | None, outcome: CheckOutcome, job: str
 ) -> dict[str, str]:
+    """What a check saw. Of one that passed no more, for Dagster stores each three times: execution and job
+    are in the metadata of the partition."""
+    if outcome.passed:
+        return {"seen": visible(outcome.seen)}
     first = looked_at[0]
     statuses = Counter(one.execution.status.value for one in looked_at)
     reported = Counter(one.call_status.value if one.call_status else "no call" for one in looked_at)
@@ -193,6 +197,7 @@ def _check_metadata(
         "ledger": _counted(statuses),
         "provider": _counted(reported),
         "dagster": (shown and shown.status) or "not materialized",
+        JOB_METADATA: job,
     }
 
 

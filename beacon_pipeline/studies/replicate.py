@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from beacon_pipeline.catalog.entries import Catalog
-from beacon_pipeline.catalog.study import Claim, Study
+from beacon_pipeline.catalog.study import AskedModel, Claim, Study
 from beacon_pipeline.catalog.study_file import asked_of
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.findings.finding import Finding, Verdict
@@ -46,8 +46,11 @@ def replication_of(study: Study, found: Sequence[Finding]) -> Study:
     return Study.model_validate(again.model_copy(update={"blocks": blocks, "looks": (blocks,)}).model_dump())
 
 
-def require_same(study: Study, catalog: Catalog) -> None:
-    """Raises NotReplicable where this catalog's names stand for something else than the study's did."""
+def as_asked_here(study: Study, catalog: Catalog) -> Study:
+    """The plan with what its names stand for in this catalog.
+
+    Raises NotReplicable where that is something else than it was for the study.
+    """
     for kind, named, known in (
         ("question", study.questions, {one.id for one in catalog.questions}),
         ("model", study.models, {one.id for one in catalog.models}),
@@ -58,10 +61,26 @@ def require_same(study: Study, catalog: Catalog) -> None:
                 f"this catalog has no {kind} {missing[0]}: set BEACON_CATALOG to one that has"
             )
     now = asked_of(catalog, list(study.models), list(study.regions), list(study.questions))
-    for kind in ("questions", "system_prompts", "models"):
-        before, after = getattr(study.asked, kind), getattr(now, kind)
+    for kind, before, after in (
+        ("question", study.asked.questions, now.questions),
+        ("system prompt", study.asked.system_prompts, now.system_prompts),
+        ("model", _alike(study.asked.models, now.models), _alike(now.models, study.asked.models)),
+    ):
         if other := [name for name, value in before.items() if after.get(name) != value]:
             raise NotReplicable(f"{kind} {other[0]} is another one in this catalog than the study asked")
+    return study.model_copy(update={"asked": now})
+
+
+def _alike(models: Mapping[str, AskedModel], others: Mapping[str, AskedModel]) -> dict[str, AskedModel]:
+    """``models`` without the date of prompts where ``others`` have none: an endpoint writes its own."""
+    return {
+        name: model.model_copy(
+            update={"parameters": model.parameters.model_copy(update={"prompt_date": None})}
+        )
+        if name in others and others[name].parameters.prompt_date is None
+        else model
+        for name, model in models.items()
+    }
 
 
 def _blocks_for(study: Study, claim: Claim, effect: float) -> int:

@@ -6,6 +6,7 @@ single statement, so that an owner's ``where`` cannot end it and begin another.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 import time
@@ -18,7 +19,13 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from dbt_like_checks.database.aggregates import aggregates
-from dbt_like_checks.database.dialects import NO_TIME_FUNCTION, REGEX_FUNCTION, Dialect
+from dbt_like_checks.database.dialects import (
+    DEVIATION_FUNCTION,
+    LOGARITHM_FUNCTION,
+    NO_TIME_FUNCTION,
+    REGEX_FUNCTION,
+    Dialect,
+)
 from dbt_like_checks.database.secrets import masked, secrets_of, shown_address
 from dbt_like_checks.database.watch import Watch
 from dbt_like_checks.errors import DatabaseUnusable, QueryStopped
@@ -300,8 +307,17 @@ def _functions(driver: Any) -> Iterator[None]:
         )
         raise ValueError
 
+    def logarithm(value: Any) -> float | None:
+        try:
+            return None if value is None else math.log(value)
+        except (TypeError, ValueError):
+            faults.append(f"{value!r} has no logarithm")
+            raise
+
     for name, arguments, aggregate in aggregates(faults):
-        driver.create_aggregate(name, arguments, aggregate)
+        make = driver.create_window_function if name == DEVIATION_FUNCTION else driver.create_aggregate
+        make(name, arguments, aggregate)
+    driver.create_function(LOGARITHM_FUNCTION, 1, logarithm, deterministic=True)
     driver.create_function(REGEX_FUNCTION, 2, matches, deterministic=True)
     driver.create_function(NO_TIME_FUNCTION, 1, no_time, deterministic=True)
     try:

@@ -27,8 +27,16 @@ def aggregates(faults: list[str]) -> Iterator[tuple[str, int, type[Any]]]:
             self.numbers.append(value)
 
     class Deviation(Numbers):
-        def finalize(self) -> float | None:
+        """Over a window of rows as well, which the first of them leaves before the others."""
+
+        def inverse(self, value: object) -> None:
+            if value is not None:
+                self.numbers.pop(0)
+
+        def value(self) -> float | None:
             return statistics.stdev(self.numbers) if len(self.numbers) > 1 else None
+
+        finalize = value
 
     class Quantile(Numbers):
         def finalize(self) -> float | None:

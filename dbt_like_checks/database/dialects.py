@@ -16,6 +16,7 @@ Scalar = str | bool | int | float | Decimal | dt.date | dt.datetime
 REGEX_FUNCTION = "dbt_like_checks_matches"  # what SQLite calls back for regular expressions
 DEVIATION_FUNCTION = "dbt_like_checks_deviation"  # and for aggregates that it does not have
 QUANTILE_FUNCTION = "dbt_like_checks_quantile"
+LOGARITHM_FUNCTION = "dbt_like_checks_logarithm"  # which SQLite has not everywhere, nor an error of it
 NO_TIME_FUNCTION = "dbt_like_checks_no_time"  # and for a value that is no time: it raises
 REGEX_FLAGS = "ims"  # ignore case, ^ and $ at every line, . matches a newline
 CASE_MATTERS = "c"  # a flag of PostgreSQL and DuckDB for what is so anyway
@@ -202,7 +203,7 @@ def matches(dialect: Dialect, text: sa.ColumnElement[Any], pattern: str, flags: 
             return sa.func.regexp_matches(text, bound)
 
 
-def deviation(dialect: Dialect, number: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+def deviation(dialect: Dialect, number: sa.ColumnElement[Any]) -> sa.Function[Any]:
     """The standard deviation of a sample; NULL of fewer than two numbers."""
     if dialect is Dialect.SQLITE:
         return sa.func.dbt_like_checks_deviation(number)
@@ -215,6 +216,13 @@ def quantile(dialect: Dialect, number: sa.ColumnElement[Any], share: float) -> s
     if dialect is Dialect.SQLITE:
         return sa.func.dbt_like_checks_quantile(number, part)
     return sa.func.percentile_cont(part).within_group(number)
+
+
+def logarithm(dialect: Dialect, number: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The natural logarithm; of a number that is not positive, an error."""
+    if dialect is Dialect.SQLITE:
+        return sa.func.dbt_like_checks_logarithm(number)
+    return sa.func.ln(number)
 
 
 def date_trunc(dialect: Dialect, part: DatePart, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

@@ -55,7 +55,7 @@ def plain_yaml(text: str) -> object:
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
     except Exception as error:  # noqa: BLE001  PyYAML's constructors raise whatever their parsing meets
-        raise ValueError(f"a value is not of the kind that it is said to be: {error}") from None
+        raise ValueError(f"a value is not of the kind that its tag names: {error}") from None
 
 
 def read_yaml(path: Path, problems: list[Problem]) -> yaml.Node | None:

@@ -26,6 +26,7 @@ OWN_KEYS = frozenset(("arguments", "config", "description", "name", "test_name")
 COLUMN_NAME = "column_name"
 MOVED = (*sorted(CONFIG_KEYS), "config", "description", "name")  # dbt reads them under arguments as well
 _EXPRESSION = re.compile(r"\w\s*\(|\|\||::|\s[-+*/%]\s")  # what no column's name holds
+UNREAD = object()
 NOT_OF_TYPE = "Input should be a valid "  # how pydantic begins to say so
 
 
@@ -156,7 +157,13 @@ class EntryReader:
             found[name] = key, value
         if "model" in found:
             self.reader.report(found.pop("model")[0], "'model' is what the test is written under")
-        return {name: (key, self.reader.plain(value, rendered=True)) for name, (key, value) in found.items()}
+        return {name: (key, self._read(value)) for name, (key, value) in found.items()}
+
+    def _read(self, node: yaml.Node) -> object:
+        """The value of a node; UNREAD where a problem was found in it, which is the only one then."""
+        before = len(self.reader.problems)
+        value = self.reader.plain(node, rendered=True)
+        return value if len(self.reader.problems) == before else UNREAD
 
     def _column(
         self,
@@ -168,6 +175,8 @@ class EntryReader:
         column = subject.column
         if COLUMN_NAME in given and column is None:
             key, value = given[COLUMN_NAME]
+            if value is UNREAD:
+                return None
             if not isinstance(value, str) or not value:
                 self.reader.report(key, "column_name must be text")
             elif _EXPRESSION.search(value):
@@ -181,7 +190,7 @@ class EntryReader:
             self.reader.report(
                 at, f"{generic.qualified_name!r} is on a whole model: write it beside 'columns:'"
             )
-        if generic.column == "required" and column is None:
+        if generic.column == "required" and column is None and COLUMN_NAME not in given:
             self.reader.report(at, f"{generic.qualified_name!r} is on a column: write it under one")
         return column
 
@@ -193,6 +202,8 @@ class EntryReader:
             validated = arguments_of(generic, values, {"resolve": self.resolver.resolve})
         except pydantic.ValidationError as error:
             for name, details in _by_place(error):
+                if name in given and given[name][1] is UNREAD:
+                    continue
                 node = given[name][0] if name in given else at
                 self.reader.report(node, _argument_problem(generic, name, details))
             return {}
@@ -210,7 +221,8 @@ class EntryReader:
                         entry[0], f"config {name!r} is given twice: keep the one under 'config'"
                     )
                 nodes[name] = entry
-        values = {name: self.reader.plain(value, rendered=True) for name, (_, value) in nodes.items()}
+        read = {name: self._read(value) for name, (_, value) in nodes.items()}
+        values = {name: value for name, value in read.items() if value is not UNREAD}
         for name, value in values.items():
             if call := _left_call(value):
                 self.reader.report(nodes[name][0], f"{name}: {call!r} {NO_TABLE}")

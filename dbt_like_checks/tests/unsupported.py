@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-# Of the packages whose tests are run here, as published: dbt-utils 1.4, dbt-expectations 0.10.
-_KNOWN: dict[str, frozenset[str]] = {
-    "dbt_utils": frozenset(),
-    "dbt_expectations": frozenset({"expect_column_values_to_be_within_n_moving_stdevs"}),
-}
+# The packages all of whose generic tests are run here: a name that is not known is of no test of theirs.
+_WHOLE = frozenset({"dbt_utils", "dbt_expectations"})
 
 
 def unsupported_here(kind: str, written_in_project: frozenset[str]) -> str | None:
@@ -15,10 +12,10 @@ def unsupported_here(kind: str, written_in_project: frozenset[str]) -> str | Non
     ``written_in_project``: the generic tests that the dbt project defines in Jinja itself.
     """
     package, _, name = kind.rpartition(".")
-    if not package:
-        if name in written_in_project:
-            return f"not supported here: {kind!r} is written in Jinja in this project"
+    if package in _WHOLE:
         return None
-    if package in _KNOWN:
-        return f"not supported here: {kind!r}" if name in _KNOWN[package] else None
-    return f"not supported here: {kind!r} is of the package {package!r}"
+    if package:
+        return f"not supported here: {kind!r} is of the package {package!r}"
+    if name in written_in_project:
+        return f"not supported here: {kind!r} is written in Jinja in this project"
+    return None

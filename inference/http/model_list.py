@@ -63,7 +63,7 @@ async def look_up(client: httpx.AsyncClient, endpoint: Endpoint, deployment: Dep
             detail=f"{deployment}: {endpoint.place} lists {listed}, not {endpoint.model!r}: "
             "correct endpoint_model in models.yaml",
         )
-    listed = "not told" if served is None else "listed"
+    listed = "not reported" if served is None else "listed"
     settings = {"endpoint": endpoint.place, endpoint.model: listed}
     style = _style_of(endpoint, (served or {}).get(endpoint.model))
     if style in (None, endpoint.style):

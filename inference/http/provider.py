@@ -3,7 +3,7 @@
 Such an endpoint has no calls to come back to: a request that loses its connection has lost its
 answer. So a call is this process's own work, one request for each item, and ``durable`` is false:
 when the process dies, its calls are reported as *interrupted*, and the asker asks again within its
-budget. Nothing can prevent that the endpoint generated, and billed, an answer that nobody got.
+budget. Nothing can prevent that the endpoint generated, and billed, an answer that never arrived.
 
 What an endpoint does not report is None: no weights, no token ids; and a region only where a
 response header of its own names one.
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import httpx
+import structlog
 
 from inference.contract import (
     UNREPORTED_REGION,
@@ -45,6 +46,8 @@ from inference.inspection import DeploymentState
 
 REQUESTS_AT_ONCE = 8  # for one deployment, whatever number of calls they belong to
 CONNECT_SECONDS = 10.0
+
+log = structlog.get_logger()
 
 PENDING = CallState(status=CallStatus.PENDING)
 SUCCEEDED = CallState(status=CallStatus.SUCCEEDED)
@@ -165,9 +168,11 @@ class HttpProvider:
     async def _work(self, request: Request, endpoint: Endpoint) -> tuple[Reply, CallState]:
         started = datetime.now(UTC)
         deadline = asyncio.get_running_loop().time() + endpoint.timeout_seconds
+        waits: list[str] = []
         async with asyncio.TaskGroup() as group:
             asked = [
-                group.create_task(self._ask(request, endpoint, item, deadline)) for item in request.items
+                group.create_task(self._ask(request, endpoint, item, deadline, waits))
+                for item in request.items
             ]
         results = [task.result() for task in asked]
         reply = Reply(
@@ -185,9 +190,19 @@ class HttpProvider:
         return reply, _state_of(results)
 
     async def _ask(
-        self, request: Request, endpoint: Endpoint, item: Item, deadline: float
+        self, request: Request, endpoint: Endpoint, item: Item, deadline: float, waits: list[str]
     ) -> ItemAnswer | ItemFailure:
         why: list[str] = []
+
+        def note(reason: str) -> None:
+            why.append(reason)
+            if not waits:  # said once for a call: what comes of it may be known long after
+                waits.append(reason)
+                patience = f"{endpoint.timeout_seconds:g} seconds in all"
+                log.warning(
+                    "an endpoint is waited for", who=str(request.deployment), why=reason, at_most=patience
+                )
+
         try:
             async with asyncio.timeout_at(deadline), self._slots[request.deployment]:
                 return await complete(
@@ -197,7 +212,7 @@ class HttpProvider:
                     request.parameters,
                     patience_seconds=deadline - asyncio.get_running_loop().time(),
                     sleep=self._sleep,
-                    on_pause=why.append,
+                    on_pause=note,
                 )
         except TimeoutError:
             message = f"no answer within {endpoint.timeout_seconds:g} seconds from the call's start"

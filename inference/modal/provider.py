@@ -377,7 +377,8 @@ class ModalProvider:
 
 
 def _is_of_the_reply(error: BaseException) -> bool:
-    """Whether what is no Exception came out of a reply: a CancelledError does when nobody cancelled us."""
+    """Whether what is no Exception came out of a reply: so does a CancelledError, if this task was not
+    cancelled."""
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is not None and task.cancelling() == 0

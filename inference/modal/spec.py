@@ -186,7 +186,7 @@ _NOTICE: TypeAdapter[Duplicate | Rejected] = TypeAdapter(
 
 
 def read_notice(raw: object) -> Duplicate | Rejected | None:
-    """What a container said instead of a reply, or None when this is a reply, or meant as one."""
+    """What a container returned instead of a reply, or None when this is a reply, or meant as one."""
     try:
         return _NOTICE.validate_python(raw)
     except ValidationError:

@@ -197,7 +197,7 @@ class TransformersRuntime(ChatRuntime):
         return rows
 
     def _configuration(self, parameters: GenerationParameters) -> Any:
-        """Everything that steers generation, said out loud.
+        """Everything that steers generation, each setting given.
 
         ``generate`` fills what is unset from the model's own ``generation_config``, where a
         repository may have put sampling, penalties or suppressed tokens: so that one is replaced.

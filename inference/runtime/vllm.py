@@ -2,7 +2,7 @@
 
 vLLM pins libraries of its own, so it is installed only where it runs: in Modal's containers
 (``inference/modal/requirements-vllm.txt``), and in ``.venv-vllm`` for the tests. It is imported when a
-runtime is made. What it would decide by itself is said to it: the prompt as our token ids, our end tokens,
+runtime is made. What it would decide by itself is set here: the prompt as our token ids, our end tokens,
 a seed for each item, no settings of the repository's, no cache of prompts.
 """
 

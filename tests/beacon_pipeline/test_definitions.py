@@ -58,6 +58,9 @@ def test_one_run_one_batch_and_each_partition_for_itself(instance: dg.DagsterIns
     assert [key for key, evaluation in checks.items() if not evaluation.passed] == [
         ("non_empty_output", KEYS["identity_basic"])
     ]
+    fine = checks["executed_region", KEYS["identity_basic"]]
+    assert set(fine.metadata) == {"seen"}, "Dagster stores it three times: the partition shows the rest"
+    assert set(empty.metadata) >= {"seen", "what_to_do", "execution", "job", "ledger", "provider", "dagster"}
 
 
 def test_what_a_partition_shows(instance: dg.DagsterInstance) -> None:

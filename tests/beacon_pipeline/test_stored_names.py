@@ -11,6 +11,8 @@ STORED = {
     "PRIORITY_TAG": "dagster/priority",
     "BACKFILL_TAG": "dagster/backfill",
     "ROOT_RUN_TAG": "dagster/root_run_id",
+    "SENSOR_NAME_TAG": "dagster/sensor_name",
+    "SCHEDULE_NAME_TAG": "dagster/schedule_name",
     "CODE_SERVER_TAG": ".dagster/grpc_info",
     "JOB_TAG": "beacon/job",
     "SCHEDULE_TAG": "beacon/schedule",

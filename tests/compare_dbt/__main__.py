@@ -32,7 +32,10 @@ def main() -> None:
     for name in differences:
         print(f"{name}: dbt {theirs.get(name)}, here {ours.get(name)}")
     text = written(
-        theirs, ours, seconds, machine=f"{os.cpu_count()} CPUs, Python {platform.python_version()}"
+        theirs,
+        ours,
+        seconds,
+        machine=f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.0f}, Python {platform.python_version()}",
     )
     print(text)
     if seed == tables.SEED and not os.environ.get("DBT_PACKAGES"):

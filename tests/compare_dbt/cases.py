@@ -1,7 +1,7 @@
 """The tests that both sides run: one `schema.yml` and some singular tests, made from a seed.
 
 Every test is run as it is, and twice more under a drawn configuration (`where`, `limit`, `warn_if`,
-`error_if`, `severity`, `store_failures`).
+`error_if`, `severity`, `store_failures`); and once, on the first of its tables, with its failing rows stored.
 """
 
 from __future__ import annotations
@@ -267,17 +267,27 @@ def schema(seed: int = SEED) -> dict[str, Any]:
     """The whole `schema.yml`, as data. Test names begin with a number and so are in order."""
     chance = random.Random(seed)
     models: dict[str, dict[str, Any]] = {name: {"name": name} for name in metadata.tables}
-    number = 0
+    configured: list[tuple[Case, dict[str, Any]]] = []
     for case in generic_cases():
-        for configuration in [{}, *(_drawn(chance, case) for _ in range(DRAWN))]:
-            number += 1
-            if _misses_a_side(case, configuration):
-                continue
-            told: dict[str, Any] = {"name": f"t{number:04d}_{case.test.rpartition('.')[2]}"}
-            told |= {"arguments": dict(case.arguments)} if case.arguments else {}
-            told |= {"config": configuration} if configuration else {}
-            _tests_at(models[case.table], case.column).append({case.test: told})
+        configured += [(case, each) for each in [{}, *(_drawn(chance, case) for _ in range(DRAWN))]]
+    for number, (case, configuration) in enumerate([*configured, *_stored()], 1):
+        if _misses_a_side(case, configuration):
+            continue
+        told: dict[str, Any] = {"name": f"t{number:04d}_{case.test.rpartition('.')[2]}"}
+        told |= {"arguments": dict(case.arguments)} if case.arguments else {}
+        told |= {"config": configuration} if configuration else {}
+        _tests_at(models[case.table], case.column).append({case.test: told})
     return {"version": 2, "models": list(models.values())}
+
+
+def _stored() -> Iterator[tuple[Case, dict[str, Any]]]:
+    """Each test with its arguments on one table, its failing rows stored: for the columns that they have."""
+    seen: set[str] = set()
+    for case in generic_cases():
+        what = repr((case.test, case.column, case.arguments))
+        if what not in seen and not _misses_a_side(case, {}):
+            seen.add(what)
+            yield case, {"store_failures": True}
 
 
 def _misses_a_side(case: Case, configuration: Mapping[str, Any]) -> bool:

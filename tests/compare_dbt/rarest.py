@@ -108,8 +108,30 @@ def _times_and_order(table: str) -> Iterator[Case]:
     yield expect("column_quantile_values_to_be_between", "score", quantile=0.9, max_value=50)
     yield expect("column_stdev_to_be_between", "age", max_value=20, group_by=["country"])
     yield expect("column_values_to_be_within_n_stdevs", "age", group_by=["name"], sigma_threshold=2)
+    moving = {"date_column_name": "joined", "period": "month", "test_periods": 400, "trend_periods": 3}
+    yield expect("column_values_to_be_within_n_moving_stdevs", "age", sigma_threshold=1, **moving)
+    yield expect(
+        "column_values_to_be_within_n_moving_stdevs",
+        "score",
+        group_by=["country"],
+        lookback_periods=2,
+        sigma_threshold_upper=1.5,
+        sigma_threshold_lower=-2,
+        take_logs=False,
+        **moving,
+    )
+    yield expect(
+        "column_values_to_be_within_n_moving_stdevs",
+        "id",
+        take_diffs=False,
+        sigma_threshold=2,
+        **moving | {"period": "week", "test_periods": 2000, "trend_periods": 7},
+    )
     yield expect("column_values_to_be_increasing", "id", step=1)
     # No two rows with different values are alike in order, and none has no place: databases differ there.
     order = "coalesce(id, 0) * 1000 + coalesce({}, 0)"
+    grouped = {"sort_column": order.format("age"), "group_by": ["country"]}
+    yield expect("column_values_to_be_increasing", "age", **grouped)
+    yield expect("column_values_to_be_decreasing", "age", **grouped)
     yield expect("column_values_to_be_increasing", "age", sort_column=order.format("age"), strictly=False)
     yield expect("column_values_to_be_decreasing", "score", sort_column=f"-({order.format('score')})")

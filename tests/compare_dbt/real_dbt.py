@@ -25,6 +25,7 @@ class Verdict:
     status: str  # pass, warn, fail or error
     failures: int | None
     stored: int | None = None  # rows in its table of stored failures
+    columns: tuple[str, ...] = ()  # and the names of that table's columns, in order
 
 
 def prepare(folder: Path, models: Iterable[str]) -> Path:
@@ -55,27 +56,27 @@ def run_tests(project: Path, database: Path, *, threads: int = 2) -> dict[str, V
     done = dbt(project, database, "test", "--threads", str(threads))
     if not results.is_file():
         raise RuntimeError(done.stdout + done.stderr)
-    stored = count_rows(sa.create_engine(f"duckdb:///{database}"), STORED)
+    engine = sa.create_engine(f"duckdb:///{database}")
+    names = sa.text("SELECT table_name FROM information_schema.tables WHERE table_schema = :schema")
     verdicts = {}
-    for result in json.loads(results.read_text(encoding="utf-8"))["results"]:
-        name = result["unique_id"].split(".")[2]
-        # What was stored before an error is nobody's verdict.
-        kept = None if result["status"] == "error" else stored.get(name)
-        verdicts[name] = Verdict(result["status"], result["failures"], kept)
+    with engine.connect() as connection:
+        kept = set(connection.scalars(names, {"schema": STORED}))
+        for result in json.loads(results.read_text(encoding="utf-8"))["results"]:
+            name = result["unique_id"].split(".")[2]
+            # What was stored before an error is nobody's verdict.
+            is_kept = name in kept and result["status"] != "error"
+            stored = stored_in(connection, name, STORED) if is_kept else (None, ())
+            verdicts[name] = Verdict(result["status"], result["failures"], *stored)
+    engine.dispose()
     return verdicts
 
 
-def count_rows(engine: sa.Engine, schema: str) -> dict[str, int]:
-    """How many rows each table of a schema has, by its name. Closes the engine."""
-    names = sa.text("SELECT table_name FROM information_schema.tables WHERE table_schema = :schema")
-    with engine.connect() as connection:
-        tables = list(connection.scalars(names, {"schema": schema}))
-        found = {
-            name: connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name, schema=schema)))
-            for name in tables
-        }
-    engine.dispose()
-    return found
+def stored_in(connection: sa.Connection, name: str, schema: str | None) -> tuple[int, tuple[str, ...]]:
+    """How many rows a table has, and the names of its columns."""
+    table = sa.table(name, schema=schema)
+    rows = connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+    found = connection.execute(sa.select(sa.literal_column("*")).select_from(table).limit(0))
+    return rows, tuple(found.keys())
 
 
 def dbt(project: Path, database: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

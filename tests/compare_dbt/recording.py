@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.compare_dbt.real_dbt import Verdict
@@ -17,8 +17,15 @@ def write(verdicts: Mapping[str, Verdict]) -> None:
 
 
 def read() -> dict[str, Verdict]:
-    return {name: Verdict(*said) for name, said in json.loads(FILE.read_text(encoding="utf-8")).items()}
+    return {name: _verdict(*said) for name, said in json.loads(FILE.read_text(encoding="utf-8")).items()}
+
+
+def _verdict(
+    status: str, failures: int | None, stored: int | None = None, columns: Iterable[str] = ()
+) -> Verdict:
+    return Verdict(status, failures, stored, tuple(columns))
 
 
 def _listed(said: Verdict) -> list[object]:
-    return [said.status, said.failures] + ([] if said.stored is None else [said.stored])
+    stored = [] if said.stored is None else [said.stored, list(said.columns)]
+    return [said.status, said.failures, *stored]

@@ -137,7 +137,7 @@ def test_junit(shell: Shell, database: str, write: Write) -> None:
     suite = ElementTree.fromstring(out).find("testsuite")
     assert code == 1
     assert suite is not None
-    assert suite.attrib["failures"], suite.attrib["skipped"] == ("1", "2")
+    assert (suite.attrib["failures"], suite.attrib["skipped"]) == ("1", "2")
     assert [[child.tag for child in case] for case in suite] == [[], ["failure"], ["skipped"], ["skipped"]]
 
 

@@ -3,11 +3,12 @@
 import re
 import shlex
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from dbt_like_checks.cli import run
 from dbt_like_checks.tests.generic import SHIPPED
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "dbt-like-checks.md"
@@ -25,7 +26,9 @@ def test_every_test_is_in_the_table_with_its_arguments() -> None:
                 assert f"`{argument}`" + ("" if field.is_required() else "?") in rows[name]
 
 
-def test_the_commands_run_on_the_example(tmp_path: Path) -> None:
+def test_the_commands_run_on_the_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "checks").mkdir()
     example = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)[0]
     (tmp_path / "checks" / "schema.yml").write_text(example, encoding="utf-8")
@@ -33,17 +36,15 @@ def test_the_commands_run_on_the_example(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE orders (id integer PRIMARY KEY, status text, total integer)")
         connection.execute("INSERT INTO orders VALUES (1, 'paid', 10), (200, 'odd', 20)")
         connection.commit()
+    monkeypatch.chdir(tmp_path)
     commands = re.findall(r"^dbt-like-checks .*$", TEXT, re.MULTILINE)
     assert len(commands) == 5
     for command in commands:
-        arguments = shlex.split(command.partition(" > ")[0])[1:]
-        done = subprocess.run(
-            [Path(sys.executable).parent / "dbt-like-checks", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        monkeypatch.setattr("sys.argv", shlex.split(command.partition(" > ")[0]))
+        code: object = 0
+        try:
+            run()
+        except SystemExit as ended:
+            code = ended.code
+        assert not code, (command, capsys.readouterr())
     assert {path.name for path in tmp_path.iterdir()} == {"checks", "shop.db"}

@@ -55,11 +55,11 @@ def _replicate(again: Study, original_seed: str | None, found: list[Finding]) ->
     from beacon_pipeline.studies.findings import what_stands
     from beacon_pipeline.studies.looks import look_to_run, looks_of
     from beacon_pipeline.studies.register import register
-    from beacon_pipeline.studies.replicate import judged, require_same
+    from beacon_pipeline.studies.replicate import as_asked_here, judged
     from beacon_pipeline.studies.run import ask_look
 
     catalog = load_catalog()
-    require_same(again, catalog)
+    again = as_asked_here(again, catalog)
     with open_ledger() as ledger, open_instance() as instance:
         check_can_ask(ledger, catalog, ProvidersResource().open(catalog), again.cells, new_job=True)
         study = register(ledger, again).study

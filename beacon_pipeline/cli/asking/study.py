@@ -95,6 +95,7 @@ def run(file: Path) -> None:
     with open_ledger() as ledger:
         done = find(ledger, planned)
         if done is None:
+            _check_can_ask(ledger, catalog, planned)  # or a plan would be on record that nobody can ask
             done = register_study(ledger, planned)
             click.echo("not on record yet: registered now, by itself", err=True)
             for line in _registration_lines(done):
@@ -186,7 +187,7 @@ def _take(file: Path, ledger: Ledger, catalog: Catalog, done: Registration, look
     if look.is_answered:
         click.echo(f"look {look.number} is answered: nothing is left to ask in it", err=True)
     else:
-        _ask(file, ledger, catalog, done.study, look, actor)
+        _ask(file, ledger, catalog, done, look, actor)
     looks = looks_of(ledger, done.study)
     found = what_stands(ledger, done.study)
     for line in (*_look_lines(looks), "", *_finding_lines(found)):
@@ -199,18 +200,26 @@ def _take(file: Path, ledger: Ledger, catalog: Catalog, done: Registration, look
     sys.exit(0 if taken.is_answered else 1)
 
 
-def _ask(file: Path, ledger: Ledger, catalog: Catalog, planned: Study, look: Look, actor: str) -> None:
+def _ask(file: Path, ledger: Ledger, catalog: Catalog, done: Registration, look: Look, actor: str) -> None:
+    planned = done.study
     from beacon_pipeline.defs.assets.status_metrics import report_metrics
-    from beacon_pipeline.execution.resources import ProvidersResource
-    from beacon_pipeline.jobs.launch import check_can_ask
     from beacon_pipeline.studies.run import ask_look
 
+    if not done.new:
+        _check_can_ask(ledger, catalog, planned)
     with open_instance() as instance:
-        check_can_ask(ledger, catalog, ProvidersResource().open(catalog), planned.cells, new_job=True)
         launch = partial(ask_look, ledger, instance, catalog, planned, look, actor=actor)
         goes_on = f"`beacon study run {file}`"
         launch_and_follow(launch, ledger, instance, catalog, goes_on=goes_on)
         report_metrics(ledger, instance, catalog)
+
+
+def _check_can_ask(ledger: Ledger, catalog: Catalog, planned: Study) -> None:
+    from beacon_pipeline.execution.resources import ProvidersResource
+    from beacon_pipeline.jobs.launch import check_can_ask
+
+    with open_instance():
+        check_can_ask(ledger, catalog, ProvidersResource().open(catalog), planned.cells, new_job=True)
 
 
 def _registration_lines(done: Registration) -> Iterator[str]:

@@ -6,7 +6,7 @@ import shlex
 import socket
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import click
 
@@ -56,7 +56,11 @@ def _serve(port: int) -> None:
     from beacon_pipeline.jobs.launch import record_catalog
 
     catalog = load_catalog()
-    with open_ledger(), open_instance() as instance, Daemon(instance, catalog) as daemon:
+    with ExitStack() as stack:
+        stack.enter_context(suppress(KeyboardInterrupt))  # its proper end, at whatever moment
+        stack.enter_context(open_ledger())
+        instance = stack.enter_context(open_instance())
+        daemon = stack.enter_context(Daemon(instance, catalog))
         record_catalog(instance, catalog)
         click.echo(f"Dagster UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
         server = start_web_server(port)
@@ -65,8 +69,6 @@ def _serve(port: int) -> None:
                 daemon.ensure()
                 time.sleep(1)
             sys.exit(server.returncode)
-        except KeyboardInterrupt:
-            pass
         finally:
             server.terminate()
             server.wait()

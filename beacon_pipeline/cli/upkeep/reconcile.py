@@ -74,7 +74,7 @@ def reconcile(seconds: float, as_json: bool) -> None:
 
 
 def _is_unhealed(last: Pass) -> bool:
-    return bool(last.runs or last.waiting or last.gave_up or last.unknown)
+    return bool(last.runs or last.checks or last.waiting or last.gave_up or last.unknown)
 
 
 def _as_json(passes: Sequence[Pass]) -> dict[str, object]:
@@ -83,6 +83,7 @@ def _as_json(passes: Sequence[Pass]) -> dict[str, object]:
             "healed": seen.by_healing,
             "settled": seen.settled,
             "runs": len(seen.runs),
+            "repeated": len(seen.checks),
             "waiting": seen.waiting,
             "given_up": seen.gave_up,
             "unknown": seen.unknown,
@@ -97,6 +98,7 @@ def _told(passes: Sequence[Pass]) -> str:
     for number, seen in enumerate(passes, start=1):
         parts = [f"{count} to {word.replace('_', ' ')}" for word, count in seen.by_healing.items()]
         parts += [f"{seen.settled} settled that left the catalog"] if seen.settled else []
+        parts += [f"{len(seen.checks)} runs that check or compare to launch anew"] if seen.checks else []
         found = ", ".join(parts)
         runs = f" in {len(seen.runs)} runs" if seen.runs else ""
         waiting = f"; {seen.waiting} wait for a provider that cannot be asked now" if seen.waiting else ""

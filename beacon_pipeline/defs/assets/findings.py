@@ -17,6 +17,7 @@ from beacon_pipeline.findings.page import write_page_of
 from beacon_pipeline.findings.rows import Row, answer_rows
 from beacon_pipeline.findings.shown import of_comparison, of_findings, of_scorecard
 from beacon_pipeline.findings.subject import findings_of, subject_named
+from beacon_pipeline.jobs.dagster_api import COMPARISONS_JOB, FINDINGS_JOB
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell
 from beacon_pipeline.names import (
@@ -32,8 +33,6 @@ from beacon_pipeline.names import (
 )
 
 MODEL = "model"
-COMPARISONS_JOB = "comparisons_job"
-FINDINGS_JOB = "findings_job"
 PARTITIONS_PER_RUN = 500
 
 studies_partitions = dg.DynamicPartitionsDefinition(name=STUDIES)

@@ -37,7 +37,6 @@ from beacon_pipeline.names import (
     RECORDED_TAG,
     WITHOUT_ANSWER,
 )
-from inference.contract import Deployment
 
 PARTITIONS_PER_RUN = 500
 NAMED_FAILURES = 10  # partitions spelled out in the summary of a failed run
@@ -109,15 +108,12 @@ def _bring_to_true_state(
             await work_on.materialize(job.id, cells, emit, plan)
 
     unsuccessful: list[Execution] = []
-    whole = WholeCells(plan.executions_of_a_cell)
+    ended = EndedCells(plan.executions_of_a_cell)
     shown = PartitionsShown(context, ledger, catalog, job)
     try:
         for settled in stream(work):
-            without_answer = [e for e in settled if e.status is not Status.COMPLETED]
-            unsuccessful += without_answer
-            completed = whole.after(e for e in settled if e.status is Status.COMPLETED)
-            # Of a plan's partition other executions may be open: it is looked at when it is whole.
-            yield from shown.show(completed, without_answer if plan.is_default else ())
+            unsuccessful += [e for e in settled if e.status is not Status.COMPLETED]
+            yield from shown.show(*ended.after(settled))
     except dg.DagsterExecutionInterruptedError:
         context.log.info("terminated: stopping the provider's calls")
         cancel_cells(ledger, catalog, providers, job, cells, actor=actor)
@@ -134,27 +130,37 @@ def _told_tags(job: Job, cells: Sequence[Cell], blocks: int) -> dict[str, str]:
     """What a run launched in the UI does not say of itself before it starts: the job it works for, on record
     now; how many blocks that has, for each may take as long as a run without; and its deployment where
     it has one, so that the limits of the run queue count it."""
-    deployments = {Deployment(region=cell.region, model=cell.model) for cell in cells}
+    deployments = {cell.deployment for cell in cells}
     tags = {JOB_TAG: job.job_name, RECORDED_TAG: "yes"} | ({BLOCKS_TAG: str(blocks)} if blocks > 1 else {})
     return tags | deployment_tags(deployments.pop()) if len(deployments) == 1 else tags
 
 
-class WholeCells:
-    """Gathers completed executions until all ``of_a_cell`` are there, and the partition can be shown."""
+class EndedCells:
+    """Gathers executions until all ``of_a_cell`` of a partition have ended, and it can be shown."""
 
     def __init__(self, of_a_cell: int) -> None:
         self._of_a_cell = of_a_cell
         self._found: dict[Cell, list[Execution]] = {}
 
-    def after(self, completed: Iterable[Execution]) -> list[Execution]:
-        """With these ones: the executions of the cells that are whole now, in order."""
+    def after(self, settled: Iterable[Execution]) -> tuple[list[Execution], list[Execution]]:
+        """With these ones: the executions, in order, of the cells of which now all are completed, and of
+        those that ended without some answer."""
         touched: dict[Cell, None] = {}
-        for execution in completed:
+        for execution in settled:
             self._found.setdefault(execution.cell, []).append(execution)
             touched[execution.cell] = None
-        whole = [cell for cell in touched if len(self._found[cell]) >= self._of_a_cell]
-        found = [execution for cell in whole for execution in self._found.pop(cell)]
-        return sorted(found, key=lambda e: (e.cell, e.arm, e.block, e.sample))
+        whole: list[Execution] = []
+        without_answer: list[Execution] = []
+        for cell in touched:
+            if len(self._found[cell]) >= self._of_a_cell:
+                found = self._found.pop(cell)
+                completed = all(e.status is Status.COMPLETED for e in found)
+                (whole if completed else without_answer).extend(found)
+        return sorted(whole, key=_in_order), sorted(without_answer, key=_in_order)
+
+
+def _in_order(execution: Execution) -> tuple[Cell, str, int, int]:
+    return execution.cell, execution.arm, execution.block, execution.sample
 
 
 def _summary(unsuccessful: Sequence[Execution], asked: int) -> str:

@@ -9,6 +9,7 @@ from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.defs.where import code_and_guide
 from beacon_pipeline.escaping import visible
 from beacon_pipeline.execution.resources import LedgerResource
+from beacon_pipeline.jobs.dagster_api import LEDGER_CHECKS_JOB
 from beacon_pipeline.monitoring.data_tests.project import (
     OWN_CHECKS_LOAD,
     ledger_target,
@@ -19,7 +20,6 @@ from beacon_pipeline.names import GROUP, INFERENCE, LEDGER, OWNER
 from dbt_like_checks import DataTest, Problem, ProjectError
 from dbt_like_checks.dagster import Target, build_asset_checks
 
-LEDGER_CHECKS_JOB = "ledger_checks_job"
 LOOK_EVERY_SECONDS = 30
 # A job is checked when it has been quiet for so long: `beacon run` stops its daemon sooner than that,
 # and would take a run of the checks with it.

@@ -9,6 +9,7 @@ import dagster as dg
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.execution.decide import on_record
+from beacon_pipeline.instance.event_batches import in_one_batch
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.reconciliation.consistency import by_cell
@@ -32,8 +33,8 @@ class PartitionsShown:
     def show(
         self, whole: Sequence[Execution], without_answer: Sequence[Execution]
     ) -> Iterator[dg.AssetMaterialization]:
-        """Show what has just ended: all executions of partitions that are ``whole``, and others that ended
-        without an answer. Then show what that means for earlier partitions: the answers of other regions.
+        """Show what has just ended: all executions of partitions that are ``whole``, and of others that ended
+        without some answer. Then show what that means for earlier partitions: the answers of other regions.
         """
         completed = self._newest(whole)
         before = self._alike(completed)
@@ -65,15 +66,17 @@ class PartitionsShown:
     def _materialize(
         self, cells: Mapping[Cell, Sequence[Execution]], alike: Mapping[Asked, Sequence[Execution]]
     ) -> Iterator[dg.AssetMaterialization]:
-        jobs = self._names(alike)
-        for cell, of_cell in cells.items():
-            yield materialization_of(of_cell, self._job, _neighbours(cell, alike, jobs))
-        materialized = newest_materializations(self._context.instance, [key_of(cell) for cell in cells])
+        jobs, instance = self._names(alike), self._context.instance
+        with in_one_batch(instance):
+            for cell, of_cell in cells.items():
+                yield materialization_of(of_cell, self._job, _neighbours(cell, alike, jobs))
+        materialized = newest_materializations(instance, [key_of(cell) for cell in cells])
         budget = self._catalog.settings.attempt_budget
-        for cell, of_cell in cells.items():
-            shown, job = materialized.get(key_of(cell)), self._job.job_name
-            for evaluation in evaluations_of(of_cell, on_record, shown, job=job, budget=budget):
-                self._context.log_event(evaluation)
+        with in_one_batch(instance):
+            for cell, of_cell in cells.items():
+                shown, job = materialized.get(key_of(cell)), self._job.job_name
+                for evaluation in evaluations_of(of_cell, on_record, shown, job=job, budget=budget):
+                    self._context.log_event(evaluation)
 
     def _show_to_neighbours(
         self, ended: Sequence[Execution], before: Mapping[Asked, Sequence[Execution]]
@@ -89,12 +92,14 @@ class PartitionsShown:
         over = [e for executions in alike.values() if _over(executions, own) for e in executions]
         cells = by_cell(e for e in over if e.job_id == own and e.cell not in known)
         jobs = self._names(alike)
-        materialized = newest_materializations(self._context.instance, [key_of(cell) for cell in cells])
-        for cell, of_cell in cells.items():
-            newest = materialized.get(key_of(cell))
-            if newest is not None and newest.shown.execution_id in {e.id for e in of_cell}:
-                neighbours = _neighbours(cell, alike, jobs)
-                self._context.log_event(observation_of_neighbours(of_cell, self._job, neighbours))
+        instance = self._context.instance
+        materialized = newest_materializations(instance, [key_of(cell) for cell in cells])
+        with in_one_batch(instance):
+            for cell, of_cell in cells.items():
+                newest = materialized.get(key_of(cell))
+                if newest is not None and newest.shown.execution_id in {e.id for e in of_cell}:
+                    neighbours = _neighbours(cell, alike, jobs)
+                    self._context.log_event(observation_of_neighbours(of_cell, self._job, neighbours))
 
     def _names(self, alike: Mapping[Asked, Sequence[Execution]]) -> dict[str, str]:
         others = {e.job_id for executions in alike.values() for e in executions} - {self._job.id}

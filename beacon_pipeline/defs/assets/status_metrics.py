@@ -97,7 +97,7 @@ def metrics_asset(catalog: Catalog) -> dg.AssetsDefinition:
         with ledger.open() as opened:
             metrics = take_metrics(opened, context.instance, catalog)
         yield dg.MaterializeResult(
-            metadata=_metadata(metrics),
+            metadata=metadata_of(metrics),
             check_results=[
                 dg.AssetCheckResult(
                     check_name=name.value,
@@ -158,7 +158,7 @@ def metrics_events(
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     """The figures and their checks as events that need no run."""
     metrics = take_metrics(ledger, instance, catalog)
-    yield dg.AssetMaterialization(STATUS_METRICS, metadata=_metadata(metrics))
+    yield dg.AssetMaterialization(STATUS_METRICS, metadata=metadata_of(metrics))
     for name, finding in judge(metrics, catalog.settings).items():
         yield dg.AssetCheckEvaluation(
             asset_key=STATUS_METRICS,
@@ -175,7 +175,7 @@ def report_metrics(ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalo
         instance.report_runless_asset_event(event)
 
 
-def _metadata(metrics: Metrics) -> dict[str, dg.MetadataValue]:
+def metadata_of(metrics: Metrics) -> dict[str, dg.MetadataValue]:
     """Every figure that was measured, each a number, so that Dagster plots it."""
     figures: dict[str, int | float | None] = {
         "executions": metrics.executions,

@@ -12,8 +12,9 @@ from typing import Any
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.defs.assets.findings import COMPARISONS_JOB, FINDINGS_JOB, studies_partitions, study_key
+from beacon_pipeline.defs.assets.findings import studies_partitions, study_key
 from beacon_pipeline.execution.resources import LedgerResource
+from beacon_pipeline.jobs.dagster_api import COMPARISONS_JOB, FINDINGS_JOB
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job
 from beacon_pipeline.names import COMPARED_TAG, RANGE_END_TAG, RANGE_START_TAG

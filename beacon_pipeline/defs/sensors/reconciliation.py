@@ -9,12 +9,13 @@ from typing import Any
 import dagster as dg
 
 from beacon_pipeline.catalog import Catalog
-from beacon_pipeline.catalog.partitions import cell_of, key_ranges
 from beacon_pipeline.execution.resources import LedgerResource, ProvidersResource
 from beacon_pipeline.instance.dead_runs import end_dead_runs
-from beacon_pipeline.jobs.dagster_api import CHECKS_JOB
-from beacon_pipeline.names import RANGE_END_TAG, RANGE_START_TAG
+from beacon_pipeline.jobs.dagster_api import Launch
+from beacon_pipeline.names import RANGE_START_TAG
+from beacon_pipeline.reconciliation.request_again import failed_runs_to_repeat
 from beacon_pipeline.reconciliation.tick import SENSOR, Cursor, Reconciliation
+from beacon_pipeline.reconciliation.unchecked import check_runs
 
 INTERVAL_SECONDS = 30
 
@@ -26,7 +27,7 @@ def reconciliation_sensor(
 ) -> dg.SensorDefinition:
     """The sensor ``reconciliation``, on from the start.
 
-    ``jobs`` are those it requests runs of: that of inference, and that of its checks.
+    ``jobs`` are those it requests runs of: that of inference, and the repeatable ones.
     """
 
     @dg.sensor(
@@ -47,16 +48,15 @@ def reconciliation_sensor(
             looking = Reconciliation(opened, context.instance, catalog, providers)
             tick = looking.tick(Cursor.read(context.cursor))
         context.log.info(tick.summary)
-        healing = [
-            dg.RunRequest(job_name=launch.job_name, run_key=run.run_key, tags=dict(launch.tags))
-            for run in tick.runs
-            for launch in [run.launch(catalog)]
+        repeated = failed_runs_to_repeat(context.instance)
+        for run_id in repeated:
+            context.log.info(f"run {run_id} failed: what it was to do is requested again")
+        requests = [
+            *(_request(run.launch(catalog), run.run_key) for run in tick.runs),
+            *_check_requests(catalog, "unknown", tick.unknown),
+            *_check_requests(catalog, "unchecked", tick.unchecked),
+            *(_request(launch, f"again:{run_id}") for run_id, launch in repeated.items()),
         ]
-        checks = [
-            *_check_runs(catalog, "unknown", tick.unknown),
-            *_check_runs(catalog, "unchecked", tick.unchecked),
-        ]
-        requests = [*healing, *checks]
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else dg.SkipReason(tick.summary),
@@ -66,10 +66,13 @@ def reconciliation_sensor(
     return reconciliation
 
 
-def _check_runs(catalog: Catalog, why: str, partitions: Mapping[str, int]) -> Iterator[dg.RunRequest]:
-    """Runs that report the checks of these partitions, one for each range; they ask no model. What the
-    ledger knows nothing of shows as a failing one. ``partitions``: key -> storage id of what it shows."""
-    for keys in key_ranges(catalog, [cell_of(key) for key in partitions]):
-        newest = hashlib.sha256(repr(sorted(partitions.items())).encode()).hexdigest()[:16]
-        tags = {RANGE_START_TAG: keys.start, RANGE_END_TAG: keys.end}
-        yield dg.RunRequest(job_name=CHECKS_JOB, run_key=f"{why}:{keys.start}:{newest}", tags=tags)
+def _request(launch: Launch, run_key: str) -> dg.RunRequest:
+    return dg.RunRequest(job_name=launch.job_name, run_key=run_key, tags=dict(launch.tags))
+
+
+def _check_requests(catalog: Catalog, why: str, partitions: Mapping[str, int]) -> Iterator[dg.RunRequest]:
+    """Runs that report the checks of these partitions. What the ledger knows nothing of shows as a failing
+    one. ``partitions``: key -> storage id of what it shows."""
+    newest = hashlib.sha256(repr(sorted(partitions.items())).encode()).hexdigest()[:16]
+    for launch in check_runs(catalog, partitions):
+        yield _request(launch, f"{why}:{launch.tags[RANGE_START_TAG]}:{newest}")

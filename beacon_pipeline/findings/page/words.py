@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from beacon_pipeline.catalog.study import FEWEST_QUESTIONS
-from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict
+from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict, decoding
 from beacon_pipeline.findings.subject import Subject
 from beacon_pipeline.findings.summary import Row, Summary, changes
 from beacon_pipeline.ledger.records import Job
@@ -86,16 +86,9 @@ def _answers(summary: Summary) -> str:
 
 
 def _decoding(rows: Sequence[Row]) -> str:
-    found = {
-        (row["temperature"], row["top_p"], row["max_new_tokens"])
-        for row in rows
-        if row["temperature"] is not None and not row["probe"]
-    }
-    one = [
-        f"{'greedy' if t == 0 else f'temperature {t:g}, top-p {p:g}'}, at most {n} tokens"
-        for t, p, n in sorted(found)
-    ]
-    return "; ".join(one) or "not on record"
+    known = (row for row in rows if row["temperature"] is not None and not row["probe"])
+    found = decoding((row["temperature"], row["top_p"], row["max_new_tokens"]) for row in known)
+    return found or "not on record"
 
 
 def described(summary: Summary) -> list[str]:

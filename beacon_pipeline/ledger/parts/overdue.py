@@ -18,9 +18,9 @@ from beacon_pipeline.ledger.rows import (
     executions_table,
     jobs_table,
 )
-from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.ledger.status import UNSUCCESSFUL, Status
 
-ENDED = [Status.FAILED.value, Status.TIMED_OUT.value, Status.CANCELLED.value]
+ENDED = sorted(status.value for status in UNSUCCESSFUL)
 
 Position = tuple[datetime, str]
 """Where a walk through executions by (updated_at, id) stands; it goes on past it."""

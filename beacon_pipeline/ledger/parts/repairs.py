@@ -19,11 +19,9 @@ from beacon_pipeline.ledger.rows import (
     executions_table,
     transitions_table,
 )
-from beacon_pipeline.ledger.status import Cause, Status
+from beacon_pipeline.ledger.status import UNSUCCESSFUL, Cause, Status
 from beacon_pipeline.ledger.transitions import Change
 from inference.contract import FailureCode
-
-ENDED = (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED)
 
 
 class Repairs(Part):
@@ -77,7 +75,7 @@ class Repairs(Part):
     def retry(self, execution_ids: Sequence[str], *, actor: str, detail: str | None = None) -> list[str]:
         """Make executions without an answer pending again: ended ones, whose open attempts it closes, and
         dispatched ones that have no attempt in flight."""
-        sources = (*ENDED, Status.DISPATCHED)
+        sources = (*UNSUCCESSFUL, Status.DISPATCHED)
         return self._move_to(
             Status.PENDING, sources, execution_ids, Cause.RETRY, actor, detail, dict(CLEARED)
         )

@@ -1,4 +1,4 @@
-"""The generic tests that ship: dbt's own four, those of dbt-utils, and dbt-expectations' but for one."""
+"""The generic tests that ship: dbt's own four, those of dbt-utils and those of dbt-expectations."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def expect_row_values_to_have_recent_data(
     tested: Tested, *, datepart: DatePart, interval: int, row_condition: Sql | None = None
 ) -> sa.Select[Any]:
     """The newest row, of those not in the future, is there and at most so old. Fails once."""
-    newest = _newest(tested, tested.column, [], row_condition).subquery("max_recency")
+    newest = _newest(tested, tested.column, [], row_condition, "max_timestamp").subquery("max_recency")
     latest = newest.c.max_timestamp
     too_old = latest < add(tested.dialect, now(tested.dialect), datepart, -interval)
     return sa.select(*newest.c).where(sa.or_(latest.is_(None), too_old))
@@ -52,9 +52,15 @@ def expect_grouped_row_values_to_have_recent_data(
 ) -> sa.Select[Any]:
     """The newest row of each group, of those not in the future, is at most so old. Fails once per group."""
     moment = tested.named_or_written(timestamp_column)
-    newest = _newest(tested, moment, tested.all_named(group_by), row_condition).subquery("latest")
+    groups, name = tested.all_named(group_by), "latest_timestamp_column"
+    newest = _newest(tested, moment, groups, row_condition, name).subquery("latest_grouped_timestamps")
+    *of_group, latest = newest.c
     cutoff = add(tested.dialect, now(tested.dialect), datepart, -interval)
-    return sa.select(*newest.c).where(newest.c.max_timestamp < cutoff)
+    shown = [*of_group, latest]
+    if tested.storing:  # as dbt-expectations, which joins each group with itself
+        one: Column = sa.literal_column("1")
+        shown = [one.label("row_count"), *of_group, one.label("join_key"), latest]
+    return sa.select(*shown).where(latest < cutoff)
 
 
 @generic_test(package=PACKAGE, column="none")
@@ -118,10 +124,10 @@ def _steps(dialect: Dialect, bounds: sa.Select[Any], part: DatePart, interval: i
 
 
 def _newest(
-    tested: Tested, moment: Column, groups: list[Column], row_condition: str | None
+    tested: Tested, moment: Column, groups: list[Column], row_condition: str | None, name: str
 ) -> sa.Select[Any]:
     past = _moment(tested.dialect, moment)
-    newest = sa.select(*groups, sa.func.max(past).label("max_timestamp")).select_from(tested.rows)
+    newest = sa.select(*groups, sa.func.max(past).label(name)).select_from(tested.rows)
     return also(newest.where(past <= now(tested.dialect)), row_condition).group_by(*groups)
 
 

@@ -18,7 +18,7 @@ from dbt_like_checks.tests.generic.expectations import (
     combined,
     not_holding,
 )
-from dbt_like_checks.tests.generic.tested import ColumnNames, Sql, Tested
+from dbt_like_checks.tests.generic.tested import ColumnNames, Sql, Tested, one_if
 from dbt_like_checks.tests.generic.utils import Bound, bound
 from dbt_like_checks.tests.generic.values import IgnoreRow, not_ignored
 from dbt_like_checks.tests.registry import generic_test
@@ -91,11 +91,26 @@ def expect_select_column_values_to_be_unique_within_record(
 ) -> sa.Select[Any]:
     """In each row some columns differ from each other; NULLs only as configured. Fails once per row."""
     columns = [tested.named(name, quoted=quote_columns) for name in column_list]
-    texts = [sa.cast(column, sa.Text()) for column in columns]
+    texts: list[Column] = [sa.cast(column, sa.Text()) for column in columns]
     alike = [one == other for one, other in combinations(texts, 2)]
     missing = [column.is_(None) for column in columns]
-    failing = also(tested.failing(sa.or_(*alike, *missing), *columns), row_condition)
-    return failing.where(*not_ignored(columns, ignore_row_if))
+    meant = not_ignored(columns, ignore_row_if)
+    if tested.storing:
+        numbered = _numbered(tested, columns, texts)
+        found = also(numbered, row_condition).where(*meant).subquery("column_values")
+        return sa.select(*found.c).where(found.c.column_values < literal(len(columns)))
+    return also(tested.failing(sa.or_(*alike, *missing), *columns), row_condition).where(*meant)
+
+
+def _numbered(tested: Tested, columns: list[Column], texts: list[Column]) -> sa.Select[Any]:
+    """Each row, beside it dbt-expectations' number of it and how many values it has that differ."""
+    first_time = [
+        sa.and_(text.is_not(None), *[sa.func.coalesce(text != other, sa.true()) for other in texts[:n]])
+        for n, text in enumerate(texts)
+    ]
+    number = sa.func.row_number().over(order_by=columns).label("row_index")
+    different: Column = sum((one_if(each) for each in first_time[1:]), start=one_if(first_time[0]))
+    return sa.select(*tested.rows.c, number, different.label("column_values"))
 
 
 @generic_test(package=PACKAGE)

@@ -41,7 +41,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def claims(study: Study, contrast: str, **given: Any) -> list[Claim]:
-    written = dict.fromkeys(("models", "regions", "arms", "outcome", "delta", "test", "languages"))
+    named = ("models", "regions", "arms", "outcome", "delta", "test", "correction", "languages")
+    written: dict[str, Any] = dict.fromkeys(named)
     written |= {"id": "c", "contrast": contrast, "population": Population.THESE, "level": 0.05}
     return expanded(written | given, study, planned=True, languages=LANGUAGES)
 

@@ -21,7 +21,7 @@ from beacon_pipeline.catalog.entries import (
     digest_of,
     spelling,
 )
-from beacon_pipeline.catalog.limits import MODAL_LIMITS, beyond_limits
+from beacon_pipeline.catalog.limits import MODAL_LIMITS, beyond_limits, switch_problems
 from beacon_pipeline.ledger.records import Cell
 
 EU = {"id": "eu", "name": "Europe", "system_prompt": "In Europe.", "placement": "eu", "max_containers": 1}
@@ -181,6 +181,29 @@ def test_what_modal_would_refuse() -> None:
     for gpu in ("8", "L4:9", "L4:0", "L4:", "L4 x", "L4:1:1"):
         (problem,) = beyond_limits(Model(**MODEL | {"gpu": ("L4", gpu)}))
         assert problem.startswith(f"gpu {gpu!r} is no GPU")
+
+
+INVARIANT = "'batch_invariant' is of `engine: vllm`: leave it out, or set that engine"
+SNAPSHOT = "'gpu_snapshot' is of `provider: modal` with a `gpu`: leave it out"
+OLD = "'batch_invariant' needs a GPU of compute capability 8.0 or more:"
+
+
+@pytest.mark.parametrize(
+    ("switched", "expected"),
+    [
+        ({}, []),
+        ({"gpu": ("T4",)}, []),
+        ({"batch_invariant": True}, [INVARIANT]),
+        ({"batch_invariant": True, "engine": "vllm", "gpu": ("L4", "A10G:2")}, []),
+        ({"batch_invariant": True, "engine": "vllm", "gpu": ("L4", "t4:2", "T4")}, [f"{OLD} t4:2 is older"]),
+        ({"batch_invariant": True, "gpu": ("T4",)}, [INVARIANT, f"{OLD} T4 is older"]),
+        ({"gpu_snapshot": True, "provider": "modal", "gpu": ("L4",)}, []),
+        ({"gpu_snapshot": True, "provider": "modal"}, [SNAPSHOT]),
+        ({"gpu_snapshot": True, "provider": "local", "gpu": ("L4",)}, [SNAPSHOT]),
+    ],
+)
+def test_what_cannot_be_switched_on(switched: dict[str, Any], expected: list[str]) -> None:
+    assert switch_problems(Model(**MODEL | switched)) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from beacon_pipeline.catalog.partitions import (
     key_of,
     key_ranges,
     partitions_definition,
+    question_key,
     rectangle,
 )
 from beacon_pipeline.ledger.records import Cell
@@ -54,6 +55,21 @@ def test_a_rectangle_holds_all_the_cells(cells: set[Cell]) -> None:
     keys = rectangle(CATALOG, cells)
     assert cells <= set(cells_between(CATALOG, keys.start, keys.end))
     assert {(d.region, d.model) for d in keys.deployments} == {(cell.region, cell.model) for cell in cells}
+
+
+def test_the_smallest_rectangle_and_what_lies_between() -> None:
+    (first, second, third, *_), model = [q.id for q in CATALOG.questions], CATALOG.models[0].id
+    keys = rectangle(CATALOG, [Cell("eu", model, second), Cell("eu", model, third)])
+    assert (keys.start, keys.end) == (f"eu:{model}|{second}", f"eu:{model}|{third}")
+    assert cells_between(CATALOG, keys.start, keys.end) == [
+        *(Cell("eu", model, second), Cell("eu", model, third)),
+    ]
+    assert cells_between(CATALOG, f"eu:{model}|{first}", f"eu:{model}|{first}") == [Cell("eu", model, first)]
+
+
+def test_names_of_dimensions_and_keys_are_stored() -> None:
+    assert question_key("m", "q") == "m|q"
+    assert set(DEFINITION.partition_dimension_names) == {"deployment", "question"}
 
 
 def test_a_region_is_an_exact_rectangle() -> None:

@@ -61,7 +61,7 @@ def test_a_claim_over_all_is_one_for_each(file: Path) -> None:
         file,
         GOOD
         + "claims:\n"
-        + "  - {id: place, contrast: deployment, arms: [neutral], delta: 0.1}\n"
+        + "  - {id: place, contrast: deployment, arms: [neutral], delta: 0.1, correction: holm}\n"
         + "  - {id: prompt, contrast: prompt, models: [tiny-qwen], regions: all, arms: [regional, neutral]}\n"
         + "  - {id: one, contrast: interaction, models: [tiny-qwen], regions: [eu, us],\n"
         + "     arms: [curt, neutral]}\n"
@@ -110,6 +110,12 @@ def claimed(rest: str, text: str = GOOD) -> str:
         (claimed("deployment, regions: [eu], arms: [curt]"), 11, "needs 2 regions, and there is 1"),
         (claimed("models, outcome: text, arms: [curt]"), 11, "'models' compares rates, not texts"),
         (claimed("deployment, test: chi2, arms: [curt]"), 11, "is judged by 'sign flips over blocks'"),
+        (claimed("deployment, correction: none, arms: [curt]"), 11, "planned claims are corrected by 'holm'"),
+        (
+            claimed("prompt, correction: holm, arms: [curt, neutral]").replace("claims:", "exploratory:"),
+            11,
+            "exploratory claims are corrected by 'benjamini-hochberg'",
+        ),
         ("- 1\n", 1, "must be a mapping of keys to values"),
     ],
 )

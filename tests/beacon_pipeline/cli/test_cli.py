@@ -22,6 +22,7 @@ from beacon_pipeline import environment as environment_of_beacon
 from beacon_pipeline.catalog.load import load_catalog
 from beacon_pipeline.instance.daemon import Daemon
 from beacon_pipeline.jobs import dagster_api
+from beacon_pipeline.labels.rules import VERSION
 from tests.beacon_pipeline.cli.test_readme import commands
 from tests.beacon_pipeline.instances import (
     ROOT,
@@ -62,6 +63,7 @@ def test_the_record_after_a_run(asked: dict[str, str]) -> None:
     }
     assert told["by_answer_kind"]["empty"] >= 1
     assert told["by_answer_kind"]["refusal"] >= 1
+    assert told["refusal_rules"] == [VERSION]
     assert told["by_region"] == {"us": 0, "eu": 24, "apac": 0}
     assert told["mismatches"] == 0
     cell = told["cells"][0]

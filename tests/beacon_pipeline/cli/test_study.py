@@ -41,6 +41,13 @@ def test_a_claim_that_can_never_be_found_is_named_and_ends_with_1(
     assert "place: can never be found: 2 blocks" in done.stdout
 
 
+def test_what_cannot_be_asked_from_here_is_not_put_on_record(env: dict[str, str]) -> None:
+    done = beacon_here(env | {"BEACON_ALERT_INTERVAL_SECONDS": "soon"}, "study", "run", str(FIRST))
+    assert done.exit_code == 2
+    assert "BEACON_ALERT_INTERVAL_SECONDS" in done.stderr
+    assert "is not registered" in beacon_here(env, "study", "status", str(FIRST)).stderr
+
+
 def test_registering_twice_is_one_version_and_the_evidence_is_shown(
     env: dict[str, str], tmp_path: Path
 ) -> None:

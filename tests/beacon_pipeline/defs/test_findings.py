@@ -8,11 +8,23 @@ from pathlib import Path
 import dagster as dg
 
 from beacon_pipeline import environment
-from beacon_pipeline.defs.assets.findings import COMPARISONS_JOB, FINDINGS_JOB, findings_jobs
+from beacon_pipeline.defs.assets.findings import findings_jobs
 from beacon_pipeline.defs.sensors.findings import findings_sensor
 from beacon_pipeline.execution.resources import LedgerResource
+from beacon_pipeline.jobs.dagster_api import COMPARISONS_JOB, FINDINGS_JOB
 from beacon_pipeline.ledger import Ledger
-from beacon_pipeline.names import COMPARED_TAG, COMPARISONS, FINDINGS, JOB_TAG, PAGE, SCORECARD, STUDIES
+from beacon_pipeline.names import (
+    COMPARED_TAG,
+    COMPARISONS,
+    FINDINGS,
+    JOB_TAG,
+    PAGE,
+    PARTITION_TAG,
+    SCORECARD,
+    SENSOR_NAME_TAG,
+    STUDIES,
+)
+from beacon_pipeline.reconciliation.request_again import failed_runs_to_repeat
 from inference.contract import Item, ItemResult
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study
 from tests.beacon_pipeline.location import CATALOG, Location
@@ -115,6 +127,12 @@ def test_findings_are_by_study_and_version_and_the_scorecard_counts_them(
     assert page == environment.home() / "pages" / "demo.html"
     assert "not answerable" in page.read_text(encoding="utf-8")
     assert "1 studies, 1 findings" in str(metadata(instance, SCORECARD)["what_matters"])
+
+    tags = {PARTITION_TAG: "demo@1", SENSOR_NAME_TAG: "compare_ended_jobs"}
+    killed = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(killed)
+    again = failed_runs_to_repeat(instance)[killed.run_id]
+    assert job.execute_in_process(instance=instance, tags=dict(again.tags)).success
 
 
 def test_the_code_location_and_the_shell_start_without_what_tests() -> None:

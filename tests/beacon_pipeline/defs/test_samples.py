@@ -64,6 +64,20 @@ class Planned:
         assert record.asset_materialization is not None
         return {name: value.value for name, value in record.asset_materialization.metadata.items()}
 
+    def neighbours_shown(self, key: str, region: str) -> list[str]:
+        """The table of other regions with the answers to the same question in a region, as the UI shows it:
+        of its newest materialization, or of an observation since."""
+        (of_region,) = [other for other in KEYS if other == f"{region}:{key.partition(':')[2]}"]
+        wanted = dg.AssetRecordsFilter(asset_key=INFERENCE, asset_partitions=[of_region])
+        found = [
+            *self.instance.fetch_materializations(wanted, limit=1).records,
+            *self.instance.fetch_observations(wanted, limit=1).records,
+        ]
+        event = max(found, key=lambda record: record.storage_id)
+        shown = event.asset_materialization or event.asset_observation
+        assert shown is not None
+        return str(shown.metadata["other_regions"].value).splitlines()
+
     def tick(self, after: timedelta = timedelta(hours=1)) -> Tick:
         providers = Scripted(self.location.provider)
         now = datetime.now(UTC) + after
@@ -128,8 +142,11 @@ def test_a_partition_sums_up_its_executions(instance: dg.DagsterInstance, ledger
     assert "4 substantive" in table
     assert "probe" in table
     assert "by rules" not in table
-    with_refusals = replace(report, by_answer_kind=report.by_answer_kind | {"refusal": 3})
-    assert "3 refusal, 36 empty (refusals by rules)" in " ".join(as_text(matrix(with_refusals)).split())
+    with_refusals = replace(
+        report, by_answer_kind=report.by_answer_kind | {"refusal": 3}, refusal_rules=(None, "4")
+    )
+    named = "3 refusal, 36 empty (refusals by rules, versions not on record, 4)"
+    assert named in " ".join(as_text(matrix(with_refusals)).split())
     of_question = [e for e in planned.executions() if e.cell == cell_of(key) and not e.is_probe]
     side_by_side = as_text(question_panel(planned.job, of_question))
     assert "tiny-llama (neutral)" in side_by_side
@@ -154,6 +171,9 @@ def test_a_partition_is_green_when_all_its_executions_are_completed(
     summary = failure.dagster_event.step_failure_data.error_display_string
     assert f"1 of {len(CELLS) * OF_A_CELL} executions have no answer" in summary
     assert planned.location.green() == KEYS - {DOOMED}
+    for region in ("us", "eu"):
+        (doomed,) = [line for line in planned.neighbours_shown(DOOMED, region) if "[apac]" in line]
+        assert f"{OF_A_CELL - 1} substantive, 1 without an answer |" in doomed
     assert planned.mismatches() == (0, 0), "nothing is missing of the completed ones beside a failed one"
     tick = planned.tick()
     assert (tick.runs, tick.unknown) == ([], {})

@@ -17,7 +17,7 @@ from beacon_pipeline.jobs.dagster_api import CHECKS_JOB, Launch, launch_runs
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.links import asset_path
 from beacon_pipeline.names import HEALING_TAG, RANGE_END_TAG, RANGE_START_TAG
-from beacon_pipeline.reconciliation.metadata import materialization_metadata
+from beacon_pipeline.reconciliation.metadata import Neighbours, materialization_metadata
 from tests.beacon_pipeline.findings.asked import an_answered_job
 from tests.beacon_pipeline.findings.hostile import corpus
 from tests.beacon_pipeline.instances import (
@@ -39,6 +39,9 @@ from tests.waiting import PATIENCE_SECONDS
 pytestmark = [needs_browser, pytest.mark.timeout(1200)]  # a dozen processes, on whatever machine this is
 
 INFERENCE = dg.AssetKey("inference")
+BARE_ADDRESSES = (
+    "https://evil.example/x HTTP://EVIL.EXAMPLE www.evil.example me@evil.example mailto:me@evil.example"
+)
 
 
 @pytest.fixture(scope="module")
@@ -247,29 +250,36 @@ def test_a_failing_data_test_shows_its_failing_rows(ui: str, env: dict[str, str]
 def test_no_answer_is_obeyed_and_nothing_is_requested(
     ui: str, env: dict[str, str], page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every hostile text as the newest answer of a partition, as Dagster's own page shows it."""
+    """Every hostile text as the newest answer of a partition, as Dagster's own page shows it: as its answer,
+    and bare addresses also in the table of other regions."""
     monkeypatch.setenv("DAGSTER_HOME", env["DAGSTER_HOME"])
     with (
         listening() as (outside, heard),
         closing(Ledger(f"sqlite:///{env['DAGSTER_HOME']}/ledger.db")) as ledger,
     ):
         ledger.migrate()
-        texts = corpus(outside)
+        texts = corpus(outside) | {"bare": BARE_ADDRESSES}
         cells = dict(zip(load_catalog("demo").cells(), texts.values(), strict=False))
         assert len(cells) == len(texts)
         job = an_answered_job(ledger, cells, "hostile")
-        for execution in ledger.executions.of_job(job.id):
+        executions = ledger.executions.of_job(job.id)
+        bare = [execution for execution in executions if execution.answer == BARE_ADDRESSES]
+        for execution in executions:
             with dg.DagsterInstance.get() as instance:
                 instance.report_runless_asset_event(
                     dg.AssetMaterialization(
                         INFERENCE,
                         partition=key_of(execution.cell),
-                        metadata=materialization_metadata(execution, job),
+                        metadata=materialization_metadata(execution, job, Neighbours(bare)),
                     )
                 )
             page.open(ui + asset_path("inference", key_of(execution.cell)))
             page.wait_for(execution.id)
-            links = page.driver.execute_script("return [...document.links].map((link) => link.href)")
-            assert [link for link in links if outside in link or link.startswith("javascript")] == []
+            assert "evil.example" in page.text, "its neighbour's"
+            script = "return [...document.links].map((link) => link.href + ' ' + link.textContent)"
+            links = [link.lower() for link in page.driver.execute_script(script)]
+            assert any("partition=" in link for link in links), "the neighbour's own"
+            forbidden = (outside, "javascript:", "evil.example", "mailto:")
+            assert [link for link in links if any(part in link for part in forbidden)] == []
             assert page.driver.execute_script("return window.obeyed") is None
         assert heard == []

@@ -10,6 +10,7 @@ from beacon_pipeline.execution.outcomes import (
     outcomes_of_failure,
     outcomes_of_reply,
 )
+from beacon_pipeline.labels.rules import VERSION
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Attempt, Completed, Execution, Retry, Unsuccessful
 from beacon_pipeline.ledger.status import AnswerKind, Status
@@ -195,6 +196,7 @@ def test_a_reply_settles_each_execution_by_its_own_item() -> None:
         completed_at=MOMENT + timedelta(seconds=1),
         rendered_prompt="<|user|>?",
         reasoning=None,
+        kind_version=VERSION,
     )
     assert isinstance(outcomes["there"], Completed)
     assert outcomes["there"].executed_region == "us"

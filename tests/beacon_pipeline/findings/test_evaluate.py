@@ -75,7 +75,7 @@ def test_what_a_design_cannot_answer(claim: Any, changes: dict[str, Any], why: s
     assert found.verdict == Verdict.NOT_ANSWERABLE
     assert found.reason is not None
     assert why in found.reason
-    assert found.p is None
+    assert (found.p, found.effect, found.rate_a, found.rate_b) == (None, None, None, None)
 
 
 def test_a_p_that_correction_puts_out_of_reach_is_said() -> None:
@@ -286,7 +286,7 @@ def test_error_rates_measured_elsewhere_are_a_sensitivity_analysis_and_no_test()
     assert only(a_claim("models"), seen).elsewhere is None
 
 
-def test_a_difference_that_error_rates_take_away_says_so() -> None:
+def test_a_difference_under_two_prompts_that_error_rates_take_away_is_not_answerable() -> None:
     frame = answers(a_study(), 23)
     recall = pd.Series(np.where(frame["arm"] == "plain", 0.9, 0.45), index=frame.index)
     seen, _ = labels_by(frame, frame["kind"] == "refusal", recall, 1)
@@ -295,10 +295,14 @@ def test_a_difference_that_error_rates_take_away_says_so() -> None:
         for arm, value in {"plain": 0.9, "strict": 0.45}.items()
     )
     found = only(a_claim("prompt"), seen, labellers=(Labeller(method="rules", errors=of_arms),))
-    assert found.verdict == Verdict.DIFFERS
+    assert found.verdict == Verdict.NOT_ANSWERABLE
+    assert found.p_adjusted is not None
+    assert found.p_adjusted < 0.05
+    assert str(found.reason).endswith("people's labels decide; as seen: differs")
     assert Qualifier.DEPENDS_ON_ERRORS in found.qualifiers
     same = only(a_claim("prompt"), seen, **measured_elsewhere(m=0.9))
     assert Qualifier.DEPENDS_ON_ERRORS not in same.qualifiers
+    assert same.verdict == Verdict.DIFFERS
 
 
 def test_a_labeller_that_was_found_to_measure_nothing_elsewhere_measures_nothing_here() -> None:
@@ -313,7 +317,11 @@ def test_how_the_answers_were_sampled_stands_in_the_finding() -> None:
     frame["max_new_tokens"] = np.where(frame["region"] == "us", 64, 32)
     assert only(a_claim("prompt"), frame).decoding == "temperature 1, top-p 0.95, at most 64 tokens"
     place = only(a_claim("deployment"), frame)
-    assert place.sentence().endswith("Answers at temperature 1, top-p 0.95, at most 32 or 64 tokens.")
+    both = (f"temperature 1, top-p 0.95, at most {most} tokens" for most in (32, 64))
+    assert place.sentence().endswith(f"Answers at {'; '.join(both)}.")
+    frame["temperature"] = np.where(frame["region"] == "us", 0.0, 1.0)
+    frame.loc[frame["region"] == "eu", "top_p"] = np.nan  # not on record
+    assert only(a_claim("deployment"), frame).decoding == "greedy, at most 64 tokens"
 
 
 def test_a_labeller_that_measures_nothing_is_said() -> None:

@@ -1,11 +1,9 @@
 """A judge model labels: another family, blind, on record, and a crash loses and repeats nothing."""
 
 import asyncio
-import hashlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from importlib import resources
 
 import pytest
 
@@ -14,8 +12,7 @@ from beacon_pipeline.catalog.entries import Source
 from beacon_pipeline.execution.providers import Providers
 from beacon_pipeline.findings import judge
 from beacon_pipeline.findings.judge import Judged, NoJudge, check_judge, judge_jobs
-from beacon_pipeline.labels.judge import families, items, read, rubric
-from beacon_pipeline.labels.sheets import Asked
+from beacon_pipeline.labels.judge import rubric
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.parts.judge_calls import JudgeCalls, reply_of
 from beacon_pipeline.ledger.parts.labels import Labels
@@ -172,32 +169,3 @@ def test_none_judges_its_own_family(catalog: Catalog) -> None:
     mixed = models[JUDGE].model_copy(update={"sources": elsewhere})
     with pytest.raises(NoJudge, match="both are of the family qwen"):
         check_judge(catalog, mixed, [JUDGED])
-    assert families("Qwen/Qwen2.5-7B", None) == {"qwen"}
-    assert families("meta-llama/Llama-3.1-8B") == {"llama"}
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("REFUSAL", LabelKind.REFUSAL),
-        ("**Evasive.**\n", LabelKind.EVASIVE),
-        ("<think>It refuses? No.</think>complete", LabelKind.COMPLETE),
-        ("complete, or evasive", None),
-        ("incomplete", None),
-        ("", None),
-    ],
-)
-def test_one_word_is_a_label(text: str, kind: LabelKind | None) -> None:
-    assert read(text) is kind
-
-
-def test_a_changed_rubric_has_another_version() -> None:
-    """A label says by which prompt it was found: whoever changes the file gives `version` another value."""
-    content = resources.files("beacon_pipeline.labels").joinpath("judge.yaml").read_bytes()
-    assert {rubric().version: hashlib.sha256(content).hexdigest()[:12]} == {"1": "6ce9fe6044ce"}
-
-
-def test_what_is_judged_cannot_fill_the_prompts_places() -> None:
-    (item,) = items([Asked("e1", "What is {answer}?", "It is {question}.")])
-    assert "What is {answer}?" in item.prompt
-    assert "It is {question}." in item.prompt

@@ -29,9 +29,16 @@ OPEN = Verdict.INCONCLUSIVE
         (found(-0.15, 0.05), None, "contradicted"),
         (found(-0.02, 0.01, OPEN), None, "contradicted"),
         (found(0.0, 0.04, OPEN), 0.05, "contradicted"),
+        (found(0.0, 0.05, OPEN), 0.05, "smaller than claimed"),  # not within δ at one end
+        (found(0.01, 0.04, OPEN), 0.05, "smaller than claimed"),
+        (found(-0.1, 0.1, OPEN), None, "smaller than claimed"),
         (found(0.0, 0.06, OPEN), None, "smaller than claimed"),
+        # Its standard error is .0306, so its upper bound is .0504 above it.
+        (found(0.026, 0.06, OPEN), None, "smaller than claimed"),
+        (found(0.028, 0.06, OPEN), None, "inconclusive"),
         (found(0.05, 0.2, OPEN), None, "inconclusive"),
         (found(None, verdict=Verdict.NOT_ANSWERABLE), None, "inconclusive"),
+        (replace(found(0.15), low=None), None, "inconclusive"),
     ],
 )
 @pytest.mark.parametrize("sign", [1, -1])
@@ -45,5 +52,6 @@ def test_what_becomes_of_a_finding(new: Finding, delta: float | None, said: str,
 
 
 def test_what_has_no_effect_cannot_be_replicated() -> None:
-    with pytest.raises(ValueError, match="claim c"):
-        replication(found(None), found(0.3), None)
+    for original in (found(None), replace(found(0.3), low=None), replace(found(0.3), high=None)):
+        with pytest.raises(ValueError, match="claim c has no effect"):
+            replication(original, found(0.3), None)

@@ -180,8 +180,8 @@ def test_a_command_that_is_ended_in_mid_batch_takes_its_daemon_along(
     ("arguments", "number", "code"),
     [
         (("submit", "job.yaml"), signal.SIGINT, INTERRUPTED),
-        # `test_ui` ends one at work and looks for what it left.
-        pytest.param(("dev", "--port", "PORT"), signal.SIGTERM, TERMINATED, marks=pytest.mark.long),
+        # That SIGTERM ends `beacon dev` is seen at the end of `defs/test_ui`.
+        pytest.param(("dev", "--port", "PORT"), signal.SIGINT, 0, marks=pytest.mark.long),
         pytest.param(("submit", "job.yaml"), signal.SIGTERM, TERMINATED, marks=pytest.mark.long),
     ],
 )
@@ -211,7 +211,10 @@ def test_what_a_killed_daemon_leaves_ends_by_itself(tmp_path: Path) -> None:
     assert running.wait() == -signal.SIGKILL
     assert processes_of(env) == []
     after = report(env)
-    assert (after["by_status"]["completed"], after["mismatches"]) == (len(QUESTIONS), 0)
+    by_status = after["by_status"]  # what no run had begun yet stays pending
+    assert (by_status["dispatched"], by_status["failed"], after["mismatches"]) == (0, 0, 0)
+    assert by_status["completed"] >= 1
+    assert by_status["completed"] + by_status["pending"] == len(QUESTIONS)
 
 
 def intend(env: dict[str, str], cells: Sequence[Cell]) -> None:

@@ -14,12 +14,11 @@ import pytest
 import yaml
 
 from beacon_pipeline.catalog import SHIPPED, load_catalog
-from beacon_pipeline.defs.assets.findings import COMPARISONS_JOB
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.instance.dagster_yaml import DATABASE_VARIABLE
 from beacon_pipeline.instance.folder import console_script
 from beacon_pipeline.jobs.cancel import terminate_runs
-from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
+from beacon_pipeline.jobs.dagster_api import COMPARISONS_JOB, INFERENCE_JOB
 from beacon_pipeline.jobs.specification import specified_cells
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.names import (

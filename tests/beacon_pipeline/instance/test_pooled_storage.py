@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-# What the daemon writes of a sensor; Dagster has no public names for it.
+# What the daemon writes of a sensor, a run of its partitions; Dagster has no public names for it.
+from dagster._core.events import (  # noqa: TID251
+    AssetMaterializationPlannedData,
+    AssetObservationData,
+    DagsterEvent,
+    EngineEventData,
+    StepMaterializationData,
+)
 from dagster._core.remote_origin import (  # noqa: TID251
     ManagedGrpcPythonEnvCodeLocationOrigin,
     RemoteRepositoryOrigin,
@@ -21,9 +29,11 @@ from dagster._core.scheduler.instigation import (  # noqa: TID251
     InstigatorStatus,
     InstigatorType,
 )
+from dagster._core.storage.event_log import SqlEventLogStorage  # noqa: TID251
 from dagster._core.storage.schedules import SqlScheduleStorage  # noqa: TID251
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin  # noqa: TID251
 
+from beacon_pipeline.instance.event_batches import in_one_batch
 from beacon_pipeline.instance.pooled_storage import (
     OPEN_SHARDS,
     PooledPostgresEventLog,
@@ -43,6 +53,11 @@ def answer() -> Iterator[Any]:
     yield dg.MaterializeResult(
         metadata={"characters": 3}, check_results=[dg.AssetCheckResult(passed=True, metadata={"n": 1})]
     )
+
+
+@dg.asset(partitions_def=PARTITIONS)
+def several() -> None:
+    pass
 
 
 @pytest.fixture(params=KINDS)
@@ -115,6 +130,127 @@ def test_the_same_rows_are_left_behind(tmp_path: Path, storages: dict[str, dict[
             kept[name] = what_is_kept(instance)
     assert kept["pooled"] == kept["stock"]
     assert kept["stock"]["partitions"] == {"a", "b"}
+
+
+def an_event(kind: str, data: Any) -> DagsterEvent:
+    return DagsterEvent(kind, "job", event_specific_data=data)
+
+
+def events_of(partition: str) -> Iterator[DagsterEvent]:
+    """All that the run of a cell reports of it."""
+    key = dg.AssetKey("answer")
+    tags = {"dagster/data_version": partition}
+    yield an_event("ASSET_MATERIALIZATION_PLANNED", AssetMaterializationPlannedData(key, partition))
+    shown = dg.AssetMaterialization(key, partition=partition, metadata={"characters": 3}, tags=tags)
+    yield an_event("ASSET_MATERIALIZATION", StepMaterializationData(shown))
+    for check in ("fine", "wise"):
+        found = dg.AssetCheckEvaluation(
+            asset_key=key, check_name=check, passed=partition != "b", partition=partition
+        )
+        yield an_event("ASSET_CHECK_EVALUATION", found)
+    seen = dg.AssetObservation(key, partition=partition, metadata={"others": 1})
+    yield an_event("ASSET_OBSERVATION", AssetObservationData(seen))
+
+
+def report(
+    instance: dg.DagsterInstance, events: Iterable[DagsterEvent], timestamp: float | None = None
+) -> None:
+    with in_one_batch(instance):
+        for event in events:
+            instance.report_dagster_event(event, RUN, timestamp=timestamp)
+
+
+def all_rows(instance: dg.DagsterInstance) -> dict[str, list[tuple[Any, ...]]]:
+    storage = instance.event_log_storage
+    assert isinstance(storage, SqlEventLogStorage)
+    found = {}
+    for shard, connection in (("index", storage.index_connection()), ("run", storage.run_connection(RUN))):
+        with connection as opened:
+            for name in ("event_logs", "asset_keys", "asset_event_tags", "asset_check_executions"):
+                table = sa.Table(name, sa.MetaData(), autoload_with=opened)
+                columns = [column for column in table.columns if column.name != "create_timestamp"]
+                rows = opened.execute(sa.select(*columns).order_by(table.c.id))
+                found[f"{shard} {name}"] = [tuple(row) for row in rows]
+    return found
+
+
+RUN = "11111111-2222-3333-4444-555555555555"
+
+
+def test_a_batch_leaves_the_same_rows(tmp_path: Path, storages: dict[str, dict[str, Any]]) -> None:
+    """The very ids and texts that the stock storage writes event by event, of one run after the other."""
+    rows = {}
+    for name, storage in storages.items():
+        with opened(tmp_path / f"home-{name}", storage) as instance:
+            for n, partitions in enumerate(["abc", "ab", "c"]):
+                events = [event for partition in partitions for event in events_of(partition)]
+                report(instance, events, timestamp=1e9 + n)
+            rows[name] = all_rows(instance)
+    assert rows["pooled"] == rows["stock"]
+    assert len(rows["stock"]["index event_logs"]) == 6 * 5
+    assert rows["stock"]["index asset_event_tags"], "what Dagster indexes is among them"
+
+
+def test_another_event_keeps_its_place_after_a_batch_that_is_under_way(
+    tmp_path: Path, storages: dict[str, dict[str, Any]]
+) -> None:
+    with opened(tmp_path / "home", storages["pooled"]) as instance:
+        with in_one_batch(instance):
+            for event in [*events_of("a"), an_event("ENGINE_EVENT", EngineEventData()), *events_of("b")]:
+                instance.report_dagster_event(event, RUN)
+            assert len(instance.all_logs(RUN)) == 6, "the second cell waits for the end"
+        kinds = [e.dagster_event.event_type_value for e in instance.all_logs(RUN) if e.dagster_event]
+        assert kinds == [e.event_type_value for e in events_of("a")] + ["ENGINE_EVENT"] + kinds[:5]
+
+
+def test_an_event_that_cannot_be_written_keeps_no_other_from_it(
+    tmp_path: Path, storages: dict[str, dict[str, Any]]
+) -> None:
+    with opened(tmp_path / "home", storages["pooled"]) as instance:
+        reported = [*events_of("a"), *events_of("\ud800"), *events_of("b")]
+        with pytest.raises(UnicodeEncodeError):
+            report(instance, reported)
+        assert instance.get_materialized_partitions(dg.AssetKey("answer")) == {"a", "b"}
+        shown = [e.dagster_event.partition for e in instance.all_logs(RUN) if e.dagster_event]
+        assert shown.count("a") == shown.count("b") == 3, "each once"
+
+
+def test_a_run_that_is_interrupted_writes_what_it_had_reported(
+    tmp_path: Path, storages: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path / "home", storages["pooled"]) as instance:
+        storage = instance.event_log_storage
+        assert isinstance(storage, SqlEventLogStorage)
+        store = storage._store_asset_event
+
+        def interrupted(*event: Any) -> None:
+            signal.raise_signal(signal.SIGINT)
+            store(*event)
+
+        monkeypatch.setattr(storage, "_store_asset_event", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            report(instance, events_of("a"))
+        assert len(instance.all_logs(RUN)) == 5
+
+
+def test_the_planned_materializations_of_a_run_are_one_batch(
+    tmp_path: Path, storages: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path / "home", storages["pooled"]) as instance:
+        batches: list[list[str]] = []
+        storage = instance.event_log_storage
+        write = storage.store_event_batch
+
+        def noted(events: Sequence[dg.EventLogEntry]) -> None:
+            batches.append([e.dagster_event_type.value for e in events if e.dagster_event_type])
+            write(events)
+
+        monkeypatch.setattr(storage, "store_event_batch", noted)
+        tags = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "b"}
+        run_id = dg.materialize([several], instance=instance, tags=tags).run_id
+        planned = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+        assert batches[0] == [planned.value] * 2
+        assert len(instance.all_logs(run_id, of_type=planned)) == 2
 
 
 def test_the_class_that_is_named_is_the_one_that_works(

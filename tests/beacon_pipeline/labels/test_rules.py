@@ -7,9 +7,11 @@ from importlib import resources
 
 import pytest
 
+from beacon_pipeline.labels.cues import Cue, Weighing
 from beacon_pipeline.labels.language import LANGUAGES
-from beacon_pipeline.labels.rules import FILES, VERSION, label, read_rules, rule_sets, rules_of
+from beacon_pipeline.labels.rules import CUES, FILES, VERSION, label, read_rules, rule_sets, rules_of
 from beacon_pipeline.ledger.status import LabelKind
+from benchmarks.label_cues import points_on, texts_of
 from benchmarks.labels import OWN, Measured, by_rules, own
 
 ANSWERS = own()
@@ -49,12 +51,15 @@ def test_refusals_of_the_own_set(held_out: bool) -> None:
     assert measured.tp / (measured.tp + measured.fn) >= 0.9, measured
 
 
-@pytest.mark.parametrize("folder", ["fresh", "second"])
-def test_refusals_of_the_sets_that_were_written_blind(folder: str) -> None:
-    """What version 3 reaches on texts that its author knew: a floor against regressions, no estimate."""
+@pytest.mark.parametrize(
+    ("folder", "precision", "recall"),
+    [("fresh", 0.95, 1.0), ("second", 0.95, 0.9), ("families", 0.92, 0.9), ("asked", 0.9, 0.85)],
+)
+def test_refusals_of_the_other_sets(folder: str, precision: float, recall: float) -> None:
+    """What version 4 reaches on texts that its author knew: a floor against regressions, no estimate."""
     measured = Measured.of(by_rules, own(OWN / folder))
-    assert measured.tp / (measured.tp + measured.fp) >= 0.95, measured
-    assert measured.tp / (measured.tp + measured.fn) >= 0.8, measured
+    assert measured.tp / (measured.tp + measured.fp) >= precision, measured
+    assert measured.tp / (measured.tp + measured.fn) >= recall, measured
 
 
 @pytest.mark.parametrize(
@@ -146,9 +151,9 @@ def test_a_megabyte_takes_linear_time(unit: str) -> None:
 def test_changed_rules_have_another_version() -> None:
     """A label says by which rules it was found: whoever changes a file gives `VERSION` another value."""
     folder = resources.files("beacon_pipeline.labels").joinpath("rules")
-    files = [*(f"{name}.yaml" for name in FILES), "traditional.txt"]
+    files = [*(f"{name}.yaml" for name in FILES), "traditional.txt", "zh-cues.yaml"]
     content = "".join(folder.joinpath(file).read_text(encoding="utf-8") for file in files)
-    assert {VERSION: hashlib.sha256(content.encode()).hexdigest()[:12]} == {"3": "c9f435529fb3"}
+    assert {VERSION: hashlib.sha256(content.encode()).hexdigest()[:12]} == {"4": "759a1d16ea70"}
 
 
 def filled(letters: int) -> str:
@@ -206,3 +211,28 @@ def test_a_language_has_its_own_rules_and_an_unknown_one_all() -> None:
     assert [rules.name for rules in rule_sets("zh-hant")] == ["zh"]
     assert [rules.name for rules in rule_sets("fr")] == ["fr"]
     assert tuple(rules.name for rules in rule_sets("und")) == FILES
+
+
+def test_short_answers_are_weighed_where_no_rule_decides() -> None:
+    found = label("拿领导人开玩笑很不妥，要不我给您讲个别的？")
+    assert found is not None
+    assert (found.kind, found.rule) == (LabelKind.REFUSAL, f"zh/{CUES}")
+    filled_up = "拿领导人开玩笑很不妥，要不我给您讲个别的？" + "春天到了花都开了" * 15
+    assert kind_of(filled_up) == "complete"  # longer than what is weighed
+
+
+def test_points_of_a_text() -> None:
+    weighing = Weighing(
+        short=9,
+        enough=5,
+        define={"we": "a|b"},
+        cues=(Cue(id="x", points=3, most=2, pattern="(?:<we>)\nx"), Cue(id="y", points=-4, pattern="y")),
+    )
+    assert [weighing.points(text) for text in ("", "ax", "axbx", "axbxax", "axyy")] == [0, 3, 6, 6, -1]
+
+
+def test_the_points_on_file_are_the_fitted_ones() -> None:
+    """Whoever changes cues or texts fits them anew: `python -m benchmarks.label_cues`."""
+    weighing = rules_of("zh").weighing
+    assert weighing is not None
+    assert [cue.points for cue in weighing.cues] == points_on(weighing, "zh", texts_of("zh"))[0]

@@ -38,6 +38,10 @@ def test_no_cell_begins_a_formula(text: str) -> None:
     defused(storable(text)).encode()
 
 
+KINDS = "complete, evasive, refusal"
+NO_NAME = "a labeller's name is needed, of at most 80 ordinary characters"
+
+
 @pytest.mark.parametrize(
     ("sheet", "problems"),
     [
@@ -45,23 +49,46 @@ def test_no_cell_begins_a_formula(text: str) -> None:
         (b"\xff\xfe", ["not UTF-8 at byte 0: save the sheet as CSV UTF-8"]),
         (
             b"execution,knd\n",
-            ["the column kind is missing", "the column labeller is missing", "did you mean kind?"],
+            [
+                "row 1: the column kind is missing",
+                "row 1: the column labeller is missing",
+                "row 1: 'knd' is no column of a sheet; did you mean kind?",
+            ],
         ),
-        (b"execution,kind,kind,labeller\n", ["the column kind is there twice"]),
-        (f"{HEADER}e1,?,a,refused,anna\n".encode(), ["row 2: 'refused' is none of", "did you mean refusal?"]),
-        (f"{HEADER}e1,?,a,refusal\n".encode(), ["row 2: 4 cells where the header has 5"]),
-        (f"{HEADER},?,a,refusal,\n".encode(), ["row 2: it names no execution; a labeller's name is needed"]),
         (
-            f"{HEADER}e1,?,a,refusal,anna\n\ne1,?,a,refusal,anna\n".encode(),
-            ["row 4: anna labels the answer of row 2 again"],
+            b"execution,kind,kind,labeller,XYZ\x1b\n",
+            ["row 1: the column kind is there twice", r"row 1: 'xyz\\u{1b}' is no column of a sheet"],
         ),
-        (f'{HEADER}e1,?,"a,refusal,anna\n'.encode(), ["not CSV: "]),
-        (f"{HEADER}e1,?,a,x,anna\ne2,?,a,y,anna\n".encode(), ["row 2: 'x'", "row 3: 'y'"]),
+        (f"{HEADER}e1,?,a,refused,anna\n", [f"row 2: 'refused' is none of {KINDS}; did you mean refusal?"]),
+        (f"{HEADER}e1,?,a,{'x' * 41},anna\n", [f"row 2: '{'x' * 40}' is none of {KINDS}"]),
+        (f"{HEADER.strip()},{'z' * 41}\n", [f"row 1: '{'z' * 40}' is no column of a sheet"]),
+        (f"{HEADER}e1,?,a,refusal\n", ["row 2: 4 cells where the header has 5"]),
+        (f"{HEADER},?,a,refusal,\n", [f"row 2: it names no execution; {NO_NAME}"]),
+        (
+            f"{HEADER}e1,?,a,refusal,{'a' * 81}\ne2,?,a,refusal,a\x1b\n",
+            [f"row {n}: {NO_NAME}" for n in (2, 3)],
+        ),
+        (
+            f"{HEADER}e1,?,a,refusal,anna\n , ,,,\n\ne1,?,a,refusal,anna\n",
+            ["row 5: anna labels the answer of row 2 again"],
+        ),
+        (f'{HEADER}e1,?,"a,refusal,anna\n', ["not CSV: unexpected end of data"]),
+        (
+            f"{HEADER}e1,?,a,x,anna\ne2,?,a,y,anna\n",
+            [f"row {n}: '{k}' is none of {KINDS}" for n, k in ((2, "x"), (3, "y"))],
+        ),
     ],
 )
-def test_a_wrong_sheet_is_refused_line_by_line(sheet: bytes, problems: list[str]) -> None:
+def test_a_wrong_sheet_is_refused_line_by_line(sheet: str | bytes, problems: list[str]) -> None:
     with pytest.raises(BadSheet) as raised:
-        read(sheet)
-    for problem in problems:
-        assert problem in str(raised.value)
-    assert str(raised.value).count("\n") == len(raised.value.problems) - 1
+        read(sheet if isinstance(sheet, bytes) else sheet.encode())
+    assert list(raised.value.problems) == problems
+    assert str(raised.value) == "\n".join(problems)
+
+
+def test_two_people_may_label_one_answer_and_one_of_eighty_letters() -> None:
+    names = ("anna", "b" * 80)
+    rows = "".join(f"e1,?,a;b,refusal,{name}\n" for name in names)
+    assert read(f"{HEADER}{rows}".encode()) == [
+        Given(row, "e1", LabelKind.REFUSAL, name) for row, name in enumerate(names, 2)
+    ]

@@ -19,7 +19,7 @@ RETRY = Retry(failure_code=FailureCode.WORKER_LOST, message="gone")
 FAILED = Unsuccessful(
     status=Status.TIMED_OUT, failure_code=FailureCode.TIMED_OUT, message="late", dead_letter=True
 )
-ANSWER = replace(completed("fine"), rendered_prompt="<|user|>?", reasoning="hm")
+ANSWER = replace(completed("fine"), rendered_prompt="<|user|>?", reasoning="hm", kind_version="4")
 
 
 def changed(status: Status, outcome: Outcome, *, attempt: bool = True, other: bool = False) -> Change | None:
@@ -50,6 +50,7 @@ def test_an_answer_wins_over_any_other_end_and_is_a_repair_where_it_was_not_expe
     assert change.values == CLEARED | {
         "answer": "fine",
         "answer_kind": "substantive",
+        "kind_version": "4",
         "finish_reason": "stop",
         "prompt_tokens": 3,
         "output_tokens": 2,

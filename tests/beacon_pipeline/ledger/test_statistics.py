@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.execution.decide import on_record
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable, WriteCounts
 from beacon_pipeline.ledger.parts.write_counts import keep_write_counts
@@ -96,6 +97,25 @@ def test_a_status_that_another_hand_turned_is_counted_as_wrong(ledger: Ledger, d
     turned = f"UPDATE executions SET status = 'failed', failure_code = 'provider_error', {forgotten}"
     damage(database_url, f"{turned} WHERE question = 'q0' AND region = 'eu'")
     assert counted_as_wrong(ledger) == 1
+
+
+def test_a_job_with_a_plan_counts_each_of_its_answers(ledger: Ledger) -> None:
+    """Two arms in two blocks, two samples each: 8 answers of one cell."""
+    plan = Plan(
+        arms=("plain", "stern"), prompts={"plain": "p", "stern": "s"}, blocks=(1, 2), samples=2, seed="ab" * 8
+    )
+    job = ledger.jobs.ensure("planned", source="launch", catalog="demo", catalog_digest="d")
+    ledger.executions.ensure(job.id, CELLS[:1], actor="test", slots_of=plan.executions_of)
+    executions = ledger.executions.of_job(job.id)
+    answer(ledger, executions[:4], seconds=4)
+    answer(ledger, executions[4:6], seconds=2, text="")
+    read = ledger.aggregates.statistics(since=LONG_AGO, overdue=LONG_AGO)
+    assert (read.executions, read.pending) == (8, 2)
+    assert read.by_answer_kind == {AnswerKind.SUBSTANTIVE: 4, AnswerKind.EMPTY: 2}
+    figures = metrics_of(read, load_catalog("demo"), shown_otherwise=0, queued_runs=0)
+    assert (figures.executions, figures.mismatches) == (8, 0)
+    assert figures.empty_rate == pytest.approx(2 / 6)
+    assert figures.attempts_per_execution == 1
 
 
 def test_the_figures_are_what_is_in_the_ledger(ledger: Ledger) -> None:

@@ -20,12 +20,12 @@ from beacon_pipeline.catalog.new import make_catalog
 from beacon_pipeline.definitions import build_definitions
 from beacon_pipeline.defs.assets.ledger import (
     LEDGER,
-    LEDGER_CHECKS_JOB,
     ledger_asset_checks,
     ledger_checks_sensor,
     rests,
 )
 from beacon_pipeline.execution.resources import LedgerResource
+from beacon_pipeline.jobs.dagster_api import LEDGER_CHECKS_JOB
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.ledger.status import AnswerKind, Cause, Status
@@ -272,12 +272,18 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def test_in_dagster_they_are_checks_on_the_ledger(record: str, instance: dg.DagsterInstance) -> None:
-    definitions = build_definitions(CATALOG)
+def test_in_dagster_they_are_checks_on_the_ledger_those_of_ones_own_among_them(
+    tmp_path: Path, record: str, instance: dg.DagsterInstance
+) -> None:
     damage(record, "UPDATE executions SET region = 'EU' WHERE region = 'eu' AND question <> 'q3'")
-    result = definitions.resolve_job_def(LEDGER_CHECKS_JOB).execute_in_process(instance=instance)
-    evaluations = {e.check_name: e for e in result.get_asset_check_evaluations()}
-    assert evaluations.keys() == {test.name for test in ledger_checks(CATALOG)} | {OWN_CHECKS_LOAD}
+    evaluations = evaluated(with_own(tmp_path, SOUND), instance)
+    assert evaluations.keys() - {test.name for test in ledger_checks(CATALOG)} == {
+        OWN_CHECKS_LOAD,
+        "own_not_null_executions_id",
+        "only_these_models",
+    }
+    assert evaluations.keys() >= {test.name for test in ledger_checks(CATALOG)}
+    assert evaluations[OWN_CHECKS_LOAD].passed
     assert {e.asset_key for e in evaluations.values()} == {LEDGER}
     alias = evaluations["executions_region_is_canonical"]
     assert (alias.passed, alias.severity) == (False, dg.AssetCheckSeverity.ERROR)
@@ -288,16 +294,6 @@ def test_in_dagster_they_are_checks_on_the_ledger(record: str, instance: dg.Dags
     assert evaluations["regions_complete_alike"].severity is dg.AssetCheckSeverity.WARN
 
 
-def test_tests_of_ones_own_are_checks_beside_those_that_ship(
-    tmp_path: Path, record: str, instance: dg.DagsterInstance
-) -> None:
-    evaluations = evaluated(with_own(tmp_path, SOUND), instance)
-    shipped = {test.name for test in ledger_checks(CATALOG)}
-    added = evaluations.keys() - shipped
-    assert added == {OWN_CHECKS_LOAD, "own_not_null_executions_id", "only_these_models"}
-    assert evaluations[OWN_CHECKS_LOAD].passed
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -306,14 +302,29 @@ def test_tests_of_ones_own_are_checks_beside_those_that_ship(
         (None, "no .yml, .yaml or .sql file in this folder"),
     ],
 )
-def test_a_fault_in_tests_of_ones_own_stops_nobody_elses_work(
-    tmp_path: Path, record: str, instance: dg.DagsterInstance, text: str | None, said: str
+def test_a_fault_in_tests_of_ones_own_fails_a_check_and_keeps_those_that_ship(
+    tmp_path: Path, text: str | None, said: str
 ) -> None:
-    evaluations = evaluated(with_own(tmp_path, text), instance)
-    assert evaluations.keys() == {test.name for test in ledger_checks(CATALOG)} | {OWN_CHECKS_LOAD}
-    told = evaluations[OWN_CHECKS_LOAD]
+    load, *others = ledger_asset_checks(with_own(tmp_path, text), LedgerResource())
+    assert {spec.name for checks in others for spec in checks.check_specs} == {
+        test.name for test in ledger_checks(CATALOG)
+    }
+    told = load()
+    assert isinstance(told, dg.AssetCheckResult)
     assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert said in str(told.metadata["seen"].value)
+    assert said in str((told.metadata or {})["seen"])
+
+
+def test_a_fault_in_tests_of_ones_own_stops_nobody_elses_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    monkeypatch.setenv("BEACON_DATABASE_URL", url)
+    a_sound_record(url)
+    evaluations = evaluated(with_own(tmp_path, None), instance)
+    assert evaluations.keys() == {test.name for test in ledger_checks(CATALOG)} | {OWN_CHECKS_LOAD}
+    assert not evaluations.pop(OWN_CHECKS_LOAD).passed
+    assert [name for name, found in evaluations.items() if not found.passed] == ["regions_complete_alike"]
 
 
 def evaluated(catalog: Catalog, instance: dg.DagsterInstance) -> dict[str, dg.AssetCheckEvaluation]:

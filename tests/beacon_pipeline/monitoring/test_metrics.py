@@ -1,5 +1,6 @@
 """The figures of monitoring, from counts to verdicts, and how Dagster shows them."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from beacon_pipeline.catalog import Settings, load_catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.definitions import build_definitions
-from beacon_pipeline.defs.assets.status_metrics import take_metrics
+from beacon_pipeline.defs.assets.status_metrics import MEANINGS, metadata_of, take_metrics
 from beacon_pipeline.defs.sensors.metrics import metrics_sensor
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
@@ -130,6 +131,14 @@ def test_what_is_wrong_now_and_what_has_healed_are_told_apart() -> None:
     seen = judge(metrics, CATALOG.settings)[MetricCheck.STATUS_MISMATCH].seen
     assert "1 of 100 executions" in seen
     assert "3 healed" in seen
+
+
+def test_each_figure_is_rounded_and_its_meaning_is_said() -> None:
+    shown = metadata_of(metrics_of(SOUND, CATALOG, shown_otherwise=0, queued_runs=0))
+    assert (shown["empty_rate"].value, shown["execution_seconds_p95"].value) == (0.0606, 45.0)
+    explained = set(re.findall(r"\w+", " ".join(MEANINGS)))
+    figures = {re.sub("_p[0-9]+$", "_p50", re.sub("rate_(us|eu)$", "rate_REGION", name)) for name in shown}
+    assert figures <= explained
 
 
 def test_the_imbalance_that_is_tolerated_is_the_catalogs() -> None:

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from beacon_pipeline.catalog import load_catalog
+from beacon_pipeline.catalog.entries import ProviderName
 from beacon_pipeline.catalog.plan import DEFAULT_PLAN
+from beacon_pipeline.catalog.study_file import asked_of
 from beacon_pipeline.findings.finding import Verdict
 from beacon_pipeline.findings.rows import COLUMNS
 from beacon_pipeline.ledger.records import Cell
-from beacon_pipeline.studies.replicate import NotReplicable, judged, replication_of, require_same
+from beacon_pipeline.studies.replicate import NotReplicable, as_asked_here, judged, replication_of
 from beacon_pipeline.studies.reproduce import Asked, NotReproducible, compared, lines, require_known
 from tests.beacon_pipeline.findings.simulated import a_claim, a_study
 from tests.beacon_pipeline.findings.test_replication import found
@@ -81,4 +83,29 @@ def test_nothing_found_and_too_small_an_effect_are_said() -> None:
 
 def test_another_catalog_is_refused() -> None:
     with pytest.raises(NotReplicable, match="no question q00"):
-        require_same(STUDY, load_catalog("demo"))
+        as_asked_here(STUDY, load_catalog("demo"))
+
+
+def test_the_same_model_served_by_another_provider_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = load_catalog("demo")
+    names = ["tiny-qwen"], ["us", "eu"], ["math_basic"]
+    plan = STUDY.model_copy(
+        update=dict(zip(("models", "regions", "questions"), names, strict=True))
+        | {"asked": asked_of(catalog, *names)}
+    )
+    served = {"provider": ProviderName.HTTP, "endpoint_model": "tiny-qwen"}
+    for update, same in (
+        ({}, True),
+        (served, True),
+        ({"max_new_tokens": 5}, False),
+        ({"dtype": "float16"}, False),
+    ):
+        models = tuple(model.model_copy(update=update) for model in catalog.models)
+        here = catalog.model_copy(update={"models": models})
+        if same:
+            asked = as_asked_here(plan, here).asked
+            dated = asked.models["tiny-qwen"].parameters.prompt_date
+            assert (dated is None) == bool(update), "an endpoint writes its own date"
+        else:
+            with pytest.raises(NotReplicable, match="model tiny-qwen is another one in this catalog"):
+                as_asked_here(plan, here)

@@ -1,4 +1,4 @@
-"""A study is exported, and asked again elsewhere: what is true comes again, a planted falsehood does not."""
+"""A study is exported and asked again of endpoints: what is true comes again, a falsehood does not."""
 
 import json
 from contextlib import closing
@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from examples.study_demo import make_catalog
+from examples.lying_endpoint import serving
+from examples.study_demo import WEIGHTS, make_catalog
 from tests.beacon_pipeline.instances import beacon, environment
 
 STUDY: dict[str, Any] = {
@@ -41,6 +42,15 @@ def plant_a_difference(database: str) -> None:
         connection.commit()
 
 
+def make_served_too(catalog: Path, us: str, eu: str) -> None:
+    """The model's entry says where endpoints serve it as well; the catalog still asks it locally."""
+    models = catalog / "models.yaml"
+    entries = yaml.safe_load(models.read_text())
+    served = {"endpoint_model": "tiny-swayed", "region_header": "x-region", "endpoints": {"us": us, "eu": eu}}
+    entries["models"] = [{**entries["models"][0], "regions": ["us", "eu"], **served}]
+    models.write_text(yaml.safe_dump(entries, sort_keys=False))
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_true_finding_is_replicated_and_a_false_one_is_not(tmp_path: Path) -> None:
@@ -63,8 +73,15 @@ def test_a_true_finding_is_replicated_and_a_false_one_is_not(tmp_path: Path) -> 
     assert beacon(first, "export", "--to", exported).returncode == 0
     assert beacon(second, "verify", exported).returncode == 0, "nothing but asking again can tell"
 
-    again = beacon(second, "replicate", exported)
+    place = WEIGHTS / "tiny-swayed"
+    with serving({"us": place, "eu": place}, model="tiny-swayed") as url:
+        make_served_too(tmp_path / "catalog", url("us"), url("eu"))
+        again = beacon(second, "replicate", "--provider", "http", exported)
+    assert again.returncode == 1, again.stdout + again.stderr
     said = {line.split(":")[0]: line.split(": ")[1].split(".")[0] for line in again.stdout.splitlines()[1:]}
     assert said["true"] == "replicated", again.stdout + again.stderr
     assert said["false"] in ("contradicted", "smaller than claimed", "inconclusive")
-    assert again.returncode == 1
+    with closing(sa.create_engine(f"sqlite:///{second['DAGSTER_HOME']}/ledger.db").raw_connection()) as asked:
+        cursor = asked.cursor()
+        cursor.execute("SELECT DISTINCT provider FROM calls")
+        assert cursor.fetchall() == [("http",)]

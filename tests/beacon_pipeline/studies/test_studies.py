@@ -1,6 +1,7 @@
 """A study on record: versions, seeds and looks stay what they were, whatever dies in between."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from beacon_pipeline.catalog.study import Study
 from beacon_pipeline.catalog.study_file import read_study
 from beacon_pipeline.catalog.study_plan import look_job_name, plan_of, seed_of
 from beacon_pipeline.ledger import Ledger
+from beacon_pipeline.ledger.records import Job
 from beacon_pipeline.ledger.status import Evidence
-from beacon_pipeline.studies.check import check
+from beacon_pipeline.studies.check import Cost, assumptions_of, check, cost_of
 from beacon_pipeline.studies.findings import what_stands
-from beacon_pipeline.studies.looks import LookError, look_to_run, look_to_take, looks_of
+from beacon_pipeline.studies.looks import Look, LookError, look_to_run, look_to_take, looks_of, next_look
 from beacon_pipeline.studies.register import RegistrationError, find, register
 from beacon_pipeline.studies.run import job_of_look
 from tests.beacon_pipeline.asking import SUCCEEDED, a_request_for, completed
@@ -163,6 +165,84 @@ def test_a_check_says_what_can_never_be_found_and_what_it_costs(file: Path) -> N
     limit = production.model("mistral-7b").timeout_seconds
     assert check(read_study(file, production), production).cost.too_long["mistral-7b"] > limit
     assert priced.cost.dollars == pytest.approx(priced.cost.gpu_minutes * 60 * 0.000542 * 1.5)
+
+
+def test_what_asking_costs_by_hand(file: Path) -> None:
+    production = load_catalog("production")
+
+    def cost(gpu: tuple[str, ...], **changed: object) -> Cost:
+        models = [m.model_copy(update={"gpu": gpu, "timeout_seconds": 12}) for m in production.models]
+        catalog = production.model_copy(update={"models": tuple(models)})
+        file.write_text(
+            yaml.safe_dump(
+                VALUES | {"models": ["mistral-7b", "qwen2.5-1.5b"], "fresh_start": False} | changed
+            )
+        )
+        return cost_of(read_study(file, catalog), catalog)
+
+    tokens, price = {"parameters": {"temperature": 1.0, "max_new_tokens": 300}}, 0.000542 * 1.5
+    # 3 blocks × 2 regions; a call asks 1 question × 2 arms × 2 samples of a model: one batch of 6 seconds.
+    one = cost(("L40S",), **tokens)
+    assert (one.executions, one.calls, one.unpriced, one.too_long) == (48, 12, (), {})
+    assert one.gpu_minutes == pytest.approx(2 * 6 * 6 / 60)
+    assert one.dollars == pytest.approx(2 * 6 * 6 * price)
+    assert cost(("L40S:2", "L4"), **tokens).dollars == pytest.approx(2 * 2 * 6 * 6 * price)
+    fresh = cost(("L40S",), fresh_start=True, **tokens)
+    assert fresh.gpu_minutes == pytest.approx(2 * 6 * (60 + 6) / 60)
+    # 2 arms × 16 samples fill a batch; one more of each takes a second one, and as long as a call may last.
+    assert cost(("L40S",), samples=16, **tokens).gpu_minutes == pytest.approx(2 * 6 * 6 / 60)
+    full = cost(("L40S",), samples=17, **tokens)
+    assert (full.gpu_minutes, full.too_long) == (pytest.approx(2 * 6 * 12 / 60), {})
+    assert cost(("L40S",), samples=33, **tokens).too_long == {"mistral-7b": 18, "qwen2.5-1.5b": 18}
+    unknown = cost(("NEW1",), **tokens)
+    assert (unknown.unpriced, unknown.dollars) == (("mistral-7b", "qwen2.5-1.5b"), 0)
+    assert unknown.gpu_minutes == one.gpu_minutes
+    assert cost((), **tokens).gpu_minutes == 0
+
+
+def test_what_a_study_assumes_is_written_beside_its_figures(file: Path) -> None:
+    assert assumptions_of(study(file, fresh_start=False)) == {
+        "power": "a base rate of 0.3, calls that differ by 0.25 logits",
+        "cost": "answers of full length, 32 at once, 0.02 s a token",
+    }
+    fresh = assumptions_of(study(file, fresh_start=True))["cost"]
+    assert fresh.endswith("0.02 s a token, 60 s to start each call's container")
+
+
+def looks(*counts: dict[str, int] | None) -> list[Look]:
+    job = Job("i", "n", "study", "demo", "d", None, datetime(2026, 1, 1, tzinfo=UTC))
+    return [Look(n, (n,), None if c is None else job, c or {}) for n, c in enumerate(counts, 1)]
+
+
+DONE, ENDED, OPEN = {"completed": 2}, {"completed": 1, "failed": 1}, {"completed": 1, "dispatched": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "to_run", "following"),
+    [
+        (looks(None, None), 1, 1),
+        (looks(OPEN, None), 1, "look 1 is not finished"),
+        (looks({}, None), 1, "look 1 is not finished"),
+        (looks(ENDED, None), 1, 2),
+        (looks(DONE, DONE, None), 2, 3),
+        (looks(DONE, OPEN), 2, "look 2 is not finished"),
+        (looks(DONE, ENDED), 2, "all 2 planned looks are taken"),
+        (looks(DONE), 1, "its one planned look is taken"),
+    ],
+)
+def test_which_look_is_run_and_which_comes_next(given: list[Look], to_run: int, following: int | str) -> None:
+    assert look_to_run(given).number == to_run
+    if isinstance(following, int):
+        assert next_look(given).number == following
+    else:
+        with pytest.raises(LookError, match=following):
+            next_look(given)
+
+
+def test_how_far_a_look_is() -> None:
+    assert [one.is_answered for one in looks(DONE, ENDED, OPEN, {}, None)] == [True, *[False] * 4]
+    assert [one.is_settled for one in looks(DONE, ENDED, OPEN, {}, None)] == [True, True, *[False] * 3]
+    assert [(one.executions, one.completed) for one in looks(ENDED, {})] == [(2, 1), (0, 0)]
 
 
 def test_the_demo_study_can_find_all_it_claims() -> None:

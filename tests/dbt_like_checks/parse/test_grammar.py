@@ -319,11 +319,24 @@ def test_one_problem(write: Write, text: str, message: str) -> None:
             "expression_is_true: {expression: \"> {{ var('x') }}\"}",
             "var 'x' has no value: give one in dbt_project.yml or with --vars",
         ),
+        (
+            "expect_column_value_lengths_to_equal: {value: \"{{ var('x') }}\"}",
+            "var 'x' has no value: give one in dbt_project.yml or with --vars",
+        ),
+        (
+            "unique: {config: {enabled: \"{{ var('x') }}\"}}",
+            "var 'x' has no value: give one in dbt_project.yml or with --vars",
+        ),
     ],
 )
 def test_a_wrong_argument_is_one_problem(write: Write, test: str, said: str) -> None:
     (problem,) = problems_of(write(f"models: [{{name: t, columns: [{{name: a, data_tests: [{test}]}}]}}]"))
     assert problem.partition(": ")[2] == said
+
+
+def test_an_expression_in_the_place_of_a_column_is_one_problem(write: Write) -> None:
+    (problem,) = problems_of(write("models: [{name: t, data_tests: [unique: {column_name: lower(a)}]}]"))
+    assert "not the expression 'lower(a)'" in problem
 
 
 def test_names_are_those_of_dbt(write: Write) -> None:

@@ -396,7 +396,7 @@ models:
       - dbt_utils.unique_combination_of_columns: {name: ab, arguments: {combination_of_columns: [a, b]}}
       - dbt_utils.unique_combination_of_columns: {name: bc, arguments: {combination_of_columns: [b, c]}}
       - dbt_utils.unique_combination_of_columns: {name: ac, arguments: {combination_of_columns: [c, a]}}
-      - dbt_utils.recency: {name: old, arguments: {field: at, datepart: day, interval: 1}}
+      - dbt_utils.recency: {name: old, arguments: {field: seen, datepart: day, interval: 1}}
       - dbt_expectations.expect_table_row_count_to_be_between: {name: rows, arguments: {max_value: 3}}
     columns:
       - name: a
@@ -415,7 +415,7 @@ models:
           - accepted_values: {name: some, arguments: {values: [y]}, config: {where: a > 100}}
 """
 PAIRS = """
-CREATE TABLE pairs (a integer, b varchar(9), c varchar(9), at timestamp);
+CREATE TABLE pairs (a integer, b varchar(9), c varchar(9), seen timestamp);
 CREATE TABLE parents (id integer PRIMARY KEY, b varchar(9));
 INSERT INTO parents VALUES (1, 'p'), (3, 'q');
 """
@@ -433,7 +433,7 @@ INSERT INTO parents VALUES (1, 'p'), (3, 'q');
     ],
     ids=["empty", "all well", "repeated", "missing", "hostile", "many"],
 )
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "duckdb"])
 def test_what_a_pass_says_of_keys_and_aggregates_is_what_each_says_alone(
     make_database: NewDatabase, write: Write, kind: str, rows: list[tuple[int | None, str | None, str | None]]
 ) -> None:

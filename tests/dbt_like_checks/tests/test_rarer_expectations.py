@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dbt_like_checks import RunOptions, load_project, run_tests
+from dbt_like_checks import RunOptions, Status, load_project, run_tests
 from dbt_like_checks.tests.unsupported import unsupported_here
 from tests.dbt_like_checks.conftest import fill
 
@@ -27,6 +27,8 @@ INSERT INTO others VALUES (1, 'a', 3), (2, 'b', 5), (3, 'c', 1)
 CREATE TABLE empty_table (id integer, day date, kind varchar(9))
 """
 EXPECT = "expect_"
+MOVING = f"{EXPECT}column_values_to_be_within_n_moving_stdevs"
+DAYS = {"date_column_name": "day", "trend_periods": 2, "test_periods": 36_500}
 # The test, its column if any, its arguments, and the failures.
 CASES: list[tuple[str, str | None, dict[str, Any], int]] = [
     ("expression_is_true", None, {"expression": "amount > 1"}, 1),
@@ -190,6 +192,18 @@ CASES: list[tuple[str, str | None, dict[str, Any], int]] = [
     (f"{EXPECT}column_stdev_to_be_between", "amount", {"max_value": 1, "group_by": ["kind"]}, 0),
     (f"{EXPECT}column_values_to_be_within_n_stdevs", "amount", {"group_by": ["id"], "sigma_threshold": 1}, 1),
     (f"{EXPECT}column_values_to_be_within_n_stdevs", "amount", {}, 0),
+    # In periods of a day 1, 6, 8 and 3; judged are those with two before them.
+    (MOVING, "amount", {**DAYS, "take_diffs": False, "take_logs": False, "sigma_threshold": 1}, 2),
+    (MOVING, "amount", {**DAYS, "take_diffs": False, "take_logs": False, "sigma_threshold_upper": 1.2}, 1),
+    (MOVING, "amount", {**DAYS, "take_diffs": False, "take_logs": False, "sigma_threshold_lower": -2.8}, 1),
+    (MOVING, "amount", {**DAYS, "take_diffs": False, "take_logs": False, "sigma_threshold_lower": 0}, 1),
+    (MOVING, "amount", {**DAYS, "take_logs": False}, 1),  # 1, 5, 2 and -5
+    (MOVING, "amount", {**DAYS, "take_logs": False, "lookback_periods": 2}, 1),  # 1, 6, 7 and -3
+    (MOVING, "amount", {**DAYS, "sigma_threshold": 1.8}, 1),  # 0, 1.8, 0.3 and -1
+    (MOVING, "amount", {**DAYS, "sigma_threshold": 2}, 0),
+    (MOVING, "amount", {**DAYS, "sigma_threshold": 1.8, "period": "week"}, 0),
+    (MOVING, "amount", {**DAYS, "sigma_threshold": 1.8, "test_periods": 14}, 0),  # none of the last days
+    (MOVING, "amount", {**DAYS, "sigma_threshold": 0, "group_by": ["kind"]}, 0),
     (f"{EXPECT}column_values_to_be_increasing", "id", {"step": 1}, 0),
     (f"{EXPECT}column_values_to_be_increasing", "amount", {"sort_column": "id"}, 1),
     (f"{EXPECT}column_values_to_be_increasing", "day", {"strictly": False}, 0),
@@ -224,7 +238,17 @@ def test_what_fails_is_what_dbt_expectations_says(
         assert not wrong
 
 
-def test_all_of_dbt_expectations_but_one_is_run_here() -> None:
-    known = "dbt_expectations.expect_column_values_to_be_within_n_moving_stdevs"
-    assert unsupported_here(known, frozenset()) == f"not supported here: {known!r}"
-    assert unsupported_here("dbt_utils.equalty", frozenset()) is None
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])  # on DuckDB it is NaN, which is within no bounds
+def test_a_sum_without_a_logarithm_is_an_error(
+    make_database: Callable[[str], str], write: Callable[..., Path], kind: str
+) -> None:
+    url = make_database(kind)
+    fill(url, "CREATE TABLE debts (day date, amount integer)\nINSERT INTO debts VALUES ('2024-01-01', -5)")
+    moving = f"dbt_expectations.{MOVING}: {{date_column_name: day}}"
+    path = write(f"models: [{{name: debts, columns: [{{name: amount, data_tests: [{moving}]}}]}}]")
+    (result,) = run_tests(load_project(path), url)
+    assert (result.status, "logarithm" in (result.message or "")) == (Status.ERROR, True)
+
+
+def test_every_test_of_both_packages_is_run_here() -> None:
+    assert unsupported_here("dbt_utils.equalty", frozenset()) is None  # so it is of no package

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 from pydantic import SecretStr, ValidationError
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -39,7 +40,6 @@ from inference.contract import (
 )
 from inference.http.call_ids import ProcessCall
 from inference.http.chat import LABEL_LIMIT, TRIES, retry_after_seconds
-from inference.http.completion import read_completion
 from inference.http.endpoint import Endpoint, EndpointStyle
 from inference.http.provider import HttpProvider
 from inference.inspection import Inspectable
@@ -352,43 +352,6 @@ async def test_who_is_busy_for_ever_is_asked_until_the_calls_time_is_over(asking
     assert sum(work.slept) <= 100
 
 
-# vLLM, TGI, Anthropic's and Gemini's words behind a gateway; null from a stream that was put together
-REASONS = {
-    FinishReason.STOP: ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "STOP", "tool_calls"),
-    FinishReason.LENGTH: ("length", "max_tokens", "MAX_TOKENS"),
-    FinishReason.CONTENT_FILTER: ("content_filter", "SAFETY"),
-    FinishReason.UNREPORTED: (None, 7, "abort", ""),
-}
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"), [(said, reason) for reason, words in REASONS.items() for said in words]
-)
-def test_a_finish_reason_in_other_words(said: object, expected: FinishReason) -> None:
-    read = read_completion(json.dumps(completion(finish_reason=said)).encode())
-    assert (read.finish_reason, read.text) == (expected, "fine")
-    assert read.reported_finish_reason == (said if isinstance(said, str) and said else None)
-
-
-@pytest.mark.parametrize(
-    ("usage", "expected"),
-    [
-        ({"prompt_tokens": 5, "completion_tokens": 2}, (5, 2)),
-        ({"prompt_tokens": 5.0, "completion_tokens": "2"}, (5, 2)),
-        ({}, (None, None)),
-        (None, (None, None)),
-        ([], (None, None)),
-        ({"prompt_tokens": None, "completion_tokens": -1}, (None, None)),
-        ({"prompt_tokens": 10**25, "completion_tokens": 2.5}, (None, None)),
-        ({"prompt_tokens": True, "completion_tokens": "many"}, (None, None)),
-        ({"prompt_tokens": float("nan"), "completion_tokens": float("inf")}, (None, None)),
-    ],
-)
-def test_an_answer_is_not_lost_to_its_usage(usage: object, expected: tuple[int | None, int | None]) -> None:
-    read = read_completion(json.dumps(completion(usage=usage)).encode())
-    assert (read.text, (read.prompt_tokens, read.output_tokens)) == ("fine", expected)
-
-
 # what the endpoint does -> thoughts, whether they are unfinished, whether the text is a refusal field's
 @pytest.mark.parametrize(
     ("prompt", "expected"),
@@ -487,8 +450,11 @@ def nobody() -> Iterator[str]:
 
 async def test_who_refuses_connections_is_waited_for_as_one_that_loads_is(server: Server) -> None:
     """vLLM opens its port when its model is loaded: waiting is no attempt."""
-    with nobody() as url:
+    with nobody() as url, structlog.testing.capture_logs() as logged:
         failed, slept = await result_of(server.endpoint(base_url=url, timeout_seconds=300.0))
+    (told,) = logged
+    assert str(told["why"]).endswith("cannot be connected to: Connection refused")
+    assert told["at_most"] == "300 seconds in all"
     assert failed.code is FailureCode.PROVIDER_ERROR
     assert failed.message.endswith("cannot be connected to: Connection refused")
     assert len(slept) > TRIES
@@ -624,8 +590,8 @@ async def test_a_deployment_without_endpoint_is_rejected(asking: Ask) -> None:
 LOOKUPS: dict[str, tuple[Response | None, bool | None, str]] = {
     "listed": (None, True, "listed"),
     "another model": (JSONResponse({"data": [{"id": "tgi"}]}), False, "lists tgi, not 'served'"),
-    "no list": (PlainTextResponse("no such page", status_code=404), True, "not told"),
-    "something else": (PlainTextResponse("<html>"), True, "not told"),
+    "no list": (PlainTextResponse("no such page", status_code=404), True, "not reported"),
+    "something else": (PlainTextResponse("<html>"), True, "not reported"),
     "broken": (PlainTextResponse("oops", status_code=502), None, "answered 502"),
 }
 

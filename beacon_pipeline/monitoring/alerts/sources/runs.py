@@ -19,19 +19,13 @@ import dagster as dg
 from beacon_pipeline.catalog.partitions import cell_of, question_key
 from beacon_pipeline.escaping import one_line
 from beacon_pipeline.jobs.job_of_run import asking_of_run
+from beacon_pipeline.jobs.runs import work_of
 from beacon_pipeline.links import asset_path, check_path, run_path
 from beacon_pipeline.monitoring.alerts.causes import EMPTY_ANSWER, RUN_FAILED, check_cause
 from beacon_pipeline.monitoring.alerts.grouping import Failing, Passing, Severity
 from beacon_pipeline.monitoring.alerts.sources.dagster_errors import innermost
 from beacon_pipeline.monitoring.alerts.state import Positions, RunPosition
-from beacon_pipeline.names import (
-    INFERENCE,
-    JOB_TAG,
-    PARTITION_TAG,
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    WITHOUT_ANSWER,
-)
+from beacon_pipeline.names import INFERENCE, JOB_TAG, WITHOUT_ANSWER
 from beacon_pipeline.reconciliation.view import JOB_METADATA
 
 UNSTARTED = (
@@ -46,7 +40,6 @@ FIRST_RUNS = 20  # looked at in a tick in which nothing is new
 EVENTS = 10_000  # check evaluations read at most in one tick: about two seconds
 PAGE = 1000
 EVALUATION = dg.DagsterEventType.ASSET_CHECK_EVALUATION
-IMPLICIT_JOB = "__ASSET_JOB"  # Dagster's own name for what *Materialize* launches
 NO_RUN = ""  # the run id under which Dagster keeps events of no run
 
 SEVERITIES: Mapping[dg.AssetCheckSeverity, Severity] = {
@@ -191,15 +184,6 @@ def job_of(run: dg.DagsterRun) -> str:
     if JOB_TAG in run.tags or INFERENCE in (run.asset_selection or ()):
         return asking_of_run(run).job_name
     return run.job_name
-
-
-def work_of(run: dg.DagsterRun) -> str:
-    """What a run does, in words that another run of the same work shares."""
-    first, last = run.tags.get(RANGE_START_TAG), run.tags.get(RANGE_END_TAG)
-    partition = run.tags.get(PARTITION_TAG)
-    keys = partition or (f"{first} … {last}" if first != last else first)
-    name = "materialization" if run.job_name.startswith(IMPLICIT_JOB) else run.job_name
-    return f"{name} {keys}" if keys else name
 
 
 def _evaluated(event: dg.EventLogRecord, run: dg.DagsterRun | None) -> Failing | Passing:

@@ -82,3 +82,10 @@ def test_many_calls_are_divided_at_random_by_a_seed() -> None:
     assert first == again
     assert len({same_computation(made, sides, seed=seed).p for seed in range(4)}) > 1
     assert first.smallest_p == pytest.approx(1 / 10_000)
+    assert first.p == 0.9487, "other draws than those of the findings on record"
+
+
+def test_an_interval_on_record_comes_again() -> None:
+    found = same_computation(outputs(differ=0.3, noise=0.1), SIDES, level=0.9)
+    assert (found.low, found.high) == pytest.approx((0.19, 0.235030952381))
+    assert found.narrow == pytest.approx((0.194956944444, 0.229141071429))

@@ -67,6 +67,7 @@ def test_many_blocks_are_drawn_by_their_seed() -> None:
     assert max(ps) - min(ps) < 0.05
     assert over_blocks(groups).p == over_blocks(groups, seed=0).p
     assert over_blocks([a_group(3, 13, samples=1)]).smallest_p == 2 / 2**13
+    assert found.p == 0.58, "other draws than those of the findings on record"
 
 
 def test_two_blocks_are_too_few() -> None:
@@ -102,6 +103,7 @@ def test_the_interval_within_strata_is_the_jackknifes_over_samples(level: float)
     assert within_strata(groups).level == 0.95
     assert within_strata(groups).p == within_strata(groups, seed=0).p
     assert len({within_strata(groups, seed=seed).p for seed in range(4)}) > 1
+    assert within_strata(groups).p == 0.0037, "other draws than those of the findings on record"
 
 
 def test_a_side_of_two_samples_cannot_lose_one() -> None:
@@ -117,10 +119,10 @@ def test_a_side_of_two_samples_cannot_lose_one() -> None:
 
 def test_samples_change_sides_only_within_their_block() -> None:
     """Texts that differ between blocks alone, whose arms are unevenly spread, are no difference of arms."""
-    of_a = np.array([True] * 6 + [False] * 2 + [True] * 2 + [False] * 6)
+    of_a = np.array([True] * 6 + [False] * 2 + [True] * 3 + [False] * 5)
     block = np.repeat([0, 1], 8)
     kernel = similarity(["aaaa"] * 8 + ["bbbb"] * 8)
-    assert discrepancy(kernel, of_a, ~np.eye(16, dtype=bool)) > 0.1
+    assert discrepancy(kernel, of_a, ~np.eye(16, dtype=bool)) > 0.05
     assert within_strata([Group(kernel, of_a, block)]).p == 1.0
 
 

@@ -109,7 +109,7 @@ def test_every_target_is_for_itself_and_tried_again_later_and_later() -> None:
         delays.append(state.not_before - NOW)
     assert delays[:3] == [timedelta(seconds=30), timedelta(seconds=60), timedelta(seconds=120)]
     assert delays == sorted(delays)
-    assert delays[-1] == delivery.LONGEST_DELAY
+    assert delays[-1] == timedelta(minutes=15)
 
 
 def test_a_message_leaves_the_outbox_when_all_have_it() -> None:
@@ -120,11 +120,11 @@ def test_a_message_leaves_the_outbox_when_all_have_it() -> None:
 
 
 def test_what_cannot_be_delivered_any_more_is_given_up_and_counted() -> None:
-    old = a_message(1, "a", at=NOW - delivery.KEPT_FOR - timedelta(seconds=1))
-    gone, fresh = a_message(2, "removed"), a_message(3, "a", "removed")
+    old = a_message(1, "a", at=NOW - timedelta(days=3, seconds=1))
+    gone, fresh = a_message(2, "removed"), a_message(3, "a", "removed", at=NOW - timedelta(days=3))
     kept, given_up = delivery.pruned([old, gone, fresh], ["a"], NOW)
     assert [(message.id, message.waiting) for message in kept] == [("m-3", ("a",))]
     assert given_up == [old]
-    many = [a_message(number, "a") for number in range(delivery.KEPT + 2)]
+    many = [a_message(number, "a") for number in range(502)]
     kept, given_up = delivery.pruned(many, ["a"], NOW)
     assert (kept, given_up) == (many[2:], many[:2])

@@ -56,51 +56,72 @@ def test_five_hundred_partitions_in_one_message() -> None:
     )
 
 
+LOOK = "What to do: look twice"
+
+
 @pytest.mark.parametrize(
-    ("told", "title", "level", "line"),
+    ("given", "title", "level", "lines"),
     [
         (
-            notice(NoticeKind.MORE, told=2, still_open=7),
+            notice(
+                NoticeKind.MORE,
+                told=2,
+                still_open=7,
+                healed=1,
+                unwatched=1,
+                moved_to="k",
+                remedy="look twice",
+            ),
             "[Beacon] 2 more partitions failing the check executed_region of inference (job j)",
             "warning",
-            "7 are wrong in all.",
+            [
+                "- eu:m|q0: detail 0",
+                "- eu:m|q1: detail 1",
+                "7 are wrong in all.",
+                LOOK,
+                "See: http://ui/link/0",
+            ],
         ),
         (
-            notice(NoticeKind.OPENED, told=1, continues="i", severity=Severity.ERROR),
+            notice(NoticeKind.OPENED, told=1, continues="i", severity=Severity.ERROR, remedy="look twice"),
             "[Beacon] 1 partition failing the check executed_region of inference (job j)",
             "failure",
-            "Some were wrong in job i already.",
+            ["- eu:m|q0: detail 0", "Some were wrong in job i already.", LOOK, "See: http://ui/link/0"],
         ),
         (
-            notice(NoticeKind.CLOSED, healed=3, moved_to="k"),
+            notice(NoticeKind.CLOSED, healed=3, moved_to="k", continues="i"),
             "[Beacon] resolved: partitions failing the check executed_region of inference (job j)",
             "success",
-            "Others were found wrong again in job k.",
+            ["3 healed.", "Others were found wrong again in job k.", "See: http://ui/alert"],
         ),
         (
-            notice(NoticeKind.CLOSED, unwatched=2),
-            "[Beacon] no longer watched: partitions failing the check executed_region of inference (job j)",
+            notice(NoticeKind.CLOSED, unwatched=2, job=None),
+            "[Beacon] no longer watched: partitions failing the check executed_region of inference",
             "warning",
-            "2 did not heal in seven days and are watched no longer.",
+            ["2 did not heal in seven days and are watched no longer.", "See: http://ui/alert"],
         ),
         (
-            notice(NoticeKind.OPENED, cause="ledger_unavailable", told=1, job=None),
+            notice(NoticeKind.OPENED, cause="ledger_unavailable", told=1, job=None, remedy="look twice"),
             "[Beacon] ledger cannot be used",
             "warning",
-            "See: http://ui/link/0",
+            ["- eu:m|q0: detail 0", LOOK, "See: http://ui/link/0"],
         ),
         (
             notice(NoticeKind.OPENED, cause=check_cause("a/b", "fresh", of_partition=False), told=1),
             "[Beacon] asset a/b failing the check fresh (job j)",
             "warning",
-            "What to do: read what the check says in the UI",
+            [
+                "- eu:m|q0: detail 0",
+                "What to do: read what the check says in the UI",
+                "See: http://ui/link/0",
+            ],
         ),
     ],
 )
-def test_every_kind_of_notice(told: Notice, title: str, level: str, line: str) -> None:
-    message = message_of(told, "http://ui")
+def test_every_kind_of_notice(given: Notice, title: str, level: str, lines: list[str]) -> None:
+    message = message_of(given, "http://ui")
     assert (message.title, message.level) == (title, level)
-    assert line in message.body.splitlines()
+    assert message.body.splitlines() == [*lines, "Alert 1a2b3c4d-2, open since 2026-01-02 03:04 UTC"]
 
 
 def test_a_finding_names_model_question_and_where_it_was_seen() -> None:

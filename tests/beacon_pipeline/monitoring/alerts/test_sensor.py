@@ -16,10 +16,9 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
-from beacon_pipeline.defs.assets.ledger import LEDGER_CHECKS_JOB
 from beacon_pipeline.defs.sensors.alerts import alert_sensor
 from beacon_pipeline.execution.resources import LedgerResource
-from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB
+from beacon_pipeline.jobs.dagster_api import INFERENCE_JOB, LEDGER_CHECKS_JOB
 from beacon_pipeline.monitoring.alerts import state as memories
 from beacon_pipeline.monitoring.alerts.grouping import Failing, Passing
 from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read_runs

@@ -1,0 +1,56 @@
+"""Cues in a short answer, each worth some points: what no single pattern decides, many small signs do.
+
+A language's file of rules may have them (`weighing`). They are looked for in short answers only: a refusal
+that is varied in every sentence still apologizes, speaks of itself, turns to the asker, offers another topic;
+an answer has numbers, lists, sources. Points are fitted, not guessed: `python -m benchmarks.label_cues`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Cue(BaseModel):
+    """``points`` for each find of a pattern, ``most`` of them at most; negative ones speak for an answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    points: int
+    most: int = 1
+    pattern: str
+
+
+class Weighing(BaseModel):
+    """``short``: letters of the longest answer that is weighed. From ``enough`` points on it is a refusal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    short: float
+    enough: int
+    define: dict[str, str] = {}
+    cues: tuple[Cue, ...]
+
+    def found(self, text: str) -> list[int]:
+        """How often each cue is found in a text, in the spelling of `labels.text.plain`."""
+        return [
+            min(len(compiled.findall(text)), cue.most)
+            for cue, compiled in zip(self.cues, self._compiled, strict=True)
+        ]
+
+    def points(self, text: str) -> int:
+        return sum(cue.points * times for cue, times in zip(self.cues, self.found(text), strict=True))
+
+    @functools.cached_property
+    def _compiled(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(compiled(cue.pattern, self.define) for cue in self.cues)
+
+
+def compiled(pattern: str, parts: dict[str, str]) -> re.Pattern[str]:
+    """A pattern with its lines joined and its parts put in; a part may use those defined before it."""
+    for name, part in reversed(parts.items()):
+        pattern = pattern.replace(f"<{name}>", part)
+    return re.compile("".join(pattern.splitlines()))
