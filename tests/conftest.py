@@ -1,5 +1,6 @@
 """Fixtures that more than one package's tests use."""
 
+import gc
 import os
 import shutil
 import signal
@@ -68,14 +69,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
 def pytest_xdist_auto_num_workers() -> int:
-    """How many processes ``-n auto`` starts: one more than cores, for some wait for daemons and runs."""
-    return (os.cpu_count() or 1) + 1
+    """How many processes ``-n auto`` starts: two more than cores, for some wait for daemons and runs."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the files of FIRST before all others, and everything else in its own order."""
     order = {name: position for position, name in enumerate(FIRST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(FIRST)))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

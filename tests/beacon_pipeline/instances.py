@@ -15,8 +15,22 @@ import dagster as dg
 import psutil
 from click.testing import CliRunner, Result
 
+# What Dagster keeps of a sensor; it has no public names for it.
+from dagster._core.remote_origin import (  # noqa: TID251
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (  # noqa: TID251
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin  # noqa: TID251
+
 from beacon_pipeline.cli import main
-from beacon_pipeline.instance.folder import console_script
+from beacon_pipeline.defs.sensors.reconciliation import INTERVAL_SECONDS
+from beacon_pipeline.reconciliation.tick import SENSOR
 from inference.local.call_store import CallFolder
 from tests.waiting import PATIENCE_SECONDS, Seen, end_of, wait_for
 
@@ -61,15 +75,24 @@ def beacon_here(env: dict[str, str], *arguments: str) -> Result:
 def switch_reconciliation(env: dict[str, str], way: str) -> None:
     """``start`` or ``stop`` the sensor that heals, as its switch in the UI does."""
     assert beacon_here(env, "jobs").exit_code == 0  # now there is an instance
-    tell_sensor(env, way, "reconciliation")
+    with opened(env) as instance:
+        put_sensor_state(instance, running=way == "start")
 
 
-def tell_sensor(env: dict[str, str], *arguments: str) -> None:
-    """Run Dagster's own command for sensors."""
-    workspace = env.get("BEACON_WORKSPACE", str(ROOT / "workspace.yaml"))
-    command = [console_script("dagster"), "sensor", *arguments, "-w", workspace]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def put_sensor_state(instance: dg.DagsterInstance, *, running: bool, cursor: str | None = None) -> None:
+    """Write what `dagster sensor` writes of the sensor that heals: that command loads a code location."""
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(
+        LoadableTargetOrigin(module_name="beacon_pipeline.definitions"), location_name="beacon"
+    )
+    origin = RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin(SENSOR)
+    status = InstigatorStatus.RUNNING if running else InstigatorStatus.STOPPED
+    data = SensorInstigatorData(min_interval=INTERVAL_SECONDS, cursor=cursor)
+    state = InstigatorState(origin, InstigatorType.SENSOR, status, data)
+    if (stored := instance.get_instigator_state(origin.get_id(), state.selector_id)) is None:
+        instance.add_instigator_state(state)
+    else:
+        kept = stored.instigator_data if cursor is None else data
+        instance.update_instigator_state(stored.with_status(status).with_data(kept))
 
 
 def processes_of(env: dict[str, str]) -> list[str]:

@@ -25,7 +25,7 @@ from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read
 from beacon_pipeline.monitoring.alerts.tick import reported, watch
 from beacon_pipeline.names import INFERENCE, JOB_TAG, PARTITION_TAG
 from beacon_pipeline.reconciliation.tick import Cursor, Trouble
-from tests.beacon_pipeline.instances import ROOT, environment, tell_sensor
+from tests.beacon_pipeline.instances import ROOT, put_sensor_state
 from tests.beacon_pipeline.monitoring.alerts.receivers import mail_server, webhook
 from tests.beacon_pipeline.monitoring.alerts.write_checks import WRITTEN
 from tests.beacon_pipeline.records import a_sound_record, damage
@@ -307,22 +307,22 @@ def test_a_ledger_that_cannot_be_used_is_told_and_so_is_its_return(
 
 @on_files
 def test_what_reconciliation_cannot_put_right_is_told_and_so_is_its_end(
-    watched: Watched, tmp_path: Path
+    watched: Watched,
 ) -> None:
-    env = environment(tmp_path) | {"DAGSTER_HOME": str(tmp_path)}
     now = datetime.now(UTC)
     down = Cursor(
         unreachable={"modal": Trouble(since=now, what="no Modal token")},
         gave_up={KEYS["math_basic"]: Trouble(since=now, what="3 runs changed nothing")},
     )
-    tell_sensor(env, "cursor", "reconciliation", "--set", down.model_dump_json())
-    tell_sensor(env, "start", "reconciliation")
+    with watched.instance() as instance:
+        put_sensor_state(instance, running=True, cursor=down.model_dump_json())
     assert watched.titles() == [
         "[Beacon] 1 provider unreachable while executions wait",
         "[Beacon] 1 partition range that healing runs did not put right",
     ]
     assert watched.titles() == []
-    tell_sensor(env, "cursor", "reconciliation", "--set", Cursor().model_dump_json())
+    with watched.instance() as instance:
+        put_sensor_state(instance, running=True, cursor=Cursor().model_dump_json())
     assert watched.titles() == [
         "[Beacon] resolved: providers unreachable while executions wait",
         "[Beacon] resolved: partition ranges that healing runs did not put right",
