@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beacon_pipeline.execution.classify_answer import classify, reasoning_unfinished
+from beacon_pipeline.execution.classify_answer import classify, reasoning_unfinished, version_of
+from beacon_pipeline.labels.rules import VERSION
 from beacon_pipeline.ledger.status import AnswerKind
 
 EMPTY = ("", " ", "\n\t\r ", "\x00", "\u200b\u2060", "\ufeff", "\ud800", "<think>hm</think> \n")
@@ -58,3 +59,10 @@ def test_whitespace_around_changes_nothing(text: str) -> None:
 @given(st.text(alphabet=" \t\n\r\u3000\u200b\x00"))
 def test_what_nobody_can_see_is_empty(text: str) -> None:
     assert classify(text) is AnswerKind.EMPTY
+
+
+def test_rules_decide_two_kinds_and_their_version_is_kept() -> None:
+    by_rules = (AnswerKind.REFUSAL, AnswerKind.SUBSTANTIVE)
+    assert {kind: version_of(kind) for kind in AnswerKind} == {
+        kind: VERSION if kind in by_rules else None for kind in AnswerKind
+    }
