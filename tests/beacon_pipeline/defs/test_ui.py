@@ -4,6 +4,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -34,7 +35,7 @@ from tests.beacon_pipeline.instances import (
 from tests.beacon_pipeline.records import a_sound_record, damage
 from tests.browser import Page, listening, needs_browser, open_page, wait_until_served
 from tests.ports import free_port
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, wait_for
 
 pytestmark = [needs_browser, pytest.mark.timeout(1200)]  # a dozen processes, on whatever machine this is
 
@@ -246,6 +247,13 @@ def test_a_failing_data_test_shows_its_failing_rows(ui: str, env: dict[str, str]
     assert page.text.count("Mars-West") >= 4
 
 
+def links_with(page: Page, part: str) -> list[str]:
+    """All links of a page, with their texts, when one of them has this part."""
+    script = "return [...document.links].map((link) => link.href + ' ' + link.textContent)"
+    links = [link.lower() for link in page.driver.execute_script(script)]
+    return links if any(part in link for link in links) else []
+
+
 @pytest.mark.long
 def test_no_answer_is_obeyed_and_nothing_is_requested(
     ui: str, env: dict[str, str], page: Page, monkeypatch: pytest.MonkeyPatch
@@ -275,10 +283,9 @@ def test_no_answer_is_obeyed_and_nothing_is_requested(
                 )
             page.open(ui + asset_path("inference", key_of(execution.cell)))
             page.wait_for(execution.id)
-            page.wait_for("evil.example")  # its neighbour's; what renders markdown is loaded late
-            script = "return [...document.links].map((link) => link.href + ' ' + link.textContent)"
-            links = [link.lower() for link in page.driver.execute_script(script)]
-            assert any("partition=" in link for link in links), "the neighbour's own"
+            page.wait_for("evil.example")
+            # What renders markdown is loaded late: then the table of its neighbour has a link of ours.
+            links = wait_for("rendered table", partial(links_with, page, "partition="), lambda: page.text)
             forbidden = (outside, "javascript:", "evil.example", "mailto:")
             assert [link for link in links if any(part in link for part in forbidden)] == []
             assert page.driver.execute_script("return window.obeyed") is None
