@@ -20,7 +20,7 @@ from beacon_pipeline.labels.rules import judged, reading_of, rules_of
 from beacon_pipeline.ledger.status import LabelKind
 from benchmarks.labels import OWN, Answer, Measured, own
 
-PENALTY = 1.0
+PENALTY = 2.0
 SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings")
 
 
