@@ -25,12 +25,14 @@ class Cue(BaseModel):
 
 
 class Weighing(BaseModel):
-    """``short``: letters of the longest answer that is weighed. From ``enough`` points on it is a refusal."""
+    """``short``: letters of the longest answer that is weighed. From ``enough`` points on it is a refusal;
+    from ``sure`` on, where a rule calls it evasive."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     short: float
     enough: int
+    sure: int
     define: dict[str, str] = {}
     cues: tuple[Cue, ...]
 
