@@ -21,7 +21,7 @@ from beacon_pipeline.ledger.status import LabelKind
 from benchmarks.labels import OWN, Answer, Measured, own
 
 PENALTY = 2.0
-SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings")
+SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings", "later")
 
 
 def fitted(finds: np.ndarray, refused: np.ndarray) -> np.ndarray:
