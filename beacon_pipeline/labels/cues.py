@@ -46,6 +46,10 @@ class Weighing(BaseModel):
     def points(self, text: str) -> int:
         return sum(cue.points * times for cue, times in zip(self.cues, self.found(text), strict=True))
 
+    def refuses(self, text: str, size: float, *, evasive: bool) -> bool:
+        """Whether points make it a refusal; ``size`` in letters, ``evasive`` by a rule."""
+        return size <= self.short and self.points(text) >= (self.sure if evasive else self.enough)
+
     @functools.cached_property
     def _compiled(self) -> tuple[re.Pattern[str], ...]:
         return tuple(compiled(cue.pattern, self.define) for cue in self.cues)

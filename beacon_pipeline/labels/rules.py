@@ -91,8 +91,8 @@ class Turns(_Strict):
 
 class RuleFile(_Strict):
     """``fold``: characters in pairs, of which the second stands for the first too; ``fold_file`` has more.
-    ``weighing_file``: the cues for short answers (`labels.cues`). ``presents``: how an answer begins that hands
-    over a text asked for, a letter or samples: what is refused in that, the answer does not refuse."""
+    ``weighing_file``: the cues for short answers (`labels.cues`). ``presents``: how an answer begins that
+    hands over a text asked for, a letter or samples: what is refused in that, the answer does not refuse."""
 
     fold: str = ""
     fold_file: str | None = None
@@ -181,9 +181,8 @@ def judged(rules: RuleSet, weighing: Weighing | None, reading: Reading) -> tuple
     if refusal := _refusal(rules, reading):
         return LabelKind(refusal.kind), refusal.id
     evasion = _evasion(rules, reading)
-    if weighing and reading.size <= weighing.short:
-        if weighing.points(reading.text) >= (weighing.sure if evasion else weighing.enough):
-            return LabelKind.REFUSAL, CUES
+    if weighing and weighing.refuses(reading.text, reading.size, evasive=evasion is not None):
+        return LabelKind.REFUSAL, CUES
     return (LabelKind(evasion.kind), evasion.id) if evasion else None
 
 
