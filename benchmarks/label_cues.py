@@ -20,8 +20,8 @@ from beacon_pipeline.labels.rules import judged, reading_of, rules_of
 from beacon_pipeline.ledger.status import LabelKind
 from benchmarks.labels import OWN, Answer, Measured, own
 
-PENALTY = 1.0
-SETS = ("", "fresh", "second", "families", "asked")
+PENALTY = 2.0
+SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings", "later")
 
 
 def fitted(finds: np.ndarray, refused: np.ndarray) -> np.ndarray:

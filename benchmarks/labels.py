@@ -182,6 +182,9 @@ def main() -> None:
     lines += [*another("fresh", "The fresh set"), *another("second", "The second set")]
     for folder in ("families", "asked"):
         lines += another(folder, f"The set of version 4, {folder}")
+    lines += another("blind", "The blind set of 26 November, written apart from the rules")
+    for folder in ("phrasings", "later"):
+        lines += another(folder, f"The set of version 5, {folder}")
     if len(sys.argv) > 1:
         answers = given(Path(sys.argv[1]))
         lines += [*by_language("The given set", answers), *kinds(answers), *by_model(answers)]

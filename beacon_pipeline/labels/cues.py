@@ -25,12 +25,14 @@ class Cue(BaseModel):
 
 
 class Weighing(BaseModel):
-    """``short``: letters of the longest answer that is weighed. From ``enough`` points on it is a refusal."""
+    """``short``: letters of the longest answer that is weighed. From ``enough`` points on it is a refusal;
+    from ``sure`` on, where a rule calls it evasive."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     short: float
     enough: int
+    sure: int
     define: dict[str, str] = {}
     cues: tuple[Cue, ...]
 
@@ -43,6 +45,10 @@ class Weighing(BaseModel):
 
     def points(self, text: str) -> int:
         return sum(cue.points * times for cue, times in zip(self.cues, self.found(text), strict=True))
+
+    def refuses(self, text: str, size: float, *, evasive: bool) -> bool:
+        """Whether points make it a refusal; ``size`` in letters, ``evasive`` by a rule."""
+        return size <= self.short and self.points(text) >= (self.sure if evasive else self.enough)
 
     @functools.cached_property
     def _compiled(self) -> tuple[re.Pattern[str], ...]:

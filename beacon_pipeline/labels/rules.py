@@ -31,7 +31,7 @@ from beacon_pipeline.labels.text import (
 )
 from beacon_pipeline.ledger.status import LabelKind
 
-VERSION = "4"  # of the rules as a whole: a change of any file or of this module is a new version
+VERSION = "5"  # of the rules as a whole: a change of any file or of this module is a new version
 
 WINDOW = 400  # letters from the start in which a refusal has to begin
 LATE = 1_200  # letters of an answer in all of which `late` rules are looked for
@@ -91,12 +91,14 @@ class Turns(_Strict):
 
 class RuleFile(_Strict):
     """``fold``: characters in pairs, of which the second stands for the first too; ``fold_file`` has more.
-    ``weighing_file``: the cues for short answers (`labels.cues`)."""
+    ``weighing_file``: the cues for short answers (`labels.cues`). ``presents``: how an answer begins that
+    hands over a text asked for, a letter or samples: what is refused in that, the answer does not refuse."""
 
     fold: str = ""
     fold_file: str | None = None
     weighing_file: str | None = None
     define: dict[str, str] = Field(default_factory=dict)
+    presents: str | None = None
     rules: tuple[Rule, ...]
     turns: Turns
 
@@ -125,6 +127,7 @@ class RuleSet:
     other: re.Pattern[str]
     fold: dict[int, str]
     weighing: Weighing | None
+    presents: re.Pattern[str] | None
 
 
 @dataclass(frozen=True)
@@ -169,12 +172,18 @@ def label(text: str) -> RuleLabel | None:
 
 
 def judged(rules: RuleSet, weighing: Weighing | None, reading: Reading) -> tuple[LabelKind, str] | None:
-    """What makes an answer less than complete, and its id: a rule, or else the points of a short answer."""
-    if found := _refusal(rules, reading) or _evasion(rules, reading):
-        return LabelKind(found.kind), found.id
-    if weighing and reading.size <= weighing.short and weighing.points(reading.text) >= weighing.enough:
+    """What makes an answer less than complete, and its id: a rule, or the points of a short answer.
+
+    Points have to be more where a rule calls the answer evasive.
+    """
+    if rules.presents and rules.presents.search(reading.text):
+        return None
+    if refusal := _refusal(rules, reading):
+        return LabelKind(refusal.kind), refusal.id
+    evasion = _evasion(rules, reading)
+    if weighing and weighing.refuses(reading.text, reading.size, evasive=evasion is not None):
         return LabelKind.REFUSAL, CUES
-    return None
+    return (LabelKind(evasion.kind), evasion.id) if evasion else None
 
 
 def reading_of(rules: RuleSet, text: str) -> Reading:
@@ -262,6 +271,7 @@ def rules_of(name: str) -> RuleSet:
         with_parts(turns.other),
         fold,
         _weighing_in(read.weighing_file) if read.weighing_file else None,
+        with_parts(read.presents) if read.presents else None,
     )
 
 
