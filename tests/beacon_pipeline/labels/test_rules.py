@@ -61,6 +61,7 @@ def test_refusals_of_the_own_set(held_out: bool) -> None:
         ("blind", 0.95, 0.9),
         ("phrasings", 0.92, 0.88),
         ("later", 0.9, 0.88),
+        ("unread", 0.89, 0.94),  # known to nobody who wrote a rule
     ],
 )
 def test_refusals_of_the_other_sets(folder: str, precision: float, recall: float) -> None:
