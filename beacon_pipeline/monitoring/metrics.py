@@ -231,7 +231,11 @@ class Refresh:
 
     def is_due(self, now: Refresh, *, unsettled: int, while_busy: float) -> bool:
         """Whether to take them again now: when a job has ended or what Dagster shows of it has changed,
-        and now and then while one goes on."""
+        now and then while one goes on, and when all that they were taken of is older than their window."""
         if unsettled:
             return now.at - self.at >= while_busy
-        return (now.transition, now.materialization) != (self.transition, self.materialization)
+        out_of_date = self.at and now.at - self.at >= WINDOW.total_seconds()
+        return bool(out_of_date) or (now.transition, now.materialization) != (
+            self.transition,
+            self.materialization,
+        )

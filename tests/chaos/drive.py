@@ -50,10 +50,12 @@ PLAN = Plan(
 )
 PATIENCE_SECONDS = 400.0  # for healing, after the last disturbance
 SKEW_SECONDS = 5.0  # of a rival's clock, either way
-# Two findings are true and stay, for there is nothing to heal: a model said nothing, and answers took long.
+# These findings are true and stay, for there is nothing to heal: a model said nothing; and for a day, answers
+# took long, and a database that was away for long took no writes.
 TRUE_AND_STAYING = {
     check_cause(INFERENCE.to_user_string(), CheckName.NON_EMPTY_OUTPUT, of_partition=True),
     check_cause(STATUS_METRICS.to_user_string(), MetricCheck.EXECUTION_TIME, of_partition=False),
+    check_cause(STATUS_METRICS.to_user_string(), MetricCheck.LEDGER_WRITES, of_partition=False),
 }
 
 LATE_FAILURE = CallFailure(code=FailureCode.WORKER_LOST, message="a report that comes late")

@@ -32,7 +32,7 @@ def metrics_sensor(
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Takes the figures when a job has ended or Dagster shows something else, "
-        "and every five minutes while a job goes on.",
+        "every five minutes while a job goes on, and once a day while none does.",
     )
     def refresh_status_metrics(
         context: dg.SensorEvaluationContext, ledger: dg.ResourceParam[LedgerResource]

@@ -156,6 +156,7 @@ def test_the_imbalance_that_is_tolerated_is_the_catalogs() -> None:
         ((8, 4), 5, 300, True),
         ((7, 3), 5, 300, True),  # it stands still: all the more
         ((7, 3), 0, 10_000, False),
+        ((7, 3), 0, 86_400, True),  # nothing of what they say is of the last day
     ],
 )
 def test_when_figures_are_taken_again(
@@ -164,6 +165,7 @@ def test_when_figures_are_taken_again(
     last = Refresh(transition=7, materialization=3, at=1000.0)
     now = Refresh(*newest, at=1000.0 + seconds_later)
     assert last.is_due(now, unsettled=unsettled, while_busy=300) is due
+    assert not Refresh().is_due(Refresh(at=now.at + 86_400), unsettled=0, while_busy=300), "nothing is there"
 
 
 @pytest.fixture
