@@ -101,7 +101,7 @@ def test_a_ledger_whose_connections_are_all_taken_is_unavailable_and_says_so(
 
 
 def test_what_is_deployed_needs_no_more_than_the_server_has() -> None:
-    """Every run at work with four (`python -m benchmarks.connections` counts them), and every other process
+    """Every run at work with four, where two are usual (benchmarks/connections.md), and every other process
     at its bound."""
     compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"]
     served = int(compose["postgres"]["command"][-1].partition("max_connections=")[2])
