@@ -8,6 +8,7 @@ from beacon_pipeline.labels.cues import Cue, Weighing, compiled
 WEIGHING = Weighing(
     short=100,
     enough=3,
+    sure=5,
     define={"i": "(?:i|we)", "cannot": "<i> (?:cannot|can not)"},
     cues=(Cue(id="cannot", points=2, most=2, pattern="<cannot>"), Cue(id="list", points=-1, pattern=r"\d\.")),
 )
@@ -24,6 +25,21 @@ WEIGHING = Weighing(
 )
 def test_each_cue_counts_so_often_and_no_more(text: str, found: list[int], points: int) -> None:
     assert (WEIGHING.found(text), WEIGHING.points(text)) == (found, points)
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "evasive", "refused"),
+    [
+        ("i cannot", 10, False, False),  # 2 points
+        ("i cannot, i cannot", 100, False, True),  # 4: enough
+        ("i cannot, i cannot", 101, False, False),  # too long to be weighed
+        ("i cannot, i cannot", 10, True, False),  # not sure enough against a rule
+    ],
+)
+def test_enough_points_refuse_and_against_a_rule_more_are_needed(
+    text: str, size: float, evasive: bool, refused: bool
+) -> None:
+    assert WEIGHING.refuses(text, size, evasive=evasive) is refused
 
 
 def test_a_part_uses_those_before_it_and_lines_are_joined() -> None:
