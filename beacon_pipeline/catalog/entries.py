@@ -236,18 +236,26 @@ class Catalog(Entry):
         return derived | {arm.id: arm.system_prompt for arm in self.arms}
 
     def region(self, name: str) -> Region:
-        """The region of this id or alias. Raises UnknownName; never guesses."""
-        found = self.read_region(name)
+        """The region that a person names by its id or a whole alias. Raises UnknownName; never guesses."""
+        found = self.named_region(name)
         if found is None:
             aliases = [alias for region in self.regions for alias in region.aliases]
             raise UnknownName("region", name, [region.id for region in self.regions], also=aliases)
         return next(region for region in self.regions if region.id == found)
 
+    def named_region(self, name: str) -> str | None:
+        """The id of the region with this id, name or whole alias, however it is spelled; or None."""
+        return self._by_alias.get(spelling(name))
+
     def read_region(self, name: str) -> str | None:
-        """The id of the region that a name stands for, or None: the one place where aliases are read."""
+        """The id of the region that a reported name stands for, or None.
+
+        Clouds have ever more names for their places, so its beginning counts too; of what a person writes
+        that would let a slip of the pen pass.
+        """
+        if named := self.named_region(name):
+            return named
         spelled = spelling(name)
-        if spelled in self._by_alias:
-            return self._by_alias[spelled]
         matches = {
             region.id
             for region in self.regions

@@ -89,7 +89,7 @@ def _problems(spec: Jobspec, catalog: Catalog) -> Iterator[str]:
     for model in spec.models:
         where = f"model {model.id!r}: "
         yield from (where + problem for problem in _unknown(model.regions or (), catalog.region))
-        known = [found for name in model.regions or () if (found := catalog.read_region(name))]
+        known = [found for name in model.regions or () if (found := catalog.named_region(name))]
         yield from (where + problem for problem in _repeated("region", known))
         yield from (where + problem for problem in _not_served(model.id, known, catalog))
 

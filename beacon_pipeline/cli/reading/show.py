@@ -59,7 +59,7 @@ def _show_one(
     from beacon_pipeline.ledger.records import Cell
 
     named = cell_of(partition)
-    cell = Cell(load_catalog().read_region(named.region) or named.region, named.model, named.question)
+    cell = Cell(load_catalog().named_region(named.region) or named.region, named.model, named.question)
     found = ledger.executions.of_job(job.id, [cell])
     if not found:
         if elsewhere := ledger.executions.newest([cell]):

@@ -207,19 +207,27 @@ def test_what_cannot_be_switched_on(switched: dict[str, Any], expected: list[str
 
 
 @pytest.mark.parametrize(
-    ("name", "region"),
+    ("name", "named", "reported"),
     [
-        *(("eu", "eu"), ("EU", "eu"), ("europe", "eu"), ("Brussels ", "eu"), ("EU_West 1", "eu")),
-        *(("us-east-1", "us"), ("america", "us"), ("west-1", None), ("asia", None), ("", None)),
+        *(("eu", "eu", "eu"), ("EU", "eu", "eu"), ("europe", "eu", "eu"), ("Brussels ", "eu", "eu")),
+        *(
+            ("EU_West 1", None, "eu"),
+            ("us-east-1", None, "us"),
+            ("eu-wset", None, "eu"),
+            ("america", "us", "us"),
+        ),
+        *(("west-1", None, None), ("asia", None, None), ("", None, None)),
     ],
 )
-def test_a_region_is_found_by_its_names_and_by_one_prefix(name: str, region: str | None) -> None:
-    assert CATALOG.read_region(name) == region
-    if region is None:
+def test_a_person_names_a_region_by_a_whole_name_and_a_cloud_by_a_prefix(
+    name: str, named: str | None, reported: str | None
+) -> None:
+    assert CATALOG.read_region(name) == reported
+    if named is None:
         with pytest.raises(UnknownName, match="unknown region"):
             CATALOG.region(name)
     else:
-        assert CATALOG.region(name).id == region
+        assert CATALOG.region(name).id == named
 
 
 def test_a_misspelled_alias_is_offered() -> None:
