@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 # What Dagster keeps of a sensor; it has no public names for it.
 from dagster._core.remote_origin import (  # noqa: TID251
     ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteInstigatorOrigin,
     RemoteRepositoryOrigin,
 )
 from dagster._core.scheduler.instigation import (  # noqa: TID251
@@ -77,14 +78,32 @@ def switch_reconciliation(env: dict[str, str], way: str) -> None:
     assert beacon_here(env, "jobs").exit_code == 0  # now there is an instance
     with opened(env) as instance:
         put_sensor_state(instance, running=way == "start")
+        if way == "stop" and (Path(env["DAGSTER_HOME"]) / "daemon.json").exists():
+            _wait_until_the_daemon_knows(instance)
+
+
+def _wait_until_the_daemon_knows(instance: dg.DagsterInstance) -> None:
+    """It reads all switches, and then looks after one sensor after the other: a second look at another
+    sensor is of a round that began after the switch, when the last tick by the old one is over."""
+    since, other = time.time(), sensor_origin("alerts")
+    state = InstigatorState(other, InstigatorType.SENSOR, InstigatorStatus.RUNNING)
+    wait_for(
+        "two looks of the daemon",
+        lambda: len(instance.get_ticks(other.get_id(), state.selector_id, after=since)) >= 2,
+    )
+
+
+def sensor_origin(name: str) -> RemoteInstigatorOrigin:
+    """Where Dagster keeps what it knows of a sensor."""
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(
+        LoadableTargetOrigin(module_name="beacon_pipeline.definitions"), location_name="beacon"
+    )
+    return RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin(name)
 
 
 def put_sensor_state(instance: dg.DagsterInstance, *, running: bool, cursor: str | None = None) -> None:
     """Write what `dagster sensor` writes of the sensor that heals: that command loads a code location."""
-    location = ManagedGrpcPythonEnvCodeLocationOrigin(
-        LoadableTargetOrigin(module_name="beacon_pipeline.definitions"), location_name="beacon"
-    )
-    origin = RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin(SENSOR)
+    origin = sensor_origin(SENSOR)
     status = InstigatorStatus.RUNNING if running else InstigatorStatus.STOPPED
     data = SensorInstigatorData(min_interval=INTERVAL_SECONDS, cursor=cursor)
     state = InstigatorState(origin, InstigatorType.SENSOR, status, data)
