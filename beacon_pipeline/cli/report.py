@@ -59,9 +59,7 @@ class JobReport:
     by_status: dict[str, int]
     by_answer_kind: dict[str, int]
     by_region: dict[str, int]
-    refusal_rules: tuple[
-        str | None, ...
-    ]  # versions of the rules that found its refusals; None: not on record
+    refusal_rules: tuple[str | None, ...]  # versions of those that found its refusals; None: not on record
     mismatches: int
     mismatched: tuple[MismatchReport, ...]
     cells: tuple[CellReport, ...]

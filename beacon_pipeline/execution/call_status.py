@@ -85,7 +85,7 @@ async def unconfirmed_states(
 
 
 def status_in(states: Mapping[str, CallState]) -> StatusOf:
-    """What is known of a call after such a look: what its provider says, or said when it was confirmed."""
+    """What is known of a call after such a look: what its provider reports, or did when it was confirmed."""
 
     def status_of(call: Call) -> CallStatus | None:
         if call.id in states:

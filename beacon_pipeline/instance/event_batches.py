@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from dagster._core.storage.asset_check_execution_record import (  # noqa: TID251
 )
 from dagster._core.storage.event_log import SqlEventLogStorage, SqlEventLogStorageTable  # noqa: TID251
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable  # noqa: TID251
+
+# Dagster turns a termination into an exception, which only this holds back.
 from dagster._utils.interrupts import capture_interrupts, check_captured_interrupt
 
 HELD_BACK = {
@@ -84,10 +87,10 @@ class BatchingEventLog(SqlEventLogStorage):
         os.environ.setdefault(BATCH_SIZE, str(AT_MOST))
         super().__init__(*args)  # type: ignore[no-untyped-call]  # of the storage
 
+    @abstractmethod
     def _whole(self, run_id: str, rows: Sequence[Row]) -> AbstractContextManager[sa.Connection]:
         """A transaction on the tables of all runs: whatever this thread executes on them inside is of it.
         A storage with files for each run writes these rows to the run's as well."""
-        raise NotImplementedError
 
     def has_table(self, table_name: str) -> bool:
         # Dagster asks before each check evaluation, on SQLite by a connection of its own.

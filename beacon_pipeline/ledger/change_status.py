@@ -34,20 +34,11 @@ def note_repairs(
     connection: sa.Connection, statuses: Mapping[str, Status], *, at: datetime, actor: str, detail: str
 ) -> None:
     """Keep of executions, given with their statuses, that something else of them was set right."""
-    rows = [
-        {
-            "execution_id": execution_id,
-            "from_status": status.value,
-            "to_status": status.value,
-            "at": at,
-            "cause": Cause.REPAIR.value,
-            "actor": actor,
-            "detail": detail,
-        }
+    kept = [
+        Change(execution_id, status, status, Cause.REPAIR, detail)
         for execution_id, status in statuses.items()
     ]
-    for some in chunks(rows):
-        connection.execute(sa.insert(transitions_table), some)
+    _keep(connection, kept, at=at, actor=actor)
 
 
 def apply_changes(
@@ -79,20 +70,22 @@ def apply_changes(
             ),
             parameter_sets,
         )
-    if fitting:
-        connection.execute(
-            sa.insert(transitions_table),
-            [
-                {
-                    "execution_id": change.execution_id,
-                    "from_status": change.source.value,
-                    "to_status": change.target.value,
-                    "at": at,
-                    "cause": change.cause.value,
-                    "actor": actor,
-                    "detail": change.detail,
-                }
-                for change in fitting
-            ],
-        )
+    _keep(connection, fitting, at=at, actor=actor)
     return [change.execution_id for change in fitting]
+
+
+def _keep(connection: sa.Connection, changes: Sequence[Change], *, at: datetime, actor: str) -> None:
+    rows = [
+        {
+            "execution_id": change.execution_id,
+            "from_status": change.source.value,
+            "to_status": change.target.value,
+            "at": at,
+            "cause": change.cause.value,
+            "actor": actor,
+            "detail": change.detail,
+        }
+        for change in changes
+    ]
+    for some in chunks(rows):
+        connection.execute(sa.insert(transitions_table), some)

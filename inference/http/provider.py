@@ -196,7 +196,7 @@ class HttpProvider:
 
         def note(reason: str) -> None:
             why.append(reason)
-            if not waits:  # said once for a call: what comes of it may be known long after
+            if not waits:  # logged once for a call, whose end may be known long after
                 waits.append(reason)
                 patience = f"{endpoint.timeout_seconds:g} seconds in all"
                 log.warning(

@@ -95,7 +95,7 @@ def run(file: Path) -> None:
     with open_ledger() as ledger:
         done = find(ledger, planned)
         if done is None:
-            _check_can_ask(ledger, catalog, planned)  # or a plan would be on record that nobody can ask
+            _check_can_ask(ledger, catalog, planned)  # before a plan is on record that cannot be asked
             done = register_study(ledger, planned)
             click.echo("not on record yet: registered now, by itself", err=True)
             for line in _registration_lines(done):
