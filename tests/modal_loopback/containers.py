@@ -162,6 +162,7 @@ class Containers:
         """Wait for a container's end, and end what it left undone."""
         assert task.process is not None
         code = await task.process.wait()
+        was_stopping, task.stopping = task.stopping, True  # its last poll may still be open here
         del self._tasks[task.id]
         shutil.rmtree(root, ignore_errors=True)
         self._journal.write(
@@ -171,7 +172,7 @@ class Containers:
             return
         if task.call is not None:
             self._calls.end(task.call, worker_lost(f"the container ended with code {code}"))
-        elif task.idle_since is None and not task.stopping:
+        elif task.idle_since is None and not was_stopping:
             self._fail_queued(task.function, worker_lost(f"the container did not start: code {code}"))
         await self._scale()
 
@@ -244,7 +245,7 @@ class Containers:
         queue = self._queues.setdefault(task.function.id, deque())
         idle = task.definition.autoscaler_settings.scaledown_window or IDLE_SECONDS
         end = time.monotonic() + idle
-        while not self._closing and task.definition is task.function.definition:
+        while not self._closing and not task.stopping and task.definition is task.function.definition:
             if queue:
                 return queue.popleft()
             if self._others_starve(task):
