@@ -148,7 +148,9 @@ def test_a_container_makes_an_instance_where_the_chart_makes_none(
     beacon = tmp_path / "beacon"
     beacon.write_text(f'#!/bin/sh\necho "$@" >> {called}\n')
     beacon.chmod(0o755)
-    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"} | ({"DAGSTER_POSTGRES_URL": address} if address else {})
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    if address:
+        env["DAGSTER_POSTGRES_URL"] = address
     entrypoint = ["sh", str(ROOT / "deploy/entrypoint.sh"), "echo", "the command"]
     done = subprocess.run(entrypoint, env=env, capture_output=True, text=True, check=True)
     assert (done.stdout, called.read_text().splitlines()) == ("the command\n", made)

@@ -273,7 +273,7 @@ def test_the_migrations_make_the_models(ledger: Ledger, database_url: str) -> No
 def test_a_newest_schema_is_opened_without_the_lock_of_those_who_migrate(
     ledger: Ledger, database_url: str
 ) -> None:
-    """Every command and every run opens the ledger: Alembic, its lock and its look at all rows are for few."""
+    """Each command and each run opens the ledger: Alembic, its lock and its look at all rows are for few."""
     newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
     assert ledger.schema_versions() == (newest, newest)
     with mock.patch.object(alembic.command, "upgrade", side_effect=AssertionError("nothing is to be done")):
