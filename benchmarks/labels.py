@@ -78,7 +78,7 @@ def given(path: Path) -> list[Answer]:
 
 
 def by_rules(answer: Answer) -> bool:
-    found = label(answer.text)
+    found = label(answer.text, answer.question)
     return found is not None and found.kind is LabelKind.REFUSAL
 
 
@@ -167,7 +167,8 @@ def by_model(answers: Sequence[Answer]) -> Iterator[str]:
 
 def kinds(answers: Sequence[Answer]) -> Iterator[str]:
     counts = Counter(
-        (a.language, a.kind, found.kind.value if (found := label(a.text)) else "") for a in answers
+        (a.language, a.kind, found.kind.value if (found := label(a.text, a.question)) else "")
+        for a in answers
     )
     yield "\n## All three kinds, rules\n\n| language | labelled | complete | evasive | refusal |"
     yield "|---|---|---:|---:|---:|"
