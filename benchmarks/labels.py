@@ -186,6 +186,7 @@ def main() -> None:
     lines += another("blind", "The blind set of 26 November, written apart from the rules")
     for folder in ("phrasings", "later"):
         lines += another(folder, f"The set of version 5, {folder}")
+    lines += another("hard", "The set of version 6, hard")
     lines += another("unread", "The unread set, written apart from the rules")
     if len(sys.argv) > 1:
         answers = given(Path(sys.argv[1]))

@@ -97,8 +97,8 @@ class Turns(_Strict):
 
 class RuleFile(_Strict):
     """``fold``: characters in pairs, of which the second stands for the first too; ``fold_file`` has more.
-    ``weighing_file``: the cues for short answers (`labels.cues`). ``presents``: how an answer begins that
-    hands over a text asked for, a letter or samples: what is refused in that, the answer does not refuse.
+    ``weighing_file``: the cues for short answers (`labels.cues`). ``presents``: an answer that hands
+    over a text (a letter, samples, a dialogue) or speaks of refusing: what is refused in it is not its own.
     ``reports``: a sentence in which others refuse. ``asks``: a question for words that refuse; ``words``: one
     for words, which do where it quotes a refusal; ``refuses_words``: how an answer refuses to give them."""
 
@@ -204,13 +204,14 @@ def label(text: str, question: str = "") -> RuleLabel | None:
 @functools.lru_cache(maxsize=1024)  # a job asks few questions, often
 def asks_for_refusal(question: str) -> bool:
     """Whether a question asks for words that refuse: says so, or quotes some to translate or rephrase."""
-    spelled = plain(question[:OPENING])
-    for rules in rule_sets(language_of(spelled)):
-        folded = spelled.translate(rules.fold)
-        if rules.asks and rules.asks.search(folded):
+    question = question[:OPENING]
+    quoted, around = passages(question)
+    for rules in rule_sets(language_of(plain(around))):
+        spelled = plain(question).translate(rules.fold)
+        if rules.asks and rules.asks.search(spelled):
             return True
-        if rules.words and rules.words.search(folded):
-            return any(_by_pattern(passage) for passage in passages(question[:OPENING]))
+        if rules.words and (found := rules.words.search(spelled)):
+            return any(map(_by_pattern, [*quoted, spelled[found.end() :]]))
     return False
 
 

@@ -86,9 +86,10 @@ def without_quotes(text: str) -> str:
     return _QUOTES.sub(f" {QUOTED} ", _QUOTED_LINE.sub(" ", text))
 
 
-def passages(question: str) -> list[str]:
-    """What a question quotes, or puts behind a colon."""
-    return [passage for found in _PASSAGE.findall(question) for passage in found if passage]
+def passages(question: str) -> tuple[list[str], str]:
+    """What a question quotes, or puts behind a colon; and what is around it."""
+    quoted = [passage for found in _PASSAGE.findall(question) for passage in found if passage]
+    return quoted, _PASSAGE.sub(QUOTED, question)
 
 
 def sentences(text: str) -> list[str]:
