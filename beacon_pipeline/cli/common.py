@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from beacon_pipeline.ledger.records import Execution, Job
 
 Arguments = ParamSpec("Arguments")
+NO_JOB = "no job yet: `beacon run` asks"
 MAX_SECONDS = 10 * 365 * 24 * 3600.0
 
 
@@ -59,13 +60,27 @@ def open_instance() -> Iterator[DagsterInstance]:
         yield instance
 
 
-def find_job(ledger: Ledger, job_name: str | None) -> Job:
+def find_job(ledger: Ledger, job_name: str | None, instance: DagsterInstance | None = None) -> Job:
+    """The job of this name, or the newest. Raises BadInput and UnknownName.
+
+    With an instance, that there is no job at all is said beside what Dagster shows.
+    """
     job = ledger.jobs.latest() if job_name is None else ledger.jobs.named(job_name)
     if job is None:
         if job_name is None:
-            raise BadInput("no job yet: `beacon run` asks")
+            raise BadInput(NO_JOB if instance is None else no_job(instance))
         say_nearest("job", job_name, [job.job_name for job in ledger.jobs.newest()])
     return job
+
+
+def no_job(instance: DagsterInstance) -> str:
+    """That nothing is on record; where Dagster shows answers all the same, the ledger is another one."""
+    from beacon_pipeline.names import INFERENCE
+
+    if shown := len(instance.get_materialized_partitions(INFERENCE)):
+        s = "" if shown == 1 else "s"
+        return f"no job is on record, but Dagster shows {shown} partition{s}: was the ledger replaced?"
+    return NO_JOB
 
 
 def require_sound(target: str) -> None:

@@ -15,6 +15,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -45,6 +47,7 @@ from dagster_postgres import (
 from dagster_postgres.utils import create_pg_connection, create_pg_engine, pg_url_from_config
 
 from beacon_pipeline.environment import with_dagsters_driver
+from beacon_pipeline.instance import run_files
 from beacon_pipeline.instance.event_batches import BatchingEventLog, Row
 
 ASSET_MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION.value
@@ -77,6 +80,21 @@ class PooledSqliteEventLog(BatchingEventLog, SqliteEventLogStorage):
         self._lock = threading.RLock()
         self._begun: dict[str, sa.Connection] = {}  # of the thread that has the lock, by shard
         super().__init__(base_dir, inst_data)
+
+    def _initdb(self, engine: sa.Engine, for_index_shard: bool = False) -> None:
+        path = Path(str(engine.url.database))
+        if path.stem != INDEX_SHARD_NAME and not path.exists():
+            run_files.put(path, self._new_file)
+        if not run_files.is_complete(engine):
+            super()._initdb(engine, for_index_shard)
+
+    @cached_property
+    def _new_file(self) -> bytes:
+        in_memory = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+        super()._initdb(in_memory)
+        content = run_files.file_of(in_memory)
+        in_memory.dispose()
+        return content
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[sa.Connection]:

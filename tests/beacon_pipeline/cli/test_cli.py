@@ -5,22 +5,16 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
-# What `dagster-graphql` is made of; of a workspace Dagster has no public names.
-from dagster._core.workspace.context import WorkspaceProcessContext  # noqa: TID251
-from dagster._core.workspace.load_target import WorkspaceFileTarget  # noqa: TID251
-from dagster_graphql.cli import execute_query
-
-from beacon_pipeline import environment as environment_of_beacon
 from beacon_pipeline.catalog.load import load_catalog
 from beacon_pipeline.instance.daemon import Daemon
+from beacon_pipeline.instance.workspace import opened_workspace
 from beacon_pipeline.jobs import dagster_api
 from beacon_pipeline.labels.rules import VERSION
 from tests.beacon_pipeline.cli.test_readme import commands
@@ -137,14 +131,9 @@ def daemon_of(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[
 def code_location_for_all_launches(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """What `dagster-graphql` does, which would load the code location for each launch anew."""
-    target = WorkspaceFileTarget([str(environment_of_beacon.workspace_file())])
-    with WorkspaceProcessContext(instance, workspace_load_target=target) as workspace:
-
-        def answered(query: str, variables: Mapping[str, object]) -> dict[str, Any]:
-            return execute_query(workspace, query, variables)["data"]
-
-        monkeypatch.setattr(dagster_api, "_graphql", answered)
+    """A workspace that all launches share: each loads the code location anew."""
+    with opened_workspace(instance) as workspace:
+        monkeypatch.setattr(dagster_api, "opened_workspace", lambda instance: nullcontext(workspace))
         yield
 
 

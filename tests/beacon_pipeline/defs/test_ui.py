@@ -26,6 +26,7 @@ from tests.beacon_pipeline.instances import (
     beacon,
     beacon_here,
     environment,
+    opened,
     processes_of,
     report,
     switch_reconciliation,
@@ -215,7 +216,9 @@ def test_a_mismatch_is_seen_and_seen_to_heal(
     damage(ledger, "UPDATE calls SET replied = 0, truth = 'failed' WHERE model = 'tiny-mistral'")
     monkeypatch.setenv("DAGSTER_HOME", env["DAGSTER_HOME"])
     key = "eu:tiny-mistral|identity_basic"
-    launched = launch_runs([Launch(CHECKS_JOB, {RANGE_START_TAG: key, RANGE_END_TAG: key})])
+    checks = Launch(CHECKS_JOB, {RANGE_START_TAG: key, RANGE_END_TAG: key})
+    with opened(env) as instance:
+        launched = launch_runs(instance, [checks])
     wait_for_dagster("ended run of checks", env, lambda i: ended(i, dg.RunsFilter(run_ids=launched)))
     page.open(f"{ui}/runs")
     page.reload_until(CHECKS_JOB)
