@@ -9,7 +9,7 @@ import pytest
 # Dagster's storage class has no public name.
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage  # noqa: TID251
 
-from beacon_pipeline.instance import run_files
+from beacon_pipeline.instance import sqlite_files
 from beacon_pipeline.instance.pooled_storage import PooledSqliteEventLog
 
 RUN = "11111111-2222-3333-4444-555555555555"
@@ -42,8 +42,8 @@ def test_it_is_the_file_that_dagster_makes(tmp_path: Path) -> None:
 def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
     """Two processes may open the events of a new run at once, and one has already written."""
     path = tmp_path / "run.db"
-    run_files.put(path, b"first")
-    run_files.put(path, b"second")
+    sqlite_files.put(path, b"first")
+    sqlite_files.put(path, b"second")
     assert path.read_bytes() == b"first"
     assert list(tmp_path.iterdir()) == [path]
 
