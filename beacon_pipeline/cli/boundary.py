@@ -85,8 +85,8 @@ class PlainGroup(click.Group):
 
 @contextmanager
 def seldom_looking_for_garbage() -> Iterator[None]:
-    """Most of what a command makes are the modules that it imports, and they stay. To look through them for
-    garbage, again and again while they are imported and once more at the end, took half of a short command."""
+    """Most of what a command makes are the modules that it imports, and they stay. To look through them
+    for garbage, again and again meanwhile and once more at the end, took half of a short command."""
     before = gc.get_threshold()
     gc.set_threshold(GARBAGE_LOOKED_FOR_EVERY, *before[1:])
     try:
