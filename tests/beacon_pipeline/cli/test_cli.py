@@ -138,10 +138,22 @@ def test_a_bad_catalog_tells_all_its_faults_at_once(tmp_path: Path) -> None:
         assert said in done.stderr
 
 
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; from beacon_pipeline.cli import main; main(['--help'], standalone_mode=False);"
-        "print([m for m in ('dagster', 'torch', 'sqlalchemy', 'rich') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+LOADED = """
+import sys
+from beacon_pipeline.cli import main
+main(sys.argv[2:], standalone_mode=False)
+print(sorted(set(sys.argv[1].split()) & set(sys.modules)))
+"""
+ONLY_FOR_RUNS = "apprise dagster_graphql httpx jinja2 modal pandas psycopg psycopg2 starlette torch"
+
+
+@pytest.mark.parametrize(
+    ("heavy", "arguments"),
+    [("dagster pydantic rich sqlalchemy torch", ["--help"]), (ONLY_FOR_RUNS, ["jobs", "--json"])],
+)
+def test_a_quick_command_loads_nothing_that_it_does_not_need(
+    tmp_path: Path, heavy: str, arguments: list[str]
+) -> None:
+    command = [sys.executable, "-c", LOADED, heavy, *arguments]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
