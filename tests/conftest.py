@@ -97,6 +97,14 @@ def _alembic_reads_its_scripts_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _code_servers_are_waited_for() -> Iterator[None]:
+    """A command's own process may end before the code server of its launch. Here it would be found by the
+    garbage collector, in whichever test comes next, with a warning of a process that is still running."""
+    with mock.patch.object(dg.DagsterInstance, "wait_for_local_code_server_processes_on_shutdown", True):
+        yield
+
+
 def cache_by_folder(read: Callable[[Config], ScriptDirectory]) -> Callable[[Config], ScriptDirectory]:
     kept: dict[str | None, ScriptDirectory] = {}
 
