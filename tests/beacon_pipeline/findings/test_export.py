@@ -20,7 +20,7 @@ import pytest
 
 from beacon_pipeline.findings.export import tables
 from beacon_pipeline.findings.export.files import read_frame, read_rows, sha256, write_sums, write_table
-from beacon_pipeline.findings.export.tables import ANSWERS, TABLES, meaning
+from beacon_pipeline.findings.export.tables import ANSWERS, LATER, TABLES, meaning
 from beacon_pipeline.findings.export.verify import NoExport, verified
 from beacon_pipeline.findings.export.write import ExportError, export
 from beacon_pipeline.findings.frames import answers
@@ -223,6 +223,19 @@ def test_an_export_of_a_version_that_keeps_other_provenance_holds(copy: Path) ->
         copy, replace(ANSWERS, types=types | {"region": "Int64"}), [row | {"region": 1} for row in rows]
     )
     write_sums(copy)
+    assert any("other columns or types" in line for line in verified(str(copy)))
+
+
+def test_an_export_of_a_version_without_a_later_column_holds(copy: Path) -> None:
+    earlier = replace(
+        ANSWERS, types={name: kind for name, kind in ANSWERS.types.items() if name not in LATER}
+    )
+    assert set(LATER) < set(ANSWERS.types)
+    write_table(copy, earlier, list(read_rows(copy, ANSWERS)))
+    write_sums(copy)
+    assert verified(str(copy)) == []
+    assert {row["kind_version"] for row in read_rows(copy, ANSWERS)} == {None}
+    write_table(copy, replace(ANSWERS, types={"region": "str"}), list(read_rows(copy, ANSWERS)))
     assert any("other columns or types" in line for line in verified(str(copy)))
 
 
