@@ -194,13 +194,16 @@ def _output(row: Row) -> Any:
 def _score(row: Row) -> Any:
     from inspect_ai.scorer import Score
 
-    labelled = row["label"] is not None
-    if labelled:
-        by = f"by {row['label_method']}, version {row['label_version']}"
-    else:
-        found = (row["kind_version"],) if row["kind"] in BY_RULES else ()
-        by = f"by {with_versions('rules', found)}, as it came"
-    return Score(value=row["label"] if labelled else row["kind"], answer=row["answer"], explanation=by)
+    kind = row["kind"] if row["label"] is None else row["label"]
+    return Score(value=kind, answer=row["answer"], explanation=said_by(row))
+
+
+def said_by(row: Row) -> str:
+    """By whom the standing label of an answer is, or its kind where it has none."""
+    if row["label"] is not None:
+        return f"by {with_versions(row['label_method'], (row['label_version'],))}"
+    found = (row["kind_version"],) if row["kind"] in BY_RULES else ()
+    return f"by {with_versions('rules', found)}, as it came"
 
 
 def _plain(value: Any) -> Any:

@@ -20,6 +20,7 @@ import pytest
 
 from beacon_pipeline.findings.export import tables
 from beacon_pipeline.findings.export.files import read_frame, read_rows, sha256, write_sums, write_table
+from beacon_pipeline.findings.export.inspect_logs import said_by
 from beacon_pipeline.findings.export.tables import ANSWERS, LATER, TABLES, meaning
 from beacon_pipeline.findings.export.verify import NoExport, verified
 from beacon_pipeline.findings.export.write import ExportError, export
@@ -375,6 +376,22 @@ def test_croissants_own_validator_reads_the_tables(exported: Path) -> None:
     dataset = mlcroissant.Dataset(jsonld=str(exported / "croissant.json"))
     assert dataset.metadata.issues.errors == set()
     assert next(iter(dataset.records("answers")))["answers/study"] == b"s"
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "kind_version", "said"),
+    [
+        ("refusal", "substantive", "6", "by judge, version 1"),
+        (None, "refusal", "6", "by rules, version 6, as it came"),
+        (None, "substantive", None, "by rules, version not on record, as it came"),
+        (None, "empty", None, "by rules, as it came"),
+    ],
+)
+def test_a_score_of_inspects_logs_says_by_whom_it_is(
+    label: str | None, kind: str, kind_version: str | None, said: str
+) -> None:
+    row = {"label": label, "label_method": "judge", "label_version": "1", "kind": kind}
+    assert said_by(row | {"kind_version": kind_version}) == said
 
 
 def test_every_column_has_a_meaning() -> None:
