@@ -13,9 +13,7 @@ of exceptions to keep up. No line and no trace shows a secret of the environment
 
 from __future__ import annotations
 
-import atexit
 import errno
-import gc
 import io
 import os
 import signal
@@ -32,7 +30,6 @@ import click
 TRACEBACK_VARIABLE = "BEACON_TRACEBACK"
 LINE_LIMIT = 400  # characters of a foreign reason
 PATH_LIMIT = 120  # characters of a path shown
-GARBAGE_LOOKED_FOR_EVERY = 100_000  # objects more than before
 
 _LIBRARIES: Mapping[str, str] = {
     "sqlalchemy": "a database",
@@ -45,8 +42,6 @@ _LIBRARIES: Mapping[str, str] = {
     "dagster_shared": "Dagster",
     "yaml": "a YAML file",
 }
-
-atexit.register(gc.freeze)  # Python's last look for garbage leaves alone what is frozen
 
 
 class BadInput(click.ClickException):
@@ -73,7 +68,7 @@ class PlainGroup(click.Group):
             os.environ.pop("COLUMNS", None)
         before = os.umask(0o077)  # what a command, or a process that it starts, makes is its owner's alone
         try:
-            with seldom_looking_for_garbage(), ended_by_signals():
+            with ended_by_signals():
                 return super().main(*args, **extra)
         finally:
             os.umask(before)
@@ -81,18 +76,6 @@ class PlainGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         with boundary():
             return super().invoke(ctx)
-
-
-@contextmanager
-def seldom_looking_for_garbage() -> Iterator[None]:
-    """Most of what a command makes are the modules that it imports, and they stay. To look through them
-    for garbage, again and again meanwhile and once more at the end, took half of a short command."""
-    before = gc.get_threshold()
-    gc.set_threshold(GARBAGE_LOOKED_FOR_EVERY, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 @contextmanager

@@ -50,6 +50,7 @@ from dagster_postgres import (
 from dagster_postgres.utils import create_pg_connection, create_pg_engine, pg_url_from_config
 
 from beacon_pipeline.environment import with_dagsters_driver
+from beacon_pipeline.garbage import OF_AN_INSTANCE, look_seldom
 from beacon_pipeline.instance import sqlite_files
 from beacon_pipeline.instance.event_batches import BatchingEventLog, Row
 
@@ -67,6 +68,10 @@ POSTGRES_POOL: dict[str, Any] = {
     "pool_recycle": 3600,
     "pool_pre_ping": True,
 }
+
+
+# Each process of an instance, Dagster's too, loads this module before most others.
+look_seldom(OF_AN_INSTANCE)
 
 Storage = TypeVar("Storage", SqliteRunStorage, SqliteScheduleStorage)
 

@@ -27,7 +27,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["executions"] == 24
     described, page = done.stderr.splitlines()[-2:]  # what came, and where all of it can be read
-    assert described.startswith("Answers by kind (rules): ")
+    assert described.startswith(f"Answers by kind (by rules, version {VERSION}): ")
     assert page.startswith("page: ")
     return env
 
