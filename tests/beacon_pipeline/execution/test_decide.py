@@ -1,8 +1,10 @@
 """The decision table: rows that a person can read, and the invariants over every combination there is."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,20 @@ from tests.beacon_pipeline.executions import MOMENT, a_call, an_execution
 
 KNOWN = (CallStage.ACCEPTED, CallStage.ENDED, CallStage.ANSWERED, CallStage.EARLIER)
 FINAL = (CallStatus.FAILED, CallStatus.TIMED_OUT, CallStatus.CANCELLED, CallStatus.EXPIRED)
+
+VALUES: tuple[Collection[Any], ...] = (
+    Status,
+    CallStage,
+    [None, *CallStatus],
+    [2, 3],
+    [True, False],  # durable
+    [True, False],  # submitting
+    Attendance,
+    MaterializationMatch,
+    [True, False],  # newest
+    [True, False],  # acknowledged
+)
+STATES = math.prod(map(len, VALUES))
 
 # Status, stage of the call that decides, what the provider says -> the step with attempts left, and without
 ROWS = """
@@ -111,18 +127,7 @@ def test_what_a_machine_leaves_to_a_person_or_to_another_run() -> None:
 
 
 def every_state() -> Iterator[ExecutionState]:
-    for values in product(
-        Status,
-        CallStage,
-        [None, *CallStatus],
-        [2, 3],
-        [True, False],  # durable
-        [True, False],  # submitting
-        Attendance,
-        MaterializationMatch,
-        [True, False],  # newest
-        [True, False],  # acknowledged
-    ):
+    for values in product(*VALUES):
         yield ExecutionState(*values[:4], 3, *values[4:])
 
 
