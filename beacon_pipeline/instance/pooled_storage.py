@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 import sqlalchemy as sa
@@ -35,7 +35,10 @@ from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorag
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import (  # noqa: TID251
     SqliteScheduleStorage,
 )
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS  # noqa: TID251
+from dagster._core.storage.sqlite import (  # noqa: TID251
+    SQLITE_BUSY_TIMEOUT_SECONDS,
+    create_db_conn_string,
+)
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage  # noqa: TID251
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import (
@@ -47,7 +50,8 @@ from dagster_postgres import (
 from dagster_postgres.utils import create_pg_connection, create_pg_engine, pg_url_from_config
 
 from beacon_pipeline.environment import with_dagsters_driver
-from beacon_pipeline.instance import run_files
+from beacon_pipeline.garbage import OF_AN_INSTANCE, look_seldom
+from beacon_pipeline.instance import sqlite_files
 from beacon_pipeline.instance.event_batches import BatchingEventLog, Row
 
 ASSET_MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION.value
@@ -64,6 +68,12 @@ POSTGRES_POOL: dict[str, Any] = {
     "pool_recycle": 3600,
     "pool_pre_ping": True,
 }
+
+
+# Each process of an instance, Dagster's too, loads this module before most others.
+look_seldom(OF_AN_INSTANCE)
+
+Storage = TypeVar("Storage", SqliteRunStorage, SqliteScheduleStorage)
 
 
 def _sqlite_engine(url: str) -> sa.Engine:
@@ -84,15 +94,15 @@ class PooledSqliteEventLog(BatchingEventLog, SqliteEventLogStorage):
     def _initdb(self, engine: sa.Engine, for_index_shard: bool = False) -> None:
         path = Path(str(engine.url.database))
         if path.stem != INDEX_SHARD_NAME and not path.exists():
-            run_files.put(path, self._new_file)
-        if not run_files.is_complete(engine):
+            sqlite_files.put(path, self._new_file)
+        if not sqlite_files.is_complete(engine):
             super()._initdb(engine, for_index_shard)
 
     @cached_property
     def _new_file(self) -> bytes:
         in_memory = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
         super()._initdb(in_memory)
-        content = run_files.file_of(in_memory)
+        content = sqlite_files.file_of(in_memory)
         in_memory.dispose()
         return content
 
@@ -163,15 +173,23 @@ class PooledSqliteRuns(SqliteRunStorage):
         super().dispose()
 
 
+def _opened(kind: type[Storage], folder: str, name: str) -> Storage:
+    address = create_db_conn_string(folder, name)
+    engine = _sqlite_engine(address)
+    complete = sqlite_files.is_complete(engine)
+    engine.dispose()
+    return kind(address) if complete else kind.from_local(folder)
+
+
 class PooledSqliteStorage(DagsterSqliteStorage):
     """The files of an instance on SQLite, where Dagster's own class keeps them."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]  # its own opens stock ones
         self.base_dir = base_dir
-        self._run_storage = PooledSqliteRuns.from_local(f"{base_dir}/history/")
+        self._run_storage = _opened(PooledSqliteRuns, f"{base_dir}/history/", "runs")
         self._event_log_storage = PooledSqliteEventLog(f"{base_dir}/history/runs/")
-        self._schedule_storage = SqliteScheduleStorage.from_local(f"{base_dir}/schedules/")
+        self._schedule_storage = _opened(SqliteScheduleStorage, f"{base_dir}/schedules/", "schedules")
         self._inst_data = inst_data
 
     @classmethod

@@ -1,7 +1,7 @@
-"""The SQLite file of a run's events, put in its place whole.
+"""Dagster's SQLite files: a run's file of events is put in its place whole, and a complete one is known.
 
-Dagster makes it in its place, table by table, and each table waits for the disk several times: 0.35 s on an
-ordinary one, for every run that is launched, and ten milliseconds to see that a file is complete.
+Dagster makes a run's file in its place, table by table, and each waits for the disk several times: 0.35 s on
+an ordinary one, for every run that is launched. To see that a file is complete it reads all its migrations.
 """
 
 from __future__ import annotations
