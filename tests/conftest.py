@@ -1,9 +1,11 @@
 """Fixtures that more than one package's tests use."""
 
+import atexit
 import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,6 +90,13 @@ def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end: the garbage collector need not look at it."""
     gc.freeze()
     gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """DuckDB's library complains at the end of what no one has collected."""
+    if "duckdb" in sys.modules:
+        gc.unfreeze()
+        atexit.unregister(gc.freeze)
 
 
 @pytest.fixture(autouse=True, scope="session")
