@@ -82,8 +82,8 @@ def _order(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[Any, ...]:
     assert code is not None
     arguments = ExecuteExternalJobArgs(job_origin=origin, run_id=run.run_id, instance_ref=ref)
     secrets = ref.secrets_loader
-    env = secrets.get_secrets_for_environment(origin.location_name) if secrets else {}
-    return serialize_value(arguments), recon_job_from_origin(code), env
+    files = secrets.get_secrets_for_environment(origin.location_name) if secrets else {}
+    return serialize_value(arguments), recon_job_from_origin(code), {**os.environ, **files}
 
 
 def _work(launcher: Connection) -> None:
