@@ -16,9 +16,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from beacon_pipeline.labels.cues import Weighing
-from beacon_pipeline.labels.rules import asks_for_refusal, judged, reading_of, rules_of
+from beacon_pipeline.labels.rules import answers, judged, reading_of, rules_of
+from beacon_pipeline.labels.text import outside_thoughts
 from beacon_pipeline.ledger.status import LabelKind
-from benchmarks.labels import OWN, Answer, Measured, by_rules, own
+from benchmarks.labels import OWN, Answer, Measured, own
 
 PENALTY = 2.0
 SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings", "later", "hard")
@@ -55,10 +56,10 @@ def weighed(weighing: Weighing, points: Sequence[int]) -> Weighing:
 
 
 def refused(name: str, weighing: Weighing, answer: Answer) -> bool:
-    if asks_for_refusal(answer.question):
-        return by_rules(answer)
     found = judged(rules_of(name), weighing, reading_of(rules_of(name), answer.text))
-    return found is not None and found[0] is LabelKind.REFUSAL
+    if found is None or found[0] is not LabelKind.REFUSAL:
+        return False
+    return not answers(answer.question, outside_thoughts(answer.text)[0].strip())
 
 
 def sets_of(name: str) -> dict[str, list[Answer]]:
