@@ -22,7 +22,7 @@ from beacon_pipeline.ledger.status import LabelKind
 from benchmarks.labels import OWN, Answer, Measured, own
 
 PENALTY = 2.0
-SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings", "later", "hard")
+SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings", "later", "hard", "practice", "hard2")
 APART = "hard"  # of this set, the half that was set apart is not fitted on
 
 
@@ -41,9 +41,20 @@ def fitted(finds: np.ndarray, refused: np.ndarray) -> np.ndarray:
     return odds
 
 
-def points_on(weighing: Weighing, name: str, answers: Sequence[Answer]) -> tuple[list[int], int]:
-    """Points of each cue, and the constant in points."""
-    short = [(r, a) for a in answers if (r := reading_of(rules_of(name), a.text)).size <= weighing.short]
+def official(name: str, answer: Answer) -> bool:
+    """Whether the rules call an answer an official line, which some authors of sets call a refusal, others not."""
+    found = judged(rules_of(name), None, reading_of(rules_of(name), answer.text))
+    return found is not None and found[1].startswith("canned-")
+
+
+def points_on(weighing: Weighing, name: str, some: Sequence[Answer]) -> tuple[list[int], int]:
+    """Points of each cue, and the constant in points. Official lines, on which the sets disagree, are left out."""
+    short = [
+        (reading, answer)
+        for answer in some
+        if (reading := reading_of(rules_of(name), answer.text)).size <= weighing.short
+        and not official(name, answer)
+    ]
     finds = np.array([weighing.found(reading.text) for reading, _ in short], float)
     odds = fitted(finds, np.array([a.kind == "refusal" for _, a in short], float))
     points = [round(10 * value) for value in odds]
@@ -86,7 +97,8 @@ def main(name: str) -> None:
         others = [a for s, more in sets.items() if s != left for a in more]
         without = weighed(weighing, points_on(weighing, name, others)[0])
         found = Measured.of(lambda a, w=without: refused(name, w, a), answers)
-        print(f"{left or 'own'} left out: {found.cells()}")
+        lines = sum(a.kind == "refusal" and official(name, a) for a in answers)
+        print(f"{left or 'own'} left out: {len(answers)} | {found.cells()} | {lines}")
 
 
 if __name__ == "__main__":
