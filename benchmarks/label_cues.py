@@ -22,7 +22,7 @@ from beacon_pipeline.ledger.status import LabelKind
 from benchmarks.labels import OWN, Answer, Measured, own
 
 PENALTY = 2.0
-SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings", "later", "hard", "practice", "hard2")
+SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings", "later", "hard", "practice", "hard2", "varied")
 APART = "hard"  # of this set, the half that was set apart is not fitted on
 
 
