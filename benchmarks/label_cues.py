@@ -70,7 +70,7 @@ def refused(name: str, weighing: Weighing, answer: Answer) -> bool:
     found = judged(rules_of(name), weighing, reading_of(rules_of(name), answer.text))
     if found is None or found[0] is not LabelKind.REFUSAL:
         return False
-    return not answers(answer.question, outside_thoughts(answer.text)[0].strip())
+    return not answers(answer.question, outside_thoughts(answer.text)[0].strip(), LabelKind.REFUSAL)
 
 
 def sets_of(name: str) -> dict[str, list[Answer]]:

@@ -21,6 +21,7 @@ class Asked(BaseModel):
 
     ``passage``: only where what it quotes, or all that follows the pattern, has this; ``refused``: or is a refusal
     by a rule. ``abroad``: an answer in a language that has no `Answered` for the kind is none of its own refusals.
+    ``evasions``: what rules call evasive (an official line) is what was asked for as well.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,6 +31,7 @@ class Asked(BaseModel):
     passage: str | None = None
     refused: bool = False
     abroad: bool = False
+    evasions: bool = False
 
 
 class Answered(BaseModel):
@@ -49,6 +51,7 @@ class AskedPatterns:
 
     id: str
     abroad: bool
+    evasions: bool
     refused: bool
     pattern: re.Pattern[str]
     unless: re.Pattern[str] | None
@@ -58,7 +61,8 @@ class AskedPatterns:
     def of(cls, name: str, asked: Asked, parts: dict[str, str]) -> AskedPatterns:
         unless = compiled(asked.unless, parts) if asked.unless else None
         passage = compiled(asked.passage, parts) if asked.passage else None
-        return cls(name, asked.abroad, asked.refused, compiled(asked.pattern, parts), unless, passage)
+        pattern = compiled(asked.pattern, parts)
+        return cls(name, asked.abroad, asked.evasions, asked.refused, pattern, unless, passage)
 
     def asks(self, question: str, quoted: Iterable[str], refuses: Callable[[str], bool]) -> bool:
         """Whether a question is of this kind; ``refuses``: whether a passage refuses by a rule."""

@@ -191,16 +191,18 @@ def label(text: str, question: str = "") -> RuleLabel | None:
     spelled = plain(without_quotes(answer[:OPENING]))
     language = language_of(spelled)
     found = _found(answer, spelled, language)
-    if found.kind is LabelKind.REFUSAL and answers(question, answer):
+    if found.kind is not LabelKind.COMPLETE and answers(question, answer, found.kind):
         return RuleLabel(LabelKind.COMPLETE, None, language)
     return found
 
 
-def answers(question: str, answer: str) -> bool:
-    """Whether an answer that looks like a refusal gives what the question asked for."""
+def answers(question: str, answer: str, seems: LabelKind) -> bool:
+    """Whether an answer that seems a refusal, or evasive, gives what the question asked for."""
     spelled = plain(without_quotes(answer[:OPENING]))
     sets, size = rule_sets(language_of(spelled)), weight(answer[: 10 * OPENING])
     for asked in asked_in(question):
+        if seems is LabelKind.EVASIVE and not asked.evasions:
+            continue
         ways = [(rules, rules.answered[asked.id]) for rules in sets if asked.id in rules.answered]
         if ways and all(way.answers(spelled.translate(rules.fold), size) for rules, way in ways):
             return True

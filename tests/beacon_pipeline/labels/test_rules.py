@@ -236,6 +236,7 @@ def test_points_of_a_text() -> None:
         short=9,
         enough=5,
         sure=6,
+        unsaid=5,
         define={"we": "a|b"},
         cues=(Cue(id="x", points=3, most=2, pattern="(?:<we>)\nx"), Cue(id="y", points=-4, pattern="y")),
     )
@@ -243,8 +244,8 @@ def test_points_of_a_text() -> None:
 
 
 def test_points_refuse_in_short_answers_and_need_more_against_an_evasion() -> None:
-    cues = (Cue(id="x", points=5, pattern="x"), Cue(id="z", points=1, pattern="z"))
-    weighing = Weighing(short=9, enough=5, sure=6, cues=cues)
+    cues = (Cue(id="x", points=5, declines=True, pattern="x"), Cue(id="z", points=1, pattern="z"))
+    weighing = Weighing(short=9, enough=5, sure=6, unsaid=6, cues=cues)
     assert weighing.refuses("x", 9, evasive=False)
     assert not weighing.refuses("x", 9.5, evasive=False)
     assert not weighing.refuses("x", 9, evasive=True)
