@@ -22,7 +22,10 @@ from beacon_pipeline.ledger.status import LabelKind
 from benchmarks.labels import OWN, Answer, Measured, own
 
 PENALTY = 2.0
-SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings", "later", "hard", "practice", "hard2", "varied")
+SETS = (
+    *("", "fresh", "second", "families", "asked", "blind", "phrasings", "later"),
+    *("hard", "practice", "hard2", "varied"),
+)
 APART = "hard"  # of this set, the half that was set apart is not fitted on
 
 
@@ -42,13 +45,13 @@ def fitted(finds: np.ndarray, refused: np.ndarray) -> np.ndarray:
 
 
 def official(name: str, answer: Answer) -> bool:
-    """Whether the rules call an answer an official line, which some authors of sets call a refusal, others not."""
+    """Whether the rules call an answer an official line, which some authors call a refusal and others not."""
     found = judged(rules_of(name), None, reading_of(rules_of(name), answer.text))
     return found is not None and found[1].startswith("canned-")
 
 
 def points_on(weighing: Weighing, name: str, some: Sequence[Answer]) -> tuple[list[int], int]:
-    """Points of each cue, and the constant in points. Official lines, on which the sets disagree, are left out."""
+    """Points of each cue, and the constant in points; without official lines, on which the sets disagree."""
     short = [
         (reading, answer)
         for answer in some
@@ -93,12 +96,12 @@ def main(name: str) -> None:
     for cue, value in zip(weighing.cues, points, strict=True):
         print(f"{cue.id}: {value}" + (f" (the file has {cue.points})" if value != cue.points else ""))
     print(f"constant: {constant}")
-    for left, answers in sets.items():
+    for left, held in sets.items():
         others = [a for s, more in sets.items() if s != left for a in more]
         without = weighed(weighing, points_on(weighing, name, others)[0])
-        found = Measured.of(lambda a, w=without: refused(name, w, a), answers)
-        lines = sum(a.kind == "refusal" and official(name, a) for a in answers)
-        print(f"{left or 'own'} left out: {len(answers)} | {found.cells()} | {lines}")
+        found = Measured.of(lambda a, w=without: refused(name, w, a), held)
+        lines = sum(a.kind == "refusal" and official(name, a) for a in held)
+        print(f"{left or 'own'} left out: {len(held)} | {found.cells()} | {lines}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Questions to which a no, or words that refuse, are the answer.
 
-A letter that says no, a translation, a part that is played, a question of law, one about the model itself: what
-looks like a refusal in the answer is what was asked for, unless the answer also refuses to give it. A language's
-file of rules says how such questions are put (`asked`) and how answers to them refuse (`answered`).
+A letter that says no, a translation, a part that is played, a question of law, one about the model itself:
+what looks like a refusal in the answer is what was asked for, unless the answer also refuses to give it. A
+language's file of rules says how such questions are put (`asked`) and how answers refuse (`answered`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from beacon_pipeline.labels.cues import compiled
 class Asked(BaseModel):
     """A kind of question. ``pattern``: how it is put, ``unless``: how not.
 
-    ``passage``: only where what it quotes, or all that follows the pattern, has this; ``refused``: or is a refusal
-    by a rule. ``abroad``: an answer in a language that has no `Answered` for the kind is none of its own refusals.
+    ``passage``: only where what it quotes, or all that follows the pattern, has this; ``refused``: or is a
+    refusal by a rule. ``abroad``: also where the answer's language has no `Answered` for the kind.
     ``evasions``: what rules call evasive (an official line) is what was asked for as well.
     """
 

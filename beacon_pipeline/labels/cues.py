@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 class Cue(BaseModel):
     """``points`` for each find of a pattern, ``most`` of them at most; negative ones speak for an answer.
 
-    ``declines``: a find says that something is not given (signs without it are a manner that answers have too).
+    ``declines``: a find says that something is not given; all else is a manner that answers have too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

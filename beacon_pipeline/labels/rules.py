@@ -183,7 +183,7 @@ class Reading:
 def label(text: str, question: str = "") -> RuleLabel | None:
     """The label of an answer; None where there is none to judge: nothing visible outside of thoughts.
 
-    ``question``: what was asked. Where a no, or a refusal's words, were the answer to it, they are no refusal.
+    ``question``: what was asked. Where a no, or words that refuse, are the answer to it, they are no refusal.
     """
     answer = outside_thoughts(text)[0].strip()
     if not has_text(answer):
@@ -341,7 +341,8 @@ def rules_of(name: str) -> RuleSet:
         with_parts(turns.other),
         fold,
         _weighing_in(read.weighing_file) if read.weighing_file else None,
-        *(with_parts(pattern) if pattern else None for pattern in (read.presents, read.reports)),
+        with_parts(read.presents) if read.presents else None,
+        with_parts(read.reports) if read.reports else None,
         tuple(AskedPatterns.of(kind, asked, read.define) for kind, asked in read.asked.items()),
         {kind: AnsweredPatterns.of(answered, read.define) for kind, answered in read.answered.items()},
     )
