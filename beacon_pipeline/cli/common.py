@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from beacon_pipeline.cli.report import JobReport
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Execution, Job
+    from beacon_pipeline.reconciliation.view import Known
 
 Arguments = ParamSpec("Arguments")
 NO_JOB = "no job yet: `beacon run` asks"
@@ -98,16 +99,28 @@ def say_nearest(kind: str, name: str, known: list[str]) -> NoReturn:
 
 
 def report_of(
-    ledger: Ledger, instance: DagsterInstance, catalog: Catalog, job: Job, *, whole: bool = False
+    ledger: Ledger,
+    instance: DagsterInstance,
+    catalog: Catalog,
+    job: Job,
+    *,
+    whole: bool = False,
+    known: Known | None = None,
 ) -> JobReport:
     """The report on a job. ``whole``: what Dagster shows of any partition must be on record, as
     reconciliation looks at it; else of the job's own, also of one whose execution was deleted."""
-    (report,) = reports_of(ledger, instance, catalog, [job], whole=whole)
+    (report,) = reports_of(ledger, instance, catalog, [job], whole=whole, known=known)
     return report
 
 
 def reports_of(
-    ledger: Ledger, instance: DagsterInstance, catalog: Catalog, jobs: Sequence[Job], *, whole: bool = False
+    ledger: Ledger,
+    instance: DagsterInstance,
+    catalog: Catalog,
+    jobs: Sequence[Job],
+    *,
+    whole: bool = False,
+    known: Known | None = None,
 ) -> list[JobReport]:
     """The reports on jobs; what Dagster shows is read once for all of them, for most ask the same."""
     from beacon_pipeline.catalog.partitions import key_of
@@ -124,7 +137,7 @@ def reports_of(
         }
         for job, own in zip(jobs, executions, strict=True)
     ]
-    newest = newest_materializations(instance, sorted(set().union(*keys)))
+    newest = newest_materializations(instance, sorted(set().union(*keys)), known)
     not_on_record = shown_of_unknown(ledger, newest)
     return [
         report_on(

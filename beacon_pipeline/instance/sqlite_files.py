@@ -45,7 +45,6 @@ def put(path: Path, content: bytes) -> None:
         with suppress(OSError):  # one is there, or the file system has no links: Dagster makes it, then
             path.hardlink_to(file.name)
     folder = os.open(path.parent, os.O_RDONLY)
-    try:
+    with suppress(OSError):  # as SQLite does: not all file systems keep a folder on demand
         os.fsync(folder)
-    finally:
-        os.close(folder)
+    os.close(folder)

@@ -1,29 +1,17 @@
 """The ``beacon`` command as a person types it: what it prints, what it returns, and real runs behind it."""
 
 import json
-import os
-import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from beacon_pipeline.catalog.load import load_catalog
-from beacon_pipeline.instance.daemon import Daemon
-from beacon_pipeline.instance.workspace import opened_workspace
-from beacon_pipeline.jobs import dagster_api
 from beacon_pipeline.labels.rules import VERSION
-from tests.beacon_pipeline.cli.test_readme import commands
 from tests.beacon_pipeline.instances import (
-    ROOT,
     beacon,
     beacon_here,
     environment,
-    opened,
     report,
     witness,
 )
@@ -79,69 +67,6 @@ def test_the_matrix_and_one_partition_for_people(asked: dict[str, str]) -> None:
     assert "empty" in shown.stdout
     listed = json.loads(beacon_here(asked, "jobs", "--json").stdout)
     assert [job["executions"] for job in listed] == [24]
-
-
-def test_the_commands_of_the_guides_and_that_asking_again_keeps_the_old_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    with daemon_of(env, monkeypatch):  # one for all commands, as `beacon dev` has it
-        type_the_commands_of_the_guides(env)
-
-
-def type_the_commands_of_the_guides(env: dict[str, str]) -> None:
-    first, again, *others = [line for line in commands() if line.startswith("beacon ")]
-    assert first == "beacon run --region EU-West --model tiny-qwen"
-    typed(env, first)
-    old = report(env)["job"]
-    assert again == "beacon run --region eu --model tiny-qwen --new-job"
-    said = typed(env, again)
-    assert "new job" in said
-    assert ": 1 Dagster run\n" in said, "the catalog did not change: its run is not launched again"
-    again_id = report(env)["job"]
-    assert again_id != old
-    assert [report(env, "--job", job)["executions"] for job in (report(env)["job"], old)] == [8, 8]
-    typed(env, "beacon run --region us --model tiny-qwen --question math_basic")
-    elsewhere = beacon_here(env, "show", "eu:tiny-qwen|math_basic")
-    assert elsewhere.exit_code == 2
-    assert f"add --job {again_id}, the newest that does" in elsewhere.stderr
-    for line in others:
-        typed(env, line)
-
-
-@contextmanager
-def daemon_of(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A daemon that works for this instance, and that the commands in it use."""
-    assert beacon_here(env, "jobs").exit_code == 0  # now there is an instance
-    for name in [name for name in os.environ if name.startswith(("BEACON_", "DAGSTER_"))]:
-        monkeypatch.delenv(name)
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    with (
-        opened(env) as instance,
-        Daemon(instance, load_catalog()),
-        code_location_for_all_launches(instance, monkeypatch),
-    ):
-        yield
-
-
-@contextmanager
-def code_location_for_all_launches(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """A workspace that all launches share: each loads the code location anew."""
-    with opened_workspace(instance) as workspace:
-        monkeypatch.setattr(dagster_api, "opened_workspace", lambda instance: nullcontext(workspace))
-        yield
-
-
-def typed(env: dict[str, str], line: str) -> str:
-    """What a command, as the guides have it, says beside its result."""
-    done = beacon_here(env, *shlex.split(line)[1:])
-    assert done.exit_code == 0, (line, done.stderr)
-    return done.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from beacon_pipeline.labels.naming import versions_of, with_versions
         ([], (), "rules"),
         (["6", "6"], ("6",), "rules, version 6"),
         ([None], (None,), "rules, version not on record"),
+        (["6", "5"], ("5", "6"), "rules, versions 5, 6"),
         (["10", None, "9", "10"], (None, "9", "10"), "rules, versions not on record, 9, 10"),
     ],
 )
