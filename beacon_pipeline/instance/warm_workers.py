@@ -94,7 +94,7 @@ def _work(launcher: Connection) -> None:
         return
     sys.path[0] = str(Path.cwd())  # as in a code server, which is a `python -m dagster`
     os.environ.update(env)
-    # Dagster's way to interrupt a child, which `terminate` does by a signal; this kind needs no clearing away.
+    # `terminate` interrupts by a signal, and does not set this. Nothing of this kind is left after a kill.
     interrupt = multiprocessing.get_context("fork").Event()
     try:
         start_run_in_subprocess(arguments, job, _First(launcher), interrupt)  # type: ignore[no-untyped-call]
