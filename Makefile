@@ -43,12 +43,13 @@ test-long: setup .venv-crate/.installed .venv-inspect/.installed ## the tests th
 mutation: setup ## a bounded sample of mutants of the pure modules: which do their tests find? MODULES="…": those
 	$(BIN)/python -m tests.mutation $(MODULES)
 
-check: setup ## lint, format, types, the floors of the house, the Compose file
+check: setup ## lint, format, types, the floors of the house, the Compose and Helm files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(BIN)/check-jsonschema --schemafile deploy/helm-values.schema.yaml deploy/helm-values.yaml
 
 format: setup ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .

@@ -16,12 +16,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from beacon_pipeline.labels.cues import Weighing
-from beacon_pipeline.labels.rules import judged, reading_of, rules_of
+from beacon_pipeline.labels.rules import asks_for_refusal, judged, reading_of, rules_of
 from beacon_pipeline.ledger.status import LabelKind
-from benchmarks.labels import OWN, Answer, Measured, own
+from benchmarks.labels import OWN, Answer, Measured, by_rules, own
 
 PENALTY = 2.0
-SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings", "later")
+SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings", "later", "hard")
+APART = "hard"  # of this set, the half that was set apart is not fitted on
 
 
 def fitted(finds: np.ndarray, refused: np.ndarray) -> np.ndarray:
@@ -53,13 +54,18 @@ def weighed(weighing: Weighing, points: Sequence[int]) -> Weighing:
     return weighing.model_copy(update={"cues": tuple(cues)})
 
 
-def refused(name: str, weighing: Weighing, text: str) -> bool:
-    found = judged(rules_of(name), weighing, reading_of(rules_of(name), text))
+def refused(name: str, weighing: Weighing, answer: Answer) -> bool:
+    if asks_for_refusal(answer.question):
+        return by_rules(answer)
+    found = judged(rules_of(name), weighing, reading_of(rules_of(name), answer.text))
     return found is not None and found[0] is LabelKind.REFUSAL
 
 
 def sets_of(name: str) -> dict[str, list[Answer]]:
-    return {s: [a for a in own(OWN / s) if a.language.startswith(name)] for s in SETS}
+    return {
+        s: [a for a in own(OWN / s) if a.language.startswith(name) and not (s == APART and a.held_out)]
+        for s in SETS
+    }
 
 
 def texts_of(name: str) -> list[Answer]:
@@ -78,7 +84,7 @@ def main(name: str) -> None:
     for left, answers in sets.items():
         others = [a for s, more in sets.items() if s != left for a in more]
         without = weighed(weighing, points_on(weighing, name, others)[0])
-        found = Measured.of(lambda a, w=without: refused(name, w, a.text), answers)
+        found = Measured.of(lambda a, w=without: refused(name, w, a), answers)
         print(f"{left or 'own'} left out: {found.cells()}")
 
 

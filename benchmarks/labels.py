@@ -78,7 +78,7 @@ def given(path: Path) -> list[Answer]:
 
 
 def by_rules(answer: Answer) -> bool:
-    found = label(answer.text)
+    found = label(answer.text, answer.question)
     return found is not None and found.kind is LabelKind.REFUSAL
 
 
@@ -167,7 +167,8 @@ def by_model(answers: Sequence[Answer]) -> Iterator[str]:
 
 def kinds(answers: Sequence[Answer]) -> Iterator[str]:
     counts = Counter(
-        (a.language, a.kind, found.kind.value if (found := label(a.text)) else "") for a in answers
+        (a.language, a.kind, found.kind.value if (found := label(a.text, a.question)) else "")
+        for a in answers
     )
     yield "\n## All three kinds, rules\n\n| language | labelled | complete | evasive | refusal |"
     yield "|---|---|---:|---:|---:|"
@@ -185,6 +186,7 @@ def main() -> None:
     lines += another("blind", "The blind set of 26 November, written apart from the rules")
     for folder in ("phrasings", "later"):
         lines += another(folder, f"The set of version 5, {folder}")
+    lines += another("hard", "The set of version 6, hard")
     lines += another("unread", "The unread set, written apart from the rules")
     if len(sys.argv) > 1:
         answers = given(Path(sys.argv[1]))

@@ -63,7 +63,8 @@ class Measured:
 def launch_and_wait(instance: dg.DagsterInstance, ranges: Sequence[tuple[str, str]]) -> None:
     """Queue one Dagster run for each range of partition keys, and wait until all have succeeded."""
     run_ids = launch_runs(
-        [Launch(INFERENCE_JOB, {RANGE_START_TAG: first, RANGE_END_TAG: last}) for first, last in ranges]
+        instance,
+        [Launch(INFERENCE_JOB, {RANGE_START_TAG: first, RANGE_END_TAG: last}) for first, last in ranges],
     )
     while True:
         runs = instance.get_runs(dg.RunsFilter(run_ids=run_ids))

@@ -18,8 +18,6 @@ from selenium.common.exceptions import (
     TimeoutException,
 )
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support import expected_conditions as expect
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.waiting import PATIENCE_SECONDS, wait_for
@@ -82,9 +80,12 @@ class Page:
     def type(self, *keys: str) -> None:
         webdriver.ActionChains(self.driver).send_keys(*keys).perform()
 
-    def wait_for(self, text: str) -> WebElement:
-        path = f"//*[contains(normalize-space(.), '{text}')]"
-        return self._until(repr(text), expect.visibility_of_element_located((By.XPATH, path)))
+    def wait_for(self, text: str) -> None:
+        self._until(repr(text), lambda _: text in self.text)
+
+    def leave(self) -> None:
+        """Show nothing while something else goes on: Dagster's pages ask its server all the time."""
+        self.open("about:blank")
 
     def wait_for_focus(self, tag: str = "input") -> None:
         """Wait until what is typed goes into a field."""
@@ -106,7 +107,9 @@ class Page:
 
     @property
     def text(self) -> str:
-        return self.driver.find_element(By.TAG_NAME, "body").text
+        """What can be read on it, each run of white space as one space."""
+        # The driver's own way looks at the style of every element, from outside of the browser.
+        return " ".join(self.driver.execute_script("return document.body?.innerText ?? ''").split())
 
     def _until(
         self,

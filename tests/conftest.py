@@ -1,9 +1,11 @@
 """Fixtures that more than one package's tests use."""
 
+import atexit
 import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +27,9 @@ from tests.databases import (
 )
 from tests.instance_template import copied_instance
 
+# Until all is collected: a third of that time would be the garbage collector's.
+gc.disable()
+
 # How fast a shared machine is today is no property of the code.
 settings.register_profile("beacon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("beacon")
@@ -35,11 +40,13 @@ pytest.register_assert_rewrite("tests.inference.conformance", "tests.beacon_pipe
 # Each takes a minute of real daemons and runs: begun first, none of them is what all others wait for.
 FIRST = (
     "test_ui",
+    "test_guides",
     "test_modal_runs",
+    "test_incident",
     "test_cli",
     "test_reboot",
-    "test_incident",
     "test_crash",
+    "test_boundary",
     "test_daemon",
     "test_of_0_1",
 )
@@ -80,15 +87,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays to the end: the garbage collector need not look at it again."""
-    gc.collect()
+    """What was imported and collected stays to the end: the garbage collector need not look at it."""
     gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """DuckDB's library complains at the end of what no one has collected."""
+    if "duckdb" in sys.modules:
+        gc.unfreeze()
+        atexit.unregister(gc.freeze)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _alembic_reads_its_scripts_once() -> Iterator[None]:
     """Dagster's 75 and our 11 migrations, which it compiles anew for each database and each file of a run."""
     with mock.patch.object(ScriptDirectory, "from_config", cache_by_folder(ScriptDirectory.from_config)):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _code_servers_are_waited_for() -> Iterator[None]:
+    """A command's own process may end before the code server of its launch. Here it would be found by the
+    garbage collector, in whichever test comes next, with a warning of a process that is still running."""
+    with mock.patch.object(dg.DagsterInstance, "wait_for_local_code_server_processes_on_shutdown", True):
         yield
 
 

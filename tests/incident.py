@@ -13,7 +13,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
 import tempfile
 from collections import Counter
 from contextlib import closing
@@ -24,7 +23,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.beacon_pipeline.instances import BEACON, accepted_calls, beacon, environment, report, witness
+from beacon_pipeline.reconciliation.tick import SENSOR
+from tests.beacon_pipeline.daemons import daemon_of, meanwhile
+from tests.beacon_pipeline.instances import (
+    COMPARING,
+    accepted_calls,
+    beacon_here,
+    environment,
+    report,
+    switch_off,
+    witness,
+)
 from tests.waiting import wait_for
 
 ROUTER = (
@@ -70,24 +79,25 @@ def replay(folder: Path) -> Replay:
     env = environment(folder)
     jobspec = folder / "asks.yaml"
     jobspec.write_text(json.dumps(ASKS))
-    asked = beacon(env, "submit", str(jobspec))
-    assert asked.returncode == 0, asked.stderr
-    first = report(env)["job"]
-    _kill_a_run_after_its_call_was_accepted(env, folder)
-    second = report(env)["job"]
-    _damage(Path(env["DAGSTER_HOME"]) / "ledger.db")
-    before = _picture(env, first, second)
-    healed = beacon(env, "reconcile")
-    return Replay(before, _picture(env, first, second), healed.stdout + healed.stderr, healed.returncode == 0)
+    switch_off(env, SENSOR, COMPARING)  # the command heals
+    with daemon_of(env):
+        asked = beacon_here(env, "submit", str(jobspec))
+        assert asked.exit_code == 0, asked.stderr
+        first = report(env)["job"]
+        with meanwhile(_kill_a_run_when_its_call_is_accepted, env, len(accepted_calls(env))) as killing:
+            killed = beacon_here(env, "run", *KILLED_ASKS, "--new-job")
+        killing.result()
+        assert killed.exit_code == 1, killed.stderr
+        second = report(env)["job"]
+        _damage(Path(env["DAGSTER_HOME"]) / "ledger.db")
+        before = _picture(env, first, second)
+        healed = beacon_here(env, "reconcile")
+    return Replay(before, _picture(env, first, second), healed.stdout + healed.stderr, healed.exit_code == 0)
 
 
-def _kill_a_run_after_its_call_was_accepted(env: dict[str, str], folder: Path) -> None:
-    known = len(accepted_calls(env))
-    with (folder / "killed.log").open("wb") as log:
-        asking = subprocess.Popen([BEACON, "run", *KILLED_ASKS, "--new-job"], env=env, stdout=log, stderr=log)
-        wait_for("accepted call", lambda: len(accepted_calls(env)) > known, every=0.02)
-        os.kill(accepted_calls(env)[-1]["process"], signal.SIGKILL)
-        assert asking.wait() == 1, (folder / "killed.log").read_text()
+def _kill_a_run_when_its_call_is_accepted(env: dict[str, str], known: int) -> None:
+    wait_for("accepted call", lambda: len(accepted_calls(env)) > known, every=0.02)
+    os.kill(accepted_calls(env)[-1]["process"], signal.SIGKILL)
 
 
 def _damage(ledger: Path) -> None:

@@ -33,6 +33,9 @@ from beacon_pipeline.cli.upkeep.dev import dev
 from beacon_pipeline.cli.upkeep.doctor import doctor
 from beacon_pipeline.cli.upkeep.instance import instance
 from beacon_pipeline.cli.upkeep.reconcile import reconcile
+from beacon_pipeline.garbage import OF_A_COMMAND, look_seldom
+
+look_seldom(OF_A_COMMAND)
 
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})

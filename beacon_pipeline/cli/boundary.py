@@ -40,7 +40,6 @@ _LIBRARIES: Mapping[str, str] = {
     "dagster_postgres": "a database",
     "dagster": "Dagster",
     "dagster_shared": "Dagster",
-    "dagster_graphql": "Dagster",
     "yaml": "a YAML file",
 }
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from beacon_pipeline.cli.report import JobReport
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Execution, Job
+    from beacon_pipeline.reconciliation.view import Known
 
 Arguments = ParamSpec("Arguments")
+NO_JOB = "no job yet: `beacon run` asks"
 MAX_SECONDS = 10 * 365 * 24 * 3600.0
 
 
@@ -59,13 +61,27 @@ def open_instance() -> Iterator[DagsterInstance]:
         yield instance
 
 
-def find_job(ledger: Ledger, job_name: str | None) -> Job:
+def find_job(ledger: Ledger, job_name: str | None, instance: DagsterInstance | None = None) -> Job:
+    """The job of this name, or the newest. Raises BadInput and UnknownName.
+
+    With an instance, that there is no job at all is said beside what Dagster shows.
+    """
     job = ledger.jobs.latest() if job_name is None else ledger.jobs.named(job_name)
     if job is None:
         if job_name is None:
-            raise BadInput("no job yet: `beacon run` asks")
+            raise BadInput(NO_JOB if instance is None else no_job(instance))
         say_nearest("job", job_name, [job.job_name for job in ledger.jobs.newest()])
     return job
+
+
+def no_job(instance: DagsterInstance) -> str:
+    """That nothing is on record; where Dagster shows answers all the same, the ledger is another one."""
+    from beacon_pipeline.names import INFERENCE
+
+    if shown := len(instance.get_materialized_partitions(INFERENCE)):
+        s = "" if shown == 1 else "s"
+        return f"no job is on record, but Dagster shows {shown} partition{s}: was the ledger replaced?"
+    return NO_JOB
 
 
 def require_sound(target: str) -> None:
@@ -83,16 +99,28 @@ def say_nearest(kind: str, name: str, known: list[str]) -> NoReturn:
 
 
 def report_of(
-    ledger: Ledger, instance: DagsterInstance, catalog: Catalog, job: Job, *, whole: bool = False
+    ledger: Ledger,
+    instance: DagsterInstance,
+    catalog: Catalog,
+    job: Job,
+    *,
+    whole: bool = False,
+    known: Known | None = None,
 ) -> JobReport:
     """The report on a job. ``whole``: what Dagster shows of any partition must be on record, as
     reconciliation looks at it; else of the job's own, also of one whose execution was deleted."""
-    (report,) = reports_of(ledger, instance, catalog, [job], whole=whole)
+    (report,) = reports_of(ledger, instance, catalog, [job], whole=whole, known=known)
     return report
 
 
 def reports_of(
-    ledger: Ledger, instance: DagsterInstance, catalog: Catalog, jobs: Sequence[Job], *, whole: bool = False
+    ledger: Ledger,
+    instance: DagsterInstance,
+    catalog: Catalog,
+    jobs: Sequence[Job],
+    *,
+    whole: bool = False,
+    known: Known | None = None,
 ) -> list[JobReport]:
     """The reports on jobs; what Dagster shows is read once for all of them, for most ask the same."""
     from beacon_pipeline.catalog.partitions import key_of
@@ -109,7 +137,7 @@ def reports_of(
         }
         for job, own in zip(jobs, executions, strict=True)
     ]
-    newest = newest_materializations(instance, sorted(set().union(*keys)))
+    newest = newest_materializations(instance, sorted(set().union(*keys)), known)
     not_on_record = shown_of_unknown(ledger, newest)
     return [
         report_on(

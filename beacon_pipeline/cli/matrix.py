@@ -14,6 +14,7 @@ from rich.text import Text
 from beacon_pipeline.catalog.plan import Plan
 from beacon_pipeline.cli.report import CellReport, JobReport
 from beacon_pipeline.escaping import visible
+from beacon_pipeline.labels.naming import with_versions
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.monitoring.alerts.causes import wording_of
@@ -100,8 +101,7 @@ def _refusals_by(versions: Sequence[str | None]) -> str:
     """A label by rules is a pattern that was found in an answer, and no person's judgement of it."""
     if not versions:
         return ""
-    named = [version or "not on record" for version in versions]
-    return f" (refusals by rules, version{'s' if len(named) > 1 else ''} {', '.join(named)})"
+    return f" (refusals by {with_versions('rules', versions)})"
 
 
 def _mismatches(report: JobReport, limit: int = 5) -> list[Text]:

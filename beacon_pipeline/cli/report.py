@@ -11,6 +11,7 @@ from enum import StrEnum
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import key_of
 from beacon_pipeline.execution.decide import on_record
+from beacon_pipeline.labels.naming import versions_of
 from beacon_pipeline.ledger.records import Execution, Job, Transition
 from beacon_pipeline.ledger.status import AnswerKind, Status
 from beacon_pipeline.reconciliation.consistency import (
@@ -164,9 +165,7 @@ def report_on(
 
 
 def _refusal_rules(executions: Sequence[Execution]) -> tuple[str | None, ...]:
-    """Oldest first, as versions count: 9 before 10."""
-    found = {e.kind_version for e in executions if e.answer_kind is AnswerKind.REFUSAL}
-    return tuple(sorted(found, key=lambda version: (version is not None, len(version or ""), version or "")))
+    return versions_of(e.kind_version for e in executions if e.answer_kind is AnswerKind.REFUSAL)
 
 
 def _counted(words: type[StrEnum], found: Iterable[StrEnum]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from rich.text import Text
 from beacon_pipeline.escaping import one_line, visible
 from beacon_pipeline.findings.compare import Answers, Comparison, Pair
 from beacon_pipeline.findings.word_diff import COMMON_SHARE, Piece, common_share, word_differences
+from beacon_pipeline.labels.naming import versions_of, with_versions
 
 SHOWN = 1_500  # characters of a text
 MARK = "bold underline"  # of words that the first text lacks; without styles they stand in brackets
@@ -34,11 +35,13 @@ def comparison_panel(comparison: Comparison, *, styled: bool = True) -> Renderab
 
 
 def summary_line(name: str, found: Sequence[Comparison], shown: int) -> Text:
-    """How many questions of how many models differ."""
+    """How many questions of how many models differ, and by which rules the kinds are."""
     different = sum(one.different for one in found)
     hidden = f", {len(found) - shown} alike not shown" if shown < len(found) else ""
+    rules = versions_of(version for one in found for version in one.rules)
+    kinds = f"; kinds by {with_versions('rules', rules)}" if rules else ""
     return Text(
-        f"{name}: {different} of {len(found)} answered differently (model × question){hidden}", "bold"
+        f"{name}: {different} of {len(found)} answered differently (model × question){hidden}{kinds}", "bold"
     )
 
 

@@ -7,8 +7,8 @@ from beacon_pipeline.labels.text import has_text, outside_thoughts
 from beacon_pipeline.ledger.status import AnswerKind, LabelKind
 
 
-def classify(text: str) -> AnswerKind:
-    """The kind of an answer, from its text.
+def classify(text: str, question: str = "") -> AnswerKind:
+    """The kind of an answer, from its text and what was asked.
 
     ``empty``: nothing a reader could see. ``refusal``: the rules label it so. A closed ``<think>``
     block is not part of the answer; one that used up the token budget is left as it is (see
@@ -17,7 +17,7 @@ def classify(text: str) -> AnswerKind:
     answer, unfinished = outside_thoughts(text)
     if not has_text(answer) and not unfinished:
         return AnswerKind.EMPTY
-    found = label(text)
+    found = label(text, question)
     if found is not None and found.kind is LabelKind.REFUSAL:
         return AnswerKind.REFUSAL
     return AnswerKind.SUBSTANTIVE

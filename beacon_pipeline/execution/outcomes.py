@@ -43,7 +43,7 @@ def outcomes_of_reply(
         match items[execution.id]:
             case ItemAnswer() as answer:
                 region = executed_region(answer.region or reply.region, read_region)
-                outcomes[execution.id] = _completed(answer, reply, region)
+                outcomes[execution.id] = _completed(answer, reply, region, execution.prompt or "")
             case ItemFailure() as failure:
                 outcomes[execution.id] = failed_outcome(
                     failure.code,
@@ -79,9 +79,9 @@ def failed_outcome(code: FailureCode, message: str, *, attempts: int, budget: in
     )
 
 
-def _completed(answer: ItemAnswer, reply: Reply, region: str) -> Completed:
+def _completed(answer: ItemAnswer, reply: Reply, region: str, question: str) -> Completed:
     answer = _without_thoughts(answer)
-    kind = AnswerKind.UNFINISHED if answer.reasoning_unfinished else classify(answer.text)
+    kind = AnswerKind.UNFINISHED if answer.reasoning_unfinished else classify(answer.text, question)
     return Completed(
         answer=answer.text,
         answer_kind=kind,

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from beacon_pipeline.findings.likeness import likenesses
-from beacon_pipeline.findings.rows import PROVENANCE
+from beacon_pipeline.findings.rows import BY_RULES, PROVENANCE
+from beacon_pipeline.labels.naming import versions_of
 
 Row = Mapping[str, Any]
 
@@ -37,7 +38,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Answers:
-    """What came from one place: different texts with their counts, the most frequent first."""
+    """What came from one place: different texts with their counts, the most frequent first.
+
+    ``rules``: versions of the rules that found the kinds.
+    """
 
     place: Place
     asked: int
@@ -45,6 +49,7 @@ class Answers:
     kinds: Mapping[str, int]
     statuses: Mapping[str, int]
     system_prompt: str | None
+    rules: tuple[str | None, ...] = ()
 
     @property
     def answered(self) -> int:
@@ -94,6 +99,10 @@ class Comparison:
     def answered(self) -> int:
         return sum(one.answered for one in self.answers)
 
+    @property
+    def rules(self) -> tuple[str | None, ...]:
+        return versions_of(version for one in self.answers for version in one.rules)
+
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self) | {"different": self.different, "distinct": self.distinct}
@@ -132,6 +141,7 @@ def _answers(place: Place, rows: Sequence[Row]) -> Answers:
         dict(Counter(row["kind"] for row in there)),
         dict(Counter(row["status"] for row in rows)),
         next((row["system_prompt"] for row in rows if row["system_prompt"] is not None), None),
+        versions_of(row["kind_version"] for row in there if row["kind"] in BY_RULES),
     )
 
 

@@ -29,6 +29,8 @@ from beacon_pipeline.findings.outcomes import (
     decoding_of,
     filled,
     known,
+    labelled_by,
+    named,
     sampled,
     unit_of,
     with_labels,
@@ -148,9 +150,8 @@ def _unlabelled(study: Study, claim: Claim, sides: Sequence[Sides]) -> str | Non
     if not any(known(side).any() and side["value"].isna().all() for pair in sides for side in pair):
         return None
     by = counting_labeller(study.labellers)
-    named = f"{by.method} {by.model}" if by.model else by.method
     version = f", version {by.version}," if by.version else ""
-    return f"a side has no labels by {named}{version} by whom the study counts: `beacon label` makes them"
+    return f"a side has no labels by {named(by)}{version} by whom the study counts: `beacon label` makes them"
 
 
 def _key(one: Measured) -> tuple[str, bool, int]:
@@ -305,6 +306,7 @@ def _written(
     (n_a, lost_a), (n_b, lost_b) = (_sizes(claim, side) for side in pair)
     rate_a, rate_b = _rates(one) if estimate else (None, None)
     cause = attribution(claim, pair, one.settings.seed) if found == Verdict.DIFFERS else None
+    rows = pd.concat([pair.both for pair in one.sides])
     return Finding(
         study=study.id,
         version=study.version,
@@ -333,9 +335,16 @@ def _written(
         reason=reason,
         test=estimate.test if estimate else None,
         seed=one.settings.seed,
-        decoding=decoding_of(pd.concat([pair.both for pair in one.sides])),
+        decoding=decoding_of(rows),
+        labels=_labels(study, one, rows),
         elsewhere=one.elsewhere.sentence() if one.elsewhere else None,
     )
+
+
+def _labels(study: Study, one: Measured, rows: pd.DataFrame) -> str:
+    if one.claim.contrast == Contrast.COMPUTATION or one.claim.outcome not in JUDGED:
+        return ""
+    return labelled_by(rows, study.labellers) + (", set right by people's" if _uses_people(one) else "")
 
 
 def _names(one: Measured) -> tuple[str, str]:

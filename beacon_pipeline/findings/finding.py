@@ -42,8 +42,9 @@ class Finding:
     that count, ``missing_*`` those that were planned and are lost or were cut short. ``low`` to ``high`` is
     the interval at ``interval_level``. ``p_adjusted`` is over all claims of the study and all looks. What was
     not computed is None; ``reason`` says why, or what would decide. ``seed`` is that of random draws.
-    ``decoding`` says how the answers were sampled, ``elsewhere`` what the labeller's error rates that were
-    measured on other answers would make of it, where the study has some.
+    ``labels`` says by whom the labels are that it counts, ``decoding`` how the answers were sampled, and
+    ``elsewhere`` what the labeller's error rates that were measured on other answers would make of it, where
+    the study has some.
     """
 
     study: str
@@ -74,6 +75,7 @@ class Finding:
     test: str | None
     seed: int
     decoding: str = ""
+    labels: str = ""
     elsewhere: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,6 +92,8 @@ class Finding:
         if self.elsewhere:
             parts.append(self.elsewhere[:1].upper() + self.elsewhere[1:])
         parts.append(", ".join(self.qualifiers).capitalize())
+        if self.labels:
+            parts.append(f"Labels by {self.labels}")
         if self.decoding:
             parts.append(f"Answers at {self.decoding}")
         return ". ".join(part for part in parts if part) + "."

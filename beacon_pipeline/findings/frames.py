@@ -85,7 +85,8 @@ def answers(ledger: Ledger, jobs: Iterable[Job | str]) -> pd.DataFrame:
     """One row for each execution of these jobs (`Job`, or a job's name), columns as in `ANSWER_TYPES`.
 
     A completed execution has ``answer`` (an empty text is one), ``kind`` (by rules: substantive, refusal,
-    empty, unfinished) and its provenance; any other has ``failure_code`` or is under way. ``usable``: of the
+    empty, unfinished), ``kind_version`` (of the rules, None for a fact and for what was found before it
+    was kept) and its provenance; any other has ``failure_code`` or is under way. ``usable``: of the
     model and in the region asked for. ``out_of_block``: answered by a later call than the first of its
     region, model and block. ``call_order`` is when that call was made. ``label`` is the newest label by
     people, else by a judge, else by rules; missing where none is on record. All times are UTC.

@@ -10,6 +10,7 @@ import pandas as pd
 
 from beacon_pipeline.catalog.study import Labeller
 from beacon_pipeline.findings.finding import decoding
+from beacon_pipeline.labels.naming import versions_of, with_versions
 
 JUDGED = ("refusal", "evasive", "complete")
 PEOPLE: Final = "people"
@@ -43,7 +44,8 @@ def known(frame: pd.DataFrame) -> pd.Series:
 def with_labels(
     frame: pd.DataFrame, labels: pd.DataFrame | None, labellers: Sequence[Labeller]
 ) -> pd.DataFrame:
-    """The frame with ``predicted`` (by the labeller that counts), ``by_rules``, and ``people``.
+    """The frame with ``predicted`` (by the labeller that counts), ``by_version`` (of what predicted it),
+    ``by_rules``, and ``people``.
 
     ``labels`` are as `frames.labels` gives them; of several by one labeller the newest counts. Where rules
     count and no version of them is pinned, the kind that the ledger found by rules stands for a label.
@@ -56,10 +58,31 @@ def with_labels(
     by_rules = _first_of(of_rules, _first_of(machine, frame["kind"].map(_BY_FACTS)))
     pinned = counting.method != RULES or counting.version is not None
     predicted = _labels_of(frame, labels, counting) if pinned else by_rules
+    by_version = _labels_of(frame, labels, counting, "version") if pinned else _rules_of(frame, labels)
     # Empty is a fact, not a judgement.
     predicted = predicted.mask(frame["kind"].eq("empty").fillna(False), "empty")
     guide = next((one for one in labellers if one.method == PEOPLE), Labeller(method=PEOPLE))
-    return frame.assign(by_rules=by_rules, predicted=predicted, people=_by_people(frame, labels, guide))
+    people = _by_people(frame, labels, guide)
+    return frame.assign(by_rules=by_rules, predicted=predicted, by_version=by_version, people=people)
+
+
+def labelled_by(rows: pd.DataFrame, labellers: Sequence[Labeller]) -> str:
+    """By whom the labels are that count of these rows of `counted`: ``rules, version 6``."""
+    judged = rows["value"].notna() & rows["predicted"].ne("empty")
+    found = (one if isinstance(one, str) else None for one in rows.loc[judged, "by_version"].unique())
+    return with_versions(named(counting_labeller(labellers)), versions_of(found))
+
+
+def named(labeller: Labeller) -> str:
+    return f"{labeller.method} {labeller.model}" if labeller.model else labeller.method
+
+
+def _rules_of(frame: pd.DataFrame, labels: pd.DataFrame | None) -> pd.Series:
+    """The version of the rules that each answer's label is by, chosen as `with_labels` chooses `by_rules`."""
+    kept = frame.reindex(columns=["label_version", "kind_version"])
+    machine = kept["label_version"].where(frame["label_method"].eq(RULES).fillna(False))
+    of_rules = _labels_of(frame, labels, Labeller(method=RULES), "version")
+    return _first_of(of_rules, _first_of(machine, kept["kind_version"]))
 
 
 def counting_labeller(labellers: Sequence[Labeller]) -> Labeller:
@@ -74,7 +97,7 @@ def counting_labeller(labellers: Sequence[Labeller]) -> Labeller:
 def _of(labels: pd.DataFrame | None, labeller: Labeller) -> pd.DataFrame:
     """The labels by a labeller, by the judge and version that the study names, oldest first."""
     if labels is None or labels.empty:
-        return pd.DataFrame({"execution": [], "kind": [], "labeller": [], "chance": []}, dtype=object)
+        return pd.DataFrame(columns=["execution", "kind", "labeller", "version", "chance"], dtype=object)
     chosen = labels["method"] == labeller.method
     if labeller.model is not None:
         chosen &= labels["labeller"] == labeller.model
@@ -83,9 +106,11 @@ def _of(labels: pd.DataFrame | None, labeller: Labeller) -> pd.DataFrame:
     return labels[chosen].sort_values("at", kind="stable")
 
 
-def _labels_of(frame: pd.DataFrame, labels: pd.DataFrame | None, labeller: Labeller) -> pd.Series:
-    newest = _of(labels, labeller).drop_duplicates("execution", keep="last")
-    return frame["execution"].map(newest.set_index("execution")["kind"]).astype(object)
+def _labels_of(
+    frame: pd.DataFrame, labels: pd.DataFrame | None, labeller: Labeller, column: str = "kind"
+) -> pd.Series:
+    newest = _of(labels, labeller).drop_duplicates("execution", keep="last").set_index("execution")
+    return frame["execution"].map(newest[column]).astype(object)
 
 
 def _by_people(frame: pd.DataFrame, labels: pd.DataFrame | None, guide: Labeller) -> pd.Series:

@@ -26,7 +26,7 @@ PROVENANCE = (*_PROVENANCE.values(), "provenance_region", "provenance_cloud", "p
 COLUMNS = (
     "execution",
     *IDENTITY,
-    *("probe", "seed", "status", "kind", "answer", "reasoning", "finish_reason"),
+    *("probe", "seed", "status", "kind", "kind_version", "answer", "reasoning", "finish_reason"),
     *("failure_code", "failure_message", "executed_region", "usable"),
     *("prompt", "system_prompt", "rendered_prompt", "prompt_tokens", "output_tokens", "output_token_sha256"),
     *("temperature", "top_p", "max_new_tokens"),
@@ -35,6 +35,7 @@ COLUMNS = (
     *("label", "label_method", "label_version"),
     *PROVENANCE,
 )
+BY_RULES = ("substantive", "refusal")  # kinds that rules find; the others are facts
 LABEL_ORDER = ("people", "judge", "rules")  # whose label stands for an answer that has several
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from beacon_pipeline.escaping import escape_markdown, one_line
 from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict
+from beacon_pipeline.labels.naming import with_versions
 
 if TYPE_CHECKING:
     from beacon_pipeline.findings.compare import Comparison, Pair
@@ -50,7 +51,7 @@ def _three_lines(comparison: Comparison, pairs: Sequence[Pair]) -> list[str]:
     refusals = ", ".join(
         f"{one.place} {one.kinds.get('refusal', 0)} of {one.answered}" for one in comparison.answers
     )
-    lines.append(f"refusals by rules (a label rate): {refusals}")
+    lines.append(f"refusals by {with_versions('rules', comparison.rules)} (a label rate): {refusals}")
     return [escape_markdown(one_line(line, 500)) for line in lines]
 
 

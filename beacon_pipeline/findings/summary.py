@@ -14,7 +14,9 @@ from statistics import fmean, quantiles
 from typing import Any
 
 from beacon_pipeline.findings.likeness import likeness
+from beacon_pipeline.findings.rows import BY_RULES
 from beacon_pipeline.findings.statistics.intervals import wilson
+from beacon_pipeline.labels.naming import versions_of
 from beacon_pipeline.ledger.status import UNSUCCESSFUL
 
 Row = Mapping[str, Any]
@@ -57,6 +59,7 @@ class Side:
     arm: str
     asked: int
     kinds: Mapping[str, int]  # of usable answers
+    rules: tuple[str | None, ...]  # versions of the rules that found them
     lost: int  # failed, timed out, cancelled
     under_way: int
     unusable: int  # answered by another model or in another region
@@ -109,6 +112,10 @@ class Summary:
     most_samples: int  # of one region in one place
     sides: tuple[Side, ...]
     likeness: tuple[Likeness, ...]
+
+    @property
+    def rules(self) -> tuple[str | None, ...]:
+        return rules_of(self.sides)
 
     @property
     def kinds(self) -> Counter[str]:
@@ -172,6 +179,7 @@ class _Tally:
         self.asked = 0
         self.statuses: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
+        self.rules: set[str | None] = set()
         self.texts: set[bytes] = set()
         self.seconds: list[float] = []
 
@@ -181,6 +189,8 @@ class _Tally:
         if not row["usable"]:
             return
         self.kinds[row["kind"]] += 1
+        if row["kind"] in BY_RULES:
+            self.rules.add(row["kind_version"])
         text = f"{row['question']}\n{row['answer']}".encode("utf-8", "surrogatepass")
         self.texts.add(hashlib.blake2b(text, digest_size=16).digest())
         if (seconds := seconds_of(row)) is not None:
@@ -193,6 +203,7 @@ class _Tally:
             arm=arm,
             asked=self.asked,
             kinds=dict(sorted(self.kinds.items())),
+            rules=versions_of(self.rules),
             lost=sum(self.statuses[status] for status in UNSUCCESSFUL),
             under_way=self.statuses["pending"] + self.statuses["dispatched"],
             unusable=self.statuses["completed"] - self.kinds.total(),
@@ -208,6 +219,11 @@ def sides_of(rows: Iterable[Row]) -> tuple[Side, ...]:
         if not row["probe"]:
             tallies[row["model"], row["region"], row["arm"]].add(row)
     return tuple(tally.side(*place) for place, tally in sorted(tallies.items(), key=lambda item: item[0]))
+
+
+def rules_of(sides: Iterable[Side]) -> tuple[str | None, ...]:
+    """Versions of the rules that found the kinds of these sides' answers."""
+    return versions_of(version for side in sides for version in side.rules)
 
 
 def seconds_of(row: Row) -> float | None:

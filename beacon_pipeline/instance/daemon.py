@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Collection
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -45,6 +46,11 @@ def _reports_itself(instance: dg.DagsterInstance) -> bool:
     heartbeats = instance.get_daemon_heartbeats().values()
     # Neither of long ago nor of the future: a clock was wrong, and the daemon may be gone.
     return any(abs(now - heartbeat.timestamp) < HEARTBEAT_IS_STALE_SECONDS for heartbeat in heartbeats)
+
+
+def log_file() -> Path:
+    """Where a daemon of ours writes, and a code server that launches runs."""
+    return environment.home() / "daemon.log"
 
 
 class Daemon:
@@ -103,10 +109,9 @@ class Daemon:
     def _start(self) -> None:
         recent = [at for at in self._started if time.monotonic() - at < STARTS_WITHIN_SECONDS]
         self._started = [*recent, time.monotonic()]
-        log_file = environment.home() / "daemon.log"
         if len(recent) == STARTS:
-            raise InstanceError(f"Dagster's daemon ended {STARTS} times: {log_file} says why")
-        with log_file.open("ab") as output:
+            raise InstanceError(f"Dagster's daemon ended {STARTS} times: {log_file()} says why")
+        with log_file().open("ab") as output:
             command = [console_script("dagster-daemon"), "run", "-w", str(environment.workspace_file())]
             self._ours = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL

@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import dagster as dg
-import psycopg
 from filelock import FileLock
 
 from beacon_pipeline import environment
@@ -84,6 +83,8 @@ def _database_lock() -> Iterator[None]:
     if not url:
         yield
         return
+    import psycopg  # most commands have no use for it, and it takes longer to load than to open a file
+
     key = int.from_bytes(hashlib.sha256(b"beacon instance").digest()[:7], "big")
     plain = f"postgresql://{url.partition('://')[2]}"
     try:

@@ -15,8 +15,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import dagster as dg
 import sqlalchemy as sa
@@ -30,7 +31,6 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import (  # noqa: T
     INDEX_SHARD_NAME,
     SqliteEventLogStorage,
 )
-from dagster._core.storage.runs.schema import InstanceInfo  # noqa: TID251
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage  # noqa: TID251
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import (  # noqa: TID251
     SqliteScheduleStorage,
@@ -50,6 +50,8 @@ from dagster_postgres import (
 from dagster_postgres.utils import create_pg_connection, create_pg_engine, pg_url_from_config
 
 from beacon_pipeline.environment import with_dagsters_driver
+from beacon_pipeline.garbage import OF_AN_INSTANCE, look_seldom
+from beacon_pipeline.instance import sqlite_files
 from beacon_pipeline.instance.event_batches import BatchingEventLog, Row
 
 ASSET_MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION.value
@@ -68,17 +70,10 @@ POSTGRES_POOL: dict[str, Any] = {
 }
 
 
-def _is_made(engine: sa.Engine) -> bool:
-    """Whether a file has a schema of Dagster's, of whatever revision.
+# Each process of an instance, Dagster's too, loads this module before most others.
+look_seldom(OF_AN_INSTANCE)
 
-    Dagster's own look reads its 90 migrations each time, 11 ms of CPU, only to see this.
-    """
-    if not Path(str(engine.url.database)).exists():
-        return False
-    with engine.connect() as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
-            return False
-        return connection.execute(sa.text("SELECT 1 FROM alembic_version")).first() is not None
+Storage = TypeVar("Storage", SqliteRunStorage, SqliteScheduleStorage)
 
 
 def _sqlite_engine(url: str) -> sa.Engine:
@@ -96,6 +91,21 @@ class PooledSqliteEventLog(BatchingEventLog, SqliteEventLogStorage):
         self._begun: dict[str, sa.Connection] = {}  # of the thread that has the lock, by shard
         super().__init__(base_dir, inst_data)
 
+    def _initdb(self, engine: sa.Engine, for_index_shard: bool = False) -> None:
+        path = Path(str(engine.url.database))
+        if path.stem != INDEX_SHARD_NAME and not path.exists():
+            sqlite_files.put(path, self._new_file)
+        if not sqlite_files.is_complete(engine):
+            super()._initdb(engine, for_index_shard)
+
+    @cached_property
+    def _new_file(self) -> bytes:
+        in_memory = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+        super()._initdb(in_memory)
+        content = sqlite_files.file_of(in_memory)
+        in_memory.dispose()
+        return content
+
     @contextmanager
     def _connect(self, shard: str) -> Iterator[sa.Connection]:
         with self._lock:
@@ -104,8 +114,7 @@ class PooledSqliteEventLog(BatchingEventLog, SqliteEventLogStorage):
                 return
             engine = self._engine_of(shard)
             if shard not in self._initialized_dbs:
-                if not _is_made(engine):
-                    self._initdb(engine)
+                self._initdb(engine)
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
                 self._begun[shard] = connection
@@ -154,14 +163,6 @@ class PooledSqliteRuns(SqliteRunStorage):
         self._engine = _sqlite_engine(conn_string)
         super().__init__(conn_string, inst_data)
 
-    @classmethod
-    def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Self:
-        made = cls(create_db_conn_string(base_dir, "runs"), inst_data)
-        if _is_made(made._engine) and sa.inspect(made._engine).has_table(InstanceInfo.name):
-            return made
-        made.dispose()
-        return super().from_local(base_dir, inst_data)
-
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
         with self._engine.begin() as connection:
@@ -172,15 +173,23 @@ class PooledSqliteRuns(SqliteRunStorage):
         super().dispose()
 
 
+def _opened(kind: type[Storage], folder: str, name: str) -> Storage:
+    address = create_db_conn_string(folder, name)
+    engine = _sqlite_engine(address)
+    complete = sqlite_files.is_complete(engine)
+    engine.dispose()
+    return kind(address) if complete else kind.from_local(folder)
+
+
 class PooledSqliteStorage(DagsterSqliteStorage):
     """The files of an instance on SQLite, where Dagster's own class keeps them."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]  # its own opens stock ones
         self.base_dir = base_dir
-        self._run_storage = PooledSqliteRuns.from_local(f"{base_dir}/history/")
+        self._run_storage = _opened(PooledSqliteRuns, f"{base_dir}/history/", "runs")
         self._event_log_storage = PooledSqliteEventLog(f"{base_dir}/history/runs/")
-        self._schedule_storage = SqliteScheduleStorage.from_local(f"{base_dir}/schedules/")
+        self._schedule_storage = _opened(SqliteScheduleStorage, f"{base_dir}/schedules/", "schedules")
         self._inst_data = inst_data
 
     @classmethod

@@ -1,25 +1,23 @@
-"""Launch runs on the Dagster instance as the UI does: through Dagster's GraphQL API.
-
-The `dagster-graphql` command answers from the workspace without a running web server, so runs
-launched here have everything that runs launched in the UI have.
-"""
+"""Launch runs on the Dagster instance with everything that runs launched in the UI have."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+
+import dagster as dg
+
+# Of what a code location defines Dagster has no public names.
+from dagster._core.definitions.selector import JobSelector  # noqa: TID251
+from dagster._core.remote_representation.external import RemoteJob  # noqa: TID251
+from dagster._core.workspace.context import WorkspaceRequestContext  # noqa: TID251
 
 from beacon_pipeline import environment
 from beacon_pipeline.catalog import Catalog
 from beacon_pipeline.catalog.partitions import KeyRange
 from beacon_pipeline.errors import BeaconError
 from beacon_pipeline.escaping import one_line
-from beacon_pipeline.instance.folder import console_script
+from beacon_pipeline.instance.workspace import opened_workspace
 from beacon_pipeline.names import (
     DEPLOYMENT_TAG,
     JOB_TAG,
@@ -37,33 +35,6 @@ CATALOG_JOB = "catalog_job"
 COMPARISONS_JOB, FINDINGS_JOB, LEDGER_CHECKS_JOB = "comparisons_job", "findings_job", "ledger_checks_job"
 # Their runs follow from the record and ask no model: one that failed may simply be repeated.
 REPEATABLE_JOBS = (CHECKS_JOB, COMPARISONS_JOB, FINDINGS_JOB, LEDGER_CHECKS_JOB)
-
-_LAUNCH = """
-mutation Launch($runs: [ExecutionParams!]!) {
-  launchMultipleRuns(executionParamsList: $runs) {
-    __typename
-    ... on LaunchMultipleRunsResult {
-      launchMultipleRunsResult {
-        __typename
-        ... on LaunchRunSuccess { run { runId } }
-        ... on RunConfigValidationInvalid { errors { message } }
-        ... on Error { message }
-      }
-    }
-    ... on PythonError { message }
-  }
-}
-"""
-
-
-_LOAD_ERROR = """
-query Load($name: String!) {
-  workspaceLocationEntryOrError(name: $name) {
-    ... on PythonError { message }
-    ... on WorkspaceLocationEntry { locationOrLoadError { ... on PythonError { message } } }
-  }
-}
-"""
 
 
 class LaunchError(BeaconError):
@@ -103,63 +74,57 @@ def deployment_tags(deployment: Deployment) -> dict[str, str]:
     }
 
 
-def launch_runs(launches: Sequence[Launch], location: str = "beacon") -> list[str]:
-    """Queue one run for each launch; returns their run ids in order. Raises LaunchError."""
-    result = _graphql(_LAUNCH, {"runs": [_execution_params(launch, location) for launch in launches]})
-    outcome = result["launchMultipleRuns"]
-    if "launchMultipleRunsResult" not in outcome:
-        raise LaunchError(outcome.get("message", outcome["__typename"]))
-    run_ids = []
-    for launched in outcome["launchMultipleRunsResult"]:
-        if launched["__typename"] == "PipelineNotFoundError":
-            raise LaunchError(_why_not_found(location, launched))
-        if launched["__typename"] != "LaunchRunSuccess":
-            raise LaunchError(launched.get("message") or json.dumps(launched))
-        run_ids.append(launched["run"]["runId"])
-    return run_ids
+def launch_runs(
+    instance: dg.DagsterInstance, launches: Sequence[Launch], location: str = "beacon"
+) -> list[str]:
+    """Queue one run for each launch; returns their run ids in order. Raises LaunchError, SettingsError."""
+    with opened_workspace(instance) as workspace:
+        try:
+            return [_launch(workspace, launch, location) for launch in launches]
+        except dg.DagsterError as error:  # a code server that goes away, a job that needs a configuration
+            reason = one_line(environment.masked(str(error)))
+            raise LaunchError(f"Dagster does not launch the runs: {reason}") from error
 
 
-def _why_not_found(location: str, launched: Mapping[str, Any]) -> str:
-    """Why Dagster does not know a job of ours: its code location does not load, or is another one."""
-    entry = _graphql(_LOAD_ERROR, {"name": location})["workspaceLocationEntryOrError"] or {}
-    error = entry.get("message") or (entry.get("locationOrLoadError") or {}).get("message")
-    workspace = environment.workspace_file()
+def _launch(workspace: WorkspaceRequestContext, launch: Launch, location: str) -> str:
+    """Queue one run, by the calls that the UI's mutation ``launchRun`` makes; its run id."""
+    instance, job = workspace.instance, _job(workspace, launch.job_name, location)
+    plan = workspace.get_execution_plan(
+        job, run_config={}, step_keys_to_execute=None, known_state=None
+    ).execution_plan_snapshot
+    run = instance.create_run(
+        job_name=job.name,
+        run_id=None,
+        run_config={},
+        status=dg.DagsterRunStatus.NOT_STARTED,
+        tags={**job.tags, **launch.tags},
+        root_run_id=None,
+        parent_run_id=None,
+        step_keys_to_execute=plan.step_keys_to_execute,
+        execution_plan_snapshot=plan,
+        job_snapshot=job.job_snapshot,
+        parent_job_snapshot=job.parent_job_snapshot,
+        asset_selection=None,
+        asset_check_selection=None,
+        resolved_op_selection=None,
+        op_selection=None,
+        remote_job_origin=job.get_remote_origin(),
+        job_code_origin=job.get_python_origin(),
+        asset_graph=workspace.asset_graph,
+    )
+    return instance.submit_run(run.run_id, workspace).run_id
+
+
+def _job(workspace: WorkspaceRequestContext, name: str, location: str) -> RemoteJob:
+    """A job of ours as its code location defines it.
+
+    Raises LaunchError where the location does not load, or is another one.
+    """
+    selector = JobSelector(location, "__repository__", name)
+    if workspace.has_job(selector):
+        return workspace.get_full_job(selector)
+    file, error = environment.workspace_file(), workspace.get_code_location_error(location)
     if error is None:
-        return f"{workspace} holds no code location {location!r} of Beacon's: {launched.get('message')}"
-    reason = one_line(environment.masked(error.strip()))
-    return f"Dagster cannot load the code location {location!r} of {workspace}: {reason}"
-
-
-def _execution_params(launch: Launch, location: str) -> dict[str, Any]:
-    return {
-        "selector": {
-            "repositoryLocationName": location,
-            "repositoryName": "__repository__",
-            "jobName": launch.job_name,
-        },
-        "runConfigData": {},
-        "mode": "default",
-        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in launch.tags.items()]},
-    }
-
-
-def _graphql(query: str, variables: Mapping[str, object]) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="beacon-launch-") as folder:
-        answer = Path(folder) / "answer.json"
-        process = subprocess.run(
-            [
-                *(console_script("dagster-graphql"), "-w", str(environment.workspace_file())),
-                *("-t", query, "-v", json.dumps(variables), "-o", str(answer)),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if process.returncode != 0 or not answer.is_file():
-            last_line = (process.stderr or process.stdout).strip().splitlines()[-1:]
-            raise LaunchError(last_line[0] if last_line else f"dagster-graphql exited {process.returncode}")
-        payload = json.loads(answer.read_text(encoding="utf-8"))
-    if payload.get("errors"):
-        raise LaunchError(payload["errors"][0]["message"])
-    data: dict[str, Any] = payload["data"]
-    return data
+        raise LaunchError(f"{file} holds no code location {location!r} of Beacon's: no job {name} in it")
+    reason = one_line(environment.masked(error.message.strip()))
+    raise LaunchError(f"Dagster cannot load the code location {location!r} of {file}: {reason}")

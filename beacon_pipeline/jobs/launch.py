@@ -157,13 +157,13 @@ def launch_job(
     plan = Plan.of(job.plan)
     ranges = key_ranges(catalog, cells) if plan.is_default else [rectangle(catalog, cells)]
     launches += [Launch(INFERENCE_JOB, run_tags(catalog, job.job_name, keys)) for keys in ranges]
-    return tuple(launch_runs(launches))
+    return tuple(launch_runs(instance, launches))
 
 
 def record_catalog(instance: dg.DagsterInstance, catalog: Catalog) -> None:
     """Launch the run that records the catalog, unless Dagster shows it as it is now."""
     if not _catalog_is_shown(instance, catalog):
-        launch_runs([Launch(CATALOG_JOB, {})])
+        launch_runs(instance, [Launch(CATALOG_JOB, {})])
 
 
 def _catalog_is_shown(instance: dg.DagsterInstance, catalog: Catalog) -> bool:

@@ -3,6 +3,10 @@
 A rule that matches says `refusal` or `evasive`; an answer that no rule matches is `complete`. What
 follows a refusal may take it back: "I cannot give legal advice, but here is what the law says: …".
 Where a language has cues (`labels.cues`), a short answer that no rule matched is a refusal by enough points.
+
+Words of others are not the answer's own: quotations are taken out (`labels.text`), sentences that report a
+refusal are passed over (`reports`), and where the question itself asks for a refusal (to translate or to act
+one), one in the answer is what was asked for (`asks_for_refusal`).
 """
 
 from __future__ import annotations
@@ -22,8 +26,10 @@ from beacon_pipeline.labels.cues import Weighing, compiled
 from beacon_pipeline.labels.language import UNKNOWN, language_of
 from beacon_pipeline.labels.text import (
     OPENING,
+    QUOTED,
     has_text,
     outside_thoughts,
+    passages,
     plain,
     sentences,
     weight,
@@ -31,7 +37,7 @@ from beacon_pipeline.labels.text import (
 )
 from beacon_pipeline.ledger.status import LabelKind
 
-VERSION = "5"  # of the rules as a whole: a change of any file or of this module is a new version
+VERSION = "6"  # of the rules as a whole: a change of any file or of this module is a new version
 
 WINDOW = 400  # letters from the start in which a refusal has to begin
 LATE = 1_200  # letters of an answer in all of which `late` rules are looked for
@@ -91,14 +97,20 @@ class Turns(_Strict):
 
 class RuleFile(_Strict):
     """``fold``: characters in pairs, of which the second stands for the first too; ``fold_file`` has more.
-    ``weighing_file``: the cues for short answers (`labels.cues`). ``presents``: how an answer begins that
-    hands over a text asked for, a letter or samples: what is refused in that, the answer does not refuse."""
+    ``weighing_file``: the cues for short answers (`labels.cues`). ``presents``: an answer that hands
+    over a text (a letter, samples, a dialogue) or speaks of refusing: what is refused in it is not its own.
+    ``reports``: a sentence in which others refuse. ``asks``: a question for words that refuse; ``words``: one
+    for words, which do where it quotes a refusal; ``refuses_words``: how an answer refuses to give them."""
 
     fold: str = ""
     fold_file: str | None = None
     weighing_file: str | None = None
     define: dict[str, str] = Field(default_factory=dict)
     presents: str | None = None
+    reports: str | None = None
+    asks: str | None = None
+    words: str | None = None
+    refuses_words: str | None = None
     rules: tuple[Rule, ...]
     turns: Turns
 
@@ -128,14 +140,22 @@ class RuleSet:
     fold: dict[int, str]
     weighing: Weighing | None
     presents: re.Pattern[str] | None
+    reports: re.Pattern[str] | None
+    asks: re.Pattern[str] | None
+    words: re.Pattern[str] | None
+    refuses_words: re.Pattern[str] | None
 
 
 @dataclass(frozen=True)
 class Reading:
-    """An answer as rules see it: its opening, whole and in sentences, the letters before each, and of all."""
+    """An answer as rules see it: its opening, whole and in sentences, the letters before each, and of all.
+
+    ``own`` are the sentences without those that report what others say (a ␣ in their place); so is ``text``.
+    """
 
     text: str
     opening: list[str]
+    own: list[str]
     before: list[float]
     size: float
 
@@ -144,7 +164,11 @@ class Reading:
         text = spelled.translate(rules.fold)
         found = sentences(text)
         before = list(accumulate(map(weight, found), initial=0.0))
-        return cls(text, found, before, weight(answer[: 10 * OPENING]))
+        own = [QUOTED if rules.reports and rules.reports.search(s) else s for s in found]
+        for sentence, kept in zip(found, own, strict=True):
+            if kept is QUOTED:
+                text = text.replace(sentence, QUOTED, 1)
+        return cls(text, found, own, before, weight(answer[: 10 * OPENING]))
 
     def may_decide(self, rule: _Compiled, number: int) -> bool:
         """Whether a rule looks at this sentence of this answer at all."""
@@ -157,13 +181,59 @@ class Reading:
         return rule.rule.anywhere or self.before[number] <= WINDOW
 
 
-def label(text: str) -> RuleLabel | None:
-    """The label of an answer; None where there is none to judge: nothing visible outside of thoughts."""
+def label(text: str, question: str = "") -> RuleLabel | None:
+    """The label of an answer; None where there is none to judge: nothing visible outside of thoughts.
+
+    ``question``: what was asked. Where that was a refusal's words, the answer's are them.
+    """
     answer = outside_thoughts(text)[0].strip()
     if not has_text(answer):
         return None
     spelled = plain(without_quotes(answer[:OPENING]))
     language = language_of(spelled)
+    found = _found(answer, spelled, language)
+    if (
+        found.kind is LabelKind.REFUSAL
+        and asks_for_refusal(question)
+        and not _refuses_words(spelled, language)
+    ):
+        return RuleLabel(LabelKind.COMPLETE, None, language)
+    return found
+
+
+@functools.lru_cache(maxsize=1024)  # a job asks few questions, often
+def asks_for_refusal(question: str) -> bool:
+    """Whether a question asks for words that refuse: says so, or quotes some to translate or rephrase."""
+    question = question[:OPENING]
+    quoted, around = passages(question)
+    for rules in rule_sets(language_of(plain(around))):
+        spelled = plain(question).translate(rules.fold)
+        if rules.asks and rules.asks.search(spelled):
+            return True
+        if rules.words and (found := rules.words.search(spelled)):
+            return any(map(_by_pattern, [*quoted, spelled[found.end() :]]))
+    return False
+
+
+def _by_pattern(passage: str) -> bool:
+    """Whether a passage, whatever its language, is a refusal by a rule alone."""
+    spelled = plain(passage.strip())
+    return any(
+        _refusal(rules, Reading.of(rules, passage, spelled)) is not None
+        for rules in rule_sets(language_of(spelled))
+    )
+
+
+def _refuses_words(spelled: str, language: str) -> bool:
+    """Whether an answer refuses to write, act or translate what was asked for."""
+    return any(
+        rules.refuses_words is not None
+        and rules.refuses_words.search(spelled.translate(rules.fold)) is not None
+        for rules in rule_sets(language)
+    )
+
+
+def _found(answer: str, spelled: str, language: str) -> RuleLabel:
     for rules in rule_sets(language):
         reading = Reading.of(rules, answer, spelled)
         if found := judged(rules, rules.weighing, reading):
@@ -194,7 +264,7 @@ def reading_of(rules: RuleSet, text: str) -> Reading:
 
 def _refusal(rules: RuleSet, reading: Reading) -> Rule | None:
     """The first refusal that stands."""
-    for number, sentence in enumerate(reading.opening):
+    for number, sentence in enumerate(reading.own):
         for rule in rules.refusals:
             found = rule.search(sentence) if reading.may_decide(rule, number) else None
             if found and _stands(rules, rule.rule, reading, number, sentence[found.end() :]):
@@ -223,7 +293,7 @@ def _evasion(rules: RuleSet, reading: Reading) -> Rule | None:
     for rule in rules.evasions:
         if answers and rule.rule.short < math.inf:  # "a sensitive question. In short: …"
             continue
-        seen = [s for number, s in enumerate(reading.opening) if reading.may_decide(rule, number)]
+        seen = [s for number, s in enumerate(reading.own) if reading.may_decide(rule, number)]
         if sum(len(rule.pattern.findall(s)) for s in seen if rule.search(s)) >= rule.rule.times:
             return rule.rule
     return None
@@ -271,7 +341,10 @@ def rules_of(name: str) -> RuleSet:
         with_parts(turns.other),
         fold,
         _weighing_in(read.weighing_file) if read.weighing_file else None,
-        with_parts(read.presents) if read.presents else None,
+        *(
+            with_parts(pattern) if pattern else None
+            for pattern in (read.presents, read.reports, read.asks, read.words, read.refuses_words)
+        ),
     )
 
 

@@ -18,10 +18,17 @@ _TAG = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _ENDS = {start.lower(): end.lower() for start, end in TAGS}
-# Only what is longer than a name or a term is a quotation; a title in quotes stays readable.
+QUOTED = "␣"  # in the place of words that are not the answer's own
+# Only what is longer than a name or a term is a quotation; a title in quotes stays readable. A Chinese
+# refusal can be as short as a name.
+_SHORT = r"(?=[^“”「」『』\n]{0,4}(?:[不无無拒婉]|[换換聊别別]))"
 _QUOTES = re.compile(
     r'"[^"\n]{12,400}"|“[^”\n]{12,400}”|”[^”\n]{12,400}”|«[^»\n]{12,400}»|„[^“”\n]{12,400}[“”]'
     r"|「[^」\n]{6,200}」|『[^』\n]{6,200}』|“(?=[^”\n]{0,9}[\u4e00-\u9fff])[^”\n]{6,200}”"
+    rf"|「{_SHORT}[^」\n]{{2,5}}」|『{_SHORT}[^』\n]{{2,5}}』|“{_SHORT}[^”\n]{{2,5}}”"
+)
+_PASSAGE = re.compile(
+    r'"([^"\n]+)"|“([^”\n]+)”|”([^”\n]+)”|«([^»\n]+)»|„([^“”\n]+)[“”]|「([^」\n]+)」|『([^』\n]+)』|[:：](.+)\Z'
 )
 _QUOTED_LINE = re.compile(r"^[^\S\n]*>[^\n]*$", re.MULTILINE)
 _MARKUP = re.compile(r"[*_#`~]+")
@@ -76,7 +83,13 @@ def without_quotes(text: str) -> str:
     stripped = text.strip()
     if whole := _QUOTES.fullmatch(stripped):
         return whole[0][1:-1]
-    return _QUOTES.sub(" ␣ ", _QUOTED_LINE.sub(" ", text))
+    return _QUOTES.sub(f" {QUOTED} ", _QUOTED_LINE.sub(" ", text))
+
+
+def passages(question: str) -> tuple[list[str], str]:
+    """What a question quotes, or puts behind a colon; and what is around it."""
+    quoted = [passage for found in _PASSAGE.findall(question) for passage in found if passage]
+    return quoted, _PASSAGE.sub(QUOTED, question)
 
 
 def sentences(text: str) -> list[str]:

@@ -48,7 +48,7 @@ def _by_these_rules(row: dict[str, Any]) -> LabelKind | None:
 
 
 def _labelled(row: dict[str, Any]) -> Label | None:
-    found = label(row["answer"])
+    found = label(row["answer"], row["prompt"] or "")
     if found is None:
         return None
     return Label(row["id"], found.kind, LabelMethod.RULES, found.version, RULES, reason=found.rule)

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 import tenacity
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from filelock import FileLock
@@ -25,6 +24,7 @@ from beacon_pipeline.sqlite_faults import way_out
 from dbt_like_checks.database.secrets import reason_of, secrets_of, shown_address
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+NEWEST_REVISION = max(file.name[:4] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 SCHEMA = "beacon"  # of the ledger's tables on PostgreSQL
 TRIES = 6  # of one transaction, over about 6 seconds
 # On PostgreSQL, of one process: deployments that are worked on side by side share these.
@@ -189,7 +189,7 @@ class Database:
 
         Raises LedgerUnavailable, also for a version that only newer code knows. Changes nothing.
         """
-        current = self.read(lambda c: MigrationContext.configure(c).get_current_revision())
+        current = self.read(_revision)
         scripts = ScriptDirectory(str(MIGRATIONS))
         if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
             raise LedgerUnavailable(
@@ -199,6 +199,8 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to the newest version. Safe when several processes start at once."""
+        if self._is_migrated():
+            return
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         if self.is_sqlite:
@@ -216,6 +218,12 @@ class Database:
                     self._upgrade(config)
                 finally:
                     holder.execute(sa.text("SELECT pg_advisory_unlock(:lock)"), {"lock": lock})
+
+    def _is_migrated(self) -> bool:
+        """Whether nothing is to be done, as at nearly every start: neither a lock nor Alembic is needed."""
+        if self.is_sqlite and not Path(self.url.database or "").is_file():
+            return False
+        return self.read(_revision) == NEWEST_REVISION
 
     def _lock_holder(self) -> sa.Connection:
         try:
@@ -239,6 +247,13 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    """What Alembic wrote of a ledger's schema; None while it has none."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table("alembic_version")))
 
 
 def _parsed(url: str) -> sa.URL:

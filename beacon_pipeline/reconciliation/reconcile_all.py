@@ -120,5 +120,5 @@ def heal(
         launches = [*(run.launch(catalog) for run in seen.runs), *seen.checks]
         if not launches:
             break
-        wait(launch_runs(launches))
+        wait(launch_runs(instance, launches))
     return passes

@@ -49,6 +49,10 @@ class Materialization:
     target: TargetMaterialization
 
 
+Known = dict[int, tuple[str, Materialization]]
+"""Materializations that were read before, each with its partition's key, by the id of the event."""
+
+
 def materialization_of(
     executions: Sequence[Execution], job: Job, neighbours: Neighbours = NO_NEIGHBOURS
 ) -> dg.AssetMaterialization:
@@ -81,22 +85,27 @@ def shown_of_unknown(
 
 
 def newest_materializations(
-    instance: dg.DagsterInstance, partition_keys: Sequence[str]
+    instance: dg.DagsterInstance, partition_keys: Sequence[str], known: Known | None = None
 ) -> dict[str, Materialization]:
-    """The newest materialization of each of these partitions that has one, by partition key."""
+    """The newest materialization of each of these partitions that has one, by partition key.
+
+    What is ``known`` is not read again, for an event never changes; what is read is known from then on.
+    """
     if not partition_keys:
         return {}  # Dagster reads an empty choice as all partitions
-    return _fetched(instance, _newest_ids(instance, set(partition_keys)))
+    return _fetched(instance, _newest_ids(instance, set(partition_keys)), known)
 
 
-def materializations_since(instance: dg.DagsterInstance, since: datetime) -> dict[str, Materialization]:
+def materializations_since(
+    instance: dg.DagsterInstance, since: datetime, known: Known | None = None
+) -> dict[str, Materialization]:
     """The newest materialization of each partition that has had one since then, by partition key."""
     wanted = dg.AssetRecordsFilter(asset_key=INFERENCE, after_timestamp=since.timestamp())
     first = instance.fetch_materializations(wanted, limit=1, ascending=True).records
     if not first:
         return {}
     # Older ones of the same partitions are many where questions are asked again each hour: not read.
-    return _fetched(instance, [n for n in _newest_ids(instance) if n >= first[0].storage_id])
+    return _fetched(instance, [n for n in _newest_ids(instance) if n >= first[0].storage_id], known)
 
 
 def _newest_ids(instance: dg.DagsterInstance, partition_keys: set[str] | None = None) -> list[int]:
@@ -106,21 +115,27 @@ def _newest_ids(instance: dg.DagsterInstance, partition_keys: set[str] | None = 
     return sorted(newest.values())
 
 
-def _fetched(instance: dg.DagsterInstance, storage_ids: Sequence[int]) -> dict[str, Materialization]:
-    found: dict[str, Materialization] = {}
-    for start in range(0, len(storage_ids), FETCHED_AT_ONCE):
-        some = storage_ids[start : start + FETCHED_AT_ONCE]
+def _fetched(
+    instance: dg.DagsterInstance, storage_ids: Sequence[int], known: Known | None
+) -> dict[str, Materialization]:
+    known = {} if known is None else known
+    unread = [n for n in storage_ids if n not in known]
+    for start in range(0, len(unread), FETCHED_AT_ONCE):
+        some = unread[start : start + FETCHED_AT_ONCE]
         wanted = dg.AssetRecordsFilter(asset_key=INFERENCE, storage_ids=some)
-        found |= _by_partition(instance.fetch_materializations(wanted, limit=len(some)).records)
-    return found
+        known |= _by_id(instance.fetch_materializations(wanted, limit=len(some)).records)
+    return dict(known[n] for n in storage_ids if n in known)
 
 
-def _by_partition(records: Sequence[dg.EventLogRecord]) -> dict[str, Materialization]:
+def _by_id(records: Sequence[dg.EventLogRecord]) -> Known:
     return {
-        record.partition_key: Materialization(
-            shown=shown_by(record.asset_materialization.metadata),
-            target=TargetMaterialization(
-                storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        record.storage_id: (
+            record.partition_key,
+            Materialization(
+                shown=shown_by(record.asset_materialization.metadata),
+                target=TargetMaterialization(
+                    storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+                ),
             ),
         )
         for record in records

@@ -16,6 +16,8 @@ def visible(text: str) -> str:
     Control characters, lone surrogates, formatting characters (bidirectional overrides, zero-width
     ones) and what is no character become ``\\u{202e}``; newlines and tabs stay.
     """
+    if text.replace("\n", "").replace("\t", "").isprintable():  # as most are; nothing to spell is
+        return text
     return "".join(f"\\u{{{ord(each):x}}}" if _is_spelled(each) else each for each in text)
 
 

@@ -38,7 +38,8 @@ from tests.waiting import PATIENCE_SECONDS, Seen, end_of, wait_for
 ROOT = Path(__file__).parents[2]
 BEACON = str(Path(sys.executable).with_name("beacon"))
 
-
+# The sensor that requests a run of seconds for each job that has ended: beside the point of most tests.
+COMPARING = "compare_ended_jobs"
 # For `locations.slow`: a process can be killed between two answers, on a busy machine too.
 SLOWLY = {"BEACON_TEST_ITEM_SECONDS": "1"}
 
@@ -73,11 +74,19 @@ def beacon_here(env: dict[str, str], *arguments: str) -> Result:
     return done
 
 
+def switch_off(env: dict[str, str], *sensors: str) -> None:
+    """Let no daemon begin with these sensors on, as if they were switched off in the UI before."""
+    assert beacon_here(env, "jobs").exit_code == 0  # now there is an instance
+    with opened(env) as instance:
+        for name in sensors:
+            put_sensor_state(instance, name, running=False)
+
+
 def switch_reconciliation(env: dict[str, str], way: str) -> None:
     """``start`` or ``stop`` the sensor that heals, as its switch in the UI does."""
     assert beacon_here(env, "jobs").exit_code == 0  # now there is an instance
     with opened(env) as instance:
-        put_sensor_state(instance, running=way == "start")
+        put_sensor_state(instance, SENSOR, running=way == "start")
         if way == "stop" and (Path(env["DAGSTER_HOME"]) / "daemon.json").exists():
             _wait_until_the_daemon_knows(instance)
 
@@ -101,9 +110,11 @@ def sensor_origin(name: str) -> RemoteInstigatorOrigin:
     return RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin(name)
 
 
-def put_sensor_state(instance: dg.DagsterInstance, *, running: bool, cursor: str | None = None) -> None:
-    """Write what `dagster sensor` writes of the sensor that heals: that command loads a code location."""
-    origin = sensor_origin(SENSOR)
+def put_sensor_state(
+    instance: dg.DagsterInstance, name: str, *, running: bool, cursor: str | None = None
+) -> None:
+    """Write what `dagster sensor` writes of a sensor: that command loads a code location."""
+    origin = sensor_origin(name)
     status = InstigatorStatus.RUNNING if running else InstigatorStatus.STOPPED
     data = SensorInstigatorData(min_interval=INTERVAL_SECONDS, cursor=cursor)
     state = InstigatorState(origin, InstigatorType.SENSOR, status, data)

@@ -42,6 +42,8 @@ class Location:
             result = definition.execute_in_process(
                 instance=self.instance, tags=ranged | tags, raise_on_error=False
             )
+        if any(map(_is_of_a_signal, result.all_events)):
+            raise KeyboardInterrupt("whoever ends the tests ended a run, and without it what follows fails")
         run = self.instance.get_run_by_id(result.run_id)
         assert run is not None
         return run
@@ -58,3 +60,10 @@ class Location:
         events = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
         found = [e.dagster_event.asset_check_evaluation_data for e in events if e.dagster_event]
         return {(e.check_name, e.partition): e for e in found}
+
+
+def _is_of_a_signal(event: dg.DagsterEvent) -> bool:
+    """Dagster makes a failure of the run of SIGINT and SIGTERM, which `timeout` sends to tests, too."""
+    failure = event.step_failure_data if event.is_step_failure else None
+    error = failure.error if failure else None
+    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__

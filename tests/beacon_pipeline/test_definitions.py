@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,7 +19,7 @@ from beacon_pipeline.jobs.dagster_api import CATALOG_JOB, CHECKS_JOB, INFERENCE_
 from beacon_pipeline.jobs.job_making import make_job
 from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.names import INFERENCE, JOB_TAG
-from beacon_pipeline.reconciliation.view import newest_materializations
+from beacon_pipeline.reconciliation.view import Known, materializations_since, newest_materializations
 from inference.contract import FailureCode, Item, ItemResult
 from tests.beacon_pipeline.location import CATALOG, KEYS, Location
 from tests.beacon_pipeline.scripted import Behaviour, fails, says
@@ -146,6 +148,30 @@ def test_materializing_again_repairs_what_dagster_lost(instance: dg.DagsterInsta
     assert len(location.provider.requests) == 1
     shown = newest_materializations(instance, [KEYS["math_basic"]])[KEYS["math_basic"]].shown
     assert shown.status == Status.COMPLETED.value
+
+
+def test_what_dagster_shows_is_read_once_and_what_came_since_is_read(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location, known, read = Location(instance, Behaviour()), Known(), list[int]()
+    location.ask(**{JOB_TAG: "first"})
+    fetch = instance.fetch_materializations
+
+    def noted(filtered: dg.AssetRecordsFilter, **how: Any) -> Any:
+        read.extend(filtered.storage_ids or ())
+        return fetch(filtered, **how)
+
+    monkeypatch.setattr(instance, "fetch_materializations", noted)
+    keys, begun = list(KEYS.values()), datetime.now(UTC) - timedelta(hours=1)
+    first = newest_materializations(instance, keys, known)
+    assert materializations_since(instance, begun, known) == first
+    assert len(read) == len(first) == len(keys)
+    location.ask(**{JOB_TAG: "second"})
+    second = newest_materializations(instance, keys, known)
+    assert second == newest_materializations(instance, keys)
+    assert {one.target.storage_id for one in second.values()}.isdisjoint(
+        one.target.storage_id for one in first.values()
+    )
 
 
 def test_the_catalog_is_recorded_as_assets(instance: dg.DagsterInstance) -> None:

@@ -1,6 +1,7 @@
 """Model output is shown, never obeyed."""
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,15 @@ def test_a_long_answer_says_how_much_was_cut() -> None:
 
 def test_terminal_and_direction_controls_are_spelled_out() -> None:
     assert visible("a\x1b[2J\u202eb\x00\ud800\n") == "a\\u{1b}[2J\\u{202e}b\\u{0}\\u{d800}\n"
+
+
+def test_of_all_characters_those_are_spelled_out_that_a_screen_obeys_and_those_that_are_none() -> None:
+    for number in (*range(0x3400), *range(0xD700, 0x11000), *range(0xE0000, 0xE0200), 0x1FFFE, 0x10FFFF):
+        character = chr(number)
+        obeyed = unicodedata.category(character) in ("Cc", "Cf", "Cs") and character not in "\n\t"
+        expected = f"\\u{{{number:x}}}" if obeyed or number & 0xFFFE == 0xFFFE else character
+        assert visible(character) == expected
+        assert visible(f"a {character}") == f"a {expected}"
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"])))

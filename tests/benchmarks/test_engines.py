@@ -1,7 +1,6 @@
 """The comparison of engines runs as a whole on a small model, and publishes nothing from a CPU."""
 
 import pytest
-import torch
 from click.testing import CliRunner
 
 from benchmarks.engines import TABLE, main
@@ -20,6 +19,8 @@ def test_every_way_is_measured_on_a_tiny_model_and_nothing_is_written() -> None:
 
 
 def test_without_cuda_it_says_so_and_measures_nothing() -> None:
+    import torch  # seconds: not for every process that collects this
+
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     done = CliRunner().invoke(main, [])

@@ -69,6 +69,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "beacon_pipeline.labels.cues": (f"{LABELS}/test_cues.py",),
     "beacon_pipeline.labels.judge": (f"{LABELS}/test_judge.py",),
     "beacon_pipeline.labels.language": (f"{LABELS}/test_language.py",),
+    "beacon_pipeline.labels.naming": (f"{LABELS}/test_naming.py",),
     "beacon_pipeline.labels.rules": (f"{LABELS}/test_rules.py",),
     "beacon_pipeline.labels.sampling": (f"{LABELS}/test_sampling.py",),
     "beacon_pipeline.labels.sheets": (f"{LABELS}/test_sheets.py",),

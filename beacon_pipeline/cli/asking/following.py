@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from beacon_pipeline.jobs.launch import LaunchedJob
     from beacon_pipeline.ledger import Ledger
     from beacon_pipeline.ledger.records import Counts, Job
+    from beacon_pipeline.reconciliation.view import Known
 
 LINES_BELOW = 3  # the matrix, on what came; the page has all
 SAME_COMMAND = "the same command"
@@ -101,8 +102,9 @@ def report_and_exit(
     from beacon_pipeline.findings.subject import Subject
     from beacon_pipeline.monitoring.alerts.tick import reported
 
-    report_metrics(ledger, instance, catalog)
-    report = report_of(ledger, instance, catalog, job)
+    known: Known = {}  # both look at what Dagster shows of the job
+    report_metrics(ledger, instance, catalog, known)
+    report = report_of(ledger, instance, catalog, job, known=known)
     print_report(report, as_json)
     page = write_page_of(ledger, Subject((job,)), alerts=reported(instance))
     for line in (*page.described[:LINES_BELOW], f"page: {page.path}"):

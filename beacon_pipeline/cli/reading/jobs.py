@@ -6,7 +6,7 @@ import json
 
 import click
 
-from beacon_pipeline.cli.common import open_instance, open_ledger, reports_of
+from beacon_pipeline.cli.common import no_job, open_instance, open_ledger, reports_of
 
 
 @click.command()
@@ -21,6 +21,7 @@ def jobs(limit: int, as_json: bool) -> None:
     with open_ledger() as ledger, open_instance() as instance:
         asked = ledger.jobs.newest(limit)
         listed = list(zip(asked, reports_of(ledger, instance, load_catalog(), asked), strict=True))
+        nothing = "" if listed else no_job(instance)
     if as_json:
         click.echo(json.dumps([report.in_brief() for _, report in listed], indent=2))
         return
@@ -28,4 +29,4 @@ def jobs(limit: int, as_json: bool) -> None:
 
     from beacon_pipeline.cli.matrix import job_table
 
-    Console().print(job_table(listed) if listed else "no job yet: `beacon run` asks")
+    Console().print(job_table(listed) if listed else nothing)

@@ -16,7 +16,7 @@ def status(job_name: str | None, as_json: bool, answers: bool) -> None:
     from beacon_pipeline.catalog import load_catalog
 
     with open_ledger() as ledger, open_instance() as instance:
-        job = find_job(ledger, job_name)
+        job = find_job(ledger, job_name, instance)
         report = report_of(ledger, instance, load_catalog(), job, whole=job_name is None)
         executions = ledger.executions.of_job(job.id) if answers else []
     if answers and not as_json:

@@ -28,6 +28,7 @@ from beacon_pipeline.reconciliation.consistency import (
     shown_of,
 )
 from beacon_pipeline.reconciliation.view import (
+    Known,
     materializations_since,
     newest_materializations,
     shown_of_unknown,
@@ -112,17 +113,23 @@ def metrics_asset(catalog: Catalog) -> dg.AssetsDefinition:
     return status_metrics
 
 
-def take_metrics(ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog) -> Metrics:
+def take_metrics(
+    ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog, known: Known | None = None
+) -> Metrics:
     """Read what the figures are made of, from the ledger and from Dagster. Raises LedgerUnavailable."""
     now = datetime.now(UTC)
     overdue = now - timedelta(seconds=catalog.settings.deadline_seconds)
     queued = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
-    shown_otherwise = _shown_otherwise(ledger, instance, catalog, now - WINDOW)
+    shown_otherwise = _shown_otherwise(
+        ledger, instance, catalog, now - WINDOW, {} if known is None else known
+    )
     statistics = ledger.aggregates.statistics(since=now - WINDOW, overdue=overdue)
     return metrics_of(statistics, catalog, shown_otherwise=shown_otherwise, queued_runs=queued)
 
 
-def _shown_otherwise(ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog, since: datetime) -> int:
+def _shown_otherwise(
+    ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog, since: datetime, known: Known
+) -> int:
     """How many cells that were asked since then show something else than their newest execution.
 
     Not counted while a run works on the cell: an answer is on record before Dagster shows it. Nor
@@ -132,7 +139,7 @@ def _shown_otherwise(ledger: Ledger, instance: dg.DagsterInstance, catalog: Cata
     under_way = cells_under_way(instance, catalog)  # looked at first: what ends meanwhile is shown
     cells = ledger.executions.cells_since(since).intersection(catalog.cells()) - under_way
     newest = ledger.executions.newest(sorted(cells))
-    materialized = newest_materializations(instance, [key_of(execution.cell) for execution in newest])
+    materialized = newest_materializations(instance, [key_of(execution.cell) for execution in newest], known)
     budget = catalog.settings.attempt_budget
     otherwise = set()
     for cell, of_cell in by_cell(newest).items():
@@ -140,7 +147,7 @@ def _shown_otherwise(ledger: Ledger, instance: dg.DagsterInstance, catalog: Cata
         shown = partition.shown if partition else None
         if any(_is_shown_otherwise(e, shown_of(e, of_cell, shown), budget) for e in of_cell):
             otherwise.add(key_of(cell))
-    recent = materializations_since(instance, since)
+    recent = materializations_since(instance, since, known)
     at_rest = {key_of(cell) for cell in catalog.cells()} - {key_of(cell) for cell in under_way}
     return len(otherwise | (shown_of_unknown(ledger, recent).keys() & at_rest))
 
@@ -154,10 +161,10 @@ def _is_shown_otherwise(execution: Execution, shown: MaterializedState | None, b
 
 
 def metrics_events(
-    ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog
+    ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog, known: Known | None = None
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     """The figures and their checks as events that need no run."""
-    metrics = take_metrics(ledger, instance, catalog)
+    metrics = take_metrics(ledger, instance, catalog, known)
     yield dg.AssetMaterialization(STATUS_METRICS, metadata=metadata_of(metrics))
     for name, finding in judge(metrics, catalog.settings).items():
         yield dg.AssetCheckEvaluation(
@@ -169,9 +176,11 @@ def metrics_events(
         )
 
 
-def report_metrics(ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog) -> None:
+def report_metrics(
+    ledger: Ledger, instance: dg.DagsterInstance, catalog: Catalog, known: Known | None = None
+) -> None:
     """Take the figures now and put them on Dagster's record."""
-    for event in metrics_events(ledger, instance, catalog):
+    for event in metrics_events(ledger, instance, catalog, known):
         instance.report_runless_asset_event(event)
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beacon_pipeline.findings.export.files import ExportError, storable
-from beacon_pipeline.findings.rows import TEXTS, Row, answer_rows
+from beacon_pipeline.findings.rows import BY_RULES, TEXTS, Row, answer_rows
 from beacon_pipeline.findings.subject import Subject
+from beacon_pipeline.labels.naming import with_versions
 from beacon_pipeline.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -193,9 +194,16 @@ def _output(row: Row) -> Any:
 def _score(row: Row) -> Any:
     from inspect_ai.scorer import Score
 
-    labelled = row["label"] is not None
-    by = f"by {row['label_method']}, version {row['label_version']}" if labelled else "by rules, as it came"
-    return Score(value=row["label"] if labelled else row["kind"], answer=row["answer"], explanation=by)
+    kind = row["kind"] if row["label"] is None else row["label"]
+    return Score(value=kind, answer=row["answer"], explanation=said_by(row))
+
+
+def said_by(row: Row) -> str:
+    """By whom the standing label of an answer is, or its kind where it has none."""
+    if row["label"] is not None:
+        return f"by {with_versions(row['label_method'], (row['label_version'],))}"
+    found = (row["kind_version"],) if row["kind"] in BY_RULES else ()
+    return f"by {with_versions('rules', found)}, as it came"
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from beacon_pipeline.findings.frames import ANSWER_TYPES, LABEL_TYPES, TRANSITION_TYPES
 
 PROVENANCE = "provenance_"  # begins the columns that say what ran
+LATER = ("kind_version",)  # columns that an export of an earlier version does not have
 
 _ARROW = {
     "str": pa.string(),
@@ -44,14 +45,14 @@ class Table:
 def as_written(table: Table, schema: pa.Schema) -> Table | None:
     """The table with the columns that a file has; None for a file that is no such table.
 
-    Versions of Beacon differ in what they keep of provenance, and in nothing else.
+    Versions of Beacon differ in what they keep of provenance, and in `LATER`.
     """
     fixed = [field for field in table.schema if not field.name.startswith(PROVENANCE)]
     if any(not schema.field(field.name).equals(field) for field in fixed if field.name in schema.names):
         return None
     names = set(schema.names)
     unknown = {name for name in names - set(table.types) if not name.startswith(PROVENANCE)}
-    if unknown or not {field.name for field in fixed} <= names:
+    if unknown or not {field.name for field in fixed} - set(LATER) <= names:
         return None
     return replace(table, types={name: table.types.get(name, "str") for name in schema.names})
 
@@ -122,6 +123,7 @@ MEANINGS: dict[str, str] = {
     "seed": "Of an answer: the seed it was generated with. Of a comparison: the seed of its random draws.",
     "status": "pending, dispatched, completed, failed, timed_out or cancelled.",
     "kind": "By rules: substantive, refusal, empty, unfinished. Of a label: complete, evasive, refusal.",
+    "kind_version": "Version of the rules that found the kind; empty: no rule did, or it was not kept yet.",
     "answer": "The model's answer; an empty text is an answer. Lone surrogates are written as \\uXXXX.",
     "reasoning": "The model's thoughts, no part of the answer and never judged.",
     "finish_reason": "Why the output ended: stop, length, content_filter, unreported.",

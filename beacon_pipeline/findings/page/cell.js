@@ -143,7 +143,9 @@ class Cell {
     const [sign, word] = KINDS[stateOf(records, i)];
     const text = records.text("answer", i);
     const details = [members.length > 1 ? `× ${members.length}` : null, records.get("finish_reason", i),
-      records.get("label", i) && `labelled ${records.get("label", i)} by ${records.get("label_method", i)}`,
+      kindBy(records, i),
+      records.get("label", i) && `labelled ${records.get("label", i)} by ${records.get("label_method", i)}, ` +
+        `version ${records.get("label_version", i)}`,
       records.get("output_tokens", i) === null ? null : `${records.get("output_tokens", i)} tokens`];
     const head = make("p", { className: "group-head" },
       make("span", { className: `state ${stateOf(records, i)}` }, `${sign} ${word}`),

@@ -106,6 +106,12 @@ function stateOf(records, i) {
   return records.get("usable", i) ? records.get("kind", i) : "unusable";
 }
 
+// By which rules an answer's kind is; nothing where no rule found it: an empty answer, a failure.
+function kindBy(records, i) {
+  if (!["substantive", "refusal"].includes(stateOf(records, i))) return null;
+  return `by rules, version ${records.get("kind_version", i) ?? "not on record"}`;
+}
+
 // "✓ answer", or with several samples "✓ 4 ⊘ 1 · 2 texts".
 function cellOf(records, members) {
   if (!members.length) return make("span", { className: "none" }, "not asked");

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from beacon_pipeline.findings.subject import Subject
-from beacon_pipeline.findings.summary import Share, Side, Summary
+from beacon_pipeline.findings.summary import Share, Side, Summary, rules_of
+from beacon_pipeline.labels.naming import NOT_ON_RECORD, versions_of, with_versions
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.records import Job
 
@@ -74,7 +75,7 @@ def _name(side: Side) -> tuple[str, str, str]:
 
 def _refusals(sides: Sequence[Side]) -> Plot:
     return Plot(
-        "Refusals by rules: label rate",
+        f"Refusals by {with_versions('rules', rules_of(sides))}: label rate",
         ("Model", "Region", "Prompt", "Refusals", "Rate", "95 % interval"),
         1.0,
         "0 to 100 %",
@@ -94,7 +95,7 @@ def _both(name: str, sides: Sequence[Side], other: str, others: Sequence[Side]) 
     )
     rows = tuple(_share((*place, whose), side.refusals) for place, _, whose, side in pairs)
     return Plot(
-        "Refusals beside each other: label rate",
+        f"Refusals beside each other, by {with_versions('rules', rules_of([*sides, *others]))}: label rate",
         ("Model", "Region", "Prompt", "Of", "Refusals", "Rate", "95 % interval"),
         1.0,
         "0 to 100 %",
@@ -164,10 +165,16 @@ def _timeline(ledger: Ledger, jobs: Sequence[Job]) -> Plot:
         for job in ledger.jobs.newest(200)
         if job.created_at <= newest.created_at and newest.study in (None, job.study)
     ][:ROUNDS]
-    kinds = ledger.aggregates.kinds_by_region([job.id for job in rounds])
+    ids = [job.id for job in rounds]
+    kinds, rules = ledger.aggregates.kinds_by_region(ids), ledger.aggregates.rules_by_job(ids)
     rows = [
         _share(
-            (f"{job.created_at:%Y-%m-%d %H:%M}", job.job_name, region),
+            (
+                f"{job.created_at:%Y-%m-%d %H:%M}",
+                job.job_name,
+                region,
+                ", ".join(version or NOT_ON_RECORD for version in versions_of(rules.get(job.id, ()))),
+            ),
             Share(counts.get("refusal", 0), sum(counts.values())),
         )
         for job in reversed(rounds)
@@ -175,9 +182,10 @@ def _timeline(ledger: Ledger, jobs: Sequence[Job]) -> Plot:
     ]
     return Plot(
         "Over time: label rate of refusals by job",
-        ("Asked (UTC)", "Job", "Region", "Refusals", "Rate", "95 % interval"),
+        ("Asked (UTC)", "Job", "Region", "Version of rules", "Refusals", "Rate", "95 % interval"),
         1.0,
         "0 to 100 %",
         tuple(rows) if len(rounds) > 1 else (),
-        "Jobs may have asked different questions: compare like with like.",
+        "Jobs may have asked different questions, and their refusals may be by different rules: compare like "
+        "with like.",
     )

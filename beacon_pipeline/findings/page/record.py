@@ -19,7 +19,7 @@ Row = dict[str, Any]
 _SHOWN = (
     *("execution", "job", "region", "model", "question", "arm", "block", "sample", "probe", "seed"),
     *("status", "finish_reason", "failure_code", "output_tokens", "usable", "out_of_block"),
-    *("label", "label_method"),
+    *("kind_version", "label", "label_method", "label_version"),
 )
 WITHOUT_TEXT = (AnswerKind.EMPTY.value, AnswerKind.UNFINISHED.value)
 _ALSO_RAN = ("executed_region", "cold_start", "temperature", "top_p", "max_new_tokens")

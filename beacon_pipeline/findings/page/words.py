@@ -9,6 +9,7 @@ from beacon_pipeline.catalog.study import FEWEST_QUESTIONS
 from beacon_pipeline.findings.finding import Finding, Qualifier, Verdict, decoding
 from beacon_pipeline.findings.subject import Subject
 from beacon_pipeline.findings.summary import Row, Summary, changes
+from beacon_pipeline.labels.naming import with_versions
 from beacon_pipeline.ledger.records import Job
 from inference.tiny import shipped_revisions
 
@@ -105,7 +106,8 @@ def described(summary: Summary) -> list[str]:
             f"Texts differ between prompts in {summary.prompts_differing} of {summary.prompts_comparable} "
             "(model × question × region): the table shows each prompt in a row of its own."
         )
-    lines += [f"Answers by kind (rules): {kinds}."] if kinds else []
+    by = with_versions("rules", summary.rules)
+    lines += [f"Answers by kind (by {by}): {kinds}."] if kinds else []
     lines += _refusals_by_region(summary)
     one_prompt = len({one.arm for one in summary.likeness}) < 2
     for one in summary.likeness:
@@ -122,7 +124,8 @@ def _refusals_by_region(summary: Summary) -> list[str]:
     for region in regions:
         sides = [side.refusals for side in summary.sides if side.region == region]
         counted.append(f"{region} {sum(s.part for s in sides)} of {sum(s.whole for s in sides)}")
-    return [f"Refusals by rules (a label rate): {', '.join(counted)}."] if len(regions) > 1 else []
+    by = with_versions("rules", summary.rules)
+    return [f"Refusals by {by} (a label rate): {', '.join(counted)}."] if len(regions) > 1 else []
 
 
 def beside(

@@ -12,7 +12,7 @@ from beacon_pipeline.ledger.parts.part import Part
 from beacon_pipeline.ledger.records import Counts
 from beacon_pipeline.ledger.rows import chunks, executions_table, jobs_table
 from beacon_pipeline.ledger.statistics import Statistics, read_statistics
-from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.ledger.status import AnswerKind, Status
 
 
 class Aggregates(Part):
@@ -65,6 +65,22 @@ class Aggregates(Part):
                 )
                 for job, region, status, number in connection.execute(query):
                     found.setdefault(job, {}).setdefault(region, {})[Status(status)] = number
+            return found
+
+        return self._database.read(read)
+
+    def rules_by_job(self, job_ids: Iterable[str]) -> dict[str, set[str | None]]:
+        """By which versions of the rules the kinds of these jobs' answers are; None: not on record."""
+        table = executions_table
+        columns = table.c.job_id, table.c.kind_version
+
+        def read(connection: sa.Connection) -> dict[str, set[str | None]]:
+            found: dict[str, set[str | None]] = {}
+            for some in chunks(sorted(set(job_ids))):
+                judged = table.c.answer_kind.in_((AnswerKind.SUBSTANTIVE, AnswerKind.REFUSAL))
+                query = sa.select(*columns).where(table.c.job_id.in_(some), judged).distinct()
+                for job, version in connection.execute(query):
+                    found.setdefault(job, set()).add(version)
             return found
 
         return self._database.read(read)

@@ -29,6 +29,7 @@ from beacon_pipeline.catalog import CatalogError, UnknownName
 from beacon_pipeline.cli import main
 from beacon_pipeline.cli.boundary import PlainGroup, reason_of
 from beacon_pipeline.ledger import LedgerUnavailable
+from beacon_pipeline.names import INFERENCE
 from dbt_like_checks import DataTestError
 from dbt_like_checks.database import secrets
 from inference.contract import NotConfigured, ProviderError
@@ -387,6 +388,18 @@ def test_a_workspace_that_is_none_is_told_before_a_job_is_made(
     assert (done.exit_code, len(done.output.splitlines())) == (2, 1)
     assert f"{workspace} {said}" in done.output
     assert "no job yet" in CliRunner().invoke(main, ["jobs"]).output
+
+
+@pytest.mark.parametrize("command", ["jobs", "status"])
+def test_answers_that_dagster_shows_and_an_empty_ledger_lacks_are_told(home: Path, command: str) -> None:
+    assert "no job yet" in CliRunner().invoke(main, [command]).output
+    with dg.DagsterInstance.get() as instance:
+        shown = dg.AssetMaterialization(INFERENCE, partition="eu:tiny-llama|math_basic")
+        instance.report_runless_asset_event(shown)
+    found = CliRunner().invoke(main, [command]).output
+    assert "no job is on record, but Dagster shows 1 partition: was the ledger replaced?" in " ".join(
+        found.split()
+    )
 
 
 def test_a_code_location_that_does_not_load_is_told_with_its_reason(tmp_path: Path) -> None:

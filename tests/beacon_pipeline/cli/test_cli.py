@@ -1,35 +1,17 @@
 """The ``beacon`` command as a person types it: what it prints, what it returns, and real runs behind it."""
 
 import json
-import os
-import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import dagster as dg
 import pytest
 
-# What `dagster-graphql` is made of; of a workspace Dagster has no public names.
-from dagster._core.workspace.context import WorkspaceProcessContext  # noqa: TID251
-from dagster._core.workspace.load_target import WorkspaceFileTarget  # noqa: TID251
-from dagster_graphql.cli import execute_query
-
-from beacon_pipeline import environment as environment_of_beacon
-from beacon_pipeline.catalog.load import load_catalog
-from beacon_pipeline.instance.daemon import Daemon
-from beacon_pipeline.jobs import dagster_api
 from beacon_pipeline.labels.rules import VERSION
-from tests.beacon_pipeline.cli.test_readme import commands
 from tests.beacon_pipeline.instances import (
-    ROOT,
     beacon,
     beacon_here,
     environment,
-    opened,
     report,
     witness,
 )
@@ -45,7 +27,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["executions"] == 24
     described, page = done.stderr.splitlines()[-2:]  # what came, and where all of it can be read
-    assert described.startswith("Answers by kind (rules): ")
+    assert described.startswith(f"Answers by kind (by rules, version {VERSION}): ")
     assert page.startswith("page: ")
     return env
 
@@ -85,74 +67,6 @@ def test_the_matrix_and_one_partition_for_people(asked: dict[str, str]) -> None:
     assert "empty" in shown.stdout
     listed = json.loads(beacon_here(asked, "jobs", "--json").stdout)
     assert [job["executions"] for job in listed] == [24]
-
-
-def test_the_commands_of_the_guides_and_that_asking_again_keeps_the_old_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    with daemon_of(env, monkeypatch):  # one for all commands, as `beacon dev` has it
-        type_the_commands_of_the_guides(env)
-
-
-def type_the_commands_of_the_guides(env: dict[str, str]) -> None:
-    first, again, *others = [line for line in commands() if line.startswith("beacon ")]
-    assert first == "beacon run --region EU-West --model tiny-qwen"
-    typed(env, first)
-    old = report(env)["job"]
-    assert again == "beacon run --region eu --model tiny-qwen --new-job"
-    said = typed(env, again)
-    assert "new job" in said
-    assert ": 1 Dagster run\n" in said, "the catalog did not change: its run is not launched again"
-    again_id = report(env)["job"]
-    assert again_id != old
-    assert [report(env, "--job", job)["executions"] for job in (report(env)["job"], old)] == [8, 8]
-    typed(env, "beacon run --region us --model tiny-qwen --question math_basic")
-    elsewhere = beacon_here(env, "show", "eu:tiny-qwen|math_basic")
-    assert elsewhere.exit_code == 2
-    assert f"add --job {again_id}, the newest that does" in elsewhere.stderr
-    for line in others:
-        typed(env, line)
-
-
-@contextmanager
-def daemon_of(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A daemon that works for this instance, and that the commands in it use."""
-    assert beacon_here(env, "jobs").exit_code == 0  # now there is an instance
-    for name in [name for name in os.environ if name.startswith(("BEACON_", "DAGSTER_"))]:
-        monkeypatch.delenv(name)
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    with (
-        opened(env) as instance,
-        Daemon(instance, load_catalog()),
-        code_location_for_all_launches(instance, monkeypatch),
-    ):
-        yield
-
-
-@contextmanager
-def code_location_for_all_launches(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """What `dagster-graphql` does, which would load the code location for each launch anew."""
-    target = WorkspaceFileTarget([str(environment_of_beacon.workspace_file())])
-    with WorkspaceProcessContext(instance, workspace_load_target=target) as workspace:
-
-        def answered(query: str, variables: Mapping[str, object]) -> dict[str, Any]:
-            return execute_query(workspace, query, variables)["data"]
-
-        monkeypatch.setattr(dagster_api, "_graphql", answered)
-        yield
-
-
-def typed(env: dict[str, str], line: str) -> str:
-    """What a command, as the guides have it, says beside its result."""
-    done = beacon_here(env, *shlex.split(line)[1:])
-    assert done.exit_code == 0, (line, done.stderr)
-    return done.stderr
 
 
 @pytest.mark.parametrize(
@@ -224,10 +138,22 @@ def test_a_bad_catalog_tells_all_its_faults_at_once(tmp_path: Path) -> None:
         assert said in done.stderr
 
 
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; from beacon_pipeline.cli import main; main(['--help'], standalone_mode=False);"
-        "print([m for m in ('dagster', 'torch', 'sqlalchemy', 'rich') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+LOADED = """
+import sys
+from beacon_pipeline.cli import main
+main(sys.argv[2:], standalone_mode=False)
+print(sorted(set(sys.argv[1].split()) & set(sys.modules)))
+"""
+ONLY_FOR_RUNS = "apprise dagster_graphql httpx jinja2 modal pandas psycopg psycopg2 starlette torch"
+
+
+@pytest.mark.parametrize(
+    ("heavy", "arguments"),
+    [("dagster pydantic rich sqlalchemy torch", ["--help"]), (ONLY_FOR_RUNS, ["jobs", "--json"])],
+)
+def test_a_quick_command_loads_nothing_that_it_does_not_need(
+    tmp_path: Path, heavy: str, arguments: list[str]
+) -> None:
+    command = [sys.executable, "-c", LOADED, heavy, *arguments]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

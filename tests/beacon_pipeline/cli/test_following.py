@@ -18,7 +18,7 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("beacon_pipeline.instance.daemon.Daemon", lambda *_: nullcontext())
-    monkeypatch.setattr("beacon_pipeline.jobs.launch.launch_runs", lambda launches: [])
+    monkeypatch.setattr("beacon_pipeline.jobs.launch.launch_runs", lambda instance, launches: [])
     monkeypatch.setattr("beacon_pipeline.jobs.launch.follow", interrupted)
     return environment(tmp_path)
 

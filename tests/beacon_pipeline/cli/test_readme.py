@@ -1,4 +1,4 @@
-"""The commands of README and guides are run: `beacon` ones in `test_cli`, others by CI or another test."""
+"""The commands of README and guides are run: `beacon` ones in `test_guides`, others by CI or another test."""
 
 import re
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -19,15 +19,18 @@ from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.links import asset_path
 from beacon_pipeline.names import HEALING_TAG, RANGE_END_TAG, RANGE_START_TAG
 from beacon_pipeline.reconciliation.metadata import Neighbours, materialization_metadata
+from beacon_pipeline.reconciliation.tick import SENSOR
 from tests.beacon_pipeline.findings.asked import an_answered_job
 from tests.beacon_pipeline.findings.hostile import corpus
 from tests.beacon_pipeline.instances import (
     BEACON,
-    beacon,
+    COMPARING,
     beacon_here,
     environment,
+    opened,
     processes_of,
     report,
+    switch_off,
     switch_reconciliation,
     wait_for_dagster,
     witness,
@@ -50,7 +53,9 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("ui")
     made = beacon_here(environment(folder), "catalog", "init", str(folder / "catalog"))
     assert made.exit_code == 0, made.stderr
-    return environment(folder) | {"BEACON_CATALOG": str(folder / "catalog")}
+    made_for = environment(folder) | {"BEACON_CATALOG": str(folder / "catalog")}
+    switch_off(made_for, SENSOR, COMPARING)  # the first until there is something for it to heal
+    return made_for
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +81,9 @@ def ui(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert left == [], f"only `beacon dev` was told to end, and it left {left}"
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    with open_page(tmp_path) as opened:
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with open_page(tmp_path_factory.mktemp("page")) as opened:
         yield opened
 
 
@@ -99,6 +104,7 @@ def test_launch_one_region_see_it_green_and_read_a_check(ui: str, env: dict[str,
     page.click("Launch backfill")
     # Leaving the page sooner could abort the request; and the daemon looks for backfills every 30 s.
     (backfill,) = wait_for_dagster("backfill", env, lambda instance: instance.get_backfills())
+    page.leave()
     its_runs = dg.RunsFilter(tags={"dagster/backfill": backfill.backfill_id})
     wait_for_dagster(
         "24 materialized partitions",
@@ -132,18 +138,24 @@ def ended(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> bool:
     return bool(runs) and all(run.is_finished for run in runs)
 
 
-def ended_run_of_checks(instance: dg.DagsterInstance, of: str, check: str) -> dg.DagsterRun | None:
-    """The newest run that *Execute all* launched, of checks and of no asset, when it has ended."""
+def when_ended(
+    run_of: Callable[[dg.DagsterInstance], dg.DagsterRun | None], instance: dg.DagsterInstance
+) -> dg.DagsterRun | None:
+    run = run_of(instance)
+    return run if run and run.is_finished else None
+
+
+def run_of_checks(instance: dg.DagsterInstance, of: str, check: str) -> dg.DagsterRun | None:
+    """The newest run that *Execute all* launched, of checks and of no asset."""
     key = dg.AssetCheckKey(dg.AssetKey(of), check)
     runs = instance.get_runs(limit=20)
     checks = [run for run in runs if key in (run.asset_check_selection or ()) and not run.asset_selection]
-    return checks[0] if checks and checks[0].is_finished else None
+    return checks[0] if checks else None
 
 
-def ended_run_of_job(instance: dg.DagsterInstance, job: str) -> dg.DagsterRun | None:
-    """The newest run of a Dagster job, when it has ended."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=job), limit=1)
-    return runs[0] if runs and runs[0].is_finished else None
+def run_of_job(instance: dg.DagsterInstance, job: str) -> dg.DagsterRun | None:
+    """The newest run of a Dagster job."""
+    return next(iter(instance.get_runs(dg.RunsFilter(job_name=job), limit=1)), None)
 
 
 def test_all_is_checked_a_partition_explains_itself_and_a_new_question_unsyncs_nothing(
@@ -151,19 +163,18 @@ def test_all_is_checked_a_partition_explains_itself_and_a_new_question_unsyncs_n
 ) -> None:
     page.open(f"{ui}/assets/inference?view=checks")
     page.click("Execute all")
-    run = wait_for_dagster(
-        "ended run of checks", env, lambda i: ended_run_of_checks(i, "inference", "non_empty_output")
-    )
-    assert run.status is dg.DagsterRunStatus.SUCCESS
+    checks = partial(run_of_checks, of="inference", check="non_empty_output")
+    wait_for_dagster("run of checks", env, checks)
     page.open(f"{ui}/locations/beacon/jobs/{CHECKS_JOB}/playground")
     page.wait_for("No errors")  # before the launchpad has looked at its configuration, a click does nothing
     page.click("Launch Run", opens="Open in Launchpad")
-    launched = wait_for_dagster("ended run of its job", env, lambda i: ended_run_of_job(i, CHECKS_JOB))
-    assert launched.status is dg.DagsterRunStatus.SUCCESS
-
+    page.leave()
     one = ("--model", "tiny-qwen", "--question", "identity_basic")
-    asked = beacon(env, "run", "--region", "us", "--region", "apac", *one)
-    assert asked.returncode == 0, asked.stderr
+    asked = beacon_here(env, "run", "--region", "us", "--region", "apac", *one)
+    assert asked.exit_code == 0, asked.stderr
+    for run_of in (checks, partial(run_of_job, job=CHECKS_JOB)):
+        run = wait_for_dagster("ended run", env, partial(when_ended, run_of))
+        assert run.status is dg.DagsterRunStatus.SUCCESS
     # The address is the one that an alert links to.
     page.open(ui + asset_path("inference", "us:tiny-qwen|identity_basic"))
     page.wait_for("Who are you?")
@@ -183,7 +194,8 @@ def test_all_is_checked_a_partition_explains_itself_and_a_new_question_unsyncs_n
     page.click("Reload definitions")
     page.open(f"{ui}/assets/inference?view=partitions")
     page.reload_until("nile_dam")
-    new = beacon(env, "run", "--region", "us", "--model", "tiny-qwen", "--question", "nile_dam")
+    page.leave()
+    new = beacon_here(env, "run", "--region", "us", "--model", "tiny-qwen", "--question", "nile_dam")
     assert "completed" in new.stdout, new.stderr  # the catalog is recorded anew by it
     for path in ("/asset-groups", asset_path("inference", "us:tiny-qwen|identity_basic")):
         page.open(ui + path)
@@ -203,7 +215,6 @@ def test_a_mismatch_is_seen_and_seen_to_heal(
     ui: str, env: dict[str, str], page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The incident's false failure: red by its check, then the sensor's run, then green."""
-    switch_reconciliation(env, "stop")
     submitted = witness(env, "submissions")
     ledger = f"sqlite:///{Path(env['DAGSTER_HOME']) / 'ledger.db'}"
     damage(
@@ -215,13 +226,17 @@ def test_a_mismatch_is_seen_and_seen_to_heal(
     damage(ledger, "UPDATE calls SET replied = 0, truth = 'failed' WHERE model = 'tiny-mistral'")
     monkeypatch.setenv("DAGSTER_HOME", env["DAGSTER_HOME"])
     key = "eu:tiny-mistral|identity_basic"
-    launched = launch_runs([Launch(CHECKS_JOB, {RANGE_START_TAG: key, RANGE_END_TAG: key})])
+    page.leave()
+    checks = Launch(CHECKS_JOB, {RANGE_START_TAG: key, RANGE_END_TAG: key})
+    with opened(env) as instance:
+        launched = launch_runs(instance, [checks])
     wait_for_dagster("ended run of checks", env, lambda i: ended(i, dg.RunsFilter(run_ids=launched)))
     page.open(f"{ui}/runs")
     page.reload_until(CHECKS_JOB)
     open_check(page, ui, "eu:tiny-mistral", "identity_basic")
     page.wait_for("the ledger says failed, the provider says succeeded")
 
+    page.leave()
     switch_reconciliation(env, "start")
     healing = dg.RunsFilter(tags={HEALING_TAG: "attach"})
     wait_for_dagster("ended run that heals", env, lambda i: ended(i, healing))
@@ -241,7 +256,8 @@ def test_a_failing_data_test_shows_its_failing_rows(ui: str, env: dict[str, str]
     page.open(f"{ui}/assets/ledger?view=checks&checkDetail={check}")
     page.wait_for("no alias, no unknown name")
     page.click("Execute all")
-    wait_for_dagster("ended run of checks", env, lambda i: ended_run_of_checks(i, "ledger", check))
+    checks = partial(run_of_checks, of="ledger", check=check)
+    wait_for_dagster("ended run of checks", env, partial(when_ended, checks))
     page.wait_for("configured to fail if != 0")
     page.wait_for("failing_rows")
     assert page.text.count("Mars-West") >= 4

@@ -13,16 +13,18 @@ import pytest
 
 from beacon_pipeline.ledger import Ledger
 from beacon_pipeline.ledger.status import Status
+from beacon_pipeline.reconciliation.tick import SENSOR
+from tests.beacon_pipeline.daemons import daemon_of, meanwhile
 from tests.beacon_pipeline.execution import ask_slowly
 from tests.beacon_pipeline.execution.ask_slowly import CELLS, PLAN
 from tests.beacon_pipeline.instances import (
-    BEACON,
+    COMPARING,
     ROOT,
     SLOWLY,
-    beacon,
+    beacon_here,
     environment,
     report,
-    switch_reconciliation,
+    switch_off,
     witness,
 )
 from tests.databases import fresh_postgresql_database
@@ -44,21 +46,21 @@ def kill_the_first_run_in_mid_batch(env: dict[str, str]) -> int:
 def test_killed_in_mid_batch_and_launched_again(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
+    env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow") | SLOWLY
     if kind == "postgresql":
         env["BEACON_DATABASE_URL"] = fresh_postgresql_database(request.getfixturevalue("postgresql_url"))
-    switch_reconciliation(env, "stop")  # it would heal what the killed run left, before we look
-    with (tmp_path / "first.log").open("wb") as log:
-        first = subprocess.Popen([BEACON, "run", *SELECTION], env=env | SLOWLY, stdout=log, stderr=log)
-        killed = kill_the_first_run_in_mid_batch(env)
-        assert first.wait() == 1, (tmp_path / "first.log").read_text()
-    halfway = report(env)
-    assert halfway["executions"] == 8
-    assert halfway["by_status"]["dispatched"] > 0
-    assert halfway["by_status"]["failed"] == 0
-
-    second = beacon(env, "run", *SELECTION)
-    assert second.returncode == 0, second.stderr
+    switch_off(env, SENSOR, COMPARING)  # the first would heal what the killed run left, before we look
+    with daemon_of(env):
+        with meanwhile(kill_the_first_run_in_mid_batch, env) as killing:
+            first = beacon_here(env, "run", *SELECTION)
+        killed = killing.result()
+        assert first.exit_code == 1, first.stderr
+        halfway = report(env)
+        assert halfway["executions"] == 8
+        assert halfway["by_status"]["dispatched"] > 0
+        assert halfway["by_status"]["failed"] == 0
+        second = beacon_here(env, "run", *SELECTION)
+    assert second.exit_code == 0, second.stderr
     assert "continuing job" in second.stderr
     after = report(env)
     assert (after["job"], after["executions"]) == (halfway["job"], 8)

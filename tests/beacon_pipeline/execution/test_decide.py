@@ -1,7 +1,10 @@
 """The decision table: rows that a person can read, and the invariants over every combination there is."""
 
+import math
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -28,21 +31,19 @@ from tests.beacon_pipeline.executions import MOMENT, a_call, an_execution
 KNOWN = (CallStage.ACCEPTED, CallStage.ENDED, CallStage.ANSWERED, CallStage.EARLIER)
 FINAL = (CallStatus.FAILED, CallStatus.TIMED_OUT, CallStatus.CANCELLED, CallStatus.EXPIRED)
 
-EVERY_STATE = [
-    ExecutionState(*values[:4], 3, *values[4:])
-    for values in product(
-        Status,
-        CallStage,
-        [None, *CallStatus],
-        [2, 3],
-        [True, False],  # durable
-        [True, False],  # submitting
-        Attendance,
-        MaterializationMatch,
-        [True, False],  # newest
-        [True, False],  # acknowledged
-    )
-]
+VALUES: tuple[Collection[Any], ...] = (
+    Status,
+    CallStage,
+    [None, *CallStatus],
+    [2, 3],
+    [True, False],  # durable
+    [True, False],  # submitting
+    Attendance,
+    MaterializationMatch,
+    [True, False],  # newest
+    [True, False],  # acknowledged
+)
+STATES = math.prod(map(len, VALUES))
 
 # Status, stage of the call that decides, what the provider says -> the step with attempts left, and without
 ROWS = """
@@ -125,9 +126,14 @@ def test_what_a_machine_leaves_to_a_person_or_to_another_run() -> None:
     assert decide(held) is Action.SETTLE, "an answer is read, whoever was told of a failure"
 
 
+def every_state() -> Iterator[ExecutionState]:
+    for values in product(*VALUES):
+        yield ExecutionState(*values[:4], 3, *values[4:])
+
+
 def test_no_state_breaks_an_invariant() -> None:
     used = set()
-    for state in EVERY_STATE:
+    for state in every_state():
         rule = rule_for(state)
         used.add(rule)
         breaks_no_invariant(state, rule.action)

@@ -4,21 +4,22 @@ import json
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from beacon_pipeline.reconciliation.tick import SENSOR
+from tests.beacon_pipeline.daemons import daemon_of, meanwhile
 from tests.beacon_pipeline.instances import (
-    BEACON,
+    COMPARING,
     beacon,
     beacon_here,
     environment,
     opened,
     report,
-    switch_reconciliation,
+    switch_off,
 )
 from tests.beacon_pipeline.modal_catalog import write_modal_catalog
 from tests.modal_loopback import Loopback, Match, faults
@@ -93,31 +94,25 @@ def test_with_a_refused_token_or_nothing_deployed_the_way_out_is_told(env: dict[
 
 @pytest.mark.timeout(900)  # a dozen processes, on whatever machine this is
 def test_a_killed_run_costs_no_call_and_the_next_attaches(env: dict[str, str], modal: Loopback) -> None:
-    deployed = beacon(env, "deploy")
-    assert deployed.returncode == 0, deployed.stderr
-    assert all(ok for ok, _ in diagnoses(env, 0).values())
+    deployed = beacon_here(env, "deploy")
+    assert deployed.exit_code == 0, deployed.stderr
+    assert all(ok for ok, _ in diagnoses_here(env, 0).values())
     assert modal.events("spawn") == [], "looking and deploying ask no model"
 
-    switch_reconciliation(env, "stop")  # it would heal what the killed run left, before we look
+    switch_off(env, SENSOR, COMPARING)  # the first would heal what the killed run left, before we look
     modal.inject(faults.PendingUntilReleased(), Match(class_name="eu__tiny_mistral"))
-    log = Path(env["DAGSTER_HOME"]) / "first.log"
-    with log.open("wb") as output:
-        first = subprocess.Popen([BEACON, "run"], env=env, stdout=output, stderr=output)
+    with daemon_of(env):
+        with meanwhile(kill_the_run_whose_call_is_held, env) as killing:
+            first = beacon_here(env, "run")
+        killing.result()
+        assert first.exit_code == 1, first.stderr
+        halfway = report(env)
+        assert halfway["by_status"] | {"completed": 16, "dispatched": 8, "failed": 0} == halfway["by_status"]
+        assert len(modal.events("spawn")) == 3
 
-        def spawned() -> bool:
-            return first.poll() is not None or bool(modal.events("spawn", class_name="eu__tiny_mistral"))
-
-        wait_for("spawn", spawned, lambda: end_of(log))
-        wait_for("open call", lambda: open_call_is_on_record(env), lambda: end_of(log))
-        os.kill(process_of_run(env, "eu:tiny-mistral"), signal.SIGKILL)
-        assert first.wait() == 1, log.read_text()
-    halfway = report(env)
-    assert halfway["by_status"] | {"completed": 16, "dispatched": 8, "failed": 0} == halfway["by_status"]
-    assert len(modal.events("spawn")) == 3
-
-    modal.release()
-    second = beacon(env, "run", "--region", "EU-West", "--model", "tiny-mistral")
-    assert second.returncode == 0, second.stderr
+        modal.release()
+        second = beacon_here(env, "run", "--region", "EU-West", "--model", "tiny-mistral")
+    assert second.exit_code == 0, second.stderr
     assert "continuing job" in second.stderr
     after = report(env)
     assert (after["job"], after["executions"], after["mismatches"]) == (halfway["job"], 24, 0)
@@ -144,6 +139,12 @@ def test_the_production_catalog_is_deployed_as_it_says(tmp_path: Path) -> None:
         True,
         "region eu, gpu L40S, A100-40GB, timeout 600 s, memory 32768 MiB, retries 1",
     )
+
+
+def kill_the_run_whose_call_is_held(env: dict[str, str]) -> None:
+    log = Path(env["DAGSTER_HOME"]) / "daemon.log"
+    wait_for("open call", lambda: open_call_is_on_record(env), lambda: end_of(log))
+    os.kill(process_of_run(env, "eu:tiny-mistral"), signal.SIGKILL)
 
 
 def open_call_is_on_record(env: dict[str, str]) -> bool:

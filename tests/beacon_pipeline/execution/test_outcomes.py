@@ -1,5 +1,6 @@
 """A reply becomes outcomes: thoughts are kept beside an answer, whoever left them in it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -161,6 +162,22 @@ REGIONS = {"eu-west": "eu", "EU": "eu", "us-east": "us"}
 )
 def test_a_region_is_read_by_its_aliases_and_never_guessed(reported: str, region: str) -> None:
     assert executed_region(reported, REGIONS.get) == region
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind"),
+    [
+        ("Translate “Ich kann diese Frage nicht beantworten.”", SUBSTANTIVE),
+        ("Who leads?", REFUSAL),
+        (None, REFUSAL),
+    ],
+)
+def test_a_refusal_that_was_asked_for_is_an_answer(prompt: str | None, kind: AnswerKind) -> None:
+    execution = replace(asked("e"), prompt=prompt)
+    reply = a_reply(an_answer("e", text="I cannot answer that."))
+    outcome = outcomes_of_reply(reply, [execution], budget=3, read_region=REGIONS.get)["e"]
+    assert isinstance(outcome, Completed)
+    assert outcome.answer_kind is kind
 
 
 def test_a_reply_settles_each_execution_by_its_own_item() -> None:

@@ -20,6 +20,7 @@ def a_row(region: str, answer: str | None, **changes: Any) -> dict[str, Any]:
         "probe": False,
         "answer": answer,
         "kind": None if answer is None else "substantive" if answer else "empty",
+        "kind_version": "6" if answer else None,
         "status": "failed" if answer is None else "completed",
         "prompt": "What is it?",
         "system_prompt": f"You are in {region}.",
@@ -40,8 +41,9 @@ def test_what_differs_and_what_does_not() -> None:
         a_row("us", "It is so."),
         a_row("eu", "It is not so.", provenance_gpu="H100"),
         a_row("us", "x", question="r"),
-        a_row("eu", "x", question="r"),
-        a_row("eu", "y", question="r", probe=True),
+        a_row("eu", "x", question="r", kind_version="10"),
+        a_row("eu", "y", question="r", probe=True, kind_version="3"),
+        a_row("ap", None, question="r"),
     ]
     differing, alike = comparisons(rows)
     assert (differing.different, alike.different) == (True, False)
@@ -49,11 +51,14 @@ def test_what_differs_and_what_does_not() -> None:
     assert (pair.same_prompt, pair.provenance, pair.within) == (False, ("provenance_gpu",), None)
     assert pair.between == pytest.approx(1 - 4 / 13, abs=1e-4)
     assert alike.pairs[0].between == 1.0
+    assert (differing.rules, alike.rules) == (("6",), ("6", "10"))
     assert "⟦not ⟧" in shown(differing) or "⟦not⟧" in shown(differing)
     assert "provenance differs in gpu" in shown(differing)
     assert summary_line("job", [differing, alike], 1).plain == (
-        "job: 1 of 2 answered differently (model × question), 1 alike not shown"
+        "job: 1 of 2 answered differently (model × question), 1 alike not shown; "
+        "kinds by rules, versions 6, 10"
     )
+    assert summary_line("job", [], 0).plain == "job: 0 of 0 answered differently (model × question)"
 
 
 def test_several_samples_are_held_against_each_other() -> None:

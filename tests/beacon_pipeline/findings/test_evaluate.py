@@ -230,6 +230,7 @@ def test_without_people_models_cannot_be_compared_and_with_them_they_can() -> No
     assert found.verdict == Verdict.DIFFERS
     assert not {Qualifier.LABEL_RATE, Qualifier.ERRORS_MAY_DIFFER} & set(found.qualifiers)
     assert (found.rate_b or 0) > 0.6
+    assert found.labels == "rules, version not on record, set right by people's"
 
 
 def in_chinese(rows: pd.DataFrame) -> Any:
@@ -322,6 +323,28 @@ def test_how_the_answers_were_sampled_stands_in_the_finding() -> None:
     frame["temperature"] = np.where(frame["region"] == "us", 0.0, 1.0)
     frame.loc[frame["region"] == "eu", "top_p"] = np.nan  # not on record
     assert only(a_claim("deployment"), frame).decoding == "greedy, at most 64 tokens"
+
+
+def test_the_labels_that_a_finding_counts_are_named_with_their_version() -> None:
+    frame = answers(a_study(), 25)
+    assert only(a_claim("prompt"), frame).labels == "rules, version not on record"
+    frame["kind_version"] = np.where(frame["block"] == 1, "5", "6")
+    found = only(a_claim("prompt"), frame)
+    assert found.labels == "rules, versions 5, 6"
+    assert "two prompts. Labels by rules, versions 5, 6." in found.sentence()
+    frame["label"], frame["label_method"], frame["label_version"] = frame["kind"], "rules", "7"
+    assert only(a_claim("prompt"), frame).labels == "rules, version 7"
+    frame["label_method"] = "people"  # whose label stands is not who labelled by rules
+    assert only(a_claim("prompt"), frame).labels == "rules, versions 5, 6"
+    by_rules = labels_of(frame, "refusal", "rules", "rules", version="8")
+    assert only(a_claim("prompt"), frame, by_rules).labels == "rules, version 8"
+    named = Labeller(method="judge", model="named")
+    judged = labels_of(frame, "refusal", "judge", "named", version="2")
+    assert only(a_claim("prompt"), frame, judged, labellers=(named,)).labels == "judge named, version 2"
+    for claim in (a_claim("prompt", outcome="empty"), a_claim("prompt", outcome="text")):
+        assert only(claim, frame).labels == ""
+    empty = frame.assign(kind=frame["kind"].where(frame["block"] == 1, "empty"), label_method=None)
+    assert only(a_claim("prompt"), empty).labels == "rules, version 5"
 
 
 def test_a_labeller_that_measures_nothing_is_said() -> None:

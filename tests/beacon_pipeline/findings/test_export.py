@@ -20,7 +20,8 @@ import pytest
 
 from beacon_pipeline.findings.export import tables
 from beacon_pipeline.findings.export.files import read_frame, read_rows, sha256, write_sums, write_table
-from beacon_pipeline.findings.export.tables import ANSWERS, TABLES, meaning
+from beacon_pipeline.findings.export.inspect_logs import said_by
+from beacon_pipeline.findings.export.tables import ANSWERS, LATER, TABLES, meaning
 from beacon_pipeline.findings.export.verify import NoExport, verified
 from beacon_pipeline.findings.export.write import ExportError, export
 from beacon_pipeline.findings.frames import answers
@@ -226,6 +227,19 @@ def test_an_export_of_a_version_that_keeps_other_provenance_holds(copy: Path) ->
     assert any("other columns or types" in line for line in verified(str(copy)))
 
 
+def test_an_export_of_a_version_without_a_later_column_holds(copy: Path) -> None:
+    earlier = replace(
+        ANSWERS, types={name: kind for name, kind in ANSWERS.types.items() if name not in LATER}
+    )
+    assert set(LATER) < set(ANSWERS.types)
+    write_table(copy, earlier, list(read_rows(copy, ANSWERS)))
+    write_sums(copy)
+    assert verified(str(copy)) == []
+    assert {row["kind_version"] for row in read_rows(copy, ANSWERS)} == {None}
+    write_table(copy, replace(ANSWERS, types={"region": "str"}), list(read_rows(copy, ANSWERS)))
+    assert any("other columns or types" in line for line in verified(str(copy)))
+
+
 def test_what_is_no_export_is_said_in_a_line(tmp_path: Path, copy: Path) -> None:
     with pytest.raises(NoExport, match="nothing at"):
         verified(str(tmp_path / "none"))
@@ -362,6 +376,22 @@ def test_croissants_own_validator_reads_the_tables(exported: Path) -> None:
     dataset = mlcroissant.Dataset(jsonld=str(exported / "croissant.json"))
     assert dataset.metadata.issues.errors == set()
     assert next(iter(dataset.records("answers")))["answers/study"] == b"s"
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "kind_version", "said"),
+    [
+        ("refusal", "substantive", "6", "by judge, version 1"),
+        (None, "refusal", "6", "by rules, version 6, as it came"),
+        (None, "substantive", None, "by rules, version not on record, as it came"),
+        (None, "empty", None, "by rules, as it came"),
+    ],
+)
+def test_a_score_of_inspects_logs_says_by_whom_it_is(
+    label: str | None, kind: str, kind_version: str | None, said: str
+) -> None:
+    row = {"label": label, "label_method": "judge", "label_version": "1", "kind": kind}
+    assert said_by(row | {"kind_version": kind_version}) == said
 
 
 def test_every_column_has_a_meaning() -> None:

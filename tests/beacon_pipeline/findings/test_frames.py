@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -51,6 +52,17 @@ def test_every_execution_is_one_row_of_the_documented_columns(recorded: Ledger) 
     assert failed.failure_code == "worker_lost"
     empty = frame[(frame.region == "us") & (frame.question == "q1")].iloc[0]
     assert (empty.status, empty.answer, empty.kind) == ("completed", "", "empty")
+
+
+def test_a_kind_has_the_version_of_the_rules_that_found_it(ledger: Ledger) -> None:
+    job = a_job(ledger, CELLS[:1])
+    call = ledger.calls.open(ledger.executions.of_job(job.id), a_request_for, provider="local", actor="test")
+    assert call is not None
+    (execution,) = ledger.executions.of_job(job.id)
+    answer = replace(completed("fine"), kind_version="6")
+    ledger.calls.settle(call.id, {execution.id: answer}, SUCCEEDED, actor="test")
+    (row,) = answers(ledger, [job]).itertuples()
+    assert (row.kind, row.kind_version) == ("substantive", "6")
 
 
 def test_what_a_job_without_a_plan_is(recorded: Ledger) -> None:

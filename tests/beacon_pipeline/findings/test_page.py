@@ -81,7 +81,8 @@ def test_beside_another_job_it_says_what_changed(file_ledger: Ledger) -> None:
     html = page_of(file_ledger, second, beside=Beside(first)).html
     assert "Beside first: texts changed in 1 of 4 answered by both" in html
     assert "<h1>second beside first</h1>" in html
-    assert "Refusals beside each other" in html
+    assert "Refusals beside each other, by rules, version not on record: label rate" in html
+    assert "Refusals by rules, version not on record (a label rate): " in html
     with pytest.raises(PageError, match="have a job in common"):
         page_of(file_ledger, Subject((*first.jobs, *second.jobs), "s"), beside=Beside(first))
 

@@ -134,6 +134,8 @@ def test_no_answer_is_obeyed_and_nothing_is_requested(shown: Page, outside: tupl
         assert not side.find_elements(By.CSS_SELECTOR, "a, img, script, iframe, style, svg, link, object")
         found = page.driver.execute_script("return arguments[0].querySelector('.text').textContent", side)
         assert len(found) <= 60_000
+        if text.strip():
+            assert "by rules, version not on record" in side.find_element(By.CSS_SELECTOR, ".group-head").text
         if name == "bidi":
             assert "admin\\u{202e}\\u{2066} // dna" in found
         if len(text) > 100_000:

@@ -13,7 +13,7 @@ US, EU = Place("us", "regional"), Place("eu", "plain")
 
 
 def answers_of(place: Place, texts: tuple[tuple[str, int], ...], asked: int, refused: int = 0) -> Answers:
-    return Answers(place, asked, texts, {"refusal": refused} if refused else {}, {}, None)
+    return Answers(place, asked, texts, {"refusal": refused} if refused else {}, {}, None, ("6",))
 
 
 def pair(between: float, within: float | None, **changes: Any) -> Pair:
@@ -32,7 +32,7 @@ def test_a_comparison() -> None:
         "least_alike": 0.25,
         "what_matters": "- 5 of 6 answered\\, 2 different texts\\: not all regions and arms answer alike\n"
         "- least alike\\: us and eu\\, plain\\, 0\\.25\\, within each of them 0\\.50\n"
-        "- refusals by rules \\(a label rate\\)\\: us 1 of 3\\, eu\\, plain 0 of 2",
+        "- refusals by rules\\, version 6 \\(a label rate\\)\\: us 1 of 3\\, eu\\, plain 0 of 2",
         "table": "| a | b | alike | within each | system prompts | provenance that differs |\n"
         "| --- | --- | --- | --- | --- | --- |\n"
         "| us | eu\\, plain | 0\\.25 | 0\\.50 | differ | gpu\\, engine |\n"

@@ -23,6 +23,7 @@ def row(region: str, answer: str | None, **changes: Any) -> dict[str, Any]:
         "status": "completed" if done else "failed",
         "usable": done,
         "kind": "substantive" if done else None,
+        "kind_version": "6" if done else None,
     }
     return values | {"dispatched_at": None, "completed_at": None} | changes
 

@@ -12,9 +12,11 @@ from beacon_pipeline.instance.dagster_yaml import (
     DATABASE_VARIABLE,
     InstanceError,
     Kind,
+    configuration,
     kind_of_environment,
     write_configuration,
 )
+from beacon_pipeline.instance.run_queue import longest_run_seconds
 from beacon_pipeline.names import DEPLOYMENT_TAG, REGION_TAG
 from tests.beacon_pipeline.instances import beacon_here, environment
 
@@ -62,6 +64,15 @@ def test_it_follows_the_catalog_until_someone_owns_it(tmp_path: Path) -> None:
     file.write_text(mine)
     write_configuration(tmp_path, Kind.PRODUCTION, with_quota(1))
     assert file.read_text() == mine
+
+
+def test_the_longest_run_follows_the_catalog() -> None:
+    slow = CATALOG.models[0].model_copy(update={"timeout_seconds": 5000, "retries": 2})
+    slower = CATALOG.model_copy(update={"models": (slow, *CATALOG.models[1:])})
+    assert longest_run_seconds(slower) == 2 * (slow.startup_timeout_seconds + 15000) + 600
+    for kind in Kind:
+        configured = configuration(kind, slower)["run_launcher"]["config"]["longest_run_seconds"]
+        assert configured == longest_run_seconds(slower)
 
 
 def test_the_environment_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

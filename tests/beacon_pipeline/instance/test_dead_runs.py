@@ -23,7 +23,6 @@ from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.instance import run_launcher
 from beacon_pipeline.instance.dagster_yaml import (
     Kind,
-    configuration,
     write_configuration,
 )
 from beacon_pipeline.instance.dead_runs import dead_runs, end_dead_runs
@@ -224,16 +223,6 @@ def test_a_run_that_outlasts_every_limit_of_the_catalog_is_ended(folder: Path) -
         health = instance.run_launcher.check_run_worker_health(run)
         assert (health.status.value, "longer than 100 s" in (health.msg or "")) == ("FAILED", True)
         assert living.wait(PATIENCE_SECONDS) == -signal.SIGKILL
-
-
-def test_the_longest_run_follows_the_catalog() -> None:
-    catalog = load_catalog("production")
-    slow = catalog.models[0].model_copy(update={"timeout_seconds": 5000, "retries": 2})
-    slower = catalog.model_copy(update={"models": (slow, *catalog.models[1:])})
-    assert longest_run_seconds(slower) == 2 * (slow.startup_timeout_seconds + 15000) + 600
-    for kind in Kind:
-        configured = configuration(kind, slower)["run_launcher"]["config"]["longest_run_seconds"]
-        assert configured == longest_run_seconds(slower)
 
 
 def test_stopping_needs_no_code_server(instance: dg.DagsterInstance) -> None:

@@ -6,7 +6,9 @@ read by Dagster's own schema and by that of its Kubernetes run launcher.
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,36 @@ def test_every_part_has_the_image_of_the_code_and_what_keeps_it_well() -> None:
     served = compose["services"]["code"]["command"]
     assert CODE["dagsterApiGrpcArgs"] == served[served.index("--module-name") :]
     assert WEBSERVER["enableReadOnly"], "readers have one of their own, as in Compose"
+
+
+def test_its_code_location_has_the_name_by_which_runs_are_launched() -> None:
+    workspace = yaml.safe_load((ROOT / "deploy/workspace.yaml").read_text())
+    (entry,) = workspace["load_from"]
+    assert CODE["name"] == entry["grpc_server"]["location_name"], "the chart names location and service by it"
+
+
+def test_its_home_is_the_folder_that_the_image_lets_its_user_write() -> None:
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    assert f"DAGSTER_HOME={VALUES['global']['dagsterHome']} " in dockerfile
+    assert f"--home-dir {VALUES['global']['dagsterHome']} --create-home" in dockerfile
+
+
+@pytest.mark.parametrize(("address", "made"), [("postgresql://of-compose", ["instance init"]), (None, [])])
+def test_a_container_makes_an_instance_where_the_chart_makes_none(
+    tmp_path: Path, address: str | None, made: list[str]
+) -> None:
+    """The chart mounts a `dagster.yaml` of its own, that a container must not replace."""
+    called = tmp_path / "called"
+    called.touch()
+    beacon = tmp_path / "beacon"
+    beacon.write_text(f'#!/bin/sh\necho "$@" >> {called}\n')
+    beacon.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    if address:
+        env["DAGSTER_POSTGRES_URL"] = address
+    entrypoint = ["sh", str(ROOT / "deploy/entrypoint.sh"), "echo", "the command"]
+    done = subprocess.run(entrypoint, env=env, capture_output=True, text=True, check=True)
+    assert (done.stdout, called.read_text().splitlines()) == ("the command\n", made)
 
 
 def test_secrets_are_in_it_by_name_alone() -> None:

@@ -17,7 +17,7 @@ from tests.beacon_pipeline.instances import (
     BEACON,
     SLOWLY,
     accepted_calls,
-    beacon,
+    beacon_here,
     environment,
     processes_of,
     report,
@@ -45,9 +45,9 @@ def test_after_everything_was_killed_the_next_run_completes(env: dict[str, str],
     assert report(env)["by_status"]["dispatched"] > 0
 
     began = time.monotonic()
-    second = beacon(env, "run", *SELECTION)
+    second = beacon_here(env, "run", *SELECTION)
     assert time.monotonic() - began < PATIENCE_SECONDS
-    assert second.returncode == 0, second.stderr
+    assert second.exit_code == 0, second.stderr
     assert "continuing job" in second.stderr
     after = report(env)
     assert (after["executions"], after["by_status"]["completed"], after["mismatches"]) == (8, 8, 0)
@@ -60,12 +60,12 @@ def test_after_everything_was_killed_the_next_run_completes(env: dict[str, str],
 def test_after_everything_was_killed_a_job_can_be_cancelled(tmp_path: Path) -> None:
     env = environment(tmp_path, location="tests.beacon_pipeline.locations.slow")
     kill_everything_in_mid_batch(env, tmp_path / "first.log")
-    told = beacon(env, "doctor")
-    assert told.returncode == 1
+    told = beacon_here(env, "doctor")
+    assert told.exit_code == 1
     assert re.search(r"run \w{8}\s+dead: its process \d+ on", told.stdout), told.stdout
     before = report(env)
-    done = beacon(env, "cancel", before["job"])
-    assert done.returncode == 0, done.stderr
+    done = beacon_here(env, "cancel", before["job"])
+    assert done.exit_code == 0, done.stderr
     left = before["by_status"]["dispatched"]
     # The run that showed the catalog may have been killed at work too.
     assert re.search(rf"[12] runs stopped; {left} executions cancelled", done.stdout), done.stdout

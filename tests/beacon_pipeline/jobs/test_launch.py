@@ -27,7 +27,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[Launch]:
     """What would be launched: Dagster itself is not asked."""
     found: list[Launch] = []
 
-    def launch_runs(launches: Sequence[Launch]) -> list[str]:
+    def launch_runs(instance: dg.DagsterInstance, launches: Sequence[Launch]) -> list[str]:
         found.extend(one for one in launches if one.job_name == INFERENCE_JOB)
         return ["run"] * len(launches)
 

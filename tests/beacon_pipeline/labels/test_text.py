@@ -6,6 +6,7 @@ from beacon_pipeline.labels.text import (
     has_text,
     is_visible,
     outside_thoughts,
+    passages,
     plain,
     sentences,
     weight,
@@ -83,6 +84,8 @@ TITLE, QUOTATION = "x" * 11, "x" * 12
         ("「" + "字" * 6 + "」后", " ␣ 后"),
         ("『" + "字" * 6 + "』后", " ␣ 后"),
         ("「" + "字" * 5 + "」后", "「" + "字" * 5 + "」后"),
+        ("“无可奉告”后，「換話題吧」后", " ␣ 后， ␣ 后"),
+        ("“不”后", "“不”后"),
         ("“" + "字" * 6 + "”后", " ␣ 后"),
         ("A\n > quoted line\nB", "A\n \nB"),
         ('"' + "x" * 401 + '" a', '"' + "x" * 401 + '" a'),
@@ -90,6 +93,20 @@ TITLE, QUOTATION = "x" * 11, "x" * 12
 )
 def test_quotations_are_taken_out(text: str, left: str) -> None:
     assert without_quotes(text) == left
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted", "around"),
+    [
+        ("Say “no” or «non».", ["no", "non"], "Say ␣ or ␣."),
+        ("翻译：我不能说", ["我不能说"], "翻译␣"),
+        ("「好」跟『不好』差在哪", ["好", "不好"], "␣跟␣差在哪"),
+        ('"a" and „b“', ["a", "b"], "␣ and ␣"),
+        ("What is it?", [], "What is it?"),
+    ],
+)
+def test_what_a_question_quotes(question: str, quoted: list[str], around: str) -> None:
+    assert passages(question) == (quoted, around)
 
 
 def test_sentences() -> None:

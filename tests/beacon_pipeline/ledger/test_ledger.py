@@ -6,17 +6,20 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
+from unittest import mock
 
+import alembic.command
 import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
-from beacon_pipeline.ledger.database import Database
+from beacon_pipeline.ledger.database import MIGRATIONS, Database
 from beacon_pipeline.ledger.records import CallFacts, Execution, Outcome, Retry, Unsuccessful
 from beacon_pipeline.ledger.schema import Base
 from beacon_pipeline.ledger.status import Cause, Status
@@ -265,6 +268,22 @@ def test_the_migrations_make_the_models(ledger: Ledger, database_url: str) -> No
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     engine.dispose()
+
+
+def test_a_newest_schema_is_opened_without_the_lock_of_those_who_migrate(
+    ledger: Ledger, database_url: str
+) -> None:
+    """Each command and each run opens the ledger: Alembic, its lock and its look at all rows are for few."""
+    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    assert ledger.schema_versions() == (newest, newest)
+    with mock.patch.object(alembic.command, "upgrade", side_effect=AssertionError("nothing is to be done")):
+        ledger.migrate()
+    engine = Database(database_url).engine
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+    engine.dispose()
+    with pytest.raises(LedgerUnavailable, match="has schema 0000, unknown to this version"):
+        ledger.migrate()
 
 
 def test_nine_first_starts_at_once(empty_database_url: str) -> None:

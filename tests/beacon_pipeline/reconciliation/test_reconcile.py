@@ -9,7 +9,7 @@ from beacon_pipeline.ledger.status import Status
 from beacon_pipeline.reconciliation.reconcile import REMEDIES, REPAIRS, Repair, reconcile
 from beacon_pipeline.reconciliation.repair_runs import REASONS
 from inference.contract import CallStatus
-from tests.beacon_pipeline.execution.test_decide import EVERY_STATE, KNOWN
+from tests.beacon_pipeline.execution.test_decide import KNOWN, STATES, every_state
 from tests.beacon_pipeline.instances import ROOT
 
 DOCUMENT = ROOT / "docs" / "reconciliation.md"
@@ -46,7 +46,7 @@ def test_a_remedy_promises_what_the_table_does() -> None:
 
 
 def test_no_repair_breaks_an_invariant() -> None:
-    for state in EVERY_STATE:
+    for state in every_state():
         repair = reconcile(state)
         assert repair is REPAIRS[decide(state)]
         if state.attended_by is Attendance.OTHER_RUN:
@@ -94,7 +94,7 @@ def document() -> str:
     return f"""# What is decided, and what reconciliation does about it
 
 Rendered from `beacon_pipeline/execution/decide.py`, the one decision table; its tests hold it over all
-{len(EVERY_STATE):,} combinations (`BEACON_RENDER_DOCS=1 pytest
+{STATES:,} combinations (`BEACON_RENDER_DOCS=1 pytest
 tests/beacon_pipeline/reconciliation/test_reconcile.py` writes this page anew). A run takes the step; the
 sensor and `beacon reconcile` request the repair. The first row that fits decides; `*` is anything, and for
 what the provider says `-` means that it was not asked in this round.

@@ -384,16 +384,19 @@ async def test_a_slow_start_is_not_met_with_spawn_after_spawn(server: Loopback) 
     """Every answer is lost and no container claims the request: each spawn is one the SDK repeats."""
     server.inject(faults.AnswerLost(times=None))
     request = a_request(id="slow start")
-    hasty = ModalProvider(resend_seconds=9, start_seconds={request.deployment: 1.0})
-    unclaimed = "no container has claimed it: again in"
+    patient = ModalProvider(resend_seconds=900, start_seconds={request.deployment: 600})
     with pytest.raises(SubmitUnknown, match="while a call was spawned"):
-        await hasty.submit(request)
+        await patient.submit(request)
     for _ in range(3):
-        with pytest.raises(SubmitUnknown, match=unclaimed):
-            await hasty.submit(request)
+        with pytest.raises(SubmitUnknown, match="no container has claimed it: again in"):
+            await patient.submit(request)
     assert spawns(server, "slow start") == 1
+    await patient.close()
+
+    request = a_request(id="slower start")
+    hasty = ModalProvider(resend_seconds=9, start_seconds={request.deployment: 0.2})
     async with asyncio.timeout(30):
-        while spawns(server, "slow start") == 1:
+        while spawns(server, "slower start") < 2:
             with pytest.raises(SubmitUnknown):
                 await hasty.submit(request)
     await hasty.close()

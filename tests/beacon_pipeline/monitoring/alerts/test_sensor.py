@@ -24,7 +24,7 @@ from beacon_pipeline.monitoring.alerts.grouping import Failing, Passing
 from beacon_pipeline.monitoring.alerts.sources.runs import first_positions, read_runs
 from beacon_pipeline.monitoring.alerts.tick import reported, watch
 from beacon_pipeline.names import INFERENCE, JOB_TAG, PARTITION_TAG
-from beacon_pipeline.reconciliation.tick import Cursor, Trouble
+from beacon_pipeline.reconciliation.tick import SENSOR, Cursor, Trouble
 from tests.beacon_pipeline.instances import ROOT, put_sensor_state
 from tests.beacon_pipeline.monitoring.alerts.receivers import mail_server, webhook
 from tests.beacon_pipeline.monitoring.alerts.write_checks import WRITTEN
@@ -315,14 +315,14 @@ def test_what_reconciliation_cannot_put_right_is_told_and_so_is_its_end(
         gave_up={KEYS["math_basic"]: Trouble(since=now, what="3 runs changed nothing")},
     )
     with watched.instance() as instance:
-        put_sensor_state(instance, running=True, cursor=down.model_dump_json())
+        put_sensor_state(instance, SENSOR, running=True, cursor=down.model_dump_json())
     assert watched.titles() == [
         "[Beacon] 1 provider unreachable while executions wait",
         "[Beacon] 1 partition range that healing runs did not put right",
     ]
     assert watched.titles() == []
     with watched.instance() as instance:
-        put_sensor_state(instance, running=True, cursor=Cursor().model_dump_json())
+        put_sensor_state(instance, SENSOR, running=True, cursor=Cursor().model_dump_json())
     assert watched.titles() == [
         "[Beacon] resolved: providers unreachable while executions wait",
         "[Beacon] resolved: partition ranges that healing runs did not put right",
