@@ -94,8 +94,10 @@ def _work(launcher: Connection) -> None:
         return
     sys.path[0] = str(Path.cwd())  # as in a code server, which is a `python -m dagster`
     os.environ.update(env)
+    # `terminate` interrupts by a signal, and does not set this. Nothing of this kind is left after a kill.
+    interrupt = multiprocessing.get_context("fork").Event()
     try:
-        start_run_in_subprocess(arguments, job, _First(launcher), multiprocessing.Event())  # type: ignore[no-untyped-call]
+        start_run_in_subprocess(arguments, job, _First(launcher), interrupt)  # type: ignore[no-untyped-call]
     finally:
         atexit._run_exitfuncs()  # a fork server does so itself since Python 3.13
 

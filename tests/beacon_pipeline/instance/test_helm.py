@@ -60,6 +60,7 @@ def rendered() -> dict[str, Any]:
             for of in ("schedule", "sensor")
         },
         "telemetry": VALUES["telemetry"],
+        "python_logs": snaked(VALUES["pythonLogs"]),
         **VALUES["additionalInstanceConfig"],
     }
 
@@ -103,7 +104,8 @@ def test_limits_times_and_retention_are_those_of_production() -> None:
     made = rendered()
     assert made["concurrency"] == PRODUCTION["concurrency"]
     assert made["retention"] == PRODUCTION["retention"]
-    assert (made["telemetry"], made["nux"]) == (PRODUCTION["telemetry"], PRODUCTION["nux"])
+    for key in ("telemetry", "nux", "python_logs"):
+        assert made[key] == PRODUCTION[key]
     waits = made["run_coordinator"]["config"]["dequeue_interval_seconds"]
     assert waits == PRODUCTION["run_queue"]["dequeue_interval_seconds"]
     assert made["run_monitoring"].items() >= PRODUCTION["run_monitoring"].items()
