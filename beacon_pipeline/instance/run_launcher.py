@@ -1,7 +1,8 @@
 """Dagster's default run launcher, and what it lacks: it knows whether the process of a run still lives.
 
 Without that, a run whose process died together with its code server (a reboot, a killed container)
-stays STARTED for ever and holds its place in the queue (dagster issues 1735 and 17403).
+stays STARTED for ever and holds its place in the queue (dagster issues 1735 and 17403). And where the code
+is on this machine, the process of a run starts warm (`warm_workers.py`), without the code server.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 import dagster as dg
+import structlog
 
 # The interface of a run launcher and of a code server has no public names in Dagster.
 from dagster._core.errors import DagsterUserCodeUnreachableError  # noqa: TID251
@@ -29,12 +31,15 @@ from beacon_pipeline.instance.processes import (
     ProcessState,
     this_process,
 )
+from beacon_pipeline.instance.warm_workers import CannotForkError, can_start_warm, start_worker
 from beacon_pipeline.names import BLOCKS_TAG, CODE_SERVER_TAG, LAUNCHER_TAG, SHOWN_LAUNCHER_TAG
 
 ANSWER_SECONDS = 5  # of a code server that is asked for one run
 START_SECONDS = 60.0  # from the launch of a run to the first event of its process
 ELSEWHERE_SECONDS = 120.0  # no code server serves a run, and its process cannot be looked at from here
 LONGEST_RUN_SECONDS = 24 * 3600
+
+log = structlog.get_logger()
 
 
 class Served(StrEnum):
@@ -46,7 +51,7 @@ class Served(StrEnum):
 
 
 class BeaconRunLauncher(dg.DefaultRunLauncher):
-    """Launches runs as the default launcher does, finds the dead ones, and stops one without a code server.
+    """Launches runs, warm where it can; finds the dead ones, and stops one without a code server.
 
     ``longest_run_seconds``, for each block that a run asks: one that lasts longer is ended, as the last
     resort. It fails, where Dagster's own `max_runtime` would cancel it: its calls go on, and the next run
@@ -61,6 +66,7 @@ class BeaconRunLauncher(dg.DefaultRunLauncher):
         super().__init__(inst_data)
         self._longest_run_seconds = longest_run_seconds
         self._unserved_since: dict[str, float] = {}  # run id -> when no code server was seen to serve it
+        self._said_that_it_cannot_fork = False
 
     @classmethod
     def config_type(cls) -> dict[str, dg.Field]:
@@ -75,7 +81,24 @@ class BeaconRunLauncher(dg.DefaultRunLauncher):
     def launch_run(self, context: LaunchRunContext) -> None:
         launcher = {LAUNCHER_TAG: this_process().model_dump_json()}
         self._instance.add_run_tags(context.dagster_run.run_id, launcher)
-        super().launch_run(context)
+        if not self._launched_warm(context):
+            super().launch_run(context)
+
+    def _launched_warm(self, context: LaunchRunContext) -> bool:
+        run = context.dagster_run
+        if context.workspace is None or not can_start_warm(run):
+            return False
+        assert run.remote_job_origin is not None
+        # As the default launcher: where the code does not load, the daemon tries again later.
+        context.workspace.get_code_location(run.remote_job_origin.location_name)
+        try:
+            start_worker(self._instance, run)
+        except CannotForkError as error:
+            if not self._said_that_it_cannot_fork:
+                log.warning("no process can be forked: the code server starts the run", error=str(error))
+            self._said_that_it_cannot_fork = True
+            return False
+        return True
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -135,15 +158,18 @@ class BeaconRunLauncher(dg.DefaultRunLauncher):
         A run that nothing works on any more ends as cancelled. Raises DagsterUserCodeUnreachableError
         where neither the code server nor the process can be reached.
         """
-        unreachable: DagsterUserCodeUnreachableError | None = None
-        try:
-            if super().terminate(run_id):  # type: ignore[no-untyped-call]
-                return True
-        except DagsterUserCodeUnreachableError as error:
-            unreachable = error  # the process may live without its code server, or be gone with it
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
+        unreachable: DagsterUserCodeUnreachableError | None = None
+        if is_warm := CODE_SERVER_TAG not in run.tags and launcher_of(run) is not None:
+            self._instance.report_run_canceling(run)
+        else:
+            try:
+                if super().terminate(run_id):  # type: ignore[no-untyped-call]
+                    return True
+            except DagsterUserCodeUnreachableError as error:
+                unreachable = error  # the process may live without its code server, or be gone with it
         worker = worker_of(self._instance, run)
         # What a code server does, too: the run cancels its calls, and says that it was cancelled.
         if worker is not None and worker.send(signal.SIGINT):
@@ -153,7 +179,8 @@ class BeaconRunLauncher(dg.DefaultRunLauncher):
             return True
         if unreachable is not None:
             raise unreachable
-        return False
+        # A process that has not begun looks at this first, and says that the run was cancelled.
+        return is_warm and worker is None
 
 
 def served_by_code_server(run: dg.DagsterRun) -> Served:
@@ -178,8 +205,8 @@ def served_by_code_server(run: dg.DagsterRun) -> Served:
 def worker_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> ProcessIdentity | None:
     """The process of a run, by the first event that it wrote; None before that.
 
-    A code server on a socket is a child of the process that launched the run, so the two are on one
-    machine. Of any other the machine is not known.
+    It is a fork's of the process that launched the run, or of a code server on a socket, which is a child of
+    that: so they are on one machine. Of any other code server the machine is not known.
     """
     records = instance.get_records_for_run(
         run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, limit=20, ascending=True
@@ -189,8 +216,9 @@ def worker_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> ProcessIdenti
         pid = event.engine_event_data.metadata.get("pid") if event else None
         if pid is not None:
             launcher = launcher_of(run)
-            is_child = launcher is not None and "socket" in json.loads(run.tags.get(CODE_SERVER_TAG, "{}"))
-            machine = launcher.machine if launcher is not None and is_child else Machine("")
+            server = json.loads(run.tags.get(CODE_SERVER_TAG, "{}"))
+            is_here = not server or "socket" in server
+            machine = launcher.machine if launcher is not None and is_here else Machine("")
             return ProcessIdentity(machine=machine, pid=int(str(pid.value)), seen_at=record.timestamp)
     return None
 

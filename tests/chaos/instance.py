@@ -220,8 +220,10 @@ class Instance:
 
 
 def _executes_a_run(process: psutil.Process) -> bool:
-    # The code server spawns one process for each run, by `multiprocessing`.
+    # One process for each run: a fork of the daemon's fork server, or spawned by the code server.
     try:
-        return "spawn_main" in " ".join(process.cmdline())
+        parent = process.parent()
+        forked = parent is not None and "multiprocessing.forkserver" in " ".join(parent.cmdline())
+        return forked or "spawn_main" in " ".join(process.cmdline())
     except psutil.Error:
         return False
