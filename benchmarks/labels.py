@@ -187,6 +187,9 @@ def main() -> None:
     for folder in ("phrasings", "later"):
         lines += another(folder, f"The set of version 5, {folder}")
     lines += another("hard", "The set of version 6, hard")
+    lines += another("practice", "The set practice, written apart from the rules")
+    for folder in ("hard2", "varied"):
+        lines += another(folder, f"The set of version 7, {folder}")
     lines += another("unread", "The unread set, written apart from the rules")
     if len(sys.argv) > 1:
         answers = given(Path(sys.argv[1]))
