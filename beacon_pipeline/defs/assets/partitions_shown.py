@@ -16,6 +16,7 @@ from beacon_pipeline.reconciliation.consistency import by_cell
 from beacon_pipeline.reconciliation.metadata import Neighbours
 from beacon_pipeline.reconciliation.view import (
     evaluations_of,
+    known_from,
     materialization_of,
     newest_materializations,
     observation_of_neighbours,
@@ -67,10 +68,11 @@ class PartitionsShown:
         self, cells: Mapping[Cell, Sequence[Execution]], alike: Mapping[Asked, Sequence[Execution]]
     ) -> Iterator[dg.AssetMaterialization]:
         jobs, instance = self._names(alike), self._context.instance
-        with in_one_batch(instance):
+        with in_one_batch(instance) as written:
             for cell, of_cell in cells.items():
                 yield materialization_of(of_cell, self._job, _neighbours(cell, alike, jobs))
-        materialized = newest_materializations(instance, [key_of(cell) for cell in cells])
+        keys, known = [key_of(cell) for cell in cells], known_from(written)
+        materialized = newest_materializations(instance, keys, known)
         budget = self._catalog.settings.attempt_budget
         with in_one_batch(instance):
             for cell, of_cell in cells.items():
