@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +31,7 @@ from beacon_pipeline.catalog import load_catalog
 from beacon_pipeline.defs.assets.status_metrics import report_metrics
 from beacon_pipeline.execution.resources import LedgerResource
 from beacon_pipeline.reconciliation.tick import Cursor, Reconciliation
+from benchmarks.families import started
 from benchmarks.orchestration import cells_and_ranges, run_ranges
 from benchmarks.report import keep, machine
 from benchmarks.subjects import FreshDatabase, both_databases, fresh_instance, seconds_of
@@ -136,13 +135,11 @@ def took(work: Callable[[], object]) -> Took:
 def beacon(*arguments: str) -> Took:
     """How long a command takes; it must be well."""
 
-    def work() -> None:
-        subprocess.run([BEACON, *arguments], check=True, capture_output=True)
-
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    wall = seconds_of(work)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Took(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall)
+    with tempfile.NamedTemporaryFile() as log:
+        begun = time.perf_counter()
+        command = started([BEACON, *arguments], log=Path(log.name))
+        assert command.watch() == 0, Path(log.name).read_text()
+        return Took(command.cpu, time.perf_counter() - begun)
 
 
 def copy_ledger(copies: range) -> None:

@@ -25,13 +25,13 @@ import tempfile
 import time
 import venv
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
 import yaml
 
+from benchmarks.families import EVERY_SECONDS, Family, kill, started
 from benchmarks.report import keep, machine
 from benchmarks.subjects import a_catalog
 
@@ -39,7 +39,6 @@ INSPECT, PROMPTFOO = "inspect-ai", "promptfoo"
 SIZES = (270, 3_006)  # questions × 3 models × 3 regions
 AT_ONCE = 10
 A_MOMENT = 0.1  # seconds of each answer where the command is killed
-EVERY_SECONDS = 0.1
 PATIENCE_SECONDS = 1200.0
 TABLE = Path(__file__).with_suffix(".md")
 ROOT = Path(__file__).parents[1]
@@ -233,80 +232,38 @@ def prepared(tool: Tool, executions: int, seconds_each: float) -> Iterator[tuple
 
 
 @contextmanager
-def started(command: list[str], folder: Path, env: dict[str, str]) -> Iterator[psutil.Popen]:
-    """The command at work; of what it started nothing is left at the end."""
-    with (folder / "log").open("ab") as log:
-        process = psutil.Popen(
-            command,
-            cwd=folder,
-            env=env,
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+def at_work(command: list[str], folder: Path, env: dict[str, str]) -> Iterator[Family]:
+    """The command; of what it started nothing is left at the end."""
+    begun = started(command, log=folder / "log", env=env, cwd=folder)
     try:
-        yield process
+        yield begun
     finally:
-        for each in _family(process):
-            with suppress(psutil.Error):
-                each.kill()
-        process.wait()
+        kill(begun.process)
 
 
 def measure(tool: Tool, executions: int) -> Measured:
-    memory, processes = 0.0, 0
-    cpu: dict[int, float] = {}  # by process, as it was last seen: of a moment at its end nothing is known
     with prepared(tool, executions, 0) as (folder, env):
         begun = time.perf_counter()
-        with started(tool.command(folder), folder, env) as process:
-            while process.poll() is None:
-                family = _family(process)
-                memory = max(memory, sum(map(_own_memory, family)))
-                processes = max(processes, len(family))
-                cpu |= {each.pid: seconds for each in family if (seconds := _cpu_seconds(each))}
-                time.sleep(EVERY_SECONDS)
+        with at_work(tool.command(folder), folder, env) as command:
+            assert command.watch() == 0, (folder / "log").read_text()[-3000:]
         wall = time.perf_counter() - begun
-        assert process.returncode == 0, (folder / "log").read_text()[-3000:]
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    kilobytes = size / 1024 / executions
-    seconds, load = sum(cpu.values()), os.getloadavg()[0]
-    return Measured(tool.name, executions, wall, seconds, kilobytes, memory / 2**20, processes, load)
-
-
-def _family(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return []
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    try:
-        times = process.cpu_times()
-    except psutil.Error:
-        return 0.0
-    return float(times.user + times.system)
-
-
-def _own_memory(process: psutil.Process) -> float:
-    try:
-        return float(process.memory_full_info().pss)
-    except psutil.Error:
-        return 0.0  # it ended meanwhile
+    kilobytes, megabytes = size / 1024 / executions, command.memory / 2**20
+    load = os.getloadavg()[0]
+    return Measured(tool.name, executions, wall, command.cpu, kilobytes, megabytes, command.processes, load)
 
 
 def asked_again(tool: Tool, executions: int) -> Killed:
     with prepared(tool, executions, A_MOMENT) as (folder, env):
         deadline = time.monotonic() + PATIENCE_SECONDS
-        with started(tool.command(folder), folder, env) as process:
+        with at_work(tool.command(folder), folder, env) as killed:
             while tool.asked(folder) < executions // 2:
-                assert process.poll() is None, (folder / "log").read_text()[-3000:]
+                assert killed.process.poll() is None, (folder / "log").read_text()[-3000:]
                 assert time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
                 time.sleep(EVERY_SECONDS / 10)
         answered = tool.asked(folder)
-        with started(tool.again(folder), folder, env) as done:
-            assert done.wait(PATIENCE_SECONDS) == 0, (folder / "log").read_text()[-3000:]
+        with at_work(tool.again(folder), folder, env) as done:
+            assert done.process.wait(PATIENCE_SECONDS) == 0, (folder / "log").read_text()[-3000:]
         return Killed(tool.name, answered, tool.asked(folder) - executions)
 
 
