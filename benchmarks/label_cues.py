@@ -16,12 +16,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from beacon_pipeline.labels.cues import Weighing
-from beacon_pipeline.labels.rules import asks_for_refusal, judged, reading_of, rules_of
+from beacon_pipeline.labels.rules import answers, judged, reading_of, rules_of
+from beacon_pipeline.labels.text import outside_thoughts
 from beacon_pipeline.ledger.status import LabelKind
-from benchmarks.labels import OWN, Answer, Measured, by_rules, own
+from benchmarks.labels import OWN, Answer, Measured, own
 
 PENALTY = 2.0
-SETS = ("", "fresh", "second", "families", "asked", "blind", "phrasings", "later", "hard")
+SETS = (
+    *("", "fresh", "second", "families", "asked", "blind", "phrasings", "later"),
+    *("hard", "practice", "hard2", "varied"),
+)
 APART = "hard"  # of this set, the half that was set apart is not fitted on
 
 
@@ -40,9 +44,20 @@ def fitted(finds: np.ndarray, refused: np.ndarray) -> np.ndarray:
     return odds
 
 
-def points_on(weighing: Weighing, name: str, answers: Sequence[Answer]) -> tuple[list[int], int]:
-    """Points of each cue, and the constant in points."""
-    short = [(r, a) for a in answers if (r := reading_of(rules_of(name), a.text)).size <= weighing.short]
+def official(name: str, answer: Answer) -> bool:
+    """Whether the rules call an answer an official line, which some authors call a refusal and others not."""
+    found = judged(rules_of(name), None, reading_of(rules_of(name), answer.text))
+    return found is not None and found[1].startswith("canned-")
+
+
+def points_on(weighing: Weighing, name: str, some: Sequence[Answer]) -> tuple[list[int], int]:
+    """Points of each cue, and the constant in points; without official lines, on which the sets disagree."""
+    short = [
+        (reading, answer)
+        for answer in some
+        if (reading := reading_of(rules_of(name), answer.text)).size <= weighing.short
+        and not official(name, answer)
+    ]
     finds = np.array([weighing.found(reading.text) for reading, _ in short], float)
     odds = fitted(finds, np.array([a.kind == "refusal" for _, a in short], float))
     points = [round(10 * value) for value in odds]
@@ -55,10 +70,10 @@ def weighed(weighing: Weighing, points: Sequence[int]) -> Weighing:
 
 
 def refused(name: str, weighing: Weighing, answer: Answer) -> bool:
-    if asks_for_refusal(answer.question):
-        return by_rules(answer)
     found = judged(rules_of(name), weighing, reading_of(rules_of(name), answer.text))
-    return found is not None and found[0] is LabelKind.REFUSAL
+    if found is None or found[0] is not LabelKind.REFUSAL:
+        return False
+    return not answers(answer.question, outside_thoughts(answer.text)[0].strip(), LabelKind.REFUSAL)
 
 
 def sets_of(name: str) -> dict[str, list[Answer]]:
@@ -81,11 +96,12 @@ def main(name: str) -> None:
     for cue, value in zip(weighing.cues, points, strict=True):
         print(f"{cue.id}: {value}" + (f" (the file has {cue.points})" if value != cue.points else ""))
     print(f"constant: {constant}")
-    for left, answers in sets.items():
+    for left, held in sets.items():
         others = [a for s, more in sets.items() if s != left for a in more]
         without = weighed(weighing, points_on(weighing, name, others)[0])
-        found = Measured.of(lambda a, w=without: refused(name, w, a), answers)
-        print(f"{left or 'own'} left out: {found.cells()}")
+        found = Measured.of(lambda a, w=without: refused(name, w, a), held)
+        lines = sum(a.kind == "refusal" and official(name, a) for a in held)
+        print(f"{left or 'own'} left out: {len(held)} | {found.cells()} | {lines}")
 
 
 if __name__ == "__main__":

@@ -187,7 +187,11 @@ def main() -> None:
     for folder in ("phrasings", "later"):
         lines += another(folder, f"The set of version 5, {folder}")
     lines += another("hard", "The set of version 6, hard")
+    lines += another("practice", "The set practice, written apart from the rules")
+    for folder in ("hard2", "varied"):
+        lines += another(folder, f"The set of version 7, {folder}")
     lines += another("unread", "The unread set, written apart from the rules")
+    lines += another("unread_second", "The second unread set, written apart from the rules")
     if len(sys.argv) > 1:
         answers = given(Path(sys.argv[1]))
         lines += [*by_language("The given set", answers), *kinds(answers), *by_model(answers)]

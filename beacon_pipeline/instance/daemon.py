@@ -48,8 +48,7 @@ def _reports_itself(instance: dg.DagsterInstance) -> bool:
     return any(abs(now - heartbeat.timestamp) < HEARTBEAT_IS_STALE_SECONDS for heartbeat in heartbeats)
 
 
-def log_file() -> Path:
-    """Where a daemon of ours writes, and a code server that launches runs."""
+def _log_file() -> Path:
     return environment.home() / "daemon.log"
 
 
@@ -110,8 +109,8 @@ class Daemon:
         recent = [at for at in self._started if time.monotonic() - at < STARTS_WITHIN_SECONDS]
         self._started = [*recent, time.monotonic()]
         if len(recent) == STARTS:
-            raise InstanceError(f"Dagster's daemon ended {STARTS} times: {log_file()} says why")
-        with log_file().open("ab") as output:
+            raise InstanceError(f"Dagster's daemon ended {STARTS} times: {_log_file()} says why")
+        with _log_file().open("ab") as output:
             command = [console_script("dagster-daemon"), "run", "-w", str(environment.workspace_file())]
             self._ours = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL

@@ -44,11 +44,12 @@ BATCH_SIZE, AT_MOST = "DAGSTER_EVENT_BATCH_SIZE", 500
 Row = dict[str, Any]  # of `event_logs`
 
 
-def in_one_batch(instance: dg.DagsterInstance) -> AbstractContextManager[None]:
+def in_one_batch(instance: dg.DagsterInstance) -> AbstractContextManager[list[dg.EventLogRecord]]:
     """What this thread reports of assets and checks inside is written at its end, together, if need be after
-    an error too. Whoever reads it must do so afterwards. Without effect on Dagster's own storages."""
+    an error too. Whoever reads it must do so afterwards; what was written together need not be read, it is in
+    the list. Without effect on Dagster's own storages."""
     storage = instance.event_log_storage
-    return storage.one_batch() if isinstance(storage, BatchingEventLog) else nullcontext()
+    return storage.one_batch() if isinstance(storage, BatchingEventLog) else nullcontext([])
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,14 @@ class BatchingEventLog(SqlEventLogStorage):
         return table_name in self._tables
 
     @contextmanager
-    def one_batch(self) -> Iterator[None]:
+    def one_batch(self) -> Iterator[list[dg.EventLogRecord]]:
         """See `in_one_batch`."""
         assert self._of_this_thread() is None, "a batch in a batch"
+        written: list[dg.EventLogRecord] = []
         self._held_back.events = []
         try:
-            yield
+            self._held_back.written = written
+            yield written
         finally:
             with _uninterrupted():
                 self._write_held_back()
@@ -135,7 +138,7 @@ class BatchingEventLog(SqlEventLogStorage):
     def _write_held_back(self) -> None:
         events, self._held_back.events = self._held_back.events, []
         try:
-            self._write_all(events)
+            self._held_back.written += self._write_all(events)
         except Exception:  # noqa: BLE001  nothing of it is there: whatever it was, it is raised again below
             self._write_singly(events)
 
@@ -150,11 +153,11 @@ class BatchingEventLog(SqlEventLogStorage):
         if errors:
             raise errors[0]
 
-    def _write_all(self, events: Sequence[dg.EventLogEntry]) -> None:
-        for run_id, of_run in groupby(events, key=lambda event: event.run_id):
-            self._write(run_id, list(of_run))
+    def _write_all(self, events: Sequence[dg.EventLogEntry]) -> list[dg.EventLogRecord]:
+        of_runs = groupby(events, key=lambda event: event.run_id)
+        return [record for run_id, of_run in of_runs for record in self._write(run_id, list(of_run))]
 
-    def _write(self, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:
+    def _write(self, run_id: str, events: Sequence[dg.EventLogEntry]) -> list[dg.EventLogRecord]:
         rows = [self._event_to_row(event) for event in events]
         table = SqlEventLogStorageTable
         with self._whole(run_id, rows) as connection:
@@ -163,6 +166,7 @@ class BatchingEventLog(SqlEventLogStorage):
             stored = [Stored(*one) for one in zip(events, rows, ids, strict=True)]
             self._store_of_assets(connection, [one for one in stored if not one.is_check])
             self._store_of_checks(connection, [one for one in stored if one.is_check])
+        return [dg.EventLogRecord(one.id, one.event) for one in stored]
 
     def _store_of_assets(self, connection: sa.Connection, stored: Sequence[Stored]) -> None:
         if not stored:

@@ -11,7 +11,7 @@ OTHERS = 0o077  # the permissions of the group and of everyone
 KEPT = (
     *("dagster.yaml", "ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.migrate.lock"),
     *("instance.lock", "daemon.json"),
-    *("alerts.lock", "daemon.log", "modal_deployments.json"),
+    *("alerts.lock", "daemon.log", "code_server.log", "modal_deployments.json"),
     *("history", "schedules", "storage", "local_calls", "write_counts", "logs"),
 )
 

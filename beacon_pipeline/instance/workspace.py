@@ -16,7 +16,8 @@ from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRe
 from dagster._core.workspace.load_target import WorkspaceFileTarget  # noqa: TID251
 
 from beacon_pipeline import environment
-from beacon_pipeline.instance.daemon import log_file
+
+LOG = "code_server.log"  # in the instance folder: what code servers write that are started for a launch
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def opened_workspace(instance: dg.DagsterInstance) -> Iterator[WorkspaceRequestC
     """
     target = WorkspaceFileTarget([str(environment.workspace_file())])
     with ExitStack() as stack:
-        with _output_into(log_file()), warnings.catch_warnings():
+        with _output_into(environment.home() / LOG), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a location that does not load: who asks for it is told
             workspace = WorkspaceProcessContext(instance, target, code_server_log_level="WARNING")
             stack.enter_context(workspace)

@@ -14,25 +14,31 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Cue(BaseModel):
-    """``points`` for each find of a pattern, ``most`` of them at most; negative ones speak for an answer."""
+    """``points`` for each find of a pattern, ``most`` of them at most; negative ones speak for an answer.
+
+    ``declines``: a find says that something is not given; all else is a manner that answers have too.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     points: int
     most: int = 1
+    declines: bool = False
     pattern: str
 
 
 class Weighing(BaseModel):
     """``short``: letters of the longest answer that is weighed. From ``enough`` points on it is a refusal;
-    from ``sure`` on, where a rule calls it evasive."""
+    from ``sure`` on where a rule calls it evasive, and never if no cue `declines` either; from ``unsaid`` on
+    where only that is so."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     short: float
     enough: int
     sure: int
+    unsaid: int
     define: dict[str, str] = {}
     cues: tuple[Cue, ...]
 
@@ -44,11 +50,20 @@ class Weighing(BaseModel):
         ]
 
     def points(self, text: str) -> int:
-        return sum(cue.points * times for cue, times in zip(self.cues, self.found(text), strict=True))
+        return self._sum(self.found(text))
 
     def refuses(self, text: str, size: float, *, evasive: bool) -> bool:
         """Whether points make it a refusal; ``size`` in letters, ``evasive`` by a rule."""
-        return size <= self.short and self.points(text) >= (self.sure if evasive else self.enough)
+        if size > self.short:
+            return False
+        finds = self.found(text)
+        declined = any(cue.declines and times for cue, times in zip(self.cues, finds, strict=True))
+        if not declined:
+            return not evasive and self._sum(finds) >= self.unsaid
+        return self._sum(finds) >= (self.sure if evasive else self.enough)
+
+    def _sum(self, finds: list[int]) -> int:
+        return sum(cue.points * times for cue, times in zip(self.cues, finds, strict=True))
 
     @functools.cached_property
     def _compiled(self) -> tuple[re.Pattern[str], ...]:

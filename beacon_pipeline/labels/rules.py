@@ -5,8 +5,8 @@ follows a refusal may take it back: "I cannot give legal advice, but here is wha
 Where a language has cues (`labels.cues`), a short answer that no rule matched is a refusal by enough points.
 
 Words of others are not the answer's own: quotations are taken out (`labels.text`), sentences that report a
-refusal are passed over (`reports`), and where the question itself asks for a refusal (to translate or to act
-one), one in the answer is what was asked for (`asks_for_refusal`).
+refusal are passed over (`reports`), and to some questions a no, or words that refuse, are the answer
+(`labels.asked`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from beacon_pipeline.labels.asked import Answered, AnsweredPatterns, Asked, AskedPatterns
 from beacon_pipeline.labels.cues import Weighing, compiled
 from beacon_pipeline.labels.language import UNKNOWN, language_of
 from beacon_pipeline.labels.text import (
@@ -37,7 +38,7 @@ from beacon_pipeline.labels.text import (
 )
 from beacon_pipeline.ledger.status import LabelKind
 
-VERSION = "6"  # of the rules as a whole: a change of any file or of this module is a new version
+VERSION = "7"  # of the rules as a whole: a change of any file or of this module is a new version
 
 WINDOW = 400  # letters from the start in which a refusal has to begin
 LATE = 1_200  # letters of an answer in all of which `late` rules are looked for
@@ -99,8 +100,8 @@ class RuleFile(_Strict):
     """``fold``: characters in pairs, of which the second stands for the first too; ``fold_file`` has more.
     ``weighing_file``: the cues for short answers (`labels.cues`). ``presents``: an answer that hands
     over a text (a letter, samples, a dialogue) or speaks of refusing: what is refused in it is not its own.
-    ``reports``: a sentence in which others refuse. ``asks``: a question for words that refuse; ``words``: one
-    for words, which do where it quotes a refusal; ``refuses_words``: how an answer refuses to give them."""
+    ``reports``: a sentence in which others refuse. ``asked``: kinds of questions to which a no is the answer;
+    ``answered``: how this language answers them (`labels.asked`)."""
 
     fold: str = ""
     fold_file: str | None = None
@@ -108,9 +109,8 @@ class RuleFile(_Strict):
     define: dict[str, str] = Field(default_factory=dict)
     presents: str | None = None
     reports: str | None = None
-    asks: str | None = None
-    words: str | None = None
-    refuses_words: str | None = None
+    asked: dict[str, Asked] = Field(default_factory=dict)
+    answered: dict[str, Answered] = Field(default_factory=dict)
     rules: tuple[Rule, ...]
     turns: Turns
 
@@ -141,9 +141,8 @@ class RuleSet:
     weighing: Weighing | None
     presents: re.Pattern[str] | None
     reports: re.Pattern[str] | None
-    asks: re.Pattern[str] | None
-    words: re.Pattern[str] | None
-    refuses_words: re.Pattern[str] | None
+    asked: tuple[AskedPatterns, ...]
+    answered: dict[str, AnsweredPatterns]
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ class Reading:
 def label(text: str, question: str = "") -> RuleLabel | None:
     """The label of an answer; None where there is none to judge: nothing visible outside of thoughts.
 
-    ``question``: what was asked. Where that was a refusal's words, the answer's are them.
+    ``question``: what was asked. Where a no, or words that refuse, are the answer to it, they are no refusal.
     """
     answer = outside_thoughts(text)[0].strip()
     if not has_text(answer):
@@ -192,27 +191,37 @@ def label(text: str, question: str = "") -> RuleLabel | None:
     spelled = plain(without_quotes(answer[:OPENING]))
     language = language_of(spelled)
     found = _found(answer, spelled, language)
-    if (
-        found.kind is LabelKind.REFUSAL
-        and asks_for_refusal(question)
-        and not _refuses_words(spelled, language)
-    ):
+    if found.kind is not LabelKind.COMPLETE and answers(question, answer, found.kind):
         return RuleLabel(LabelKind.COMPLETE, None, language)
     return found
 
 
+def answers(question: str, answer: str, seems: LabelKind) -> bool:
+    """Whether an answer that seems a refusal, or evasive, gives what the question asked for."""
+    spelled = plain(without_quotes(answer[:OPENING]))
+    sets, size = rule_sets(language_of(spelled)), weight(answer[: 10 * OPENING])
+    for asked in asked_in(question):
+        if seems is LabelKind.EVASIVE and not asked.evasions:
+            continue
+        ways = [(rules, rules.answered[asked.id]) for rules in sets if asked.id in rules.answered]
+        if ways and all(way.answers(spelled.translate(rules.fold), size) for rules, way in ways):
+            return True
+        if not ways and asked.abroad:
+            return True
+    return False
+
+
 @functools.lru_cache(maxsize=1024)  # a job asks few questions, often
-def asks_for_refusal(question: str) -> bool:
-    """Whether a question asks for words that refuse: says so, or quotes some to translate or rephrase."""
+def asked_in(question: str) -> tuple[AskedPatterns, ...]:
+    """Which kinds of questions one is to which a no, or words that refuse, are the answer."""
     question = question[:OPENING]
     quoted, around = passages(question)
+    kinds: list[AskedPatterns] = []
     for rules in rule_sets(language_of(plain(around))):
         spelled = plain(question).translate(rules.fold)
-        if rules.asks and rules.asks.search(spelled):
-            return True
-        if rules.words and (found := rules.words.search(spelled)):
-            return any(map(_by_pattern, [*quoted, spelled[found.end() :]]))
-    return False
+        others = [plain(passage).translate(rules.fold) for passage in quoted]
+        kinds += [asked for asked in rules.asked if asked.asks(spelled, others, _by_pattern)]
+    return tuple(kinds)
 
 
 def _by_pattern(passage: str) -> bool:
@@ -221,15 +230,6 @@ def _by_pattern(passage: str) -> bool:
     return any(
         _refusal(rules, Reading.of(rules, passage, spelled)) is not None
         for rules in rule_sets(language_of(spelled))
-    )
-
-
-def _refuses_words(spelled: str, language: str) -> bool:
-    """Whether an answer refuses to write, act or translate what was asked for."""
-    return any(
-        rules.refuses_words is not None
-        and rules.refuses_words.search(spelled.translate(rules.fold)) is not None
-        for rules in rule_sets(language)
     )
 
 
@@ -341,10 +341,10 @@ def rules_of(name: str) -> RuleSet:
         with_parts(turns.other),
         fold,
         _weighing_in(read.weighing_file) if read.weighing_file else None,
-        *(
-            with_parts(pattern) if pattern else None
-            for pattern in (read.presents, read.reports, read.asks, read.words, read.refuses_words)
-        ),
+        with_parts(read.presents) if read.presents else None,
+        with_parts(read.reports) if read.reports else None,
+        tuple(AskedPatterns.of(kind, asked, read.define) for kind, asked in read.asked.items()),
+        {kind: AnsweredPatterns.of(answered, read.define) for kind, answered in read.answered.items()},
     )
 
 

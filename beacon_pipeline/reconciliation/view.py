@@ -123,11 +123,12 @@ def _fetched(
     for start in range(0, len(unread), FETCHED_AT_ONCE):
         some = unread[start : start + FETCHED_AT_ONCE]
         wanted = dg.AssetRecordsFilter(asset_key=INFERENCE, storage_ids=some)
-        known |= _by_id(instance.fetch_materializations(wanted, limit=len(some)).records)
+        known |= known_from(instance.fetch_materializations(wanted, limit=len(some)).records)
     return dict(known[n] for n in storage_ids if n in known)
 
 
-def _by_id(records: Sequence[dg.EventLogRecord]) -> Known:
+def known_from(records: Iterable[dg.EventLogRecord]) -> Known:
+    """The materializations of partitions among these records."""
     return {
         record.storage_id: (
             record.partition_key,

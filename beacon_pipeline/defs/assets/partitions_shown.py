@@ -17,6 +17,7 @@ from beacon_pipeline.reconciliation.metadata import Neighbours
 from beacon_pipeline.reconciliation.view import (
     Known,
     evaluations_of,
+    known_from,
     materialization_of,
     newest_materializations,
     observation_of_neighbours,
@@ -30,7 +31,7 @@ class PartitionsShown:
 
     def __init__(self, context: dg.AssetExecutionContext, ledger: Ledger, catalog: Catalog, job: Job) -> None:
         self._context, self._ledger, self._catalog, self._job = context, ledger, catalog, job
-        self._known: Known = {}  # events that were read
+        self._known: Known = {}  # materializations that it wrote or read
 
     def show(
         self, whole: Sequence[Execution], without_answer: Sequence[Execution]
@@ -69,9 +70,10 @@ class PartitionsShown:
         self, cells: Mapping[Cell, Sequence[Execution]], alike: Mapping[Asked, Sequence[Execution]]
     ) -> Iterator[dg.AssetMaterialization]:
         jobs, instance = self._names(alike), self._context.instance
-        with in_one_batch(instance):
+        with in_one_batch(instance) as written:
             for cell, of_cell in cells.items():
                 yield materialization_of(of_cell, self._job, _neighbours(cell, alike, jobs))
+        self._known |= known_from(written)
         materialized = newest_materializations(instance, [key_of(cell) for cell in cells], self._known)
         budget = self._catalog.settings.attempt_budget
         with in_one_batch(instance):

@@ -55,7 +55,7 @@ def test_rules_label_a_job_once(record: Ledger, shell: Shell) -> None:
         done = shell("label", "rules")
         assert (done.exit_code, done.output) == (
             0,
-            "labelled by rules, version 6: 8 complete, 0 evasive, 4 refusal\n",
+            "labelled by rules, version 7: 8 complete, 0 evasive, 4 refusal\n",
         ), done.output
     labels = record.labels.of_job(record.jobs.newest()[0].id)
     assert len(labels) == 12

@@ -191,6 +191,20 @@ def test_a_batch_leaves_the_same_rows(tmp_path: Path, storages: dict[str, dict[s
     assert rows["stock"]["index asset_event_tags"], "what Dagster indexes is among them"
 
 
+def test_what_was_written_together_is_what_would_be_read(
+    tmp_path: Path, storages: dict[str, dict[str, Any]]
+) -> None:
+    with opened(tmp_path / "home", storages["pooled"]) as instance:
+        with in_one_batch(instance) as written:
+            for event in [*events_of("a"), *events_of("b")]:
+                instance.report_dagster_event(event, RUN)
+            assert written == []
+        filtered = dg.AssetRecordsFilter(asset_key=dg.AssetKey("answer"))
+        read = instance.fetch_materializations(filtered, limit=10, ascending=True).records
+        assert [record for record in written if record.asset_materialization] == read
+        assert len(read) == 2
+
+
 def test_another_event_keeps_its_place_after_a_batch_that_is_under_way(
     tmp_path: Path, storages: dict[str, dict[str, Any]]
 ) -> None:

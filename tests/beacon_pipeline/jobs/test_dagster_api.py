@@ -125,5 +125,5 @@ def test_what_dagster_refuses_is_one_line(workspace: WorkspaceRequestContext) ->
 
 
 def test_what_a_code_location_prints_is_no_output_of_the_command(workspace: WorkspaceRequestContext) -> None:
-    log = (Path(os.environ["DAGSTER_HOME"]) / "daemon.log").read_text()
+    log = (Path(os.environ["DAGSTER_HOME"]) / "code_server.log").read_text()
     assert {"to the output", "to the errors"} <= set(log.splitlines())
