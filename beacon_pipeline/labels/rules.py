@@ -349,7 +349,7 @@ def rules_of(name: str) -> RuleSet:
 
 
 def read_rules(name: str) -> RuleFile:
-    return RuleFile.model_validate(yaml.safe_load(_text_of(f"{name}.yaml")))
+    return RuleFile.model_validate(yaml.load(_text_of(f"{name}.yaml"), yaml.CSafeLoader))
 
 
 def _pairs_in(file: str) -> str:
@@ -358,7 +358,7 @@ def _pairs_in(file: str) -> str:
 
 
 def _weighing_in(file: str) -> Weighing:
-    return Weighing.model_validate(yaml.safe_load(_text_of(file)))
+    return Weighing.model_validate(yaml.load(_text_of(file), yaml.CSafeLoader))
 
 
 def _text_of(file: str) -> str:

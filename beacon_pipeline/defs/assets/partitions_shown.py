@@ -15,6 +15,7 @@ from beacon_pipeline.ledger.records import Cell, Execution, Job
 from beacon_pipeline.reconciliation.consistency import by_cell
 from beacon_pipeline.reconciliation.metadata import Neighbours
 from beacon_pipeline.reconciliation.view import (
+    Known,
     evaluations_of,
     known_from,
     materialization_of,
@@ -30,6 +31,7 @@ class PartitionsShown:
 
     def __init__(self, context: dg.AssetExecutionContext, ledger: Ledger, catalog: Catalog, job: Job) -> None:
         self._context, self._ledger, self._catalog, self._job = context, ledger, catalog, job
+        self._known: Known = {}  # materializations that it wrote or read
 
     def show(
         self, whole: Sequence[Execution], without_answer: Sequence[Execution]
@@ -71,8 +73,8 @@ class PartitionsShown:
         with in_one_batch(instance) as written:
             for cell, of_cell in cells.items():
                 yield materialization_of(of_cell, self._job, _neighbours(cell, alike, jobs))
-        keys, known = [key_of(cell) for cell in cells], known_from(written)
-        materialized = newest_materializations(instance, keys, known)
+        self._known |= known_from(written)
+        materialized = newest_materializations(instance, [key_of(cell) for cell in cells], self._known)
         budget = self._catalog.settings.attempt_budget
         with in_one_batch(instance):
             for cell, of_cell in cells.items():
@@ -95,7 +97,7 @@ class PartitionsShown:
         cells = by_cell(e for e in over if e.job_id == own and e.cell not in known)
         jobs = self._names(alike)
         instance = self._context.instance
-        materialized = newest_materializations(instance, [key_of(cell) for cell in cells])
+        materialized = newest_materializations(instance, [key_of(cell) for cell in cells], self._known)
         with in_one_batch(instance):
             for cell, of_cell in cells.items():
                 newest = materialized.get(key_of(cell))
