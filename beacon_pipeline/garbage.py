@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 
 # Objects more than at the last look; Python's own is 700. What runs a model must not keep its tensors long.
 OF_A_COMMAND, OF_AN_INSTANCE = 100_000, 20_000
@@ -17,4 +18,10 @@ def look_seldom(every: int) -> None:
     """
     now, *older = gc.get_threshold()
     gc.set_threshold(max(every, now), *older)
-    atexit.register(gc.freeze)  # what is frozen is left alone
+    atexit.register(_leave_what_there_is)
+
+
+def _leave_what_there_is() -> None:
+    """What is frozen is left alone. DuckDB's library, where it was loaded, complains of what is left."""
+    if "duckdb" not in sys.modules:
+        gc.freeze()

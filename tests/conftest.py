@@ -1,6 +1,5 @@
 """Fixtures that more than one package's tests use."""
 
-import atexit
 import gc
 import os
 import shutil
@@ -100,7 +99,6 @@ def pytest_unconfigure() -> None:
     """DuckDB's library complains at the end of what no one has collected."""
     if "duckdb" in sys.modules:
         gc.unfreeze()
-        atexit.unregister(gc.freeze)
 
 
 @pytest.fixture(autouse=True, scope="session")

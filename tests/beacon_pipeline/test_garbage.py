@@ -40,3 +40,11 @@ one = Found(); one.itself = one; del one
             [sys.executable, "-c", code, argument], capture_output=True, text=True, check=True
         )
         assert done.stdout == said
+
+
+def test_duckdb_has_nothing_to_complain_of() -> None:
+    code = (
+        "from beacon_pipeline.garbage import look_seldom; look_seldom(1000); import duckdb; duckdb.connect()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
