@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -144,8 +144,11 @@ def processes_of(env: dict[str, str]) -> list[str]:
 
 @contextmanager
 def opened(env: dict[str, str]) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance of an environment: its `dagster.yaml` finds the files by DAGSTER_HOME."""
-    with mock.patch.dict(os.environ, {"DAGSTER_HOME": env["DAGSTER_HOME"]}):
+    """The Dagster instance of an environment, by whose variables its `dagster.yaml` finds its storage."""
+    dagsters = {name: value for name, value in env.items() if name.startswith("DAGSTER_")}
+    # A patch empties the environment for a moment when it ends, and a command of another thread may read it.
+    there = dagsters.items() <= os.environ.items()
+    with nullcontext() if there else mock.patch.dict(os.environ, dagsters):
         instance = dg.DagsterInstance.get()
     with instance:
         yield instance
