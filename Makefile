@@ -39,6 +39,7 @@ test: setup ## the test suite
 
 test-long: setup .venv-crate/.installed .venv-inspect/.installed ## the tests that take minutes each: whole lives of an instance, on both databases
 	$(BIN)/pytest -n auto --dist loadfile -m long
+	$(MAKE) test-vllm
 
 mutation: setup ## a bounded sample of mutants of the pure modules: which do their tests find? MODULES="…": those
 	$(BIN)/python -m tests.mutation $(MODULES)
