@@ -31,6 +31,14 @@ def home() -> Path:
     return Path(os.environ.get("DAGSTER_HOME") or ".beacon").absolute()
 
 
+def settle_home() -> Path:
+    """The instance folder, and from now on ``DAGSTER_HOME`` of this process and its children: the
+    ``dagster.yaml`` in it names that variable."""
+    folder = home()
+    os.environ["DAGSTER_HOME"] = str(folder)
+    return folder
+
+
 def database_url() -> str:
     """The ledger's database: ``BEACON_DATABASE_URL``, or one SQLite file in the instance folder.
 

@@ -73,6 +73,11 @@ class Daemon:
             raise
         return self
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it ends with this command."""
+        return self._ours is not None
+
     def ensure(self) -> None:
         """Start a daemon of our own unless one is alive.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,8 +46,7 @@ def ensure_instance_folder() -> Path:
     catalog = load_catalog()
     with FileLock(folder / LOCK):
         write_configuration(folder, kind, catalog)
-    os.environ["DAGSTER_HOME"] = str(folder)
-    return folder
+    return environment.settle_home()
 
 
 def start_web_server(port: int) -> subprocess.Popen[bytes]:

@@ -180,8 +180,9 @@ def _examine_runs(instance: dg.DagsterInstance) -> list[Diagnosis]:
             for run_id, why in dead.items()
         ]
     at_work = instance.get_runs_count(dg.RunsFilter(statuses=AT_WORK))
+    runs = "1 run" if at_work == 1 else f"{at_work} runs"
     daemon = "a daemon runs" if is_alive(instance) else "no daemon runs"
-    return [Diagnosis("instance", ok=True, detail=f"{at_work} runs at work, none is dead; {daemon}")]
+    return [Diagnosis("instance", ok=True, detail=f"{runs} at work, none is dead; {daemon}")]
 
 
 def examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]:

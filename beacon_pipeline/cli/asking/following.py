@@ -39,19 +39,34 @@ def launch_and_follow(
     from beacon_pipeline.instance.daemon import Daemon
 
     with Daemon(instance, catalog) as daemon:  # it gets ready while the runs are launched
-        asked = launch()
-        announce(asked, catalog)
+        asked = None
         try:
+            asked = launch()
+            announce(asked, catalog)
             _follow_with_progress(asked, ledger, instance, catalog, daemon)
         except KeyboardInterrupt:
-            job = asked.job.job_name
-            click.echo(
-                f"stopped watching job {job}; nothing is lost: {goes_on} goes on with it, "
-                f"`beacon cancel {job}` gives it up",
-                err=True,
-            )
+            job = asked.job.job_name if asked else None
+            click.echo(_stopped(job, goes_on, asked_on=not daemon.is_ours), err=True)
             sys.exit(1)
     return asked
+
+
+def _stopped(job: str | None, goes_on: str, *, asked_on: bool) -> str:
+    """What becomes of a job, None where it is not known yet, that a person stopped watching.
+
+    ``asked_on``: the daemon of another command works on it.
+    """
+    if job is None:
+        return f"stopped before all was launched; nothing is lost: {goes_on} goes on with what is on record"
+    if asked_on:
+        return (
+            f"stopped watching job {job}, which the daemon of another command goes on with: `beacon status "
+            f"--job {job}` shows how far it is, `beacon cancel {job}` gives it up"
+        )
+    return (
+        f"stopped watching job {job}; nothing is lost: {goes_on} goes on with it, "
+        f"`beacon cancel {job}` gives it up"
+    )
 
 
 def announce(asked: LaunchedJob, catalog: Catalog) -> None:

@@ -34,7 +34,7 @@ def doctor(as_json: bool) -> None:
     faults = examine_environment()
     diagnoses = [versions(), *faults, *diagnoses, examine_database(environment.database_url())]
     if not faults:  # else they name why Dagster cannot be opened
-        diagnoses += examine_instance(environment.home())
+        diagnoses += examine_instance(environment.settle_home())
     if catalog is not None:
         diagnoses += examine_own_checks(catalog)
         diagnoses += examine_weights(catalog) + examine_other_weights(catalog)

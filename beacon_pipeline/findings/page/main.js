@@ -74,6 +74,11 @@ function followFilters(matrix, table) {
     show();
   }, 80);
   byId("filter-text").addEventListener("input", search);
+  // From the search to what was found; a form that is sent would be one request.
+  byId("filters").addEventListener("submit", (event) => {
+    event.preventDefault();
+    byId("matrix").querySelector("button.open")?.focus();
+  });
   byId("filters").addEventListener("reset", () => setTimeout(() => {
     for (const name of Object.keys(matrix.filters)) matrix.filters[name] = "";
     for (const name of Object.keys(matrix.only)) matrix.only[name] = false;

@@ -113,8 +113,8 @@ function kindBy(records, i) {
 }
 
 // "✓ answer", or with several samples "✓ 4 ⊘ 1 · 2 texts".
-function cellOf(records, members) {
-  if (!members.length) return make("span", { className: "none" }, "not asked");
+function cellOf(records, members, asked) {
+  if (!members.length) return make("span", { className: "none" }, asked ? "filtered out" : "not asked");
   const counts = new Map();
   for (const i of members) counts.set(stateOf(records, i), (counts.get(stateOf(records, i)) ?? 0) + 1);
   const texts = new Set(members.map((i) => records.get("answer", i)).filter((place) => place !== null));
@@ -168,7 +168,7 @@ function tableOf(matrix, open) {
     const [job, region] = side.split("\n");
     const members = (row) => matrix.members(row, side);
     const order = (row) => members(row).map((i) => stateOf(records, i)).sort().join();
-    columns.push(column(several ? `${region} · ${job}` : region, order, (row) => cellOf(records, members(row))));
+    columns.push(column(several ? `${region} · ${job}` : region, order, (row) => cellOf(records, members(row), row.sides.has(side))));
   }
   const order = (row) => [row.regionsDiffer, row.promptsDiffer, row.changed].map((one) => (one ? "0" : "1")).join("");
   columns.push(column("Texts", order, verdictOf));

@@ -1,6 +1,7 @@
 """Whatever goes wrong, a command ends with one clear line and its exit code, and shows no secret."""
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -388,6 +389,17 @@ def test_a_workspace_that_is_none_is_told_before_a_job_is_made(
     assert (done.exit_code, len(done.output.splitlines())) == (2, 1)
     assert f"{workspace} {said}" in done.output
     assert "no job yet" in CliRunner().invoke(main, ["jobs"]).output
+
+
+def test_the_doctor_examines_the_instance_of_the_working_directory(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`dagster.yaml` names ``DAGSTER_HOME``, which nobody has to set."""
+    monkeypatch.delenv("DAGSTER_HOME")
+    monkeypatch.chdir(home.parent)
+    home.rename(home.parent / ".beacon")
+    found = {one["subject"]: one for one in json.loads(CliRunner().invoke(main, ["doctor", "--json"]).output)}
+    assert found["instance"]["ok"], found["instance"]["detail"]
 
 
 @pytest.mark.parametrize("command", ["jobs", "status"])

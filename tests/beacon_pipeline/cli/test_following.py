@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,13 +15,19 @@ CELL = ("--region", "eu", "--model", "tiny-qwen", "--question", "math_basic")
 def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Runs are queued and never begin; whoever follows them is interrupted at once."""
 
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("beacon_pipeline.instance.daemon.Daemon", lambda *_: nullcontext())
+    with_daemon(monkeypatch, is_ours=True)
     monkeypatch.setattr("beacon_pipeline.jobs.launch.launch_runs", lambda instance, launches: [])
     monkeypatch.setattr("beacon_pipeline.jobs.launch.follow", interrupted)
     return environment(tmp_path)
+
+
+def with_daemon(monkeypatch: pytest.MonkeyPatch, *, is_ours: bool) -> None:
+    daemon = SimpleNamespace(is_ours=is_ours)
+    monkeypatch.setattr("beacon_pipeline.instance.daemon.Daemon", lambda *_: nullcontext(daemon))
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def stopped(env: dict[str, str], *arguments: str) -> tuple[str, list[str]]:
@@ -60,6 +67,27 @@ def test_a_study_goes_on_by_its_file(env: dict[str, str]) -> None:
     done = beacon_here(env, "study", "run", str(file))
     assert f"nothing is lost: `beacon study run {file}` goes on with it" in done.stderr
     assert "continuing job" in beacon_here(env, "study", "run", str(file)).stderr
+
+
+def test_what_the_daemon_of_another_command_goes_on_with_is_not_asked_anew(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_daemon(monkeypatch, is_ours=False)
+    done = beacon_here(env, "run", *CELL)
+    job = done.stderr.split()[2].rstrip(":")
+    assert f"which the daemon of another command goes on with: `beacon status --job {job}`" in done.stderr
+    assert "the same command" not in done.stderr, "it asks anew once the job has ended"
+
+
+def test_who_stops_while_runs_are_launched_reads_what_goes_on(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as launching:
+        launching.setattr("beacon_pipeline.jobs.launch.launch_runs", interrupted)
+        done = beacon_here(env, "run", *CELL)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("stopped before all was launched; nothing is lost: the same command")
+    assert stopped(env, "run", *CELL)[0].startswith("continuing job")
 
 
 def test_what_was_cancelled_says_so_once(env: dict[str, str]) -> None:

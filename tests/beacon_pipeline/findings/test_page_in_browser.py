@@ -75,12 +75,19 @@ def test_everything_is_done_by_keyboard(shown: Page, tmp_path_factory: pytest.Te
     counted(page, f"{size} of {size} rows")
     page.type("/", "was it")
     counted(page, f"1 of {size} rows")
+    page.type(Keys.ENTER)
+    assert focused(page) == "at", "the first row that was found"
+    page.driver.execute_script("document.getElementById('filter-text').focus()")
     page.type(Keys.ESCAPE)  # clears a search field
     counted(page, f"{size} of {size} rows")
     for box, left in (("only-refusals", 1), ("only-different", size), ("only-changed", size)):
         page.driver.execute_script(f"document.getElementById('{box}').focus()")
         page.type(Keys.SPACE)
         counted(page, f"{left} of {size} rows")
+        if box == "only-refusals":
+            table = page.driver.find_element(By.ID, "matrix").text
+            assert "filtered out" in table
+            assert "not asked" not in table, "all were asked"
         page.type(Keys.SPACE)
     page.driver.execute_script("document.querySelector('button.open').focus()")
     first = focused(page)
