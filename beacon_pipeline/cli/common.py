@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from beacon_pipeline.reconciliation.view import Known
 
 Arguments = ParamSpec("Arguments")
-NO_JOB = "no job yet: `beacon run` asks"
 MAX_SECONDS = 10 * 365 * 24 * 3600.0
 
 
@@ -69,19 +68,23 @@ def find_job(ledger: Ledger, job_name: str | None, instance: DagsterInstance | N
     job = ledger.jobs.latest() if job_name is None else ledger.jobs.named(job_name)
     if job is None:
         if job_name is None:
-            raise BadInput(NO_JOB if instance is None else no_job(instance))
+            raise BadInput(no_job(ledger, instance))
         say_nearest("job", job_name, [job.job_name for job in ledger.jobs.newest()])
     return job
 
 
-def no_job(instance: DagsterInstance) -> str:
+def no_job(ledger: Ledger, instance: DagsterInstance | None) -> str:
     """That nothing is on record; where Dagster shows answers all the same, the ledger is another one."""
     from beacon_pipeline.names import INFERENCE
 
-    if shown := len(instance.get_materialized_partitions(INFERENCE)):
-        s = "" if shown == 1 else "s"
-        return f"no job is on record, but Dagster shows {shown} partition{s}: was the ledger replaced?"
-    return NO_JOB
+    shown = len(instance.get_materialized_partitions(INFERENCE)) if instance else 0
+    if not shown:
+        return f"no job yet in {ledger.place}: `beacon run` asks"
+    partitions = "1 partition" if shown == 1 else f"{shown} partitions"
+    return (
+        f"no job is on record in {ledger.place}, but Dagster shows {partitions}: was the ledger replaced? "
+        "docs/backup.md says how a backup is put back"
+    )
 
 
 def require_sound(target: str) -> None:

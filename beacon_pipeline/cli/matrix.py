@@ -126,10 +126,14 @@ def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
         "completed": [f"{r.by_status[Status.COMPLETED.value]} of {r.executions}" for _, r in jobs],
         "mismatches": [str(report.mismatches) for _, report in jobs],
     }
-    usual = {"catalog": len(set(columns["catalog"])) == 1, "a cell": set(columns["a cell"]) == {"1"}}
+    usual = {
+        "source": set(columns["source"]) == {"launch"},
+        "catalog": len(set(columns["catalog"])) == 1,
+        "a cell": set(columns["a cell"]) == {"1"},
+    }
     shown = [name for name in columns if not usual.get(name)]
     for name in shown:
-        table.add_column(name, overflow="fold", no_wrap=name in ("job", "asked (UTC)", "completed"))
+        table.add_column(name, overflow="fold", no_wrap=name not in ("source", "catalog"))
     for row in zip(*(columns[name] for name in shown), strict=True):
         table.add_row(*row)
     return table

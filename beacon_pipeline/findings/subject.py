@@ -43,7 +43,7 @@ def subject_named(ledger: Ledger, name: str | None) -> Subject:
     if name is None:
         newest = ledger.jobs.latest()
         if newest is None:
-            raise NothingAsked("no job yet: `beacon run` asks")
+            raise NothingAsked(f"no job yet in {ledger.place}: `beacon run` asks")
         return Subject((newest,)) if newest.study is None else subject_named(ledger, newest.study)
     job = ledger.jobs.named(name)
     if job is not None:

@@ -24,6 +24,7 @@ def cancel(job: str) -> None:
 
     with open_ledger() as ledger, open_instance() as instance:
         found = find_job(ledger, job)
+        click.echo(f"job {found.job_name}: stopping its runs and calls", err=True)
         done = cancel_job(ledger, instance, load_catalog(), ProvidersResource(), found)
     newly = done.after.get(Status.CANCELLED, 0) - done.before.get(Status.CANCELLED, 0)
     left = sum(count for word, count in done.after.items() if not Status(word).is_terminal)

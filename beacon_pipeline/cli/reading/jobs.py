@@ -21,7 +21,7 @@ def jobs(limit: int, as_json: bool) -> None:
     with open_ledger() as ledger, open_instance() as instance:
         asked = ledger.jobs.newest(limit)
         listed = list(zip(asked, reports_of(ledger, instance, load_catalog(), asked), strict=True))
-        nothing = "" if listed else no_job(instance)
+        nothing = "" if listed else no_job(ledger, instance)
     if as_json:
         click.echo(json.dumps([report.in_brief() for _, report in listed], indent=2))
         return

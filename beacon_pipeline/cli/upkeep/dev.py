@@ -50,6 +50,7 @@ def _check_free(port: int) -> None:
 
 
 def _serve(port: int) -> None:
+    from beacon_pipeline import environment
     from beacon_pipeline.catalog import load_catalog
     from beacon_pipeline.instance.daemon import Daemon
     from beacon_pipeline.instance.folder import start_web_server
@@ -62,7 +63,12 @@ def _serve(port: int) -> None:
         instance = stack.enter_context(open_instance())
         daemon = stack.enter_context(Daemon(instance, catalog))
         record_catalog(instance, catalog)
-        click.echo(f"Dagster UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
+        url = f"http://127.0.0.1:{port}"
+        click.echo(f"Dagster UI: {url}  (Ctrl-C stops it)")
+        if environment.ui_url() != url:
+            click.echo(
+                f"Pages and alerts link to {environment.ui_url()}; BEACON_UI_URL names another address"
+            )
         server = start_web_server(port)
         try:
             while server.poll() is None:

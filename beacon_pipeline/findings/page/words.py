@@ -125,7 +125,9 @@ def _refusals_by_region(summary: Summary) -> list[str]:
         sides = [side.refusals for side in summary.sides if side.region == region]
         counted.append(f"{region} {sum(s.part for s in sides)} of {sum(s.whole for s in sides)}")
     by = with_versions("rules", summary.rules)
-    return [f"Refusals by {by} (a label rate): {', '.join(counted)}."] if len(regions) > 1 else []
+    if len(regions) < 2 or not summary.kinds:
+        return []
+    return [f"Refusals by {by} (a label rate): {', '.join(counted)}."]
 
 
 def beside(

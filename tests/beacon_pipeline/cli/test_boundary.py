@@ -409,9 +409,8 @@ def test_answers_that_dagster_shows_and_an_empty_ledger_lacks_are_told(home: Pat
         shown = dg.AssetMaterialization(INFERENCE, partition="eu:tiny-llama|math_basic")
         instance.report_runless_asset_event(shown)
     found = CliRunner().invoke(main, [command]).output
-    assert "no job is on record, but Dagster shows 1 partition: was the ledger replaced?" in " ".join(
-        found.split()
-    )
+    assert f"no job is on record in sqlite:///{home / 'ledger.db'}" in found.replace("\n", "")
+    assert "but Dagster shows 1 partition: was the ledger replaced?" in " ".join(found.split())
 
 
 def test_a_code_location_that_does_not_load_is_told_with_its_reason(tmp_path: Path) -> None:
