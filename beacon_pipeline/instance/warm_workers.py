@@ -48,9 +48,18 @@ class _Worker(ForkServerProcess):
 
 
 def can_start_warm(run: dg.DagsterRun) -> bool:
-    """Whether the code of a run is here and for this Python: a code server of this process serves it."""
+    """Whether the code of a run is here and for this Python: a code server of this process serves it.
+
+    On Linux alone: libraries of macOS may start threads, and are unsafe in a fork
+    (https://docs.python.org/3/library/multiprocessing.html, "Contexts and start methods").
+    """
     origin, code = run.remote_job_origin, run.job_code_origin
-    if origin is None or code is None or code.repository_origin.container_image is not None:
+    if (
+        sys.platform != "linux"
+        or origin is None
+        or code is None
+        or code.repository_origin.container_image is not None
+    ):
         return False
     location = origin.repository_origin.code_location_origin
     is_here = isinstance(location, ManagedGrpcPythonEnvCodeLocationOrigin)

@@ -70,6 +70,11 @@ def test_a_run_whose_code_is_here_and_for_this_python_starts_warm(run: dg.Dagste
     assert can_start_warm(run) is warm
 
 
+def test_a_fork_is_made_on_linux_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not can_start_warm(a_run())
+
+
 @pytest.fixture
 def launcher(instance: dg.DagsterInstance) -> BeaconRunLauncher:
     made = BeaconRunLauncher()
