@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from beacon_pipeline.instance.run_launcher import BeaconRunLauncher
 from beacon_pipeline.instance.storage import storage_problems
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.monitoring.data_tests.project import own_checks
+from beacon_pipeline.names import INFERENCE
 from dbt_like_checks import ProjectError
 from inference.contract import Deployment, NotConfigured, Provider
 from inference.inspection import DeploymentState, Inspectable, Remote
@@ -161,7 +163,7 @@ def examine_instance(folder: Path) -> list[Diagnosis]:
     try:
         check_kind(folder, kind_of_environment())
         with opened_instance(folder) as instance:
-            return _examine_runs(instance)
+            return [*_examine_runs(instance), *_examine_record(instance)]
     except InstanceError as error:
         return [Diagnosis("instance", ok=False, detail=str(error))]
 
@@ -183,6 +185,21 @@ def _examine_runs(instance: dg.DagsterInstance) -> list[Diagnosis]:
     runs = "1 run" if at_work == 1 else f"{at_work} runs"
     daemon = "a daemon runs" if is_alive(instance) else "no daemon runs"
     return [Diagnosis("instance", ok=True, detail=f"{runs} at work, none is dead; {daemon}")]
+
+
+def _examine_record(instance: dg.DagsterInstance) -> list[Diagnosis]:
+    """Whether a ledger without a job is beside a Dagster that shows answers."""
+    shown = len(instance.get_materialized_partitions(INFERENCE))
+    try:
+        with closing(Ledger(environment.database_url())) as ledger:
+            version, _ = ledger.schema_versions()
+            if not shown or (version is not None and ledger.jobs.latest() is not None):
+                return []
+    except LedgerUnavailable:
+        return []  # `examine_database` says so
+    partitions = "1 partition" if shown == 1 else f"{shown} partitions"
+    detail = f"no job is on record, but Dagster shows {partitions}: was it replaced? docs/backup.md"
+    return [Diagnosis("ledger", ok=False, detail=detail)]
 
 
 def examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]:

@@ -411,6 +411,9 @@ def test_answers_that_dagster_shows_and_an_empty_ledger_lacks_are_told(home: Pat
     found = CliRunner().invoke(main, [command]).output
     assert f"no job is on record in sqlite:///{home / 'ledger.db'}" in found.replace("\n", "")
     assert "but Dagster shows 1 partition: was the ledger replaced?" in " ".join(found.split())
+    doctor = CliRunner().invoke(main, ["doctor", "--json"])
+    (of_ledger,) = (one for one in json.loads(doctor.output) if one["subject"] == "ledger")
+    assert (of_ledger["ok"], doctor.exit_code) == (False, 1)
 
 
 def test_a_code_location_that_does_not_load_is_told_with_its_reason(tmp_path: Path) -> None:
