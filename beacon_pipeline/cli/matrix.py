@@ -38,6 +38,7 @@ LOOKS: dict[str, tuple[str, str]] = {
 }
 
 
+SHOWN_SUBJECTS = 3  # of an alert
 SHOWN_TEXTS = 5  # of the answers of one cell, beside those of other regions
 
 
@@ -137,6 +138,12 @@ def job_table(jobs: Sequence[tuple[Job, JobReport]]) -> Table:
     for row in zip(*(columns[name] for name in shown), strict=True):
         table.add_row(*row)
     return table
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(map(visible, names[:SHOWN_SUBJECTS]))
+    more = len(names) - SHOWN_SUBJECTS
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
@@ -286,8 +293,10 @@ def alerts_view(memory: AlertState, targets: Sequence[str], problems: Sequence[s
     table = Table("since (UTC)", "what is wrong", "how many", "job", box=None, pad_edge=False)
     for alert in memory.alerts:
         wording = wording_of(alert.cause)
-        row = (f"{alert.opened_at:%Y-%m-%d %H:%M}", f"{wording.subject} {wording.says}", str(len(alert.open)))
-        table.add_row(*map(Text, (*row, alert.job or "")))
+        what = Text(f"{wording.subject} {wording.says}")
+        what.append(f"\n{_some(list(alert.open))}\n{alert.remedy}" if alert.open else "", "dim")
+        since, many = f"{alert.opened_at:%Y-%m-%d %H:%M}", str(len(alert.open))
+        table.add_row(since, what, many, Text(alert.job or ""))
     lines = [f"alerts go to {', '.join(targets)}" if targets else "no target: set BEACON_ALERT_URLS"]
     waiting = Counter(name for message in memory.outbox for name in message.waiting)
     lines += [f"{count} messages wait for {name}" for name, count in sorted(waiting.items())]

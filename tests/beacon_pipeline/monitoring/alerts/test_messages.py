@@ -139,7 +139,8 @@ def test_every_cause_has_words_and_an_unknown_one_is_an_error() -> None:
 
 
 def test_the_view_names_what_is_wrong_and_who_waits() -> None:
-    alert = Alert(CHECK, "j", AT, Severity.WARNING, "", "/", open={"eu:m|q0": AT})
+    wrong = {f"eu:m|q{n}": AT for n in range(5)}
+    alert = Alert(CHECK, "j", AT, Severity.WARNING, "look at it", "/", open=wrong)
     memory = AlertState(alerts=[alert], outbox=[Message("m", "warning", "t", "b", AT, ("json:12345678",))])
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(alerts_view(memory, ["json:12345678"], ["entry 2 is no URL"]))
@@ -147,6 +148,8 @@ def test_the_view_names_what_is_wrong_and_who_waits() -> None:
     for word in (
         "2026-01-02 03:04",
         "failing the check executed_region",
+        "eu:m|q0, eu:m|q1, eu:m|q2 and 2 more",
+        "look at it",
         "1 messages wait for",
         "entry 2",
     ):
