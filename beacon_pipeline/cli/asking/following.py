@@ -42,7 +42,7 @@ def launch_and_follow(
         asked = None
         try:
             asked = launch()
-            announce(asked, catalog)
+            announce(asked, instance, catalog)
             _follow_with_progress(asked, ledger, instance, catalog, daemon)
         except KeyboardInterrupt:
             job = asked.job.job_name if asked else None
@@ -69,11 +69,18 @@ def _stopped(job: str | None, goes_on: str, *, asked_on: bool) -> str:
     )
 
 
-def announce(asked: LaunchedJob, catalog: Catalog) -> None:
+def announce(asked: LaunchedJob, instance: DagsterInstance, catalog: Catalog) -> None:
+    import dagster as dg
+
     from beacon_pipeline.catalog.plan import Plan
+    from beacon_pipeline.jobs.dagster_api import CATALOG_JOB
 
     verb = "continuing" if asked.continued else "new"
-    runs = "1 Dagster run" if len(asked.run_ids) == 1 else f"{len(asked.run_ids)} Dagster runs"
+    of_catalog = dg.RunsFilter(run_ids=list(asked.run_ids), job_name=CATALOG_JOB)
+    beside = instance.get_runs_count(of_catalog) if asked.run_ids else 0
+    asking = len(asked.run_ids) - beside
+    runs = "1 Dagster run" if asking == 1 else f"{asking} Dagster runs"
+    runs += ", and one that records the catalog" if beside else ""
     plan = Plan.of(asked.job.plan)
     how = "" if plan.is_default else f" ({plan}; seed {plan.seed})"
     click.echo(f"{verb} job {asked.job.job_name}{how}: {runs}", err=True)

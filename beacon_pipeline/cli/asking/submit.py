@@ -39,7 +39,7 @@ def submit(jobspec: Path, follow: bool, as_json: bool) -> None:
             asked = launch_and_follow(launch, ledger, instance, catalog, goes_on=goes_on)
             report_and_exit(asked.job, ledger, instance, catalog, as_json)
         asked = launch()
-        announce(asked, catalog)
+        announce(asked, instance, catalog)
         if not is_alive(instance):
             click.echo("no daemon is running: `beacon dev` starts the queued runs", err=True)
         print_report(report_of(ledger, instance, catalog, asked.job), as_json)
