@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
 
@@ -126,6 +127,14 @@ def cache_by_folder(read: Callable[[Config], ScriptDirectory]) -> Callable[[Conf
         return kept[folder]
 
     return from_config
+
+
+@pytest.fixture(scope="module")
+def fork_server() -> Iterator[None]:
+    """One for these tests alone: a process has one, with the libraries that whoever needed it first named."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

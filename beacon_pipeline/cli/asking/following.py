@@ -76,8 +76,9 @@ def announce(asked: LaunchedJob, instance: DagsterInstance, catalog: Catalog) ->
     from beacon_pipeline.jobs.dagster_api import CATALOG_JOB
 
     verb = "continuing" if asked.continued else "new"
-    of_catalog = dg.RunsFilter(run_ids=list(asked.run_ids), job_name=CATALOG_JOB)
-    beside = instance.get_runs_count(of_catalog) if asked.run_ids else 0
+    beside = 0
+    if asked.run_ids:  # without an id Dagster takes no filter
+        beside = instance.get_runs_count(dg.RunsFilter(run_ids=list(asked.run_ids), job_name=CATALOG_JOB))
     asking = len(asked.run_ids) - beside
     runs = "1 Dagster run" if asking == 1 else f"{asking} Dagster runs"
     runs += ", and one that records the catalog" if beside else ""

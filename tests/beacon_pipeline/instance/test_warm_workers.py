@@ -36,6 +36,8 @@ from beacon_pipeline.instance.warm_workers import can_start_warm
 from beacon_pipeline.names import CODE_SERVER_TAG
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.usefixtures("fork_server")
+
 ROOT = Path(__file__).parents[3]
 RunStatus = dg.DagsterRunStatus
 WORKSPACE: Any = SimpleNamespace(get_code_location=lambda _: None)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from inference.contract import CallState, CallStatus, FailureCode, ItemAnswer, Reply, Request
 from inference.local.provider import LocalProvider
@@ -16,6 +17,8 @@ from inference.model_files import folder_revision
 from tests.inference.borders import ended
 from tests.inference.local.test_provider import TINY_LLAMA, a_request, witness
 from tests.inference.slow import load_gated, load_nothing, load_slow, load_where
+
+pytestmark = pytest.mark.usefixtures("fork_server")
 
 DEADLINE_SECONDS = 60
 
