@@ -53,17 +53,16 @@ def with_labels(
     stands for itself alone.
     """
     counting = counting_labeller(labellers)
-    of_rules = _labels_of(frame, labels, Labeller(method=RULES))
-    machine = frame["label"].where(frame["label_method"].eq(RULES).fillna(False))
-    by_rules = _first_of(of_rules, _first_of(machine, frame["kind"].map(_BY_FACTS)))
+    of_rules = _by_rules(frame, labels)
     pinned = counting.method != RULES or counting.version is not None
-    predicted = _labels_of(frame, labels, counting) if pinned else by_rules
-    by_version = _labels_of(frame, labels, counting, "version") if pinned else _rules_of(frame, labels)
+    counted = _newest_of(frame, labels, counting) if pinned else of_rules
     # Empty is a fact, not a judgement.
-    predicted = predicted.mask(frame["kind"].eq("empty").fillna(False), "empty")
+    predicted = counted["kind"].mask(frame["kind"].eq("empty").fillna(False), "empty")
     guide = next((one for one in labellers if one.method == PEOPLE), Labeller(method=PEOPLE))
     people = _by_people(frame, labels, guide)
-    return frame.assign(by_rules=by_rules, predicted=predicted, by_version=by_version, people=people)
+    return frame.assign(
+        by_rules=of_rules["kind"], predicted=predicted, by_version=counted["version"], people=people
+    )
 
 
 def labelled_by(rows: pd.DataFrame, labellers: Sequence[Labeller]) -> str:
@@ -77,12 +76,17 @@ def named(labeller: Labeller) -> str:
     return f"{labeller.method} {labeller.model}" if labeller.model else labeller.method
 
 
-def _rules_of(frame: pd.DataFrame, labels: pd.DataFrame | None) -> pd.Series:
-    """The version of the rules that each answer's label is by, chosen as `with_labels` chooses `by_rules`."""
+def _by_rules(frame: pd.DataFrame, labels: pd.DataFrame | None) -> pd.DataFrame:
+    """``kind`` and ``version`` of each answer's label by rules: the newest on record, else the one that
+    stands for the answer, else the kind that was found as it came."""
+    newest = _newest_of(frame, labels, Labeller(method=RULES))
     kept = frame.reindex(columns=["label_version", "kind_version"])
-    machine = kept["label_version"].where(frame["label_method"].eq(RULES).fillna(False))
-    of_rules = _labels_of(frame, labels, Labeller(method=RULES), "version")
-    return _first_of(of_rules, _first_of(machine, kept["kind_version"]))
+    stands = frame["label_method"].eq(RULES).fillna(False)
+    kind = _first_of(frame["label"].where(stands), frame["kind"].map(_BY_FACTS))
+    version = _first_of(kept["label_version"].where(stands), kept["kind_version"])
+    return pd.DataFrame(
+        {"kind": _first_of(newest["kind"], kind), "version": _first_of(newest["version"], version)}
+    )
 
 
 def counting_labeller(labellers: Sequence[Labeller]) -> Labeller:
@@ -106,11 +110,11 @@ def _of(labels: pd.DataFrame | None, labeller: Labeller) -> pd.DataFrame:
     return labels[chosen].sort_values("at", kind="stable")
 
 
-def _labels_of(
-    frame: pd.DataFrame, labels: pd.DataFrame | None, labeller: Labeller, column: str = "kind"
-) -> pd.Series:
+def _newest_of(frame: pd.DataFrame, labels: pd.DataFrame | None, labeller: Labeller) -> pd.DataFrame:
+    """``kind`` and ``version`` of each answer's newest label by a labeller, missing where it has none."""
     newest = _of(labels, labeller).drop_duplicates("execution", keep="last").set_index("execution")
-    return frame["execution"].map(newest[column]).astype(object)
+    columns = {name: frame["execution"].map(newest[name]).astype(object) for name in ("kind", "version")}
+    return pd.DataFrame(columns)
 
 
 def _by_people(frame: pd.DataFrame, labels: pd.DataFrame | None, guide: Labeller) -> pd.Series:

@@ -40,6 +40,7 @@ from beacon_pipeline.ledger.status import LabelKind
 
 VERSION = "7"  # of the rules as a whole: a change of any file or of this module is a new version
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's takes half of the time, where it is there
 WINDOW = 400  # letters from the start in which a refusal has to begin
 LATE = 1_200  # letters of an answer in all of which `late` rules are looked for
 # What has to follow a refusal, in letters, so that it is an answer all the same.
@@ -349,7 +350,7 @@ def rules_of(name: str) -> RuleSet:
 
 
 def read_rules(name: str) -> RuleFile:
-    return RuleFile.model_validate(yaml.load(_text_of(f"{name}.yaml"), yaml.CSafeLoader))
+    return RuleFile.model_validate(yaml.load(_text_of(f"{name}.yaml"), _LOADER))
 
 
 def _pairs_in(file: str) -> str:
@@ -358,7 +359,7 @@ def _pairs_in(file: str) -> str:
 
 
 def _weighing_in(file: str) -> Weighing:
-    return Weighing.model_validate(yaml.load(_text_of(file), yaml.CSafeLoader))
+    return Weighing.model_validate(yaml.load(_text_of(file), _LOADER))
 
 
 def _text_of(file: str) -> str:
