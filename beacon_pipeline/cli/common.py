@@ -75,16 +75,10 @@ def find_job(ledger: Ledger, job_name: str | None, instance: DagsterInstance | N
 
 def no_job(ledger: Ledger, instance: DagsterInstance | None) -> str:
     """That nothing is on record; where Dagster shows answers all the same, the ledger is another one."""
-    from beacon_pipeline.names import INFERENCE
+    from beacon_pipeline.reconciliation.view import shown_without_record
 
-    shown = len(instance.get_materialized_partitions(INFERENCE)) if instance else 0
-    if not shown:
-        return f"no job yet in {ledger.place}: `beacon run` asks"
-    partitions = "1 partition" if shown == 1 else f"{shown} partitions"
-    return (
-        f"no job is on record in {ledger.place}, but Dagster shows {partitions}: was the ledger replaced? "
-        "docs/backup.md says how a backup is put back"
-    )
+    lacks = shown_without_record(ledger, instance) if instance else None
+    return lacks or f"no job yet in {ledger.place}: `beacon run` asks"
 
 
 def require_sound(target: str) -> None:

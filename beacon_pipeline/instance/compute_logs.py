@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dagster._core.execution.compute_logs import redirect_to_file  # noqa: TID251
-
 # `dagster.yaml` takes a class for it, whose parts are public in no module.
+from dagster._core.execution.compute_logs import redirect_to_file  # noqa: TID251
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType  # noqa: TID251
 from dagster._core.storage.local_compute_log_manager import (  # noqa: TID251
     IO_TYPE_EXTENSION,

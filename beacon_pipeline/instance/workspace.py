@@ -29,7 +29,8 @@ def opened_workspace(instance: dg.DagsterInstance) -> Iterator[WorkspaceRequestC
     target = WorkspaceFileTarget([str(environment.workspace_file())])
     with ExitStack() as stack:
         with _output_into(environment.home() / LOG), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a location that does not load: who asks for it is told
+            # A location that does not load is an error for whoever asks for it.
+            warnings.simplefilter("ignore")
             workspace = WorkspaceProcessContext(instance, target, code_server_log_level="WARNING")
             stack.enter_context(workspace)
         yield workspace.create_request_context()

@@ -30,7 +30,7 @@ from beacon_pipeline.instance.run_launcher import BeaconRunLauncher
 from beacon_pipeline.instance.storage import storage_problems
 from beacon_pipeline.ledger import Ledger, LedgerUnavailable
 from beacon_pipeline.monitoring.data_tests.project import own_checks
-from beacon_pipeline.names import INFERENCE
+from beacon_pipeline.reconciliation.view import shown_without_record
 from dbt_like_checks import ProjectError
 from inference.contract import Deployment, NotConfigured, Provider
 from inference.inspection import DeploymentState, Inspectable, Remote
@@ -189,17 +189,15 @@ def _examine_runs(instance: dg.DagsterInstance) -> list[Diagnosis]:
 
 def _examine_record(instance: dg.DagsterInstance) -> list[Diagnosis]:
     """Whether a ledger without a job is beside a Dagster that shows answers."""
-    shown = len(instance.get_materialized_partitions(INFERENCE))
     try:
         with closing(Ledger(environment.database_url())) as ledger:
             version, _ = ledger.schema_versions()
-            if not shown or (version is not None and ledger.jobs.latest() is not None):
+            if version is not None and ledger.jobs.latest() is not None:
                 return []
+            lacks = shown_without_record(ledger, instance)
     except LedgerUnavailable:
         return []  # `examine_database` says so
-    partitions = "1 partition" if shown == 1 else f"{shown} partitions"
-    detail = f"no job is on record, but Dagster shows {partitions}: was it replaced? docs/backup.md"
-    return [Diagnosis("ledger", ok=False, detail=detail)]
+    return [Diagnosis("ledger", ok=False, detail=lacks)] if lacks else []
 
 
 def examine_providers(catalog: Catalog, providers: Providers) -> list[Diagnosis]:

@@ -84,6 +84,18 @@ def shown_of_unknown(
     return {key: m for key, m in materialized.items() if m.shown.execution_id in unknown}
 
 
+def shown_without_record(ledger: Ledger, instance: dg.DagsterInstance) -> str | None:
+    """That Dagster shows answers which this ledger, which has no job, lacks; None where it shows none."""
+    shown = len(instance.get_materialized_partitions(INFERENCE))
+    if not shown:
+        return None
+    partitions = "1 partition" if shown == 1 else f"{shown} partitions"
+    return (
+        f"no job is on record in {ledger.place}, but Dagster shows {partitions}: was the ledger replaced? "
+        "docs/backup.md says how a backup is put back"
+    )
+
+
 def newest_materializations(
     instance: dg.DagsterInstance, partition_keys: Sequence[str], known: Known | None = None
 ) -> dict[str, Materialization]:
